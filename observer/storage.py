@@ -1,0 +1,225 @@
+"""Files on disk: atomic writing, versions, hashes, and the weights of an observer.
+
+A file is written beside its place, flushed to the disk and moved over it, so that a reader finds the old content or the
+new one and never half of either. Every JSON file and the metadata of every weights file carry ``format_version``,
+``package_version``, the command and the hashes of what they were made from. Nothing that is read is ever executed:
+JSON, TOML, safetensors, and npz without pickles.
+"""
+
+import json
+import math
+import os
+import tempfile
+import zipfile
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from functools import cache
+from hashlib import sha256
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import numpy as np
+
+from systems.errors import InputError
+
+if TYPE_CHECKING:
+    from observer.state_observer import RENObserver
+    from systems import System
+
+Result = TypeVar("Result")
+
+FORMAT_VERSION = 1
+DAMAGED = (OSError, ValueError, TypeError, KeyError, EOFError, IndexError, AttributeError, zipfile.BadZipFile)
+
+
+@cache
+def package_version() -> str:
+    """Version of the installed distribution, or ``"unknown"`` in a tree that was never installed."""
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        return version("ren-observer")
+    except PackageNotFoundError:
+        return "unknown"
+
+
+@contextmanager
+def atomic_path(path: Path) -> Iterator[Path]:
+    """A temporary path beside ``path`` (same suffix) that replaces ``path`` when the block ends well, and vanishes otherwise."""
+    path = Path(path)
+    handle, name = tempfile.mkstemp(prefix=f".{path.stem}.", suffix=f".partial{path.suffix}", dir=path.parent)
+    os.close(handle)
+    partial = Path(name)
+    try:
+        yield partial
+        with partial.open("rb+") as written:
+            os.fsync(written.fileno())
+        partial.chmod(0o666 & ~_umask())  # mkstemp makes files that only their owner can read
+        os.replace(partial, path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+@cache
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Write ``content`` to ``path`` in one step."""
+    with atomic_path(path) as partial:
+        partial.write_bytes(content)
+
+
+def write_text(path: Path, content: str) -> None:
+    """Write UTF-8 text with its line ends as they are."""
+    write_bytes(path, content.encode())
+
+
+def write_json(path: Path, content: Mapping[str, Any], *, command: str = "", hashes: Mapping[str, str] | None = None) -> None:
+    """Write ``content`` behind the common header; arrays become lists, and numbers that are not finite become null."""
+    header = {"format_version": FORMAT_VERSION, "package_version": package_version()}
+    if command:
+        header["command"] = command
+    document = {**header, **content, **({"hashes": dict(hashes)} if hashes else {})}
+    write_text(path, json.dumps(plain(document), indent=1, allow_nan=False) + "\n")
+
+
+def plain(value: Any) -> Any:
+    """``value`` in the types of JSON: NumPy numbers and arrays become numbers and lists, nan and infinity become None."""
+    if isinstance(value, Mapping):
+        return {str(key): plain(item) for key, item in value.items()}
+    if isinstance(value, np.ndarray):
+        return plain(value.tolist())
+    if isinstance(value, list | tuple):
+        return [plain(item) for item in value]
+    if isinstance(value, np.generic):
+        return plain(value.item())
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    if isinstance(value, Path):
+        return str(value)
+    return value
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """The content of a JSON file of a run. Raises InputError that names a file that is missing, damaged or newer."""
+
+    def parse() -> dict[str, Any]:
+        document = json.loads(Path(path).read_text(encoding="utf-8"))
+        if not isinstance(document, dict):
+            raise ValueError(f"it holds a {type(document).__name__} instead of an object")
+        return document
+
+    document = guarded(path, parse)
+    check_version(path, document.get("format_version"), document.get("package_version"))
+    return document
+
+
+def read_npz(path: Path) -> dict[str, np.ndarray]:
+    """All arrays of an npz file; pickled objects are refused. Raises InputError that names the file."""
+
+    def parse() -> dict[str, np.ndarray]:
+        with np.load(path, allow_pickle=False) as archive:
+            return {name: archive[name] for name in archive.files}
+
+    arrays = guarded(path, parse)
+    version = arrays.get("format_version")
+    if version is not None:
+        check_version(path, version.item() if version.size == 1 else version.tolist(), None)
+    return arrays
+
+
+def write_npz(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
+    """Write named arrays as a compressed npz file in one step."""
+    with atomic_path(path) as partial, partial.open("wb") as stream:
+        np.savez_compressed(stream, **{name: np.asarray(array) for name, array in arrays.items()})  # type: ignore[arg-type]
+
+
+def guarded(path: Path, read: Callable[[], Result]) -> Result:
+    """``read()``, with whatever a damaged file makes it raise turned into one InputError that names the file."""
+    path = Path(path)
+    try:
+        return read()
+    except FileNotFoundError as error:
+        raise InputError(f"{path}: no such file; the run may be unfinished, so repeat the step that writes it") from error
+    except InputError:
+        raise
+    except DAMAGED as error:
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        if isinstance(error, KeyError):
+            reason = f"it has no {reason}"
+        raise InputError(f"{path}: cannot be read ({reason}); the file is damaged or not ours, so make it again") from error
+
+
+def check_version(path: Path, version: Any, written_by: Any) -> None:
+    """Refuse a file whose format is newer than this program, or that states no format at all."""
+    if not isinstance(version, int) or isinstance(version, bool) or version < 1:
+        raise InputError(f"{path}: format_version is {version!r}; expected a whole number from 1 to {FORMAT_VERSION}")
+    if version > FORMAT_VERSION:
+        origin = f" by ren-observer {written_by}" if written_by else ""
+        raise InputError(
+            f"{path}: written{origin} in format version {version}; this program reads versions up to {FORMAT_VERSION}, "
+            f"so upgrade ren-observer (this is {package_version()})"
+        )
+
+
+def file_hash(path: Path) -> str:
+    """SHA-256 of the content of a file, as 64 hexadecimal digits."""
+    digest = sha256()
+    with Path(path).open("rb") as stream:
+        while block := stream.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def save_observer(path: Path, observer: "RENObserver", *, command: str = "") -> None:
+    """Write the weights of an observer as safetensors; names, scaling and versions go into its metadata as JSON."""
+    from safetensors.numpy import save
+
+    arrays = {name: np.ascontiguousarray(array) for name, array in observer.to_arrays().items()}
+    header = {
+        "format_version": str(FORMAT_VERSION),
+        "package_version": package_version(),
+        "command": command,
+        "system": observer.system.fingerprint,
+        "meta": json.dumps(plain(observer.meta()), allow_nan=False),
+    }
+    write_bytes(path, save(arrays, metadata=header))
+
+
+def load_observer(path: Path, system: "System") -> "RENObserver":
+    """Read the weights that ``save_observer`` wrote for ``system``.
+
+    Raises InputError when the file is missing, damaged, newer than this program, or belongs to another plant.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    path = Path(path)
+
+    def parse() -> tuple[dict[str, str], dict[str, np.ndarray]]:
+        if not path.is_file():
+            raise FileNotFoundError(path)
+        try:
+            with safe_open(path, framework="numpy") as archive:
+                return archive.metadata() or {}, {name: archive.get_tensor(name) for name in archive.keys()}  # noqa: SIM118
+        except SafetensorError as error:
+            raise ValueError(str(error)) from error
+
+    header, arrays = guarded(path, parse)
+    stated = header.get("format_version", "")
+    check_version(path, int(stated) if stated.isdigit() else stated, header.get("package_version"))
+    if header.get("system") != system.fingerprint:
+        raise InputError(
+            f"{path}: these weights were fitted to another plant than '{system.name}' as it is described here; "
+            "fit again, or restore the system.json they came with"
+        )
+
+    def build() -> "RENObserver":
+        from observer.state_observer import RENObserver
+
+        return RENObserver.from_arrays(arrays, json.loads(header["meta"]), system)
+
+    return guarded(path, build)

@@ -1,0 +1,24 @@
+"""A mass on a frictionless line, pushed by a known force: the plant of every first observer lecture."""
+
+from systems.signals import Signal
+from systems.system import System
+
+
+def double_integrator() -> System:
+    """x1' = x2, x2' = u, y = x1. Linear, marginally stable; source: any textbook (e.g. Franklin, Powell, Workman, ch. 8)."""
+    return System(
+        name="double_integrator",
+        description="Mass on a line pushed by a known acceleration, position measured",
+        source="Franklin, Powell, Workman: Digital Control of Dynamic Systems",
+        states=[
+            Signal("position", "m", (-5.0, 5.0), initial=(-1.0, 1.0)),
+            Signal("velocity", "m/s", (-2.0, 2.0), initial=(-0.5, 0.5)),
+        ],
+        # A square wave of zero mean keeps the free mass near its start; a constant push would carry it out of any range.
+        inputs=[Signal("acceleration", "m/s^2", (-1.0, 1.0), excitation="sine")],
+        outputs=[Signal("measured_position", "m")],
+        dynamics=lambda x, u: [x[1], u[0]],
+        output=lambda x: [x[0]],
+        dt=0.05,
+        duration=20.0,
+    )

@@ -1,0 +1,334 @@
+"""The plant: named signals, parameters and equations, read once into a graph.
+
+    continuous:  dx/dt = f(t, x, u, p)        y = h(t, x, u, p)
+    discrete:    x[k+1] = f(t, x[k], u[k], p)
+
+A system knows nothing of observers, sampling methods or data.
+"""
+
+import difflib
+import hashlib
+import json
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from functools import cached_property
+from typing import Any
+
+import casadi as ca
+import numpy as np
+
+from systems.errors import InputError
+from systems.evaluation import evaluate, from_casadi
+from systems.graph import Graph
+from systems.signals import Parameter, Signal, check_name
+from systems.tracing import ARGUMENTS, trace
+
+KINDS = ("continuous", "discrete")
+
+
+@dataclass(frozen=True, kw_only=True)
+class System:
+    """A plant with measured outputs.
+
+    Parameters
+    ----------
+    name : what the plant is called in reports.
+    states, inputs, outputs : sequences of :class:`Signal`; states and inputs need a ``range``.
+    dynamics, output : Python functions whose arguments are matched by name among ``t, x, u, p`` and which return nx (ny)
+        numbers; or a ``casadi.Function`` with inputs so named; or CasADi expressions in the given ``symbols``.
+    symbols : the CasADi symbols of such expressions, for instance ``{"x": x, "u": u, "p": p}``.
+    parameters : name -> number or :class:`Parameter`; they stay symbols of the graph (see :meth:`with_parameters`).
+    dt : sampling time [s]; may instead be given to ``discretize``. For discrete systems the time one step stands for.
+    kind : ``"continuous"`` or ``"discrete"``.
+    duration : usual length of a trial [s].
+
+    Raises :class:`InputError`, naming the signal, for everything that cannot be used.
+    """
+
+    name: str
+    states: Sequence[Signal]
+    outputs: Sequence[Signal]
+    dynamics: Any
+    output: Any
+    inputs: Sequence[Signal] = ()
+    parameters: Mapping[str, Parameter | float] = field(default_factory=dict)
+    dt: float | None = None
+    kind: str = "continuous"
+    description: str = ""
+    source: str = ""
+    duration: float | None = None
+    symbols: Mapping[str, Any] | None = None
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.name, str) or not self.name.strip():
+            raise InputError(f"system name is {self.name!r}; expected a text")
+        if self.kind not in KINDS:
+            raise InputError(f"system '{self.name}': kind is {self.kind!r}; expected one of {', '.join(KINDS)}")
+        for what in ("states", "inputs", "outputs"):
+            object.__setattr__(self, what, self._signals(what))
+        parameters = {
+            check_name("parameter", name): value if isinstance(value, Parameter) else Parameter(value)
+            for name, value in dict(self.parameters).items()
+        }
+        object.__setattr__(self, "parameters", parameters)
+        if not self.states:
+            raise InputError(f"system '{self.name}' has no states; expected at least one Signal")
+        if not self.outputs:
+            raise InputError(f"system '{self.name}' has no outputs; an observer needs at least one measured output")
+        taken: dict[str, str] = {}
+        for what, names in (("state", self.state_names), ("input", self.input_names), ("parameter", tuple(parameters))):
+            for name in names:
+                if name in taken:
+                    raise InputError(f"system '{self.name}': '{name}' is both a {taken[name]} and a {what}; rename one")
+                taken[name] = what
+        if len(set(self.output_names)) < self.ny:
+            raise InputError(f"system '{self.name}': two outputs have the same name; rename one")
+        for what in ("dt", "duration"):
+            value = getattr(self, what)
+            if value is not None and (isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < math.inf):
+                raise InputError(f"system '{self.name}': {what} is {value!r}; expected a positive number of seconds")
+        object.__setattr__(self, "dynamics", self._graph(self.dynamics, "dynamics", self.nx))
+        object.__setattr__(self, "output", self._graph(self.output, "output", self.ny))
+        object.__setattr__(self, "symbols", None)
+        for what in ("derivative", "measure"):
+            self._check_centre(what)
+
+    def _signals(self, what: str) -> tuple[Signal, ...]:
+        signals = tuple(getattr(self, what))
+        for signal in signals:
+            if not isinstance(signal, Signal):
+                raise InputError(f"system '{self.name}': {what} contains {signal!r}; expected Signal(name, unit, (low, high))")
+            if what != "outputs" and signal.range is None:
+                raise InputError(
+                    f"{what[:-1]} '{signal.name}' has no range; give the operating region, "
+                    f'for instance Signal("{signal.name}", "{signal.unit}", (-1, 1))'
+                )
+            if what != "inputs" and signal.role != "known":
+                raise InputError(f"{what[:-1]} '{signal.name}' has role '{signal.role}'; roles are for inputs")
+        names = [signal.name for signal in signals]
+        for name in names:
+            if names.count(name) > 1:
+                raise InputError(f"system '{self.name}': the name '{name}' is used twice in {what}")
+        return signals
+
+    def _graph(self, source: Any, what: str, rows: int) -> Graph:
+        """Read a function, CasADi function or expression into a graph of (t, x, u, p)."""
+        sizes = {"t": 1, "x": self.nx, "u": self.nu, "p": len(self.parameters)}
+        owner = f"system '{self.name}': {what}"
+        if isinstance(source, Graph):
+            graph = source
+            if dict(graph.inputs) != sizes:
+                raise InputError(f"{owner}: the graph has inputs {dict(graph.inputs)}; expected {sizes}")
+        else:
+            symbols = {name: ca.SX.sym(name, size) for name, size in sizes.items()}
+            if isinstance(source, ca.Function):
+                expression = self._call(source, symbols, owner)
+            elif isinstance(source, ca.SX | ca.MX) or (isinstance(source, list | tuple) and self.symbols is not None):
+                expression = self._substitute(source, symbols, owner)
+            elif isinstance(source, Callable):
+                expression = trace(source, symbols, list(self.parameters), owner)
+            else:
+                raise InputError(f"{owner} is {source!r}; expected a function of t, x, u, p or a CasADi function")
+            function = ca.Function(what, list(symbols.values()), [ca.densify(expression)], list(symbols), ["value"])
+            graph = from_casadi(function)
+        if graph.shape != (rows,):
+            signals = "states" if what == "dynamics" else "outputs"
+            names = ", ".join(s.name for s in getattr(self, signals))
+            raise InputError(f"{owner} returns {graph.shape[0]} values; expected {rows}, one for each of the {signals} {names}")
+        return graph
+
+    def _call(self, function: ca.Function, symbols: dict[str, ca.SX], owner: str) -> ca.SX:
+        arguments = []
+        for k in range(function.n_in()):
+            name, size = function.name_in(k), function.numel_in(k)
+            if name not in ARGUMENTS:
+                raise InputError(f"{owner}: the CasADi function's input '{name}' is unknown; name its inputs among t, x, u, p")
+            if size != symbols[name].numel():
+                raise InputError(f"{owner}: the CasADi function's input '{name}' has {size} elements; expected {symbols[name].numel()}")
+            arguments.append(symbols[name])
+        if function.n_out() != 1:
+            raise InputError(f"{owner}: the CasADi function has {function.n_out()} outputs; expected one column")
+        return ca.vec(function.expand().call(arguments)[0])
+
+    def _substitute(self, source: Any, symbols: dict[str, ca.SX], owner: str) -> ca.SX:
+        given = dict(self.symbols or {})
+        if not given:
+            raise InputError(f'{owner} is a CasADi expression; give its symbols too, for instance symbols={{"x": x, "u": u}}')
+        unknown = set(given) - set(ARGUMENTS)
+        if unknown:
+            raise InputError(f"{owner}: symbols for {', '.join(sorted(unknown))}; expected names among t, x, u, p")
+        column = ca.vertcat(*source) if isinstance(source, list | tuple) else source
+        try:
+            function = ca.Function("expression", [given[name] for name in given], [ca.vec(column)], list(given), ["value"])
+        except RuntimeError as error:
+            free = ", ".join(sorted(str(s) for s in ca.symvar(column)))
+            raise InputError(f"{owner}: the expression depends on {free}, of which some are not in symbols=") from error
+        return self._call(function, symbols, owner)
+
+    def _check_centre(self, what: str) -> None:
+        """Equations that are nan at the middle of the operating region are a mistake, best said at once."""
+        centre = np.array([0.5 * (s.range[0] + s.range[1]) for s in self.states if s.range])
+        inputs = np.array([0.5 * (s.range[0] + s.range[1]) for s in self.inputs if s.range])
+        value = getattr(self, what)(centre, inputs)
+        signals = self.states if what == "derivative" else self.outputs
+        bad = [s.name for s, v in zip(signals, value, strict=True) if np.isnan(v)]
+        if bad:
+            at = ", ".join(f"{s.name}={v:g}" for s, v in zip([*self.states, *self.inputs], [*centre, *inputs], strict=True))
+            raise InputError(
+                f"system '{self.name}': the {what} of {', '.join(bad)} is not a number at the middle of the region ({at}); "
+                "check the equation (root or logarithm of a negative number, 0/0), or the ranges"
+            )
+
+    # Sizes and names -------------------------------------------------------------------------------------------------
+
+    @property
+    def nx(self) -> int:
+        """Number of states."""
+        return len(self.states)
+
+    @property
+    def nu(self) -> int:
+        """Number of inputs, known ones and disturbances."""
+        return len(self.inputs)
+
+    @property
+    def ny(self) -> int:
+        """Number of measured outputs."""
+        return len(self.outputs)
+
+    @property
+    def state_names(self) -> tuple[str, ...]:
+        """Names of the states, in order."""
+        return tuple(s.name for s in self.states)
+
+    @property
+    def input_names(self) -> tuple[str, ...]:
+        """Names of the inputs, in order."""
+        return tuple(s.name for s in self.inputs)
+
+    @property
+    def output_names(self) -> tuple[str, ...]:
+        """Names of the outputs, in order."""
+        return tuple(s.name for s in self.outputs)
+
+    @cached_property
+    def known(self) -> np.ndarray:
+        """Indices of the inputs that the observer is given; the others are disturbances."""
+        return np.array([k for k, s in enumerate(self.inputs) if s.role == "known"], dtype=int)
+
+    @cached_property
+    def parameter_values(self) -> np.ndarray:
+        """The parameter vector p, in the order of ``parameters``."""
+        return np.array([p.value for p in self.parameters.values() if isinstance(p, Parameter)])
+
+    @cached_property
+    def state_ranges(self) -> np.ndarray:
+        """``(nx, 2)``: low and high of every state's operating region."""
+        return np.array([s.range for s in self.states], dtype=float).reshape(self.nx, 2)
+
+    @cached_property
+    def input_ranges(self) -> np.ndarray:
+        """``(nu, 2)``: low and high of every input."""
+        return np.array([s.range for s in self.inputs], dtype=float).reshape(self.nu, 2)
+
+    @cached_property
+    def initial_ranges(self) -> np.ndarray:
+        """``(nx, 2)``: the box from which trajectories start."""
+        return np.array([s.initial or s.range for s in self.states], dtype=float).reshape(self.nx, 2)
+
+    # Equations -------------------------------------------------------------------------------------------------------
+
+    def derivative(self, x: Any, u: Any = (), t: Any = 0.0) -> np.ndarray:
+        """f(t, x, u, p): ``(..., nx)`` from x ``(..., nx)`` and u ``(..., nu)``; for discrete systems the next state."""
+        return self._evaluate(self.dynamics, x, u, t)
+
+    def measure(self, x: Any, u: Any = (), t: Any = 0.0) -> np.ndarray:
+        """h(t, x, u, p): ``(..., ny)``."""
+        return self._evaluate(self.output, x, u, t)
+
+    def _evaluate(self, graph: Graph, x: Any, u: Any, t: Any) -> np.ndarray:
+        return evaluate(graph, t=np.asarray(t, dtype=float)[..., None], x=x, u=u, p=self.parameter_values)
+
+    @property
+    def time_dependent(self) -> bool:
+        """Whether the equations use t explicitly; such a plant can be simulated but not fitted."""
+        return bool(self.dynamics.used("t") or self.output.used("t"))
+
+    @property
+    def unused(self) -> tuple[str, ...]:
+        """Warnings for inputs and parameters that no equation uses (a slip of the pen, or on purpose)."""
+        result = []
+        for symbol, names, kind in (("u", self.input_names, "input"), ("p", tuple(self.parameters), "parameter")):
+            used = self.dynamics.used(symbol) | self.output.used(symbol)
+            result += [f"{kind} '{name}' is used by no equation" for k, name in enumerate(names) if k not in used]
+        return tuple(result)
+
+    # Variants and storage --------------------------------------------------------------------------------------------
+
+    def _replace(self, **changes: Any) -> "System":
+        values = {name: getattr(self, name) for name in self.__dataclass_fields__}
+        return System(**{**values, **changes})
+
+    def with_parameters(self, **values: float) -> "System":
+        """The same plant with other parameter values: ``system.with_parameters(mu=1.2)``."""
+        parameters = dict(self.parameters)
+        for name, value in values.items():
+            if name not in parameters:
+                near = difflib.get_close_matches(name, parameters, n=1)
+                advice = f"did you mean '{near[0]}'?" if near else f"known: {', '.join(parameters) or 'none'}"
+                raise InputError(f"system '{self.name}' has no parameter '{name}'; {advice}")
+            old = parameters[name]
+            parameters[name] = Parameter(value, old.unit, old.range) if isinstance(old, Parameter) else Parameter(value)
+        return self._replace(parameters=parameters)
+
+    def with_states(self, **changes: Mapping[str, Any]) -> "System":
+        """The same plant with changed fields of some states: ``with_states(position={"initial": (-1, 1)})``."""
+        unknown = set(changes) - set(self.state_names)
+        if unknown:
+            raise InputError(f"system '{self.name}' has no state '{sorted(unknown)[0]}'; known: {', '.join(self.state_names)}")
+        states = [Signal(**{**asdict(s), **changes.get(s.name, {})}) for s in self.states]
+        return self._replace(states=states)
+
+    def to_data(self) -> dict[str, Any]:
+        """Everything about the plant as JSON-able data, its equations as graphs."""
+        return {
+            "name": self.name,
+            "kind": self.kind,
+            "description": self.description,
+            "source": self.source,
+            "dt": self.dt,
+            "duration": self.duration,
+            "states": [asdict(s) for s in self.states],
+            "inputs": [asdict(s) for s in self.inputs],
+            "outputs": [asdict(s) for s in self.outputs],
+            "parameters": {name: asdict(p) for name, p in self.parameters.items()},  # type: ignore[arg-type]
+            "dynamics": self.dynamics.to_data(),
+            "output": self.output.to_data(),
+        }
+
+    @classmethod
+    def from_data(cls, data: Mapping[str, Any]) -> "System":
+        """Rebuild a plant from :meth:`to_data`; nothing is executed. Raises :class:`InputError` on damaged data."""
+        try:
+            return cls(
+                name=data["name"],
+                kind=data["kind"],
+                description=data["description"],
+                source=data["source"],
+                dt=data["dt"],
+                duration=data["duration"],
+                states=[Signal(**s) for s in data["states"]],
+                inputs=[Signal(**s) for s in data["inputs"]],
+                outputs=[Signal(**s) for s in data["outputs"]],
+                parameters={name: Parameter(**p) for name, p in data["parameters"].items()},
+                dynamics=Graph.from_data(data["dynamics"]),
+                output=Graph.from_data(data["output"]),
+            )
+        except (KeyError, TypeError, AttributeError) as error:
+            raise InputError(f"the stored system cannot be read ({type(error).__name__}: {error})") from error
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """SHA-256 of the plant as data: two systems with the same fingerprint have the same equations and signals."""
+        return hashlib.sha256(json.dumps(self.to_data(), sort_keys=True).encode()).hexdigest()
