@@ -116,6 +116,9 @@ def encode(figure: "Figure", suffix: str) -> bytes:
     metadata = {"pdf": {"CreationDate": None}, "png": {"Software": None}, "svg": {"Date": None}}[suffix]
     buffer = io.BytesIO()
     with styled():
+        if figure.get_layout_engine() is not None:  # lay out once: half of the time to write a figure goes into it
+            figure.draw_without_rendering()
+            figure.set_layout_engine("none")
         figure.savefig(buffer, format=suffix, metadata=metadata)
     return buffer.getvalue()
 

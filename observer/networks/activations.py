@@ -87,8 +87,8 @@ def get_activation(name: str) -> Activation:
     if name in _SLOPES:
         low, high = _SLOPES[name]
         raise InputError(
-            f"activation {name!r}: its slope ranges over [{low:g}, {high:g}], and the contraction certificate holds only"
-            f" for slopes in [0, 1]; {expected}"
+            f"activation {name!r}: its slope ranges over [{low:g}, {high:g}], and the contraction certificate holds"
+            f" only for slopes in [0, 1]; {expected}"
         )
     near = difflib.get_close_matches(str(name).lower(), ACTIVATIONS, n=1)
     hint = f" (did you mean {near[0]!r}?)" if near else ""

@@ -63,8 +63,10 @@ class ExplicitREN:
         kinds = {name: isinstance(getattr(self, name), np.ndarray) for name in WEIGHTS}
         if len(set(kinds.values())) > 1:
             arrays = ", ".join(name for name in WEIGHTS if kinds[name])
-            raise InputError(f"only {arrays} are NumPy arrays; expected all weights to be of one kind: convert the others")
-        for name, axis in (("A", 0), ("D11", 0), ("B2", 1), ("C2", 0)):
+            raise InputError(
+                f"only {arrays} are NumPy arrays; expected all weights to be of one kind: convert the others"
+            )
+        for name in ("A", "D11", "B2", "C2"):
             shape = getattr(getattr(self, name), "shape", ())
             if len(shape) != 2:
                 raise InputError(f"{name} has shape {tuple(shape)}; expected ({', '.join(_SYMBOLS[name])}), two axes")
@@ -103,13 +105,25 @@ class ExplicitREN:
         """Number of outputs."""
         return int(self.C2.shape[0])
 
+    @property
+    def has_identity_output(self) -> bool:
+        """Whether y = x exactly."""
+        if self.ny != self.nx:
+            return False
+        eye = ExplicitREN.with_identity_output(
+            self.A, self.B1, self.B2, self.C1, self.D11, self.D12, self.bx, self.bv, self.activation
+        )
+        return all(bool((getattr(self, name) == getattr(eye, name)).all()) for name in ("C2", "D21", "D22", "by"))
+
     def weights(self) -> dict[str, Any]:
         """The twelve weights by name, in the order of ``WEIGHTS``."""
         return {name: getattr(self, name) for name in WEIGHTS}
 
     def to_numpy(self, dtype: Any = np.float64) -> "ExplicitREN":
         """A copy with NumPy arrays of ``dtype`` (float64 unless told), detached from any autograd graph."""
-        return ExplicitREN(**{k: np.array(_detached(v), dtype=dtype) for k, v in self.weights().items()}, **self._rest())
+        return ExplicitREN(
+            **{k: np.array(_detached(v), dtype=dtype) for k, v in self.weights().items()}, **self._rest()
+        )
 
     def to_torch(self, dtype: Any = None) -> "ExplicitREN":
         """A copy with torch tensors of ``dtype``: a torch.dtype, or None to keep the precision of the weights."""

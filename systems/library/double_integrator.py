@@ -11,11 +11,11 @@ def double_integrator() -> System:
         description="Mass on a line pushed by a known acceleration, position measured",
         source="Franklin, Powell, Workman: Digital Control of Dynamic Systems",
         states=[
-            Signal("position", "m", (-5.0, 5.0), initial=(-1.0, 1.0)),
-            Signal("velocity", "m/s", (-2.0, 2.0), initial=(-0.5, 0.5)),
+            Signal("position", "m", (-25.0, 25.0), initial=(-1.0, 1.0)),
+            Signal("velocity", "m/s", (-3.0, 3.0), initial=(-0.5, 0.5)),
         ],
-        # A square wave of zero mean keeps the free mass near its start; a constant push would carry it out of any range.
-        inputs=[Signal("acceleration", "m/s^2", (-1.0, 1.0), excitation="sine")],
+        # A free mass drifts: tones keep it within tens of metres in a trial, where a constant push would not.
+        inputs=[Signal("acceleration", "m/s^2", (-0.4, 0.4), excitation="sine")],
         outputs=[Signal("measured_position", "m")],
         dynamics=lambda x, u: [x[1], u[0]],
         output=lambda x: [x[0]],

@@ -66,7 +66,9 @@ def _contraction(nx, dt):
     generator = np.random.default_rng(nx)
     metric = np.diag(np.linspace(1.0, 1 / (3.0 * nx), nx)) + 0.02 * np.ones((nx, nx))
     root = np.linalg.cholesky(metric).T
-    orthogonal = np.linalg.qr(np.eye(nx) + 0.3 * generator.standard_normal((nx, nx)))[0]
+    skew = generator.standard_normal((nx, nx)) / (8 * nx)
+    skew = skew - skew.T
+    orthogonal = np.linalg.solve(np.eye(nx) + skew, np.eye(nx) - skew)
     return metric, rate, np.linalg.solve(root, rate * orthogonal * np.linspace(1.0, 0.85, nx) @ root)
 
 

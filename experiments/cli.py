@@ -1,0 +1,276 @@
+"""The command ``observer``. Imports nothing heavy: each command loads what it needs when it runs.
+
+Exit codes: 0 done and the verdict is pass; 1 done and the verdict is fail, or no such observer exists; 2 bad input; 3 a fault
+of the application; 130 and 143 stopped by Ctrl-C and SIGTERM, with what was finished kept.
+"""
+
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from experiments.console import DONE, FAILED, Console, answers
+from experiments.options import BY_KEY, takes, to_keys
+from experiments.registry import EXPERIMENTS
+
+if TYPE_CHECKING:
+    from experiments.recipe import Recipe
+    from observer.runs import Run
+
+app = typer.Typer(
+    name="observer",
+    help="State observers that converge by construction, from your ODE to a validated observer and a report.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+)
+
+Reference = Annotated[str, typer.Argument(metavar="NAME_OR_FILE", help="A plant of the library, or a .toml or .py file.")]
+Folder = Annotated[Path, typer.Argument(metavar="RUN", help="The folder of a run.")]
+Out = Annotated[Path, typer.Option("--out", metavar="RUN", help="The folder of the run; made when it does not exist.")]
+Config = Annotated[
+    Path | None, typer.Option("--config", metavar="FILE", help="A recipe to start from, like the config.toml of a run.")
+]
+ALL = ("plant", "seed", "data", "fit", "validation", "fresh", "output")
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        from observer.storage import package_version
+
+        print(f"observer {package_version()}")
+        raise typer.Exit()
+
+
+@app.callback()
+def _common(version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")] = False) -> None:
+    pass
+
+
+@app.command("list")
+@answers
+@takes("output")
+def list_(**chosen: Any) -> int:
+    """The plants of the library and the named experiments."""
+    from systems import ALL_SYSTEMS
+
+    plants = [make() for make in ALL_SYSTEMS]
+    if chosen.get("json"):
+        rows = [{"name": p.name, "nx": p.nx, "nu": p.nu, "ny": p.ny, "description": p.description} for p in plants]
+        print(json.dumps({"systems": rows, "experiments": [{"name": e.name, "description": e.description} for e in EXPERIMENTS]}))
+        return DONE
+    width = max(len(name) for name in [*(p.name for p in plants), *(e.name for e in EXPERIMENTS)])
+    print("Plants (observer run NAME --out RUN); sizes are states, inputs, outputs:")
+    for plant in plants:
+        print(f"  {plant.name:<{width}}  {plant.nx}, {plant.nu}, {plant.ny}  {_first_line(plant.description)}")
+    print("Experiments (observer experiment NAME):")
+    for item in EXPERIMENTS:
+        print(f"  {item.name:<{width}}  {item.description}")
+    return DONE
+
+
+@app.command()
+@answers
+def new(file: Annotated[Path, typer.Argument(metavar="FILE", help="The file to write, .toml or .py.")]) -> int:
+    """Write a plant to start from, with every field explained."""
+    from observer.storage import write_text
+    from systems.errors import InputError
+    from systems.files import template
+
+    if file.exists():
+        raise InputError(f"{file}: exists already; give the name of a new file")
+    write_text(file, template(file))
+    print(f"{file} written; edit it, then `observer check {file}`")
+    return DONE
+
+
+@app.command()
+@answers
+@takes("plant", "output")
+def check(system: Reference, **chosen: Any) -> int:
+    """Look at a plant: signals, discretisation, time scales, and how fast an observer can be."""
+    from experiments.check import examine, lines
+
+    findings = examine(_recipe(system, None, chosen), Console(chosen.get("quiet", False)))
+    if chosen.get("json"):
+        print(json.dumps(findings))
+    else:
+        print("\n".join(lines(findings)))
+    return DONE if findings["detectable"] else FAILED
+
+
+@app.command()
+@answers
+@takes(*ALL)
+def simulate(system: Reference, out: Out, config: Config = None, **chosen: Any) -> int:
+    """Make a run folder with the plant, the recipe and simulated data."""
+    from experiments.run import done, prepare, simulate_step
+
+    console = Console(chosen.get("quiet", False))
+    run, job = prepare(_recipe(system, config, chosen), out, fresh=chosen.get("fresh", False), console=console)
+    if done("simulate", run):
+        console.say(f"{out}: simulated already")
+    else:
+        run = simulate_step(run, job)
+    if chosen.get("json"):
+        _print_metrics(run)
+    return DONE
+
+
+@app.command()
+@answers
+@takes("seed", "fit", "fresh", "output")
+def fit(run_folder: Folder, **chosen: Any) -> int:
+    """Fit the observer of a run; an interrupted fit goes on."""
+    from experiments.run import done, fit_step, reopen
+
+    console, fresh = Console(chosen.get("quiet", False)), chosen.get("fresh", False)
+    run, job = reopen(run_folder, to_keys(chosen), step="fit", fresh=fresh, console=console)
+    if done("fit", run) and not fresh:
+        console.say(f"{run_folder}: fitted already; --fresh fits again")
+    else:
+        run = fit_step(run, job, fresh=fresh)
+    _print_results(run, chosen)
+    return FAILED if run.fit is None or run.fit.status == "non_finite" else DONE
+
+
+@app.command()
+@answers
+@takes("output")
+def certify(run_folder: Folder, **chosen: Any) -> int:
+    """Certify the observer of a run: contraction rate, margin, gains."""
+    from experiments.run import certify_step, reopen
+
+    run, job = reopen(run_folder, {}, step="certify", fresh=False, console=Console(chosen.get("quiet", False)))
+    run = certify_step(run, job)
+    _print_results(run, chosen)
+    return DONE if run.certificate is not None and run.certificate.holds else FAILED
+
+
+@app.command()
+@answers
+@takes("seed", "validation", "output")
+def validate(run_folder: Folder, **chosen: Any) -> int:
+    """Validate the observer of a run from random starts; options given here replace those of the run."""
+    from experiments.run import reopen, validate_step
+
+    run, job = reopen(run_folder, to_keys(chosen), step="validate", fresh=False, console=Console(chosen.get("quiet", False)))
+    return _finish(validate_step(run, job), chosen)
+
+
+@app.command()
+@answers
+@takes("output")
+def report(run_folder: Folder, **chosen: Any) -> int:
+    """Write the report of a run."""
+    from experiments.run import reopen, report_step
+
+    run, job = reopen(run_folder, {}, step="report", fresh=False, console=Console(chosen.get("quiet", False)))
+    return _finish(report_step(run, job), chosen)
+
+
+@app.command()
+@answers
+@takes("output")
+def verify(run_folder: Folder, **chosen: Any) -> int:
+    """Check the files of a run, and its certificate anew from the shipped matrices."""
+    from experiments.verify import verify as compare
+
+    agrees, differs = compare(run_folder)
+    if chosen.get("json"):
+        print(json.dumps({"agrees": agrees, "differs": differs}))
+    else:
+        print("\n".join([*(f"agrees   {text}" for text in agrees), *(f"DIFFERS  {text}" for text in differs)]))
+        print(f"{run_folder}: " + (f"{len(differs)} differ" if differs else "as certified"))
+    return FAILED if differs else DONE
+
+
+@app.command()
+@answers
+@takes(*ALL)
+def run(system: Reference, out: Out, config: Config = None, **chosen: Any) -> int:
+    """All steps: simulate, fit, certify, validate, report. The same command resumes what was stopped."""
+    from experiments.run import prepare, run_all
+
+    console = Console(chosen.get("quiet", False))
+    state, job = prepare(_recipe(system, config, chosen), out, fresh=chosen.get("fresh", False), console=console)
+    return _finish(run_all(state, job), chosen)
+
+
+@app.command()
+@answers
+@takes("fit", "seed", "output")
+def experiment(
+    name: Annotated[str, typer.Argument(help="One of those that `observer list` shows.")],
+    out: Annotated[Path | None, typer.Option("--out", metavar="RUN", help="The folder of the results; runs/NAME when left out.")] = None,
+    full: Annotated[bool, typer.Option("--full", help="Run the published recipe again instead of taking its stored figures.")] = False,
+    **chosen: Any,
+) -> int:
+    """Run a named experiment and compare it with what was published."""
+    from systems.errors import InputError
+
+    known = {item.name: item for item in EXPERIMENTS}
+    if name not in known:
+        raise InputError(f"experiment '{name}' is not known; expected one of {', '.join(known)}")
+    folder = out or Path("runs") / name
+    console = Console(chosen.pop("quiet", False))
+    as_json, seed = chosen.pop("json", False), chosen.pop("seed", 0)
+    code = known[name].load()(folder, full=full, seed=seed, quiet=console.quiet, report=console.say, **chosen)
+    if as_json:
+        print((folder / "metrics.json").read_text(encoding="utf-8"), end="")
+    return code
+
+
+def _recipe(system: str, config: Path | None, chosen: dict[str, Any]) -> "Recipe":
+    from experiments.recipe import build, read_recipe
+
+    base = read_recipe(config).flat() if config is not None else {}
+    return build({**base, "system": system, **to_keys(chosen)}, BY_KEY)
+
+
+def _finish(state: "Run", chosen: dict[str, Any]) -> int:
+    """Print the results and where the report is; the exit code is the verdict."""
+    from experiments.metrics import verdict
+
+    _print_results(state, chosen)
+    return DONE if verdict(state) == "pass" else FAILED
+
+
+def _print_results(state: "Run", chosen: dict[str, Any]) -> None:
+    from experiments.metrics import table, verdict
+
+    if chosen.get("json"):
+        _print_metrics(state)
+    stream = sys.stderr if chosen.get("json") else sys.stdout
+    rows = list(table(state))
+    widths = [max((len(row[k]) for row in rows), default=0) for k in range(4)]
+    for row in rows:
+        print("  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True)).rstrip(), file=stream)
+    if state.validation is not None:
+        print(f"verdict: {verdict(state)}", file=stream)
+    page = state.path / "report.html"
+    if page.is_file():
+        print(f"report: {page}", file=stream)
+
+
+def _print_metrics(state: "Run") -> None:
+    from experiments.metrics import metrics_of
+    from observer.storage import plain
+
+    print(json.dumps(plain(state.metrics or metrics_of(state)), indent=1, allow_nan=False))
+
+
+def _first_line(text: str) -> str:
+    return text.strip().splitlines()[0] if text.strip() else ""
+
+
+def main() -> None:
+    """Entry point of the command ``observer``."""
+    app()
+
+
+if __name__ == "__main__":
+    main()

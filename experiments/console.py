@@ -1,0 +1,155 @@
+"""What the application says while it works: progress, results, and one message for everything that goes wrong.
+
+Progress and messages go to stderr, results to stdout. A terminal gets one live line, anything else plain lines, at most one a
+second; ``--quiet`` gets neither.
+"""
+
+import functools
+import os
+import signal
+import sys
+import threading
+import time
+import traceback
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import typer
+
+DONE, FAILED, BAD_INPUT, FAULT, STOPPED, TERMINATED = 0, 1, 2, 3, 130, 143
+
+
+class Interrupted(Exception):
+    """A step was stopped by a person or the system; the text says what was kept and how to go on."""
+
+
+class Console:
+    """One voice of the application. ``quiet`` leaves out progress; warnings and errors are always said."""
+
+    def __init__(self, quiet: bool = False) -> None:
+        self.quiet = quiet
+        self.live = not quiet and sys.stderr.isatty()
+
+    def say(self, text: str) -> None:
+        """A line of progress."""
+        if not self.quiet:
+            print(text, file=sys.stderr, flush=True)
+
+    def warn(self, text: str) -> None:
+        """A line that is said in any case."""
+        print(f"warning: {text}", file=sys.stderr, flush=True)
+
+    @contextmanager
+    def step(self, name: str, about: str) -> Iterator[Callable[..., None]]:
+        """Tell of one step of the pipeline: yields what ``fit`` calls with its progress; ends with one line and the time taken."""
+        start = time.perf_counter()
+        if not self.live:
+            self.say(f"{name:<10} {about}")
+            yield _plain(self, name)
+            if time.perf_counter() - start > 1.0:
+                self.say(f"{name:<10} done in {time.perf_counter() - start:.1f} s")
+            return
+        from rich.console import Console as Terminal
+        from rich.status import Status
+
+        with Status(f"{name} {about}", console=Terminal(stderr=True)) as status:
+            yield lambda progress: status.update(f"{name} {_told(progress)}")
+        self.say(f"{name:<10} {about}  {time.perf_counter() - start:.1f} s")
+
+
+def _plain(console: Console, name: str) -> Callable[..., None]:
+    last = -1.0
+
+    def show(progress: Any) -> None:
+        nonlocal last
+        if time.perf_counter() - last >= 1.0:
+            last = time.perf_counter()
+            console.say(f"{name:<10} {_told(progress)}")
+
+    return show
+
+
+def _told(progress: Any) -> str:
+    """Stage, iteration, losses, rate and time of a Progress; parts that are not known yet are left out."""
+    words = [f"{progress.stage} {progress.iteration}" + (f"/{progress.total}" if progress.total else "")]
+    for label, name in (("loss", "loss"), ("held-out", "held_out"), ("rate", "rate")):
+        value = getattr(progress, name, None)
+        if value is not None:
+            words.append(f"{label} {value:.4g}")
+    return "  ".join([*words, f"{progress.seconds:.1f} s"])
+
+
+def answers(command: Callable[..., int]) -> Callable[..., None]:
+    """Turn what a command returns or raises into an exit code and at most one message without a traceback."""
+
+    @functools.wraps(command)
+    def call(**arguments: Any) -> None:
+        with _signals() as terminated:
+            code = _run(command, arguments, terminated)
+        raise typer.Exit(code)
+
+    if hasattr(command, "__signature__"):
+        call.__signature__ = command.__signature__  # type: ignore[attr-defined]
+    return call
+
+
+def _run(command: Callable[..., int], arguments: dict[str, Any], terminated: threading.Event) -> int:
+    try:
+        return command(**arguments)
+    except (KeyboardInterrupt, Interrupted) as stop:
+        print(str(stop) or "stopped; what was finished is kept, and the same command goes on from there", file=sys.stderr)
+        return TERMINATED if terminated.is_set() else STOPPED
+    except BrokenPipeError:  # `observer list | head`: the reader has seen enough
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115 - the interpreter would complain again when it flushes at exit
+        return DONE
+    except Exception as error:
+        if os.environ.get("OBSERVER_DEBUG"):
+            traceback.print_exc()
+        code, text = _explained(error)
+        print(text, file=sys.stderr, flush=True)
+        return code
+
+
+def _explained(error: Exception) -> tuple[int, str]:
+    from systems.errors import InputError, NotDetectable
+
+    if isinstance(error, InputError):
+        return BAD_INPUT, f"error: {error}"
+    if isinstance(error, NotDetectable):
+        return FAILED, f"refused: {error}"
+    if isinstance(error, MemoryError):
+        return BAD_INPUT, f"error: not enough memory ({error}); ask for fewer trials or trajectories, shorter ones, or a larger dt"
+    if isinstance(error, OSError) and error.filename is not None:
+        return BAD_INPUT, f"error: {error.filename}: {error.strerror}"
+    text = " ".join(str(error).split())
+    return FAULT, (
+        f"error: {type(error).__name__}: {text}; this is a fault of the application; re-run with OBSERVER_DEBUG=1 for the traceback"
+    )
+
+
+@contextmanager
+def _signals() -> Iterator[threading.Event]:
+    """SIGTERM does what Ctrl-C does; a program's own warnings become one line each."""
+    terminated = threading.Event()
+
+    def stop(*_: Any) -> None:
+        terminated.set()
+        raise KeyboardInterrupt
+
+    main = threading.current_thread() is threading.main_thread()
+    before = signal.signal(signal.SIGTERM, stop) if main else None
+    shown = warnings.showwarning
+
+    def show(message: Any, category: type[Warning], *_: Any, **__: Any) -> None:
+        if issubclass(category, UserWarning):
+            print(f"warning: {message}", file=sys.stderr)
+
+    warnings.showwarning = show
+    try:
+        yield terminated
+    finally:
+        warnings.showwarning = shown
+        if main:
+            signal.signal(signal.SIGTERM, before)

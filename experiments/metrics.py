@@ -1,0 +1,135 @@
+"""The numbers of a run in one document, ``metrics.json``, and as the table that ``observer run`` prints."""
+
+import math
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from observer import runs
+from observer.runs import Run
+from observer.storage import FORMAT_VERSION, package_version, plain
+
+SHIPPED = (
+    runs.SYSTEM,
+    runs.CONFIG,
+    runs.TRAJECTORIES,
+    runs.OBSERVER,
+    runs.HISTORY,
+    runs.FIT,
+    runs.CERTIFICATE,
+    runs.VALIDATION,
+    runs.VALIDATION_NOISE,
+)
+
+
+def metrics_of(run: Run, command: str = "") -> dict[str, Any]:
+    """The content of ``metrics.json``: the schema of the design, and what was done to get there. Parts not done are absent.
+
+    Units: seconds, and those of each state; ``one_step_loss`` is in squared physical units.
+    """
+    names = run.system.state_names
+    document: dict[str, Any] = {
+        "format_version": FORMAT_VERSION,
+        "package_version": package_version(),
+        "command": command,
+        "system": run.system.name,
+        "dt": run.plant.dt,
+        "units": {signal.name: signal.unit for signal in run.system.states},
+        "discretization": {
+            "method": run.plant.method,
+            "substeps": run.plant.substeps,
+            "error": dict(zip(names, np.asarray(run.plant.error, dtype=float), strict=True)),
+        },
+    }
+    if run.observer is not None:
+        weights = run.observer.weights
+        free = sum(array.size for array in run.observer.direct.values()) if weights.nv else 0
+        document["network"] = {
+            "kind": run.observer.meta().get("kind", "ren"),
+            "nx": weights.nx,
+            "nu": weights.nu,
+            "ny": weights.ny,
+            "nv": weights.nv,
+            "parameters": int(free) or _entries(weights),
+            "activation": weights.activation,
+            "contraction_rate": run.observer.contraction_rate,
+        }
+    if run.fit is not None:
+        fit = run.fit
+        document["fit"] = {
+            "status": fit.status,
+            "message": fit.message,
+            "solver": fit.solver,
+            "one_step_loss": fit.one_step_loss,
+            "one_step_rms": dict(zip(names, np.asarray(fit.one_step_rms, dtype=float), strict=True)),
+            "start_loss": fit.start_loss,
+            "seconds": fit.seconds,
+            "iterations": fit.iterations,
+            "seed": fit.seed,
+            "fastest_rate": fit.search.rate,
+            "warnings": list(fit.warnings),
+        }
+    if run.certificate is not None:
+        proof = run.certificate
+        document["certificate"] = {
+            "rate": proof.rate,
+            "rate_per_second": proof.rate_per_second,
+            "rate_bound": proof.rate_bound,
+            "metric_condition": proof.metric_condition,
+            "lmi_margin": proof.lmi_margin,
+            "gain_y": proof.gain_y,
+            "gain_u": proof.gain_u,
+            "holds": proof.holds,
+            "reason": proof.reason,
+        }
+    for key, check in (("validation", run.validation), ("validation_noise", run.validation_noise)):
+        if check is not None:
+            document[key] = check.metrics()
+    if "validation" in document:
+        document["verdict"] = verdict(run)
+    document["hashes"] = runs.hashes(run.path, *SHIPPED)
+    return plain(document)
+
+
+def _entries(weights: Any) -> int:
+    matrices = ("A", "B1", "B2", "C1", "D11", "D12", "bx", "bv")
+    return int(sum(np.size(getattr(weights, name)) for name in matrices))
+
+
+def verdict(run: Run) -> str:
+    """``"pass"`` when every criterion of the validation passes and the certificate holds, else ``"fail"``."""
+    if run.validation is None:
+        return "fail"
+    holds = run.certificate is None or run.certificate.holds
+    return "pass" if run.validation.verdict == "pass" and holds else "fail"
+
+
+def table(run: Run) -> Iterator[tuple[str, str, str, str]]:
+    """Rows (what, number, requirement, pass or fail) that tell how a run went; an empty last column means no requirement."""
+    if run.fit is not None:
+        fit = run.fit
+        ratio = fit.start_loss / fit.one_step_loss if fit.one_step_loss else math.inf
+        yield "fit", f"{fit.status}, loss {fit.one_step_loss:.3g}", f"{ratio:.3g} times below the linear start", ""
+    criteria = run.validation.criteria if run.validation is not None else ()
+    for criterion in criteria:
+        yield criterion.name.replace("_", " "), shown(criterion.value), criterion.requirement, _word(criterion.passed)
+    if run.certificate is not None and not any("certificate" in criterion.name for criterion in criteria):
+        proof = run.certificate
+        yield "certified rate", f"{proof.rate:.6g} per step", "the certificate holds", _word(proof.holds)
+    if run.validation is not None:
+        for signal, time, rms in zip(run.system.states, run.validation.settling_time, run.validation.rms_error, strict=True):
+            unit = f" {signal.unit}" if signal.unit else ""
+            time_text = f"{time:.3g} s" if np.isfinite(time) else "never"
+            yield f"{signal.name}", f"settles in {time_text}", f"RMS error {rms:.3g}{unit}", ""
+
+
+def shown(value: Any) -> str:
+    """A number for a person: four digits, yes or no for a truth value."""
+    if isinstance(value, bool | np.bool_):
+        return "yes" if value else "no"
+    return f"{value:.4g}" if isinstance(value, float | np.floating) else str(value)
+
+
+def _word(passed: bool) -> str:
+    return "pass" if passed else "FAIL"

@@ -1,0 +1,27 @@
+"""The named experiments: one line each, imported only when one is run."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib import import_module
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """A named experiment. ``module`` has ``run(out, *, full, seed, quiet, report, **options) -> int`` (the exit code)."""
+
+    name: str
+    module: str
+    description: str
+
+    def load(self) -> Callable[..., int]:
+        """Import the module and return its ``run``."""
+        return import_module(self.module).run
+
+
+EXPERIMENTS = (
+    Experiment(
+        "box",
+        "experiments.box",
+        "a box on rough ground, velocity from position: the published recipe and ours, side by side",
+    ),
+)

@@ -1,0 +1,267 @@
+"""The pipeline and its run folder: simulate -> fit -> certify -> validate -> report.
+
+Each step takes a Run, writes its files, and returns the Run with one part more. What depends on a part is removed before the
+part is replaced, so that a file that is there is always up to date: finished steps can be skipped.
+"""
+
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from experiments.console import Console, Interrupted
+from experiments.metrics import metrics_of
+from experiments.options import command_for
+from experiments.recipe import Recipe, differences, read_recipe, to_toml
+from observer import runs
+from observer.runs import Run, load_run
+from observer.storage import write_bytes, write_json, write_text
+from systems.errors import InputError
+
+if TYPE_CHECKING:
+    from systems import DiscreteSystem, System
+
+REPORT, FIGURES, CHECKPOINT = "report.html", "figures", "checkpoint.npz"
+SOURCES = ("source.toml", "source.py")
+WRITTEN_BY = {
+    "simulate": (runs.SYSTEM, *SOURCES, runs.CONFIG, runs.TRAJECTORIES),
+    "fit": (CHECKPOINT, runs.OBSERVER, runs.HISTORY, runs.FIT),
+    "certify": (runs.CERTIFICATE,),
+    "validate": (runs.VALIDATION, runs.VALIDATION_NOISE, runs.METRICS),
+    "report": (REPORT, FIGURES),
+}
+STEPS = tuple(WRITTEN_BY)
+
+
+@dataclass(frozen=True)
+class Job:
+    """What every step is told: the recipe, the command that makes the run again, and where to speak."""
+
+    recipe: Recipe
+    command: str
+    console: Console
+
+
+def plan(recipe: Recipe) -> "tuple[Recipe, System, DiscreteSystem]":
+    """Load the plant of a recipe and resolve what follows from it: dt, substeps, duration of the data.
+
+    Raises InputError for everything that cannot be used; nothing is written.
+    """
+    from systems import discretize, load_system
+
+    system = load_system(recipe.system)
+    plant = discretize(system, dt=recipe.dt, method=recipe.method, substeps=recipe.substeps)
+    chosen = {"dt": plant.dt, "method": plant.method, "substeps": plant.substeps}
+    return recipe.changed(**chosen, **{"data.duration": recipe.data.duration or system.duration}), system, plant
+
+
+def prepare(recipe: Recipe, out: Path, *, fresh: bool, console: Console) -> tuple[Run, Job]:
+    """The Run in folder ``out`` to go on from, or a new one of which nothing is written yet.
+
+    Raises InputError when ``out`` is something else than a run folder, or holds a run with another recipe or plant.
+    """
+    recipe, system, plant = plan(recipe)
+    job = Job(recipe, command_for(recipe, out), console)
+    for text in plant.warnings:
+        console.warn(text)
+    if out.exists() and not out.is_dir():
+        raise InputError(f"{out}: is a file; give a folder that is new, empty or a run")
+    names = {item.name for item in out.iterdir()} if out.is_dir() else set()
+    ours = runs.SYSTEM in names or runs.CONFIG in names
+    if names and not ours:
+        raise InputError(f"{out}: holds other files and is no run folder; give a folder that is new, empty or a run")
+    if not ours or fresh:
+        return Run(out, system, plant), job
+    run = load_run(out)
+    differing = differences(read_recipe(out / runs.CONFIG), recipe)
+    if run.system.fingerprint != system.fingerprint:
+        differing.insert(0, f"system ('{run.system.name}' there; '{system.name}', or its content, differs)")
+    if differing:
+        raise InputError(f"{out}: holds a run that differs in {', '.join(differing)}; add --fresh to start again, or give another --out")
+    return run, job
+
+
+def reopen(out: Path, changes: dict[str, Any], *, step: str, fresh: bool, console: Console) -> tuple[Run, Job]:
+    """The run in folder ``out`` for one more step, with options of that step changed.
+
+    Raises InputError when other options are to be changed, or options of a fit that is done already (unless ``fresh``).
+    """
+    run = load_run(out)
+    recipe = read_recipe(out / runs.CONFIG)
+    asked = recipe.changed(**changes)
+    differing = differences(recipe, asked)
+    if differing and step == "fit" and done("fit", run) and not fresh:
+        raise InputError(f"{out}: holds a fit that differs in {', '.join(differing)}; add --fresh to fit again")
+    return run, Job(asked, command_for(asked, out), console)
+
+
+def done(step: str, run: Run) -> bool:
+    """True when the step has been finished in the folder of ``run``."""
+    if step == "simulate":
+        return (run.path / runs.TRAJECTORIES).is_file()
+    if step == "fit":
+        return run.fit is not None and run.fit.status != "interrupted"
+    if step == "certify":
+        return run.certificate is not None
+    if step == "validate":
+        return run.validation is not None and "validation" in run.metrics
+    return (run.path / REPORT).is_file()
+
+
+def run_all(run: Run, job: Job) -> Run:
+    """Every step that is not done yet; what is done already is said in one line."""
+    finished = [step for step in STEPS if done(step, run)]
+    if finished:
+        job.console.say(f"resuming {run.path}: {', '.join(finished)} done already")
+    for step in STEPS:
+        if not done(step, run):
+            run = STEP[step](run, job)
+    return run
+
+
+def simulate_step(run: Run, job: Job) -> Run:
+    """Simulate the data; make the folder only when that went well, and write the plant, its source, the recipe and the data."""
+    from systems import simulate
+
+    options = job.recipe.data
+    length = f" of {options.duration:g} s" if options.duration else ""
+    with job.console.step("simulate", f"{options.trajectories} trajectories{length}, dt {run.plant.dt:g} s ({run.plant.method})"):
+        data = simulate(run.plant, options.trajectories, options.duration, job.recipe.seed, options.excitation)
+    run.path.mkdir(parents=True, exist_ok=True)
+    clear(run.path, *STEPS)
+    given = Path(job.recipe.system)
+    if given.suffix in (".toml", ".py") and given.is_file():
+        write_bytes(run.path / f"source{given.suffix}", given.read_bytes())
+    runs.save_system(run.path, run.system, run.plant, command=job.command)
+    write_text(run.path / runs.CONFIG, to_toml(job.recipe))
+    runs.save_trajectories(run.path, data)
+    return Run(run.path, run.system, run.plant, config=job.recipe.model_dump(exclude_none=True))
+
+
+def fit_step(run: Run, job: Job, *, fresh: bool = False) -> Run:
+    """Fit the observer, from the checkpoint of an interrupted fit unless ``fresh``. Raises Interrupted with the best so far saved."""
+    from observer import fit
+
+    options, checkpoint = job.recipe.fit, run.path / CHECKPOINT
+    if fresh:
+        checkpoint.unlink(missing_ok=True)
+    data = run.trajectories
+    with job.console.step("fit", f"{options.neurons} neurons, {options.activation}") as progress:
+        result = fit(
+            run.plant,
+            data,
+            options.neurons,
+            options.settling_time,
+            contraction_rate=options.contraction_rate,
+            activation=options.activation,
+            solver=options.solver,
+            iterations=options.epochs,
+            budget=options.budget,
+            seed=job.recipe.seed,
+            dtype=options.dtype,
+            condition=options.condition,
+            progress=progress,
+            checkpoint=checkpoint,
+        )
+    stopped = result.status == "interrupted"
+    clear(run.path, *STEPS[1:], keep=(CHECKPOINT,) if stopped else ())
+    runs.save_fit(run.path, result, command=job.command)
+    write_text(run.path / runs.CONFIG, to_toml(job.recipe))
+    run = _with_metrics(replace(run, observer=result.observer, fit=result, certificate=None, validation=None, validation_noise=None), job)
+    for text in result.warnings:
+        job.console.warn(text)
+    if stopped:
+        raise Interrupted(f"stopped; the best observer so far is in {run.path}. To go on: {job.command}")
+    job.console.say(f"{'fit':<10} {result.status}: {result.message}")
+    return run
+
+
+def certify_step(run: Run, job: Job) -> Run:
+    """Certify the shipped matrices."""
+    from observer import certify
+
+    observer = _needed(run)
+    with job.console.step("certify", "contraction rate and gains of the shipped matrices"):
+        certificate = certify(observer, run.plant)
+    runs.save_certificate(run.path, certificate, command=job.command)
+    return _with_metrics(replace(run, certificate=certificate), job)
+
+
+def validate_step(run: Run, job: Job) -> Run:
+    """Validate against the plant; once more, with fewer trials, with noise, when an output has noise."""
+    from observer import validate
+
+    observer, options = _needed(run), job.recipe.validation
+    shared = {
+        "duration": options.duration,
+        "seed": job.recipe.seed + 1,
+        "spread": options.spread,
+        "estimate_start": options.estimate_start,
+        "truth": options.truth,
+        "excitation": options.excitation,
+    }
+    noisy = None
+    with job.console.step("validate", f"{options.trials} trials from random starts"):
+        check = validate(observer, run.plant, options.trials, noise=options.noise, **shared)
+        if not options.noise and any(signal.noise > 0 for signal in run.system.outputs):
+            noisy = validate(observer, run.plant, min(options.trials, max(20, options.trials // 4)), noise=True, **shared)
+    clear(run.path, *STEPS[3:])
+    runs.save_validation(run.path / runs.VALIDATION, check)
+    if noisy is not None:
+        runs.save_validation(run.path / runs.VALIDATION_NOISE, noisy)
+    write_text(run.path / runs.CONFIG, to_toml(job.recipe))
+    return _with_metrics(replace(run, validation=check, validation_noise=noisy), job)
+
+
+def report_step(run: Run, job: Job) -> Run:
+    """Write ``report.html`` and the figures."""
+    from reports import write_report
+
+    if run.fit is None or run.certificate is None or run.validation is None:
+        raise InputError(f"{run.path}: not finished, so there is nothing to report; `observer run {job.recipe.system} --out {run.path}` goes on")
+    run = _with_metrics(run, job)
+    with job.console.step("report", "page and figures"):
+        write_report(
+            run.path,
+            system=run.system,
+            plant=run.plant,
+            fit=run.fit,
+            certificate=run.certificate,
+            validation=run.validation,
+            validation_noise=run.validation_noise,
+            command=job.command,
+            metrics=run.metrics,
+        )
+    return run
+
+
+STEP: dict[str, Callable[[Run, Job], Run]] = {
+    "simulate": simulate_step,
+    "fit": fit_step,
+    "certify": certify_step,
+    "validate": validate_step,
+    "report": report_step,
+}
+
+
+def clear(folder: Path, *steps: str, keep: tuple[str, ...] = ()) -> None:
+    """Remove what these steps wrote, the last step's files first. Files of other names stay."""
+    for step in reversed(steps):
+        for name in reversed(WRITTEN_BY[step]):
+            if name == FIGURES:
+                shutil.rmtree(folder / name, ignore_errors=True)
+            elif name not in keep:
+                (folder / name).unlink(missing_ok=True)
+
+
+def _with_metrics(run: Run, job: Job) -> Run:
+    metrics = metrics_of(run, job.command)
+    write_json(run.path / runs.METRICS, metrics)
+    return replace(run, metrics=metrics)
+
+
+def _needed(run: Run) -> Any:
+    if run.observer is None:
+        raise InputError(f"{run.path}: holds no observer yet; `observer fit {run.path}` makes one")
+    return run.observer

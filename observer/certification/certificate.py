@@ -1,0 +1,158 @@
+"""The certificate of an observer: what is proved about it, with every number a reader needs to check it."""
+
+import math
+from dataclasses import dataclass, fields
+from typing import Any
+
+import numpy as np
+
+from observer.certification.contraction import contraction_rate, find_fault, input_gain, lmi_margin
+from systems.errors import InputError
+
+RATE_TOLERANCE = 1e-9  # the proved rate may exceed the bound by this much
+MARGIN_TOLERANCE = 1e-12
+_TEST_AT = 1 + 1e-9  # at the proved rate itself the smallest eigenvalue is zero, of either sign after rounding
+
+
+@dataclass(frozen=True, eq=False)
+class Certificate:
+    """Two estimates under the same measurements approach each other: |e+|_M <= rate |e|_M, for all states and inputs.
+
+    Attributes
+    ----------
+    rate : alpha*, per step, proved for the shipped weights. rate_per_second : -ln(rate) / dt [1/s].
+    rate_bound : the rate that was asked for, per step.
+    metric : M (nx, nx), physical units. multipliers : Lam (nv,).
+    metric_condition : condition number of M for states divided by half their ranges (free of units).
+    lmi_margin : smallest eigenvalue of the certifying form, scaled to unit diagonal, at the proved rate (1 + 1e-9).
+    gain_y, gain_u : |e+|_M per Euclidean unit of measurement error and of input error, in one step.
+    state_gain : (nx,), |e_i| <= state_gain_i |e|_M, in the unit of state i.
+    holds : every check passed. reason : a sentence, what is proved or which check failed.
+    """
+
+    rate: float
+    rate_per_second: float
+    rate_bound: float
+    metric: np.ndarray
+    multipliers: np.ndarray
+    metric_condition: float
+    lmi_margin: float
+    gain_y: float
+    gain_u: float
+    state_gain: np.ndarray
+    holds: bool
+    reason: str
+
+    def to_data(self) -> dict[str, Any]:
+        """Plain data for JSON; a number that is not finite becomes None."""
+        return {field.name: _plain(getattr(self, field.name)) for field in fields(self)}
+
+    @classmethod
+    def from_data(cls, data: dict[str, Any]) -> "Certificate":
+        """The inverse of ``to_data``; None becomes nan. InputError names what is missing."""
+        missing = [field.name for field in fields(cls) if field.name not in data]
+        if missing:
+            raise InputError(f"certificate: {', '.join(missing)} missing; expected the fields that to_data writes")
+        values: dict[str, Any] = {}
+        for field in fields(cls):
+            value = data[field.name]
+            if field.name in ("metric", "multipliers", "state_gain"):
+                values[field.name] = np.array(value, dtype=float)
+            elif field.name in ("holds", "reason"):
+                values[field.name] = value
+            else:
+                values[field.name] = math.nan if value is None else float(value)
+        return cls(**values)
+
+
+def certify(observer: Any, plant: Any) -> Certificate:
+    """Prove the contraction of ``observer``, from its explicit weights in physical units alone.
+
+    observer : has ``weights`` (ExplicitREN with input [known inputs; outputs]), ``metric``, ``multipliers``,
+        ``contraction_rate``, ``dt`` and ``system``. plant : the DiscreteSystem that it observes.
+
+    Weights that prove nothing (changed, not finite, wrong shapes) give a certificate that does not hold, with the
+    reason; only an observer of another plant or sampling time is an InputError.
+    """
+    _check_match(observer, plant)
+    weights, system = observer.weights, observer.system
+    M, Lam = np.asarray(observer.metric, dtype=float), np.asarray(observer.multipliers, dtype=float)
+    known, bound, dt = len(system.known), float(observer.contraction_rate), float(observer.dt)
+    numbers: dict[str, Any] = {
+        "rate": math.nan,
+        "rate_per_second": math.nan,
+        "rate_bound": bound,
+        "metric": M,
+        "multipliers": Lam,
+        "metric_condition": math.nan,
+        "lmi_margin": math.nan,
+        "gain_y": math.nan,
+        "gain_u": math.nan,
+        "state_gain": np.full(system.nx, np.nan),
+    }
+    fault = _wrong_size(weights, system) or find_fault(weights, M, Lam)
+    if fault:
+        return Certificate(**numbers, holds=False, reason=f"Nothing is proved: {fault}.")
+    half = np.array([(signal.range[1] - signal.range[0]) / 2 for signal in system.states])
+    rate = contraction_rate(weights, M, Lam)
+    margin = lmi_margin(weights, M, Lam, rate * _TEST_AT)
+    numbers |= {
+        "rate": rate,
+        "rate_per_second": -math.log(rate) / dt if rate > 0 else math.inf,
+        "metric_condition": float(np.linalg.cond(half[:, None] * M * half)),
+        "lmi_margin": margin,
+        "gain_y": input_gain(weights, M, Lam, slice(known, None)),
+        "gain_u": input_gain(weights, M, Lam, slice(0, known)),
+        "state_gain": np.sqrt(np.diag(np.linalg.inv(M))),
+    }
+    fault = _unproved(rate, bound, margin)
+    reason = fault or (
+        f"Proved: errors shrink at least by the factor {rate:.6g} per step of {dt:g} s in the metric M,"
+        " whatever the start."
+    )
+    return Certificate(**numbers, holds=fault is None, reason=reason)
+
+
+def _unproved(rate: float, bound: float, margin: float) -> str | None:
+    if not math.isfinite(rate):
+        return "Nothing is proved: with this metric and these multipliers no rate holds for the weights as they are."
+    if rate >= 1:
+        return f"Not contracting: the proved factor per step is {rate:.6g}; it must be below 1."
+    if not rate <= bound + RATE_TOLERANCE:
+        return f"Slower than asked: the proved factor per step is {rate:.9g}, above the bound {bound:.9g}."
+    if not margin >= -MARGIN_TOLERANCE:
+        return f"Not confirmed: the certifying form has the negative eigenvalue {margin:.3g}, scaled to unit diagonal."
+    return None
+
+
+def _wrong_size(weights: Any, system: Any) -> str | None:
+    expected = (system.nx, len(system.known) + system.ny)
+    if (weights.nx, weights.nu) == expected:
+        return None
+    return (
+        f"the network has {weights.nx} states and {weights.nu} inputs; expected {expected[0]} states and {expected[1]}"
+        f" inputs ({len(system.known)} known inputs and {system.ny} outputs)"
+    )
+
+
+def _check_match(observer: Any, plant: Any) -> None:
+    ours, theirs = observer.system, plant.system
+    for what in ("state_names", "output_names"):
+        if tuple(getattr(ours, what)) != tuple(getattr(theirs, what)):
+            raise InputError(
+                f"the observer of '{ours.name}' has {what} {tuple(getattr(ours, what))}, the plant '{theirs.name}' has"
+                f" {tuple(getattr(theirs, what))}; expected the plant that the observer was fitted to"
+            )
+    if not math.isclose(observer.dt, plant.dt, rel_tol=1e-9):
+        raise InputError(
+            f"the observer was fitted for dt = {observer.dt:g} s, the plant is discretised at {plant.dt:g} s;"
+            " expected the same: discretise the plant with the dt of the observer, or fit again"
+        )
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, np.ndarray):
+        return [_plain(item) for item in value]
+    if isinstance(value, float | np.floating):
+        return float(value) if math.isfinite(value) else None
+    return value

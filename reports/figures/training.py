@@ -1,0 +1,84 @@
+"""How the fit went: the loss of training and held-out transitions."""
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from reports.style import BLUE, COLUMN, GREY, LINES, VERMILION, log_axis, new_figure, plain, styled
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+_MAXIMUM_STAGES = 6
+
+
+def loss_figure(fit: Any) -> "Figure":
+    """Training and held-out loss over the iterations (log axis), the loss of the linear start, and the wall time on top."""
+    loss = np.asarray(fit.history.get("loss", ()), dtype=float)
+    held_out = np.asarray(fit.history.get("held_out", np.full(len(loss), np.nan)), dtype=float)
+    steps = np.asarray(fit.history.get("iteration", np.arange(len(loss))), dtype=float)
+    if len(steps) > 1 and not (np.diff(steps) > 0).all():  # several starts count from zero each: then rows are the steps
+        steps = np.arange(len(loss), dtype=float)
+    values = np.concatenate([loss, held_out, [fit.start_loss, fit.one_step_loss]])
+    values = values[np.isfinite(values) & (values > 0)]
+    with styled():
+        figure = new_figure(COLUMN, 3.2)
+        axes = figure.subplots()
+        few = {"marker": "o", "markersize": 2.5} if len(loss) <= 15 else {}
+        axes.plot(steps, _positive(loss), color=BLUE, linewidth=1.3, label="training", **few)
+        if np.isfinite(held_out).any():
+            mask = np.isfinite(held_out)
+            axes.plot(
+                steps[mask], _positive(held_out[mask]), color=VERMILION, linewidth=1.0, linestyle=(0, (4, 1.5)), label="held out"
+            )
+        if np.isfinite(fit.start_loss) and fit.start_loss > 0:
+            axes.axhline(fit.start_loss, **LINES["tolerance"], label="linear start")
+        if values.size:
+            log_axis(axes, max(values.min() / 2, values.max() * 1e-16), 2 * values.max())
+        if len(steps) > 1:
+            axes.set_xlim(steps[0], steps[-1])
+        axes.set(xlabel="iteration [–]", ylabel="one-step loss [(state units)²]")
+        _stages(axes, steps, fit.history.get("stage"))
+        _wall_time(axes, steps, fit.history.get("seconds"))
+        figure.legend(handles=axes.get_legend_handles_labels()[0], loc="outside upper center", ncols=3)
+    return figure
+
+
+def _positive(values: np.ndarray) -> np.ndarray:
+    return np.where(np.isfinite(values) & (values > 0), values, np.nan)
+
+
+def _stages(axes: "Axes", steps: np.ndarray, stages: Any) -> None:
+    """A thin line where one stage of the fit gives way to the next, where they are few."""
+    if stages is None or len(stages) != len(steps):
+        return
+    names = [str(stage) for stage in stages]
+    changes = [k for k in range(1, len(names)) if names[k] != names[k - 1]]
+    if not 0 < len(changes) <= _MAXIMUM_STAGES:
+        return
+    for k in changes:
+        axes.axvline(steps[k], color=GREY, linewidth=0.5)
+        axes.text(
+            steps[k], 0.02, f" {plain(names[k], 18)}", rotation=90, ha="left", va="bottom", fontsize=6.5, color=GREY,
+            transform=axes.get_xaxis_transform(),
+        )  # fmt: skip
+
+
+def _wall_time(axes: "Axes", steps: np.ndarray, seconds: Any) -> None:
+    """A second axis on top: the wall time that had passed at the ticks below."""
+    if seconds is None or len(seconds) != len(steps) or len(steps) < 2:
+        return
+    seconds = np.asarray(seconds, dtype=float)
+    if not np.isfinite(seconds).all() or (np.diff(seconds) < 0).any():
+        return
+    top = axes.twiny()
+    top.grid(False)
+    low, high = axes.get_xlim()
+    axes.locator_params(axis="x", nbins=5)
+    ticks = [tick for tick in axes.get_xticks() if low <= tick <= high]
+    top.set_xlim(low, high)
+    top.set_xticks(ticks, [f"{np.interp(tick, steps, seconds):.2g}" for tick in ticks])
+    top.set_xlabel("wall time [s]")
+    top.spines["top"].set_visible(True)
+    axes.set_xlim(low, high)

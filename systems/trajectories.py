@@ -1,0 +1,236 @@
+"""Recorded or simulated motion of a plant, and the batched simulation that makes it.
+
+One time axis for all signals: row k of x, u and y belongs to t_k; u[k] is held until t_{k+1}; y[k] = h(x[k], u[k]).
+"""
+
+import io
+import os
+import tempfile
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from systems.discretization import DiscreteSystem
+from systems.errors import InputError, SimulationError
+from systems.excitations import excite
+from systems.integration import oracle, time_scales
+from systems.system import System
+
+
+@dataclass(frozen=True)
+class Transitions:
+    """Pairs (k, k+1): x ``(m, nx)``, u ``(m, nu)``, y ``(m, ny)`` at k, and x_next ``(m, nx)`` at k+1."""
+
+    x: np.ndarray
+    u: np.ndarray
+    y: np.ndarray
+    x_next: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.x)
+
+
+@dataclass(frozen=True)
+class Trajectories:
+    """A batch of trajectories: t ``(N,)``, x ``(K, N, nx)``, u ``(K, N, nu)``, y ``(K, N, ny)``, lengths ``(K,)``.
+
+    Missing values are nan; rows beyond a trajectory's length are nan. ``warnings`` are sentences for a person.
+    """
+
+    t: np.ndarray
+    x: np.ndarray
+    u: np.ndarray
+    y: np.ndarray
+    lengths: np.ndarray
+    source: str = ""
+    warnings: tuple[str, ...] = ()
+
+    def __len__(self) -> int:
+        return len(self.x)
+
+    @cached_property
+    def reached(self) -> np.ndarray:
+        """``(nx, 2)``: the smallest box that holds every state."""
+        return np.stack([np.nanmin(self.x, axis=(0, 1)), np.nanmax(self.x, axis=(0, 1))], axis=1)
+
+    def transitions(self) -> Transitions:
+        """All pairs of neighbouring samples without missing values; never a pair across two trajectories."""
+        nx, nu, ny = self.x.shape[2], self.u.shape[2], self.y.shape[2]
+        x, u, y = self.x[:, :-1].reshape(-1, nx), self.u[:, :-1].reshape(-1, nu), self.y[:, :-1].reshape(-1, ny)
+        x_next = self.x[:, 1:].reshape(-1, nx)
+        complete = np.isfinite(np.concatenate([x, u, y, x_next], axis=1)).all(axis=1)
+        return Transitions(x[complete], u[complete], y[complete], x_next[complete])
+
+    def split(self, share: float, seed: int) -> tuple["Trajectories", "Trajectories"]:
+        """(rest, held out) by whole trajectories; ``share`` of them, at least one, is held out."""
+        count = min(len(self) - 1, max(1, round(share * len(self))))
+        order = np.random.default_rng(seed).permutation(len(self))
+        return self.subset(np.sort(order[count:])), self.subset(np.sort(order[:count]))
+
+    def subset(self, which: np.ndarray) -> "Trajectories":
+        """Some of the trajectories, by index."""
+        return Trajectories(self.t, self.x[which], self.u[which], self.y[which], self.lengths[which], self.source)
+
+    def save(self, path: Path | str) -> None:
+        """Write as ``.npz``, atomically."""
+        buffer = io.BytesIO()
+        np.savez_compressed(
+            buffer, format_version=1, t=self.t, x=self.x, u=self.u, y=self.y, lengths=self.lengths,
+            source=self.source, warnings=np.array(self.warnings, dtype=str),
+        )  # fmt: skip
+        path = Path(path)
+        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        try:
+            with os.fdopen(handle, "wb") as file:
+                file.write(buffer.getvalue())
+            os.replace(temporary, path)
+        except BaseException:
+            Path(temporary).unlink(missing_ok=True)
+            raise
+
+    @classmethod
+    def load(cls, path: Path | str) -> "Trajectories":
+        """Read what :meth:`save` wrote; raises :class:`InputError` for anything else."""
+        try:
+            with np.load(path, allow_pickle=False) as data:
+                if int(data["format_version"]) > 1:
+                    raise InputError(f"{path} was written by a newer version (format {int(data['format_version'])}); update ren-observer")
+                return cls(
+                    *(data[name] for name in ("t", "x", "u", "y", "lengths")),
+                    source=str(data["source"]), warnings=tuple(map(str, data["warnings"])),
+                )  # fmt: skip
+        except InputError:
+            raise
+        except Exception as error:
+            raise InputError(f"{path} is no trajectory file ({error}); make it again with `observer simulate`") from error
+
+
+def draw_starts(system: System, count: int, seed: int, spread: float = 1.0) -> np.ndarray:
+    """``(count, nx)`` starts, uniform over the initial box enlarged by ``spread`` about its middle, within the limits."""
+    box = system.initial_ranges
+    middle, half = box.mean(axis=1), 0.5 * np.ptp(box, axis=1) * spread
+    starts = middle + half * np.random.default_rng([seed, 1]).uniform(-1, 1, (count, system.nx))
+    for k, signal in enumerate(system.states):
+        if signal.limits is not None:
+            starts[:, k] = np.clip(starts[:, k], *signal.limits)
+    return starts
+
+
+def draw_inputs(
+    system: System, dt: float, count: int, steps: int, seed: int, excitation: str | dict[str, str] | None = None, **options: Any
+) -> np.ndarray:
+    """``(count, steps, nu)`` inputs; ``excitation`` is one kind for all inputs, or a kind per input name."""
+    result = np.empty((count, steps, system.nu))
+    scale = time_scales(system)[1] if system.kind == "continuous" else 20 * dt
+    if isinstance(excitation, dict):
+        unknown = set(excitation) - set(system.input_names)
+        if unknown:
+            raise InputError(f"excitation for unknown input '{sorted(unknown)[0]}'; known: {', '.join(system.input_names) or 'none'}")
+    for k, signal in enumerate(system.inputs):
+        kind = excitation.get(signal.name) if isinstance(excitation, dict) else excitation
+        rng = np.random.default_rng([seed, 2, k])
+        result[:, :, k] = excite(signal, kind, count, steps, dt, rng, time_scale=scale, **options)
+    return result
+
+
+def check_states(system: System, t: np.ndarray, x: np.ndarray) -> tuple[str, ...]:
+    """Warnings for trajectories x ``(K, N, nx)`` that leave the ranges.
+
+    Raises :class:`SimulationError` for a non-finite state, a broken limit, or a state beyond ten ranges: which, when, from where.
+    """
+    warnings = []
+    for k, signal in enumerate(system.states):
+        values = x[:, :, k]
+        assert signal.range is not None
+        low, high = signal.range
+        width, middle = high - low, 0.5 * (low + high)
+        checks = [
+            (~np.isfinite(values), "is not finite", "choose starts or inputs from which the plant stays finite"),
+            (np.abs(values - middle) > 10 * width, f"leaves ten times its range ({low:g}, {high:g})", "correct the equations, or widen the range"),
+        ]
+        if signal.limits is not None:
+            tolerance = 1e-9 * width
+            broken = (values < signal.limits[0] - tolerance) | (values > signal.limits[1] + tolerance)
+            advice = "choose starts or inputs that keep it inside, or correct the limits"
+            checks.insert(1, (broken, f"breaks its limits ({signal.limits[0]:g}, {signal.limits[1]:g})", advice))
+        for mask, what, advice in checks:
+            if mask.any():
+                step = int(np.argmax(mask.any(axis=0)))
+                trial = int(np.argmax(mask[:, step]))
+                start = ", ".join(f"{n}={v:.4g}" for n, v in zip(system.state_names, x[trial, 0], strict=True))
+                raise SimulationError(
+                    f"state '{signal.name}' {what} at t = {t[step]:g} s (value {values[trial, step]:.4g}) in trajectory {trial} "
+                    f"from the start {start}; {advice}"
+                )
+        outside = (values < low) | (values > high)
+        if outside.any():
+            warnings.append(
+                f"state '{signal.name}' is outside its range ({low:g}, {high:g}) in {100 * outside.mean():.2g} % of the samples, "
+                f"from {values.min():.4g} to {values.max():.4g}; widen the range if that is normal operation"
+            )
+    return tuple(warnings)
+
+
+def simulate(
+    plant: DiscreteSystem,
+    trajectories: int = 100,
+    duration: float | None = None,
+    seed: int = 0,
+    excitation: str | dict[str, str] | None = None,
+    *,
+    noise: bool = False,
+    spread: float = 1.0,
+    x0: np.ndarray | None = None,
+    u: np.ndarray | None = None,
+    truth: str = "model",
+) -> Trajectories:
+    """Simulate a batch of trajectories.
+
+    Parameters
+    ----------
+    trajectories : how many, K.
+    duration : seconds; the system's usual duration, or 200 samples, when left out. N = duration/dt + 1 samples.
+    excitation : kind of every input, or a dict of kinds by input name; each signal's own when left out.
+    noise : add white Gaussian noise of each output's stated standard deviation to y.
+    spread : starts are drawn from the initial box enlarged by this factor.
+    x0, u : given starts ``(K, nx)`` and inputs ``(K, N, nu)`` instead of drawn ones.
+    truth : ``"model"`` steps the discretised plant; ``"oracle"`` integrates the continuous one (DOP853 or Radau).
+
+    Raises :class:`SimulationError` where a state is not finite, breaks its limits or leaves ten ranges.
+    """
+    system, dt = plant.system, plant.dt
+    duration = duration if duration is not None else (system.duration or 200 * dt)
+    if not duration >= dt:
+        raise InputError(f"duration is {duration:g} s; expected at least one sample (dt = {dt:g} s)")
+    if x0 is None and (isinstance(trajectories, bool) or not isinstance(trajectories, int) or trajectories < 1):
+        raise InputError(f"trajectories is {trajectories!r}; expected a whole number, 1 or more")
+    steps = round(duration / dt) + 1
+    starts = draw_starts(system, trajectories, seed, spread) if x0 is None else np.atleast_2d(np.asarray(x0, dtype=float))
+    if starts.ndim != 2 or starts.shape[1] != system.nx:
+        raise InputError(f"x0 has shape {np.shape(x0)}; expected (trajectories, {system.nx}) for {', '.join(system.state_names)}")
+    count = len(starts)
+    if u is None:
+        u = draw_inputs(system, dt, count, steps, seed, excitation)
+    u = np.asarray(u, dtype=float)
+    if u.shape != (count, steps, system.nu):
+        raise InputError(f"u has shape {u.shape}; expected {(count, steps, system.nu)} (trajectories, samples, inputs)")
+    t = dt * np.arange(steps)
+    if truth == "oracle" and system.kind == "continuous":
+        x = oracle(system, starts, u[:, :-1], dt)
+    else:
+        x = np.empty((count, steps, system.nx))
+        x[:, 0] = starts
+        for k in range(steps - 1):
+            x[:, k + 1] = plant.step(x[:, k], u[:, k], t[k])
+    warnings = check_states(system, t, x)
+    y = system.measure(x, u, t)
+    if not np.isfinite(y).all():
+        bad = int(np.argmax(~np.isfinite(y).all(axis=(0, 1))))
+        raise SimulationError(f"output '{system.output_names[bad]}' is not finite along the trajectories; check its equation")
+    if noise:
+        deviations = np.array([s.noise for s in system.outputs])
+        y = y + deviations * np.random.default_rng([seed, 3]).standard_normal(y.shape)
+    return Trajectories(t, x, u, y, np.full(count, steps), f"simulated, seed {seed}", (*system.unused, *plant.warnings, *warnings))
