@@ -57,7 +57,7 @@ def list_(**chosen: Any) -> int:
     """The plants of the library and the named experiments."""
     from systems import ALL_SYSTEMS
 
-    plants = [make() for make in ALL_SYSTEMS]
+    plants = [make() for make in ALL_SYSTEMS.values()]
     if chosen.get("json"):
         rows = [{"name": p.name, "nx": p.nx, "nu": p.nu, "ny": p.ny, "description": p.description} for p in plants]
         print(json.dumps({"systems": rows, "experiments": [{"name": e.name, "description": e.description} for e in EXPERIMENTS]}))
@@ -76,13 +76,9 @@ def list_(**chosen: Any) -> int:
 @answers
 def new(file: Annotated[Path, typer.Argument(metavar="FILE", help="The file to write, .toml or .py.")]) -> int:
     """Write a plant to start from, with every field explained."""
-    from observer.storage import write_text
-    from systems.errors import InputError
-    from systems.files import template
+    from systems.files import write_template
 
-    if file.exists():
-        raise InputError(f"{file}: exists already; give the name of a new file")
-    write_text(file, template(file))
+    write_template(file)
     print(f"{file} written; edit it, then `observer check {file}`")
     return DONE
 

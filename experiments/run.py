@@ -52,8 +52,8 @@ def plan(recipe: Recipe) -> "tuple[Recipe, System, DiscreteSystem]":
 
     system = load_system(recipe.system)
     plant = discretize(system, dt=recipe.dt, method=recipe.method, substeps=recipe.substeps)
-    chosen = {"dt": plant.dt, "method": plant.method, "substeps": plant.substeps}
-    return recipe.changed(**chosen, **{"data.duration": recipe.data.duration or system.duration}), system, plant
+    duration = recipe.data.duration or system.duration
+    return recipe.changed(dt=plant.dt, substeps=plant.substeps, **{"data.duration": duration}), system, plant
 
 
 def prepare(recipe: Recipe, out: Path, *, fresh: bool, console: Console) -> tuple[Run, Job]:
@@ -63,8 +63,6 @@ def prepare(recipe: Recipe, out: Path, *, fresh: bool, console: Console) -> tupl
     """
     recipe, system, plant = plan(recipe)
     job = Job(recipe, command_for(recipe, out), console)
-    for text in plant.warnings:
-        console.warn(text)
     if out.exists() and not out.is_dir():
         raise InputError(f"{out}: is a file; give a folder that is new, empty or a run")
     names = {item.name for item in out.iterdir()} if out.is_dir() else set()
@@ -128,11 +126,13 @@ def simulate_step(run: Run, job: Job) -> Run:
     length = f" of {options.duration:g} s" if options.duration else ""
     with job.console.step("simulate", f"{options.trajectories} trajectories{length}, dt {run.plant.dt:g} s ({run.plant.method})"):
         data = simulate(run.plant, options.trajectories, options.duration, job.recipe.seed, options.excitation)
+    for text in data.warnings:
+        job.console.warn(text)
     run.path.mkdir(parents=True, exist_ok=True)
     clear(run.path, *STEPS)
     given = Path(job.recipe.system)
-    if given.suffix in (".toml", ".py") and given.is_file():
-        write_bytes(run.path / f"source{given.suffix}", given.read_bytes())
+    if given.suffix.lower() in (".toml", ".py") and given.is_file():
+        write_bytes(run.path / f"source{given.suffix.lower()}", given.read_bytes())
     runs.save_system(run.path, run.system, run.plant, command=job.command)
     write_text(run.path / runs.CONFIG, to_toml(job.recipe))
     runs.save_trajectories(run.path, data)

@@ -10,7 +10,6 @@ import json
 import math
 import os
 import tempfile
-import zipfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import cache
@@ -29,7 +28,6 @@ if TYPE_CHECKING:
 Result = TypeVar("Result")
 
 FORMAT_VERSION = 1
-DAMAGED = (OSError, ValueError, TypeError, KeyError, EOFError, IndexError, AttributeError, zipfile.BadZipFile)
 
 
 @cache
@@ -145,9 +143,11 @@ def guarded(path: Path, read: Callable[[], Result]) -> Result:
         return read()
     except FileNotFoundError as error:
         raise InputError(f"{path}: no such file; the run may be unfinished, so repeat the step that writes it") from error
-    except InputError:
-        raise
-    except DAMAGED as error:
+    except InputError as error:
+        if str(path) in str(error):
+            raise
+        raise InputError(f"{path}: {error}") from error
+    except Exception as error:  # a damaged zip alone knows a dozen ways to fail
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         if isinstance(error, KeyError):
             reason = f"it has no {reason}"

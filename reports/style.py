@@ -116,9 +116,9 @@ def encode(figure: "Figure", suffix: str) -> bytes:
     metadata = {"pdf": {"CreationDate": None}, "png": {"Software": None}, "svg": {"Date": None}}[suffix]
     buffer = io.BytesIO()
     with styled():
-        if figure.get_layout_engine() is not None:  # lay out once: half of the time to write a figure goes into it
+        if figure.get_layout_engine() is not None:  # lay out once: most of the time to write a figure would go into it
             figure.draw_without_rendering()
-            figure.set_layout_engine("none")
+            figure.set_layout_engine(None)  # "none" would leave a placeholder that draws twice more for every file
         figure.savefig(buffer, format=suffix, metadata=metadata)
     return buffer.getvalue()
 
@@ -132,10 +132,12 @@ def plain(text: object, length: int = 28) -> str:
     return text.replace("$", r"\$")
 
 
-def label(name: object, unit: object = "", template: str = "{}") -> str:
-    """An axis label ``template.format(name) [unit]``."""
-    text = template.format(plain(name))
-    return f"{text} [{plain(unit, 16)}]" if unit else text
+def label(name: object, unit: object = "", template: str = "{}", limit: int = 30) -> str:
+    """An axis label ``template.format(name) [unit]``, with the unit on a line of its own where it grows too long."""
+    text, unit = template.format(plain(name, 24)), plain(unit, 18)
+    if not unit:
+        return text
+    return f"{text}{' ' if len(text) + len(unit) < limit else chr(10)}[{unit}]"
 
 
 def log_axis(axes: "Axes", low: float, high: float) -> None:

@@ -114,9 +114,7 @@ def _not_a_system(path: Path, library: list[str]) -> str:
     if re.fullmatch(r"[\w -]+", str(path)):
         name = re.sub(r"[ -]", "_", str(path))
         return f"no system in the library is called '{path}'; {nearest(name, library)} (files end in .toml or .py)"
-    return (
-        f"{shorten(str(path))} is neither a file nor in the library; expected a name, or a .toml or .py file"
-    )
+    return f"{shorten(str(path))} is neither a file nor in the library; expected a name, or a .toml or .py file"
 
 
 def _missing(path: Path, library: list[str]) -> str:

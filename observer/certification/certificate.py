@@ -65,6 +65,7 @@ class Certificate:
         return cls(**values)
 
 
+@np.errstate(over="ignore", invalid="ignore", divide="ignore")  # absurd weights are answered, not warned about
 def certify(observer: Any, plant: Any) -> Certificate:
     """Prove the contraction of ``observer``, from its explicit weights in physical units alone.
 
@@ -99,7 +100,7 @@ def certify(observer: Any, plant: Any) -> Certificate:
     numbers |= {
         "rate": rate,
         "rate_per_second": -math.log(rate) / dt if rate > 0 else math.inf,
-        "metric_condition": float(np.linalg.cond(half[:, None] * M * half)),
+        "metric_condition": _condition(half[:, None] * M * half),
         "lmi_margin": margin,
         "gain_y": input_gain(weights, M, Lam, slice(known, None)),
         "gain_u": input_gain(weights, M, Lam, slice(0, known)),
@@ -148,6 +149,10 @@ def _check_match(observer: Any, plant: Any) -> None:
             f"the observer was fitted for dt = {observer.dt:g} s, the plant is discretised at {plant.dt:g} s;"
             " expected the same: discretise the plant with the dt of the observer, or fit again"
         )
+
+
+def _condition(M: np.ndarray) -> float:
+    return float(np.linalg.cond(M)) if np.isfinite(M).all() else math.inf
 
 
 def _plain(value: Any) -> Any:

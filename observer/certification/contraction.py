@@ -4,7 +4,7 @@ Everything is computed from the weights that are evaluated, a metric M and multi
 were found plays no part. With W = 2 Lam - Lam D11 - D11'Lam, R = W - B1'M B1, K = Lam C1 + B1'M A and
 G = Lam D12 + B1'M B2, for two solutions and |v|_M = sqrt(v'M v):
 
-    |dx+|_M <= rate |dx|_M + gain |du|
+    |dx+|_M <= rate |dx|_M + gain |du|     (an overflow is answered with inf: nothing is proved)
     rate^2 = lambda_max(M^-1 (A'M A + K'R^-1 K)),     gain^2 = lambda_max(B2'M B2 + G'R^-1 G)
 """
 
@@ -17,6 +17,7 @@ from observer.networks.explicit import WEIGHTS, ExplicitREN
 from observer.networks.shapes import shape_fault
 
 
+@np.errstate(over="ignore", invalid="ignore")
 def find_fault(ren: ExplicitREN, M: np.ndarray, Lam: np.ndarray) -> str | None:
     """What stands in the way of any certificate, as a sentence, or None.
 
@@ -40,13 +41,15 @@ def find_fault(ren: ExplicitREN, M: np.ndarray, Lam: np.ndarray) -> str | None:
     if (Lam <= 0).any():
         i = int(np.argmin(Lam))
         return f"multiplier {i} is {Lam[i]:.3g}; expected all multipliers > 0"
-    if not np.allclose(M, M.T, rtol=1e-9, atol=1e-9 * math.sqrt(np.abs(np.diag(M)).min() * np.abs(np.diag(M)).max())):
+    size = np.sqrt(np.abs(np.diag(M)))
+    if (np.abs(M - M.T) > 1e-9 * np.outer(size, size)).any():
         return "the metric is not symmetric"
     if not _positive_definite(M):
         return "the metric is not positive definite"
     return None
 
 
+@np.errstate(over="ignore", invalid="ignore")
 def contraction_rate(ren: ExplicitREN, M: np.ndarray, Lam: np.ndarray) -> float:
     """The smallest rate alpha* per step that M (nx, nx) and Lam (nv,) prove: closed form, no bisection.
 
@@ -60,6 +63,7 @@ def contraction_rate(ren: ExplicitREN, M: np.ndarray, Lam: np.ndarray) -> float:
     return _norm(np.vstack([A, np.linalg.solve(root, C1 + B1.T @ A)]))
 
 
+@np.errstate(over="ignore", invalid="ignore")
 def input_gain(ren: ExplicitREN, M: np.ndarray, Lam: np.ndarray, columns: Sequence[int] | slice | None = None) -> float:
     """The proved one-step gain from the input to |dx+|_M at equal states; ``math.inf`` as for ``contraction_rate``.
 
@@ -75,11 +79,13 @@ def input_gain(ren: ExplicitREN, M: np.ndarray, Lam: np.ndarray, columns: Sequen
     return _norm(np.vstack([B2, np.linalg.solve(root, D12 + B1.T @ B2)]))
 
 
+@np.errstate(over="ignore", invalid="ignore")
 def lmi_margin(ren: ExplicitREN, M: np.ndarray, Lam: np.ndarray, rate: float) -> float:
-    """Smallest eigenvalue of [[rate^2 M - A'M A, -K'], [-K, R]] scaled to unit diagonal: negative if the rate is not proved.
+    """Smallest eigenvalue of [[rate^2 M - A'M A, -K'], [-K, R]], scaled to unit diagonal.
 
-    At the very rate of ``contraction_rate`` it is zero up to rounding of either sign: test at rate * (1 + 1e-9).
-    ``-math.inf`` for a rate that is not finite. ValueError for what ``find_fault`` finds.
+    It is not negative exactly when ``rate`` is proved. At the very rate of ``contraction_rate`` it is zero up to
+    rounding of either sign: test at rate * (1 + 1e-9).
+    ``-math.inf`` when the rate, or the form by overflow, is not finite. ValueError for what ``find_fault`` finds.
     """
     _refuse(ren, M, Lam)
     if not math.isfinite(rate):
@@ -87,10 +93,12 @@ def lmi_margin(ren: ExplicitREN, M: np.ndarray, Lam: np.ndarray, rate: float) ->
     ren, M, Lam = ren.to_numpy(), np.asarray(M, dtype=float), np.asarray(Lam, dtype=float)
     K = Lam[:, None] * ren.C1 + ren.B1.T @ M @ ren.A
     R = _sector(ren, Lam) - ren.B1.T @ M @ ren.B1
-    form = np.block([[rate**2 * M - ren.A.T @ M @ ren.A, -K.T], [-K, R]])
+    form = np.block([[np.square(rate) * M - ren.A.T @ M @ ren.A, -K.T], [-K, R]])
     scale = np.sqrt(np.abs(np.diag(form)))
     scale[scale == 0] = 1.0
     form = form / scale / scale[:, None]
+    if not np.isfinite(form).all():
+        return -math.inf
     return float(np.linalg.eigvalsh((form + form.T) / 2)[0])
 
 
@@ -107,8 +115,11 @@ def _normalised(ren: ExplicitREN, M: np.ndarray, Lam: np.ndarray) -> tuple[np.nd
     A = np.linalg.solve(L, (L.T @ ren.A).T).T
     B1 = L.T @ ren.B1
     C1 = np.linalg.solve(L, (Lam[:, None] * ren.C1).T).T
+    R = _sector(ren, Lam) - B1.T @ B1
+    if not np.isfinite(R).all():
+        return None
     try:
-        root = np.linalg.cholesky(_sector(ren, Lam) - B1.T @ B1)
+        root = np.linalg.cholesky(R)
     except np.linalg.LinAlgError:
         return None
     return root, A, B1, C1, L
@@ -130,4 +141,6 @@ def _positive_definite(M: np.ndarray) -> bool:
 
 
 def _norm(matrix: np.ndarray) -> float:
+    if not np.isfinite(matrix).all():
+        return math.inf
     return float(np.linalg.norm(matrix, 2)) if matrix.size else 0.0

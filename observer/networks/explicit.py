@@ -154,5 +154,5 @@ class ExplicitREN:
         return x @ self.A.T + w @ self.B1.T + u @ self.B2.T + self.bx
 
 
-def _detached(value: Any) -> Any:
-    return value if isinstance(value, np.ndarray) else value.detach().cpu()
+def _detached(value: Any) -> np.ndarray:
+    return value if isinstance(value, np.ndarray) else value.detach().cpu().numpy()

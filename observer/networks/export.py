@@ -39,8 +39,9 @@ def direct_parameters(
     margin = np.linalg.eigvalsh(Q / scale / scale[:, None])[0]
     if margin <= len(Q) * np.finfo(float).eps:
         raise ValueError(
-            f"cannot export at contraction rate {rate:.6g}: the smallest eigenvalue of the certificate matrix, scaled to"
-            f" unit diagonal, is {margin:.3g}; expected more than zero. Use a larger rate, or another metric and multipliers"
+            f"cannot export at contraction rate {rate:.6g}: the smallest eigenvalue of the certificate matrix, scaled"
+            f" to unit diagonal, is {margin:.3g}; expected more than zero: use a larger rate, or another metric and"
+            " multipliers"
         )
     D = np.repeat([1.0, 1.0, rate**2], (n, q, n))
     H = Q * D * D[:, None]

@@ -206,8 +206,10 @@ class ContractingREN(torch.nn.Module):
 
         metric M (nx, nx) and multipliers Lam (nv,) must certify the rate:
         Q = [[rate^2 M, -C1'Lam, A'M], [., 2Lam - Lam D11 - D11'Lam, B1'M], [., ., M]] > 0. The network's own metric is
-        then a multiple of M. ``identity_output`` None takes it from the weights. ValueError with the smallest eigenvalue
-        when Q is not positive definite; InputError when identity output is asked of a network that has another one.
+        then a multiple of M. ``identity_output`` None takes it from the weights.
+
+        Errors: ValueError with the smallest eigenvalue when Q is not positive definite; InputError when identity output
+        is asked of a network that has another one.
         """
         rate, explicit = check_rate(contraction_rate), explicit.to_numpy()
         if identity_output is None:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from reports.selection import absolute_error, quantiles, thin, widths
+from reports.selection import absolute_error, hardest_states, quantiles, thin, widths
 from reports.style import CYCLE, GREY, INK, WIDE, label, log_axis, new_figure, plain, styled
 
 if TYPE_CHECKING:
@@ -34,7 +34,9 @@ class Curve:
         if self.style not in STYLES:
             raise ValueError(f"curve '{self.label}': style is {self.style!r}; expected one of {', '.join(STYLES)}")
         if len(self.t) != len(self.values):
-            raise ValueError(f"curve '{self.label}': {len(self.t)} times and {len(self.values)} values; give one for each")
+            raise ValueError(
+                f"curve '{self.label}': {len(self.t)} times and {len(self.values)} values; give one for each"
+            )
 
 
 def error_curve(validation: Any, state: str, name: str, statistic: str = "max", style: str = "line") -> Curve:
@@ -64,7 +66,8 @@ def comparison_figure(
     reference : state name -> curves to add to its panel.
     """
     first = next(iter(validations.values()))
-    names, units = list(first.state_names)[:6], list(first.units)
+    states = hardest_states(first)
+    names, units = [first.state_names[i] for i in states], first.units
     reference = reference or {}
     unknown = sorted(set(reference) - set(first.state_names))
     if unknown:
@@ -77,7 +80,7 @@ def comparison_figure(
         handles: dict[str, Any] = {}
         for axes in grid[len(names) :]:
             axes.set_visible(False)
-        for i, (axes, name) in enumerate(zip(grid, names, strict=False)):
+        for axes, i, name in zip(grid, states, names, strict=False):
             width = widths(first)[i]
             extremes = [0.02 * width]
             handles["2 % of range"] = axes.axhline(0.02 * width, color=GREY, linewidth=0.8, linestyle=(0, (1, 1.5)))
@@ -94,8 +97,27 @@ def comparison_figure(
         figure.supxlabel("time [s]")
         texts = list(handles)
         texts = [*texts[1:], texts[0]]
-        figure.legend([handles[text] for text in texts], [plain(text, 60) for text in texts], loc="outside upper center", ncols=2)
+        figure.legend(
+            [handles[text] for text in texts], [plain(text, 60) for text in texts], loc="outside upper center", ncols=2
+        )
     return figure
+
+
+def comparison_reading(
+    validations: Mapping[str, Any],
+    reference: Mapping[str, Sequence[Curve]] | None = None,
+    statistics: Sequence[str] = ("max",),
+) -> str:
+    """How the figure is read."""
+    first = next(iter(validations.values()))
+    drawn = " and ".join(STATISTICS[statistic] for statistic in statistics)
+    text = f"One colour per variant; of its errors at each time the {drawn}. Lower is better; dotted grey is 2 % of the range."
+    if any(reference.values() if reference else ()):
+        text += " Black and grey are curves from elsewhere, as the legend says."
+    shown = len(hardest_states(first))
+    if shown < len(first.state_names):
+        text += f" Of the {len(first.state_names)} states the {shown} hardest for {next(iter(validations))} are shown."
+    return text
 
 
 def _draw(axes: Any, curve: Curve, colour: str, extremes: list[float], ceiling: float, n: int = 0) -> Any:

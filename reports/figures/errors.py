@@ -162,6 +162,8 @@ def _legend(figure: "Figure", roles: set[str], columns: int) -> None:
         Line2D([], [], **LINES["worst"], label=NAMES["worst"]),
     ]
     handles += [
-        Line2D([], [], **LINES[role], label=NAMES[role]) for role in ("tolerance", "certified", "sampled") if role in roles
+        Line2D([], [], **LINES[role], label=NAMES[role])
+        for role in ("tolerance", "certified", "sampled")
+        if role in roles
     ]
     figure.legend(handles=handles, loc="outside upper center", ncols=columns, labelcolor=INK)

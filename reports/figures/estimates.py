@@ -152,5 +152,3 @@ def _legend(figure: "Figure", roles: list[tuple[str, str]], markers: list[tuple[
     ]
     columns = len(handles) if figure.get_figwidth() > 4 or len(handles) <= 2 else 3
     figure.legend(handles=handles, loc="outside upper center", ncols=columns)
-
-

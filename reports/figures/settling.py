@@ -26,7 +26,9 @@ def required_settling(fit: Any, certificate: Any, dt: float) -> float | None:
     asked = fit.options.get("settling_time") if fit is not None and fit.options else None
     if asked:
         return float(asked)
-    bound = getattr(getattr(fit, "observer", None), "contraction_rate", None) or getattr(certificate, "rate_bound", None)
+    bound = getattr(getattr(fit, "observer", None), "contraction_rate", None) or getattr(
+        certificate, "rate_bound", None
+    )
     return math.log(0.02) / math.log(float(bound)) * float(dt) if bound and 0 < bound < 1 else None
 
 
@@ -41,7 +43,11 @@ def settling_figure(validation: Any, certificate: Any = None, fit: Any = None) -
     ]
     finite = settling[:, states][np.isfinite(settling[:, states])]
     latest = max([float(finite.max()) if finite.size else 0.0, *[time for time, _, _ in marks if time]])
-    end = min(float(validation.t[-1]), 1.15 * latest) if finite.size == settling[:, states].size else float(validation.t[-1])
+    end = (
+        min(float(validation.t[-1]), 1.15 * latest)
+        if finite.size == settling[:, states].size
+        else float(validation.t[-1])
+    )
     end = max(end, 2 * float(validation.dt))
     with styled():
         figure = new_figure(COLUMN, 3.2)

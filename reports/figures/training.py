@@ -18,7 +18,9 @@ def loss_figure(fit: Any) -> "Figure":
     loss = np.asarray(fit.history.get("loss", ()), dtype=float)
     held_out = np.asarray(fit.history.get("held_out", np.full(len(loss), np.nan)), dtype=float)
     steps = np.asarray(fit.history.get("iteration", np.arange(len(loss))), dtype=float)
-    if len(steps) > 1 and not (np.diff(steps) > 0).all():  # several starts count from zero each: then rows are the steps
+    if (
+        len(steps) > 1 and not (np.diff(steps) > 0).all()
+    ):  # several starts count from zero each: then rows are the steps
         steps = np.arange(len(loss), dtype=float)
     values = np.concatenate([loss, held_out, [fit.start_loss, fit.one_step_loss]])
     values = values[np.isfinite(values) & (values > 0)]
@@ -30,7 +32,12 @@ def loss_figure(fit: Any) -> "Figure":
         if np.isfinite(held_out).any():
             mask = np.isfinite(held_out)
             axes.plot(
-                steps[mask], _positive(held_out[mask]), color=VERMILION, linewidth=1.0, linestyle=(0, (4, 1.5)), label="held out"
+                steps[mask],
+                _positive(held_out[mask]),
+                color=VERMILION,
+                linewidth=1.0,
+                linestyle=(0, (4, 1.5)),
+                label="held out",
             )
         if np.isfinite(fit.start_loss) and fit.start_loss > 0:
             axes.axhline(fit.start_loss, **LINES["tolerance"], label="linear start")

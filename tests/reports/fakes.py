@@ -31,7 +31,9 @@ def _derivative(x, u):
 
 
 def fake_system(nx=2, **changes):
-    names = {1: ["level"], 2: ["position", "velocity"], 3: ["x1", "x2", "x3"]}.get(nx, [f"node{i + 1}" for i in range(nx)])
+    names = {1: ["level"], 2: ["position", "velocity"], 3: ["x1", "x2", "x3"]}.get(
+        nx, [f"node{i + 1}" for i in range(nx)]
+    )
     units = {1: ["m"], 2: ["m", "m/s"], 3: ["", "", ""]}.get(nx, ["K"] * nx)
     spans = {3: [(-20.0, 20.0), (-25.0, 25.0), (0.0, 50.0)]}.get(nx, [(-3.0, 3.0)] * nx)
     states = tuple(Signal(n, u, s) for n, u, s in zip(names, units, spans, strict=True))
@@ -56,7 +58,13 @@ def fake_system(nx=2, **changes):
 
 def fake_plant(system):
     return SimpleNamespace(
-        system=system, dt=system.dt, method="rk4", substeps=2, error=np.full(system.nx, 3.2e-8), warnings=(), nx=system.nx
+        system=system,
+        dt=system.dt,
+        method="rk4",
+        substeps=2,
+        error=np.full(system.nx, 3.2e-8),
+        warnings=(),
+        nx=system.nx,
     )
 
 
@@ -98,7 +106,7 @@ def fake_validation(system, trials=40, duration=12.0, seed=1, noise=False, diver
         e[k] += 0.08 * width
     for k in diverge:
         start = count // 3
-        e[k, start:] = e[k, start] * np.exp(np.linspace(0, 900, count - start))[:, None]
+        e[k, start:] = e[k, start] * np.exp(np.linspace(0, 680, count - start))[:, None]
         e[k, -5:] = np.nan
     relative = np.where(np.isfinite(e), np.abs(e), np.inf) / width
     diverged = (relative > 10).any((1, 2))

@@ -97,7 +97,7 @@ def _over_batch(kernel: Callable, matrix: np.ndarray, arrays: tuple[np.ndarray, 
 
 
 def forward(D11: np.ndarray, b: np.ndarray, code: int) -> np.ndarray:
-    """w (batch, nv) of w = sigma(D11 w + b) for b (batch, nv); ``code`` is that of the Activation; one dtype throughout."""
+    """w (batch, nv) of w = sigma(D11 w + b) for b (batch, nv), of one dtype; ``code`` is that of the Activation."""
     w = np.empty(b.shape, b.dtype)
     _over_batch(_forward_kernel, np.ascontiguousarray(D11), (np.ascontiguousarray(b), w), code)
     return w

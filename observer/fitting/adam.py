@@ -1,0 +1,128 @@
+"""Adam on the direct parameters, for networks too large for a dense Gauss-Newton step.
+
+Every parameter vector is a contracting network (MATH 2a), so plain stochastic gradients keep the proof. The step is cut
+to a third when the loss over all transitions has not fallen for ``PATIENCE`` looks, and the fit ends when it has become a
+thousandth of the first. A non-finite loss rolls back to the best parameters with a shorter step.
+"""
+
+import numpy as np
+import torch
+
+from observer.fitting import barrier
+from observer.fitting.checkpoints import load_checkpoint, save_checkpoint
+from observer.fitting.problem import Problem, Samples
+from observer.fitting.result import Status
+from observer.fitting.solver import Monitor, Solution
+from observer.fitting.start import initial_network
+from observer.networks.ren import ContractingREN
+
+BATCH, LOOK, PATIENCE, SHRINK, SMALLEST = 512, 50, 4, 1 / 3, 1e-3
+FIRST_STEP = 1e-3  # relative to the root mean square of each parameter
+
+
+class _Loss:
+    """(1/2m) sum |R r|^2 on torch tensors, R'R = M held fixed as data."""
+
+    def __init__(self, samples: Samples, metric: np.ndarray) -> None:
+        self.x, self.v, self.x_next = (torch.from_numpy(np.ascontiguousarray(a)) for a in (samples.x, samples.v, samples.x_next))
+        self.root = torch.from_numpy(np.linalg.cholesky(metric))
+
+    def __call__(self, ren: ContractingREN, rows: torch.Tensor | slice = slice(None)) -> tuple[torch.Tensor, torch.Tensor]:
+        """(loss, residual) over some rows."""
+        r = ren.explicit().next_state(self.x[rows], self.v[rows]) - self.x_next[rows]
+        return 0.5 * (r @ self.root).square().sum(dim=1).mean(), r
+
+
+def _optimizer(ren: ContractingREN, factor: float) -> torch.optim.Adam:
+    groups = []
+    for value in ren.parameters():
+        size = float(value.detach().square().mean().sqrt()) if value.numel() else 1.0
+        groups.append({"params": [value], "lr": FIRST_STEP * factor * max(size, 1e-2)})
+    return torch.optim.Adam(groups)
+
+
+def adam(problem: Problem, inputs: int, monitor: Monitor) -> Solution:
+    """Mini-batches of 512 transitions from the model-informed start; ``monitor.iterations`` updates at most."""
+    network, multipliers = initial_network(
+        problem.train, problem.metric, problem.rate,
+        fastest=problem.fastest, inputs=inputs, neurons=problem.neurons, activation=problem.activation, seed=(problem.seed, 11, 0),
+    )  # fmt: skip
+    multipliers = barrier.centre_multipliers(network, problem.metric, multipliers, problem.rate, steps=8)
+    ren = ContractingREN.from_explicit(network, problem.metric, multipliers, problem.rate, polar=False)
+    train, held_out = _Loss(problem.train, problem.metric), _Loss(problem.held_out, problem.metric)
+    factor, failures, status = 1.0, 0, Status.ITERATION_LIMIT
+    best = {name: value.detach().clone() for name, value in ren.named_parameters()}
+    with torch.no_grad():
+        best_loss = float(train(ren)[0])
+    last_look, since, iteration = best_loss, 0, 0
+    stored = load_checkpoint(monitor, problem)
+    if stored is not None and "adam.iteration" in stored:
+        iteration, factor, best_loss, last_look, since = (
+            int(stored["adam.iteration"]), float(stored["adam.factor"]), float(stored["adam.best"]),
+            float(stored["adam.last"]), int(stored["adam.since"]),
+        )  # fmt: skip
+        best = {name: torch.from_numpy(stored[f"best.{name}"]) for name in best}
+        ren.load_state_dict(best)
+    optimizer = _optimizer(ren, factor)
+
+    def save() -> None:
+        arrays = {f"best.{name}": value.numpy() for name, value in best.items()}
+        numbers = {"iteration": iteration, "factor": factor, "best": best_loss, "last": last_look, "since": since}
+        save_checkpoint(monitor, problem, arrays | {f"adam.{name}": np.array(value) for name, value in numbers.items()})
+
+    def restart(shorter: float) -> torch.optim.Adam:
+        nonlocal factor
+        factor *= shorter
+        ren.load_state_dict(best)
+        return _optimizer(ren, factor)
+
+    try:
+        while iteration < monitor.iterations:
+            if monitor.out_of_time:
+                status = Status.BUDGET
+                break
+            # The rows of an update depend on its number alone, so that a resumed fit sees what an unbroken one would.
+            rows = np.random.default_rng([problem.seed, 13, iteration]).permutation(len(problem.train))[:BATCH]
+            optimizer.zero_grad(set_to_none=True)
+            loss, _ = train(ren, torch.from_numpy(rows))
+            loss.backward()
+            iteration += 1
+            if not torch.isfinite(loss):
+                failures += 1
+                if failures > 5:
+                    status = Status.NON_FINITE
+                    break
+                optimizer = restart(0.25)
+                continue
+            optimizer.step()
+            if iteration % LOOK == 0 or iteration == monitor.iterations:
+                with torch.no_grad():
+                    full, r = train(ren)
+                    _, r_held = held_out(ren)
+                current = float(full)
+                if current < best_loss:
+                    best_loss, since = current, 0
+                    best = {name: value.detach().clone() for name, value in ren.named_parameters()}
+                if current < 0.99 * last_look:
+                    last_look, since = current, 0
+                else:
+                    since += 1
+                monitor.record(
+                    0, "adam", iteration, monitor.iterations,
+                    problem.physical_loss(r.numpy()), problem.physical_loss(r_held.numpy()), factor, problem.rate,
+                )  # fmt: skip
+                if not np.isfinite(current) or since >= PATIENCE:
+                    optimizer, since, last_look = restart(SHRINK), 0, best_loss
+                    if factor < SMALLEST:
+                        status = Status.CONVERGED
+                        break
+                save()
+    except KeyboardInterrupt:
+        status = Status.INTERRUPTED
+        save()
+    ren.load_state_dict(best)
+    with torch.no_grad():
+        explicit = ren.explicit().to_numpy()
+        metric, multipliers = ren.metric().numpy(), ren.multipliers().numpy()
+    size = float(np.linalg.eigvalsh(metric)[-1])  # M and Lam scale together; largest eigenvalue 1 as elsewhere
+    return Solution(explicit, metric / size, multipliers / size, status, iteration)

@@ -1,0 +1,175 @@
+"""``fit``: from a plant and its trajectories to a contracting observer."""
+
+import time
+from collections.abc import Callable
+from importlib import import_module
+from pathlib import Path
+
+import numpy as np
+from threadpoolctl import threadpool_limits
+
+from observer.fitting.problem import Problem, fitting_region, make_samples, make_scaling, to_samples
+from observer.fitting.result import FitResult, Progress, Status
+from observer.fitting.solver import Monitor, Solution, Solver
+from observer.fitting.start import choose_rate, initial_network
+from observer.networks.activations import get_activation
+from observer.state_observer import RENObserver
+from systems.discretization import DiscreteSystem
+from systems.errors import InputError
+from systems.trajectories import Trajectories
+
+#: name -> (module, function, default iterations). ``auto`` takes the first up to ``DENSE_PARAMETERS`` weights.
+SOLVERS: dict[str, tuple[str, str, int]] = {
+    "gauss_newton": ("observer.fitting.gauss_newton", "gauss_newton", 500),
+    "adam": ("observer.fitting.adam", "adam", 2000),
+}
+DENSE_PARAMETERS = 3000
+
+
+def _parameters(nx: int, nv: int, nu: int) -> int:
+    return nx * nx + 2 * nx * nv + nv * (nv - 1) // 2 + (nx + nv) * (nu + 1)
+
+
+def _solver(name: str, parameters: int) -> tuple[str, Solver, int]:
+    if name == "auto":
+        name = "gauss_newton" if parameters <= DENSE_PARAMETERS else "adam"
+    if name not in SOLVERS:
+        raise InputError(f"solver is {name!r}; expected auto, {' or '.join(SOLVERS)}")
+    module, function, iterations = SOLVERS[name]
+    return name, getattr(import_module(module), function), iterations
+
+
+def fit(
+    plant: DiscreteSystem,
+    data: Trajectories,
+    neurons: int = 20,
+    settling_time: float | None = None,
+    *,
+    contraction_rate: float | None = None,
+    activation: str = "tanh",
+    solver: str = "auto",
+    iterations: int | None = None,
+    budget: float | None = None,
+    seed: int = 0,
+    dtype: str = "float64",
+    condition: float | None = None,
+    samples: int | None = None,
+    progress: Callable[[Progress], None] | None = None,
+    checkpoint: Path | str | None = None,
+) -> FitResult:
+    """Fit a contracting REN as observer of ``plant`` by the one-step-ahead loss.
+
+    Parameters
+    ----------
+    data : trajectories of the plant; half of the training transitions are theirs, half are uniform over the region.
+    neurons : nv; 0 gives the best linear observer.
+    settling_time : seconds in which |e|_M falls to 2 %; or ``contraction_rate``, the bound per sample in (0, 1).
+        Left out: four of the plant's own time constants, or as fast as its outputs allow.
+    activation : tanh (default), relu or sigmoid.
+    solver : ``auto``, ``gauss_newton`` (interior-point Gauss-Newton, up to some 3000 weights) or ``adam``.
+    iterations, budget : limits, in iterations and seconds. Only iterations keep the result independent of the machine.
+    dtype : precision of the shipped weights; the fit and the certificate are always computed in float64.
+    condition : bound on the metric's condition number; the smallest that allows the rate when left out.
+    samples : training transitions; 2000, or more for large networks, when left out.
+    progress : called with :class:`Progress`. checkpoint : ``.npz`` from which an interrupted fit resumes.
+
+    Returns a :class:`FitResult`, whose observer is never worse on the held-out transitions than the linear start.
+    Raises :class:`NotDetectable` before training where the rate is impossible, :class:`InputError` for unusable arguments.
+    """
+    system = plant.system
+    if system.time_dependent:
+        raise InputError(
+            f"system '{system.name}' depends on t explicitly, and a time-invariant observer cannot; name the time-dependent signal as a known input"
+        )
+    if isinstance(neurons, bool) or not isinstance(neurons, int) or neurons < 0:
+        raise InputError(f"neurons is {neurons!r}; expected a whole number, 0 or more")
+    for name, value in (("iterations", iterations), ("budget", budget), ("samples", samples)):
+        if value is not None and not value > 0:
+            raise InputError(f"{name} is {value!r}; expected a positive number")
+    if dtype not in ("float32", "float64"):
+        raise InputError(f"dtype is {dtype!r}; expected float32 or float64")
+    get_activation(activation)
+    wide = [s.name for s, (low, high) in zip(system.states, data.reached, strict=True) if s.period and high - low >= s.period]
+    if wide:
+        raise InputError(
+            f"state '{wide[0]}' is an angle that turns through a full period: no constant metric contracts on a circle; "
+            "use its sine and cosine as states and outputs, or narrow its range below one period"
+        )
+    started = time.perf_counter()
+    with threadpool_limits(limits=1, user_api="blas"):  # small factorisations are 5-100 times slower on two threads
+        region = fitting_region(plant, data)
+        parameters = _parameters(system.nx, neurons, len(system.known) + system.ny)
+        count = samples or max(2000, 4 * parameters // system.nx)
+        physical = make_samples(plant, data, region, count, seed)
+        scaling = make_scaling(plant, region, physical[2])
+        held_out = make_samples(plant, data, region, max(1000, count // 4), seed + 1_000_003)
+        rate, found, warnings = choose_rate(plant, region, settling_time, contraction_rate, condition, seed)
+        problem = Problem(
+            to_samples(plant, scaling, *physical), to_samples(plant, scaling, *held_out),
+            found.metric, rate, found.rate, activation, neurons, scaling, seed,
+        )  # fmt: skip
+        inputs = len(system.known)
+        start, multipliers = initial_network(
+            problem.train, problem.metric, rate, fastest=found.rate, inputs=inputs, neurons=0, activation=activation, seed=seed
+        )
+        linear = Solution(start, problem.metric, multipliers, Status.LINEAR, 0)
+        name, solve, default = _solver(solver, parameters)
+        monitor = Monitor(iterations or default, budget, progress, Path(checkpoint) if checkpoint else None)
+        solution = solve(problem, inputs, monitor) if neurons else linear
+        start_loss = problem.physical_loss(_residual(linear, problem))
+        if not problem.physical_loss(_residual(solution, problem)) <= start_loss:
+            solution = Solution(start, problem.metric, multipliers, solution.status, solution.iterations)
+            warnings = (*warnings, "training did not improve on the linear start on held-out transitions; the linear observer was kept")
+        observer = make_observer(solution, problem, plant, dtype)
+    x, u, y, x_next = held_out
+    residual = observer.step(x, u, y) - x_next
+    return FitResult(
+        observer=observer,
+        plant=plant,
+        status=solution.status.value,
+        message=solution.status.sentence,
+        solver=name if neurons else "linear",
+        history={key: np.array(values) for key, values in monitor.rows.items()},
+        one_step_loss=float(np.mean(np.sum(residual**2, axis=1))),
+        one_step_rms=np.sqrt(np.mean(residual**2, axis=0)),
+        start_loss=start_loss,
+        seconds=monitor.elapsed_before + time.perf_counter() - started,
+        iterations=solution.iterations,
+        seed=seed,
+        options={
+            "neurons": neurons, "settling_time": settling_time, "contraction_rate": contraction_rate,
+            "activation": activation, "solver": solver, "iterations": iterations, "budget": budget,
+            "dtype": dtype, "condition": condition, "samples": count,
+        },
+        search=found,
+        region=region,
+        warnings=(*data.warnings, *warnings),
+    )  # fmt: skip
+
+
+def _residual(solution: Solution, problem: Problem) -> np.ndarray:
+    return solution.network.next_state(problem.held_out.x, problem.held_out.v) - problem.held_out.x_next
+
+
+def make_observer(solution: Solution, problem: Problem, plant: DiscreteSystem, dtype: str = "float64") -> RENObserver:
+    """Ship a solution: exact direct parameters, weights folded to physical units, and the metric that proves them.
+
+    float32 weights are rounded first, so that the certificate speaks of the numbers that are shipped.
+    """
+    from observer.networks.ren import ContractingREN
+
+    ren = ContractingREN.from_explicit(solution.network, solution.metric, solution.multipliers, problem.rate, polar=False)
+    weights = problem.scaling.fold(solution.network)
+    if dtype == "float32":
+        weights = weights.to_numpy(np.float32).to_numpy(np.float64)
+    return RENObserver(
+        weights=weights,
+        metric=problem.scaling.fold_metric(solution.metric),
+        multipliers=solution.multipliers,
+        contraction_rate=problem.rate,
+        scaling=problem.scaling,
+        direct=ren.direct(),
+        system=plant.system,
+        dt=plant.dt,
+        eps=ren.eps,
+    )

@@ -1,0 +1,122 @@
+"""The fit as a problem: which one-step transitions, in which units, in which norm.
+
+Network units: x and the network inputs v = [known u; y] are mapped from the region's box to [-1, 1]. Residual and loss
+
+    r_k = f_o(x_k, v_k) - x_{k+1},      f = (1/2m) sum_k w_k |r_k|_M^2,      lambda_max(M) = 1
+
+Half of the transitions are uniform over region x inputs, half come from trajectories; both have x_hat = x, since
+contraction supplies everything else (MATH 2e). Trajectories alone would starve the corners of the region.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from observer.scaling import Scaling
+from systems.discretization import DiscreteSystem
+from systems.errors import InputError
+from systems.integration import sample_region
+from systems.trajectories import Trajectories
+
+
+@dataclass(frozen=True, eq=False)
+class Samples:
+    """Transitions in network units: x ``(m, nx)``, v ``(m, nv_in)``, x_next ``(m, nx)``."""
+
+    x: np.ndarray
+    v: np.ndarray
+    x_next: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.x)
+
+
+@dataclass(frozen=True, eq=False)
+class Problem:
+    """What a solver is given. ``metric`` in network units with largest eigenvalue 1, ``rate`` the bound to keep, ``fastest`` what the metric allows."""
+
+    train: Samples
+    held_out: Samples
+    metric: np.ndarray
+    rate: float
+    fastest: float
+    activation: str
+    neurons: int
+    scaling: Scaling
+    seed: int
+
+    def physical_loss(self, residual: np.ndarray) -> float:
+        """Mean of |x+ - f_o|_2^2 in physical units, of residuals ``(m, nx)`` in network units."""
+        return float(np.mean(np.sum((residual * self.scaling.state_scale) ** 2, axis=1)))
+
+
+def fitting_region(plant: DiscreteSystem, data: Trajectories) -> np.ndarray:
+    """``(nx, 2)``: the ranges, enlarged to what the trajectories reached (with 2 % of margin there)."""
+    ranges, reached = plant.system.state_ranges, data.reached
+    margin = 0.02 * np.ptp(ranges, axis=1)
+    low = np.where(reached[:, 0] < ranges[:, 0], reached[:, 0] - margin, ranges[:, 0])
+    high = np.where(reached[:, 1] > ranges[:, 1], reached[:, 1] + margin, ranges[:, 1])
+    for k, signal in enumerate(plant.system.states):
+        if signal.limits is not None:
+            low[k], high[k] = max(low[k], signal.limits[0]), min(high[k], signal.limits[1])
+    return np.stack([low, high], axis=1)
+
+
+def nominal_inputs(plant: DiscreteSystem, u: np.ndarray) -> np.ndarray:
+    """Inputs with disturbances at the middle of their range: the observer is fitted to the undisturbed plant."""
+    system, u = plant.system, u.copy()
+    hidden = np.setdiff1d(np.arange(system.nu), system.known)
+    u[..., hidden] = system.input_ranges[hidden].mean(axis=1)
+    return u
+
+
+def _uniform(plant: DiscreteSystem, region: np.ndarray, count: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    box = np.concatenate([region, plant.system.input_ranges])
+    points = sample_region(box[:, 0], box[:, 1], count, seed)
+    return points[:, : plant.nx], points[:, plant.nx :]
+
+
+def make_samples(
+    plant: DiscreteSystem, data: Trajectories, region: np.ndarray, count: int, seed: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """(x, u, y, x_next) in physical units, ``count`` rows: half uniform over the region, half from the trajectories.
+
+    The next state is recomputed with the discretised plant, so that noise in the data and disturbances play no part.
+    """
+    transitions = data.transitions()
+    rng = np.random.default_rng([seed, 7])
+    from_data = min(count // 2, len(transitions))
+    chosen = np.sort(rng.choice(len(transitions), from_data, replace=False))
+    x, u = _uniform(plant, region, count - from_data, seed)
+    x = np.concatenate([x, transitions.x[chosen]])
+    u = nominal_inputs(plant, np.concatenate([u, transitions.u[chosen]]))
+    y, x_next = plant.output(x, u), plant.step(x, u)
+    finite = np.isfinite(np.concatenate([x, u, y, x_next], axis=1)).all(axis=1)
+    if finite.mean() < 0.5:
+        bad = [n for n, ok in zip(plant.system.state_names, np.isfinite(x_next).mean(axis=0), strict=True) if ok < 1]
+        raise InputError(
+            f"the next state is not finite over {100 * (1 - finite.mean()):.0f} % of the region (states {', '.join(bad) or '-'}); "
+            "narrow the ranges to where the equations hold, or reduce dt"
+        )
+    return x[finite], u[finite], y[finite], x_next[finite]
+
+
+def make_scaling(plant: DiscreteSystem, region: np.ndarray, y: np.ndarray) -> Scaling:
+    """Region, input ranges and output ranges (stated, or as sampled) to [-1, 1]."""
+    system = plant.system
+    outputs = []
+    for k, signal in enumerate(system.outputs):
+        low, high = signal.range or (float(y[:, k].min()), float(y[:, k].max()))
+        if not high - low > 1e-12 * max(1.0, abs(low)):
+            raise InputError(
+                f"output '{signal.name}' is constant ({low:g}) over the region: it carries no information about the states; check its equation"
+            )
+        outputs.append((low, high))
+    inputs = np.concatenate([system.input_ranges[system.known], np.array(outputs)])
+    return Scaling.from_box(region, inputs)
+
+
+def to_samples(plant: DiscreteSystem, scaling: Scaling, x: np.ndarray, u: np.ndarray, y: np.ndarray, x_next: np.ndarray) -> Samples:
+    """Physical transitions as samples in network units."""
+    v = np.concatenate([u[:, plant.system.known], y], axis=1)
+    return Samples(scaling.states(x), scaling.inputs(v), scaling.states(x_next))

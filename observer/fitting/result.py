@@ -1,0 +1,82 @@
+"""What a fit returns: the observer, and how it went."""
+
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any
+
+import numpy as np
+
+from observer.state_observer import RENObserver
+from systems.detectability import MetricSearch
+from systems.discretization import DiscreteSystem
+
+HISTORY = ("iteration", "seconds", "loss", "held_out", "damping", "stage")
+
+
+class Status(str, Enum):
+    """How a fit ended. ``sentence`` says it to a person, with the next step to try."""
+
+    CONVERGED = "converged"
+    ITERATION_LIMIT = "iteration_limit"
+    BUDGET = "budget"
+    STALLED = "stalled"
+    INTERRUPTED = "interrupted"
+    NON_FINITE = "non_finite"
+    LINEAR = "linear"
+
+    @property
+    def sentence(self) -> str:
+        """What happened and what to try."""
+        return _SENTENCES[self]
+
+
+_SENTENCES = {
+    Status.CONVERGED: "The loss stopped falling: this network fits as well as this solver can make it; more neurons would go further.",
+    Status.ITERATION_LIMIT: "The iteration limit was reached while the loss was still falling; more epochs would go further.",
+    Status.BUDGET: "The time budget was used up while the loss was still falling; a larger budget would go further.",
+    Status.STALLED: "No step improved the loss any more; try another seed, tanh neurons, or a longer settling time.",
+    Status.INTERRUPTED: "The fit was interrupted; the best observer so far was kept. Run the same command again to continue.",
+    Status.NON_FINITE: "The loss kept becoming non-finite even with the smallest steps; the best observer so far was kept. "
+    "Check the plant for poles inside its ranges, or narrow them.",
+    Status.LINEAR: "Without neurons the observer is the best linear one for this metric; nothing was trained.",
+}
+
+
+@dataclass(frozen=True)
+class Progress:
+    """One line of progress: where the fit is and how well it does."""
+
+    stage: str
+    iteration: int
+    total: int
+    loss: float
+    held_out: float
+    rate: float
+    seconds: float
+
+
+@dataclass(frozen=True)
+class FitResult:
+    """A fitted observer and how the fit went.
+
+    ``one_step_loss``: held-out mean of |x+ - f_o(x, u, y)|_2^2 in physical units; ``one_step_rms`` ``(nx,)``: per state;
+    ``start_loss``: the same of the linear start. ``history``: columns ``HISTORY`` as arrays, losses in physical units.
+    ``search``: metric and fastest rate; ``region`` ``(nx, 2)``: the box of states it was fitted on.
+    """
+
+    observer: RENObserver
+    plant: DiscreteSystem
+    status: str
+    message: str
+    solver: str
+    history: dict[str, np.ndarray]
+    one_step_loss: float
+    one_step_rms: np.ndarray
+    start_loss: float
+    seconds: float
+    iterations: int
+    seed: int
+    options: dict[str, Any]
+    search: MetricSearch
+    region: np.ndarray
+    warnings: tuple[str, ...] = ()

@@ -1,0 +1,182 @@
+"""What every observer does, and the contracting REN as an observer.
+
+An observer is a predictor: x_hat[k+1] = f_o(x_hat[k], u[k], y[k]), all at the same sampling instant.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from observer.networks.explicit import ExplicitREN
+from observer.scaling import Scaling
+from systems.errors import InputError
+from systems.system import System
+
+
+def check_last(name: str, value: Any, size: int, names: tuple[str, ...]) -> np.ndarray:
+    """``value`` as floats ``(..., size)``, or an error that names the signals expected."""
+    array = np.asarray(value, dtype=float)
+    got = array.shape[-1] if array.ndim else None
+    if got != size:
+        expected = f"{size} ({', '.join(names)})" if names else str(size)
+        raise InputError(f"{name} has {'no' if got is None else got} elements in its last dimension; expected {expected}")
+    return array
+
+
+class StateObserver(ABC):
+    """An observer of a sampled plant. ``state`` is an immutable value, batched over leading dimensions.
+
+    Shapes: x_hat ``(..., nx)``, u ``(..., nu)`` (all inputs of the plant; only known ones are used), y ``(..., ny)``.
+    A missing measurement is nan and is replaced by h(x_hat, u).
+    """
+
+    system: System
+    dt: float
+
+    @abstractmethod
+    def init(self, x_hat0: Any) -> Any:
+        """The observer's state for a first estimate."""
+
+    @abstractmethod
+    def step(self, state: Any, u: Any, y: Any) -> Any:
+        """The state one sample later, from u and y at this sample."""
+
+    @abstractmethod
+    def estimate(self, state: Any) -> np.ndarray:
+        """x_hat of a state."""
+
+    def covariance(self, state: Any) -> np.ndarray | None:
+        """The estimate's covariance ``(..., nx, nx)`` where the observer has one."""
+        return None
+
+    def run(self, x_hat0: Any, u: Any, y: Any) -> np.ndarray:
+        """Estimates ``(..., N, nx)`` along u ``(..., N, nu)`` and y ``(..., N, ny)``; row 0 is x_hat0.
+
+        Row k uses measurements up to k-1 only, as a predictor must: it compares with x[k].
+        """
+        system = self.system
+        u = check_last("u", u, system.nu, system.input_names)
+        y = check_last("y", y, system.ny, system.output_names)
+        if u.ndim < 2 or y.ndim < 2 or u.shape[-2] != y.shape[-2]:
+            raise InputError(f"u has shape {u.shape} and y {y.shape}; expected (..., N, size) with the same N")
+        batch = np.broadcast_shapes(u.shape[:-2], y.shape[:-2], np.shape(x_hat0)[:-1])
+        x_hat0 = np.broadcast_to(check_last("x_hat0", x_hat0, system.nx, system.state_names), (*batch, system.nx))
+        samples = u.shape[-2]
+        result = np.empty((*batch, samples, system.nx))
+        state = self.init(x_hat0)
+        for k in range(samples):
+            result[..., k, :] = self.estimate(state)
+            if k + 1 < samples:
+                state = self.step(state, u[..., k, :], y[..., k, :])
+        return result
+
+
+@dataclass(frozen=True, eq=False)
+class RENObserver(StateObserver):
+    """A contracting REN that copies the plant one step ahead.
+
+        x_hat+ = A x_hat + B1 w + B2 [u; y] + bx,   w = sigma(C1 x_hat + D11 w + D12 [u; y] + bv)
+
+    Any two estimates under the same u and y approach each other: |dx+|_M <= rate |dx|_M for the bound
+    ``contraction_rate`` (and for the sharper rate that :func:`observer.certify` finds), from anywhere in R^nx.
+
+    ``weights``: explicit matrices in physical units, float64. ``metric`` M ``(nx, nx)`` and ``multipliers`` ``(nv,)``
+    prove the rate. ``direct``: the free parameters they were made of, in network units, and ``scaling`` between the two.
+    Its state *is* x_hat, so that ``x_hat = observer.step(x_hat, u, y)`` reads as in a textbook.
+
+    Source: Revay, Wang, Manchester, arXiv 2104.05942, section VIII; metric and rate: MATH 2a.
+    """
+
+    weights: ExplicitREN
+    metric: np.ndarray
+    multipliers: np.ndarray
+    contraction_rate: float
+    scaling: Scaling
+    direct: Mapping[str, np.ndarray]
+    system: System
+    dt: float
+    eps: float = field(default=1e-9)
+
+    def init(self, x_hat0: Any) -> np.ndarray:
+        """The first estimate itself."""
+        return np.array(check_last("x_hat0", x_hat0, self.system.nx, self.system.state_names))
+
+    def step(self, state: Any, u: Any, y: Any) -> np.ndarray:
+        """x_hat[k+1] from x_hat[k], u[k] and y[k]."""
+        system = self.system
+        x_hat = check_last("x_hat", state, system.nx, system.state_names)
+        u = check_last("u", u if system.nu else np.zeros(0), system.nu, system.input_names)
+        y = check_last("y", y, system.ny, system.output_names)
+        if np.isnan(y).any():
+            y = np.where(np.isnan(y), system.measure(x_hat, self._nominal(u)), y)
+        v = u[..., system.known]
+        batch = np.broadcast_shapes(v.shape[:-1], y.shape[:-1])
+        v = np.concatenate([np.broadcast_to(v, (*batch, v.shape[-1])), np.broadcast_to(y, (*batch, y.shape[-1]))], axis=-1)
+        return self.weights.next_state(x_hat, v)
+
+    def _nominal(self, u: np.ndarray) -> np.ndarray:
+        """Inputs with disturbances, which the observer must not know, at the middle of their range."""
+        system = self.system
+        if len(system.known) == system.nu:
+            return u
+        nominal = np.broadcast_to(system.input_ranges.mean(axis=1), u.shape).copy()
+        nominal[..., system.known] = u[..., system.known]
+        return nominal
+
+    def estimate(self, state: Any) -> np.ndarray:
+        """The state is the estimate."""
+        return state
+
+    # Storage ---------------------------------------------------------------------------------------------------------
+
+    def to_arrays(self) -> dict[str, np.ndarray]:
+        """All numbers of the observer by name: ``weights.*``, ``direct.*``, ``scaling.*``, ``metric``, ``multipliers``."""
+        arrays = {f"weights.{name}": value for name, value in self.weights.weights().items()}
+        arrays |= {f"direct.{name}": np.asarray(value) for name, value in self.direct.items()}
+        arrays |= {f"scaling.{name}": value for name, value in vars(self.scaling).items()}
+        return arrays | {"metric": self.metric, "multipliers": self.multipliers}
+
+    def meta(self) -> dict[str, Any]:
+        """What is no array, JSON-able."""
+        return {
+            "kind": "ren",
+            "activation": self.weights.activation,
+            "contraction_rate": self.contraction_rate,
+            "dt": self.dt,
+            "eps": self.eps,
+            "nx": self.weights.nx,
+            "nu": self.weights.nu,
+            "nv": self.weights.nv,
+            "state_names": list(self.system.state_names),
+            "input_names": [self.system.input_names[k] for k in self.system.known] + list(self.system.output_names),
+        }
+
+    @classmethod
+    def from_arrays(cls, arrays: Mapping[str, np.ndarray], meta: Mapping[str, Any], system: System) -> "RENObserver":
+        """Rebuild from :meth:`to_arrays` and :meth:`meta`; raises :class:`InputError` for what does not fit the plant."""
+        try:
+            def group(prefix: str) -> dict[str, np.ndarray]:
+                return {k.removeprefix(prefix): np.array(v) for k, v in arrays.items() if k.startswith(prefix)}
+
+            observer = cls(
+                weights=ExplicitREN(**group("weights."), activation=str(meta["activation"])),
+                metric=np.array(arrays["metric"]),
+                multipliers=np.array(arrays["multipliers"]),
+                contraction_rate=float(meta["contraction_rate"]),
+                scaling=Scaling(**group("scaling.")),
+                direct=group("direct."),
+                system=system,
+                dt=float(meta["dt"]),
+                eps=float(meta["eps"]),
+            )
+        except (KeyError, TypeError) as error:
+            raise InputError(f"the stored observer cannot be read ({type(error).__name__}: {error})") from error
+        if observer.weights.nx != system.nx or observer.weights.nu != len(system.known) + system.ny:
+            raise InputError(
+                f"the stored observer has {observer.weights.nx} states and {observer.weights.nu} inputs; the plant "
+                f"'{system.name}' needs {system.nx} and {len(system.known) + system.ny}"
+            )
+        return observer

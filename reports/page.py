@@ -1,0 +1,103 @@
+"""Results and drawn figures -> one self-contained HTML page.
+
+Figures are embedded as SVG, or as PNG where an SVG grows beyond 400 kB. Every text that a person wrote is escaped.
+"""
+
+import json
+import platform
+from base64 import b64encode
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import jinja2
+
+from observer.storage import plain as jsonable
+from reports import sentences, tables
+from reports.figures.catalogue import Picture
+from reports.quantities import MISSING, exact, number_text
+from reports.results import Results
+from reports.style import encode
+
+_LARGEST_SVG = 400_000
+_PACKAGES = ("ren-observer", "numpy", "scipy", "casadi", "torch", "matplotlib")
+
+
+@dataclass(frozen=True)
+class EmbeddedPicture:
+    """A picture as a data address, with its files; ``width`` and ``height`` in CSS pixels."""
+
+    name: str
+    title: str
+    reading: str
+    alt: str
+    wide: bool
+    width: int
+    height: int
+    data: str
+    files: dict[str, bytes]
+
+
+def embed(picture: Picture) -> EmbeddedPicture:
+    """Render a picture: PDF and PNG for its files, SVG (or the PNG, where smaller is wiser) for the page."""
+    files = {f"{picture.name}.{suffix}": encode(picture.figure, suffix) for suffix in ("pdf", "png")}
+    content, kind = encode(picture.figure, "svg"), "image/svg+xml"
+    if len(content) > _LARGEST_SVG:
+        content, kind = files[f"{picture.name}.png"], "image/png"
+    width, height = (round(96 * inches) for inches in picture.figure.get_size_inches())
+    data = f"data:{kind};base64,{b64encode(content).decode('ascii')}"
+    return EmbeddedPicture(
+        picture.name, picture.title, picture.reading, picture.alt, picture.wide, width, height, data, files
+    )
+
+
+def report_page(results: Results, pictures: Sequence[EmbeddedPicture], title: str | None = None) -> str:
+    """The HTML of the report of one run."""
+    metrics = json.dumps(jsonable(results.metrics), indent=1) if results.metrics else ""
+    return (
+        _environment()
+        .get_template("report.html")
+        .render(
+            title=title or f"Observer for {results.system.name}",
+            description=results.system.description,
+            verdict=sentences.verdict(results),
+            summary=sentences.summary(results),
+            tiles=sentences.key_numbers(results),
+            warnings=sentences.warnings(results),
+            claims=sentences.claims(results),
+            pictures=pictures,
+            sections=tables.sections(results),
+            metrics=metrics,
+            command=results.command,
+            versions=versions(),
+        )
+    )
+
+
+def comparison_page(context: dict[str, Any]) -> str:
+    """The HTML of an experiment with several variants."""
+    return _environment().get_template("comparison.html").render(versions=versions(), **context)
+
+
+def versions() -> list[tuple[str, str]]:
+    """Python and the packages on which the numbers depend; none of them is imported."""
+    found = [("Python", platform.python_version())]
+    for name in _PACKAGES:
+        try:
+            found.append((name, version(name)))
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def _environment() -> jinja2.Environment:
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(Path(__file__).parent / "templates"),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+    )
+    environment.filters.update(shown=number_text, exact=exact)
+    environment.globals["missing"] = MISSING
+    return environment

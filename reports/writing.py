@@ -1,0 +1,103 @@
+"""Reports on disk: everything is drawn and written out in memory first, and only then put in place, file by file."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from observer.storage import write_bytes, write_text
+from reports.figures.catalogue import ALL_FIGURES, Picture, pictures
+from reports.page import EmbeddedPicture, comparison_page, embed, report_page
+from reports.results import Results
+
+if TYPE_CHECKING:
+    from observer.certification.certificate import Certificate
+    from observer.fitting.result import FitResult
+    from observer.validation import Validation
+    from reports.comparison import Variant
+    from reports.figures.comparison import Curve
+    from systems import DiscreteSystem, System
+
+PAGE, FIGURES, COMPARISON = "report.html", "figures", "comparison"
+
+
+def write_report(
+    folder: str | Path,
+    *,
+    system: "System",
+    plant: "DiscreteSystem",
+    fit: "FitResult | None" = None,
+    certificate: "Certificate | None" = None,
+    validation: "Validation | None" = None,
+    validation_noise: "Validation | None" = None,
+    command: str = "",
+    title: str | None = None,
+    metrics: Mapping[str, Any] | None = None,
+) -> Path:
+    """Write ``report.html`` and ``figures/*.pdf, *.png`` into ``folder`` and return the path of the page.
+
+    Parts that are None are shown as not computed yet, with the command that computes them. The same results give the same
+    bytes: no date is written. Should a figure fail, nothing is written at all.
+
+    command : the command line that makes the report again. title : "Observer for NAME" when left out.
+    metrics : the content of ``metrics.json``, shown at the end; its ``network`` entry is used where ``fit`` is None.
+    """
+    results = Results(system, plant, fit, certificate, validation, validation_noise, command, dict(metrics or {}))
+    embedded = [embed(picture) for picture in pictures(results)]
+    page = report_page(results, embedded, title)
+    return _publish(Path(folder), page, embedded, [kind.name for kind in ALL_FIGURES])
+
+
+def write_comparison_report(
+    folder: str | Path,
+    *,
+    title: str,
+    variants: "Mapping[str, Variant]",
+    reference: "Mapping[str, Sequence[Curve]] | None" = None,
+    statistics: Sequence[str] = ("max",),
+    summary: str = "",
+    notes: Sequence[str] = (),
+    command: str = "",
+) -> Path:
+    """Write the page of an experiment: a table of variants and one figure with the error of each state, all variants over
+    each other. Returns the path of ``report.html``.
+
+    variants : name -> :class:`reports.Variant`, in the order of the columns; the validated ones must have the same states.
+    reference : state name -> curves to lay over its panel, for instance ``Curve("published", t, values, "points")``.
+    statistics : what is drawn of the trials of each variant, of ``"max"``, ``"rms"``, ``"median"``: the first solid, the
+        second dashed, the third dotted.
+    summary, notes : a paragraph on top, and remarks below the table. command : the command line that makes it again.
+    """
+    from reports.comparison import comparison_context
+    from reports.figures.comparison import comparison_figure, comparison_reading
+    from reports.style import COLUMN
+
+    folder = Path(folder)
+    validations = {name: variant.validation for name, variant in variants.items() if variant.validation is not None}
+    embedded: list[EmbeddedPicture] = []
+    if validations:
+        figure = comparison_figure(validations, reference, statistics)
+        reading = comparison_reading(validations, reference, statistics)
+        alt = f"Error of each state over time on a log axis for the variants {', '.join(validations)}."
+        wide = figure.get_figwidth() > 1.2 * COLUMN
+        embedded = [embed(Picture(COMPARISON, "Errors of all variants", reading, alt, figure, wide))]
+    context = comparison_context(variants, folder)
+    page = comparison_page(
+        {"title": title, "summary": summary, "notes": notes, "command": command, "pictures": embedded, **context}
+    )
+    return _publish(folder, page, embedded, [COMPARISON])
+
+
+def _publish(folder: Path, page: str, embedded: Sequence[EmbeddedPicture], known: Sequence[str]) -> Path:
+    """Put all files in place, the page last; pictures of an earlier report that this one does not have are removed."""
+    figures = folder / FIGURES
+    figures.mkdir(parents=True, exist_ok=True)
+    written = set()
+    for picture in embedded:
+        for name, content in picture.files.items():
+            write_bytes(figures / name, content)
+            written.add(name)
+    write_text(folder / PAGE, page)
+    for name in (f"{kind}.{suffix}" for kind in known for suffix in ("pdf", "png")):
+        if name not in written:
+            (figures / name).unlink(missing_ok=True)
+    return folder / PAGE
