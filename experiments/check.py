@@ -1,4 +1,4 @@
-"""What can be said about a plant before an observer is fitted: its signals, its discretisation, and how fast it can be observed."""
+"""What can be said about a plant before a fit: its signals, its discretisation, and how fast it can be observed."""
 
 import math
 from typing import Any
@@ -72,13 +72,16 @@ def lines(findings: dict[str, Any]) -> list[str]:
         text.append(f"  parameter {name} = {value:g}")
     error = max(findings["discretization_error"].values())
     steps = f"{findings['substeps']} substep{'s' if findings['substeps'] > 1 else ''}"
-    text.append(f"discretisation: {findings['method']}, dt {findings['dt']:g} s, {steps}; one-step error {error:.1e} of the range")
+    text.append(
+        f"discretisation: {findings['method']}, dt {findings['dt']:g} s, {steps}; one-step error {error:.1e} of range"
+    )
     if findings["fastest_time_constant"] is not None:
-        text.append(
-            f"time scales: fastest {findings['fastest_time_constant']:.3g} s, typical {findings['typical_time_constant']:.3g} s"
-        )
+        fastest, typical = findings["fastest_time_constant"], findings["typical_time_constant"]
+        text.append(f"time scales: fastest {fastest:.3g} s, typical {typical:.3g} s")
     if findings["time_dependent"]:
-        text.append("the equations depend on t: it can be simulated, not fitted; name the time-dependent signal as a known input")
+        text.append(
+            "the equations depend on t: it can be simulated, not fitted; make the time-dependent signal a known input"
+        )
     if findings["detectable"]:
         text.append(
             f"fastest rate: {findings['rate']:.4g} per step, errors fall to 2 % in {findings['settling_time']:.3g} s "
@@ -88,6 +91,10 @@ def lines(findings: dict[str, Any]) -> list[str]:
     else:
         slow = max(findings["slowest_direction"], key=lambda name: abs(findings["slowest_direction"][name]))
         where = ", ".join(f"{name} = {value:.3g}" for name, value in findings["where"].items())
-        text.append(f"fastest rate: {findings['rate']:.6g} per step, at {where}; errors do not shrink there, mostly in '{slow}'")
-        text.append("verdict: not detectable with a constant metric; measure more, narrow the ranges, or change the states")
+        text.append(
+            f"fastest rate: {findings['rate']:.6g} per step, at {where}; errors do not shrink there, mostly in '{slow}'"
+        )
+        text.append(
+            "verdict: not detectable with a constant metric; measure more, narrow the ranges, or change the states"
+        )
     return text

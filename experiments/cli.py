@@ -1,7 +1,7 @@
 """The command ``observer``. Imports nothing heavy: each command loads what it needs when it runs.
 
-Exit codes: 0 done and the verdict is pass; 1 done and the verdict is fail, or no such observer exists; 2 bad input; 3 a fault
-of the application; 130 and 143 stopped by Ctrl-C and SIGTERM, with what was finished kept.
+Exit codes: 0 done and the verdict is pass; 1 done and the verdict is fail, or no such observer exists; 2 bad input;
+3 a fault of the application; 130 and 143 stopped by Ctrl-C and SIGTERM, with what was finished kept.
 """
 
 import json
@@ -28,7 +28,9 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
-Reference = Annotated[str, typer.Argument(metavar="NAME_OR_FILE", help="A plant of the library, or a .toml or .py file.")]
+Reference = Annotated[
+    str, typer.Argument(metavar="NAME_OR_FILE", help="A plant of the library, or a .toml or .py file.")
+]
 Folder = Annotated[Path, typer.Argument(metavar="RUN", help="The folder of a run.")]
 Out = Annotated[Path, typer.Option("--out", metavar="RUN", help="The folder of the run; made when it does not exist.")]
 Config = Annotated[
@@ -46,7 +48,11 @@ def _version(asked: bool) -> None:
 
 
 @app.callback()
-def _common(version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")] = False) -> None:
+def _common(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
+    ] = False,
+) -> None:
     pass
 
 
@@ -60,7 +66,11 @@ def list_(**chosen: Any) -> int:
     plants = [make() for make in ALL_SYSTEMS.values()]
     if chosen.get("json"):
         rows = [{"name": p.name, "nx": p.nx, "nu": p.nu, "ny": p.ny, "description": p.description} for p in plants]
-        print(json.dumps({"systems": rows, "experiments": [{"name": e.name, "description": e.description} for e in EXPERIMENTS]}))
+        print(
+            json.dumps(
+                {"systems": rows, "experiments": [{"name": e.name, "description": e.description} for e in EXPERIMENTS]}
+            )
+        )
         return DONE
     width = max(len(name) for name in [*(p.name for p in plants), *(e.name for e in EXPERIMENTS)])
     print("Plants (observer run NAME --out RUN); sizes are states, inputs, outputs:")
@@ -153,7 +163,9 @@ def validate(run_folder: Folder, **chosen: Any) -> int:
     """Validate the observer of a run from random starts; options given here replace those of the run."""
     from experiments.run import reopen, validate_step
 
-    run, job = reopen(run_folder, to_keys(chosen), step="validate", fresh=False, console=Console(chosen.get("quiet", False)))
+    run, job = reopen(
+        run_folder, to_keys(chosen), step="validate", fresh=False, console=Console(chosen.get("quiet", False))
+    )
     return _finish(validate_step(run, job), chosen)
 
 
@@ -201,8 +213,12 @@ def run(system: Reference, out: Out, config: Config = None, **chosen: Any) -> in
 @takes("fit", "seed", "output")
 def experiment(
     name: Annotated[str, typer.Argument(help="One of those that `observer list` shows.")],
-    out: Annotated[Path | None, typer.Option("--out", metavar="RUN", help="The folder of the results; runs/NAME when left out.")] = None,
-    full: Annotated[bool, typer.Option("--full", help="Run the published recipe again instead of taking its stored figures.")] = False,
+    out: Annotated[
+        Path | None, typer.Option("--out", metavar="RUN", help="The folder of the results; runs/NAME when left out.")
+    ] = None,
+    full: Annotated[
+        bool, typer.Option("--full", help="Run the published recipe again instead of taking its stored figures.")
+    ] = False,
     **chosen: Any,
 ) -> int:
     """Run a named experiment and compare it with what was published."""

@@ -1,7 +1,7 @@
 """What the application says while it works: progress, results, and one message for everything that goes wrong.
 
-Progress and messages go to stderr, results to stdout. A terminal gets one live line, anything else plain lines, at most one a
-second; ``--quiet`` gets neither.
+Progress and messages go to stderr, results to stdout. A terminal gets one live line, anything else plain lines, at most
+one a second; ``--quiet`` gets neither.
 """
 
 import functools
@@ -43,7 +43,7 @@ class Console:
 
     @contextmanager
     def step(self, name: str, about: str) -> Iterator[Callable[..., None]]:
-        """Tell of one step of the pipeline: yields what ``fit`` calls with its progress; ends with one line and the time taken."""
+        """Tell of one step of the pipeline: yields what ``fit`` calls with its progress, and ends with the time taken."""
         start = time.perf_counter()
         if not self.live:
             self.say(f"{name:<10} {about}")
@@ -99,10 +99,12 @@ def _run(command: Callable[..., int], arguments: dict[str, Any], terminated: thr
     try:
         return command(**arguments)
     except (KeyboardInterrupt, Interrupted) as stop:
-        print(str(stop) or "stopped; what was finished is kept, and the same command goes on from there", file=sys.stderr)
+        print(
+            str(stop) or "stopped; what was finished is kept, and the same command goes on from there", file=sys.stderr
+        )
         return TERMINATED if terminated.is_set() else STOPPED
     except BrokenPipeError:  # `observer list | head`: the reader has seen enough
-        sys.stdout = open(os.devnull, "w")  # noqa: SIM115 - the interpreter would complain again when it flushes at exit
+        sys.stdout = open(os.devnull, "w")  # else the interpreter complains again when it flushes at exit
         return DONE
     except Exception as error:
         if os.environ.get("OBSERVER_DEBUG"):
@@ -120,13 +122,15 @@ def _explained(error: Exception) -> tuple[int, str]:
     if isinstance(error, NotDetectable):
         return FAILED, f"refused: {error}"
     if isinstance(error, MemoryError):
-        return BAD_INPUT, f"error: not enough memory ({error}); ask for fewer trials or trajectories, shorter ones, or a larger dt"
+        return (
+            BAD_INPUT,
+            f"error: not enough memory ({error}); ask for fewer trials or trajectories, shorter ones, or a larger dt",
+        )
     if isinstance(error, OSError) and error.filename is not None:
         return BAD_INPUT, f"error: {error.filename}: {error.strerror}"
     text = " ".join(str(error).split())
-    return FAULT, (
-        f"error: {type(error).__name__}: {text}; this is a fault of the application; re-run with OBSERVER_DEBUG=1 for the traceback"
-    )
+    advice = "this is a fault of the application; re-run with OBSERVER_DEBUG=1 for the traceback"
+    return FAULT, f"error: {type(error).__name__}: {text}; {advice}"
 
 
 @contextmanager

@@ -24,7 +24,7 @@ SHIPPED = (
 
 
 def metrics_of(run: Run, command: str = "") -> dict[str, Any]:
-    """The content of ``metrics.json``: the schema of the design, and what was done to get there. Parts not done are absent.
+    """The content of ``metrics.json``: what was measured and how it was made. Parts whose step is not done are absent.
 
     Units: seconds, and those of each state; ``one_step_loss`` is in squared physical units.
     """
@@ -44,14 +44,14 @@ def metrics_of(run: Run, command: str = "") -> dict[str, Any]:
     }
     if run.observer is not None:
         weights = run.observer.weights
-        free = sum(array.size for array in run.observer.direct.values()) if weights.nv else 0
+        free = sum(np.size(array) for array in run.observer.direct.values())
         document["network"] = {
             "kind": run.observer.meta().get("kind", "ren"),
             "nx": weights.nx,
             "nu": weights.nu,
             "ny": weights.ny,
             "nv": weights.nv,
-            "parameters": int(free) or _entries(weights),
+            "parameters": int(free),
             "activation": weights.activation,
             "contraction_rate": run.observer.contraction_rate,
         }
@@ -92,11 +92,6 @@ def metrics_of(run: Run, command: str = "") -> dict[str, Any]:
     return plain(document)
 
 
-def _entries(weights: Any) -> int:
-    matrices = ("A", "B1", "B2", "C1", "D11", "D12", "bx", "bv")
-    return int(sum(np.size(getattr(weights, name)) for name in matrices))
-
-
 def verdict(run: Run) -> str:
     """``"pass"`` when every criterion of the validation passes and the certificate holds, else ``"fail"``."""
     if run.validation is None:
@@ -106,7 +101,7 @@ def verdict(run: Run) -> str:
 
 
 def table(run: Run) -> Iterator[tuple[str, str, str, str]]:
-    """Rows (what, number, requirement, pass or fail) that tell how a run went; an empty last column means no requirement."""
+    """Rows (what, number, requirement, pass or fail) that tell how a run went; no requirement, no last column."""
     if run.fit is not None:
         fit = run.fit
         ratio = fit.start_loss / fit.one_step_loss if fit.one_step_loss else math.inf
@@ -118,7 +113,9 @@ def table(run: Run) -> Iterator[tuple[str, str, str, str]]:
         proof = run.certificate
         yield "certified rate", f"{proof.rate:.6g} per step", "the certificate holds", _word(proof.holds)
     if run.validation is not None:
-        for signal, time, rms in zip(run.system.states, run.validation.settling_time, run.validation.rms_error, strict=True):
+        for signal, time, rms in zip(
+            run.system.states, run.validation.settling_time, run.validation.rms_error, strict=True
+        ):
             unit = f" {signal.unit}" if signal.unit else ""
             time_text = f"{time:.3g} s" if np.isfinite(time) else "never"
             yield f"{signal.name}", f"settles in {time_text}", f"RMS error {rms:.3g}{unit}", ""

@@ -36,11 +36,25 @@ class Option:
 OPTIONS = (
     Option("plant", "--dt", "dt", float, "Sampling time in seconds; the plant's own when left out.", "SECONDS"),
     Option("plant", "--method", "method", str, "Discretisation: rk4, euler, exact or scipy.", "NAME"),
-    Option("plant", "--substeps", "substeps", int, "Integration steps per sample; as many as accuracy needs when left out.", "COUNT"),
+    Option(
+        "plant",
+        "--substeps",
+        "substeps",
+        int,
+        "Integration steps per sample; as many as accuracy needs when left out.",
+        "COUNT",
+    ),
     Option("seed", "--seed", "seed", int, "Seed of everything random; same seed, same run.", "NUMBER"),
     Option("data", "--trajectories", "data.trajectories", int, "Trajectories to learn from.", "COUNT"),
     Option("data", "--duration", "data.duration", float, "Length of a trajectory in seconds.", "SECONDS"),
-    Option("data", "--excitation", "data.excitation", str, "Excitation of every input: walk, steps, sine, chirp, prbs, ...", "NAME"),
+    Option(
+        "data",
+        "--excitation",
+        "data.excitation",
+        str,
+        "Excitation of every input: walk, steps, sine, chirp, prbs, ...",
+        "NAME",
+    ),
     Option("fit", "--neurons", "fit.neurons", int, "Neurons of the observer; 0 gives the linear observer.", "COUNT"),
     Option("fit", "--activation", "fit.activation", str, "tanh, relu or sigmoid.", "NAME"),
     Option("fit", "--settling-time", "fit.settling_time", str, "Time for the error to fall to 2 %, as 1.5s.", "TIME"),
@@ -48,9 +62,22 @@ OPTIONS = (
     Option("fit", "--epochs", "fit.epochs", int, "Iterations of the solver at most.", "COUNT"),
     Option("fit", "--budget", "fit.budget", str, "Time for training at most, as 20s or 2m.", "TIME"),
     Option("validation", "--trials", "validation.trials", int, "Trials from random starts.", "COUNT"),
-    Option("validation", "--spread", "validation.spread", float, "Size of the set of starts; 1 is the plant's own.", "FACTOR"),
+    Option(
+        "validation",
+        "--spread",
+        "validation.spread",
+        float,
+        "Size of the set of starts; 1 is the plant's own.",
+        "FACTOR",
+    ),
     Option("validation", "--noise", "validation.noise", bool, "Validate with measurement noise."),
-    Option("validation", "--same-model", "validation.truth", bool, "Validate on the model that was fitted, not on the exact plant."),
+    Option(
+        "validation",
+        "--same-model",
+        "validation.truth",
+        bool,
+        "Validate on the model that was fitted, not on the exact plant.",
+    ),
     Option("fresh", "--fresh", "", bool, "Start again in an existing run folder."),
     Option("output", "--quiet", "", bool, "No progress."),
     Option("output", "--json", "", bool, "The metrics as JSON on stdout, everything else on stderr."),
@@ -67,8 +94,15 @@ def takes(*groups: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
         added = [_parameter(option) for option in OPTIONS if option.group in groups]
 
         def call(**arguments: Any) -> Any:
-            absent = {item.name for item in added if arguments.get(item.name) in (None, False)}
-            return command(**{name: value for name, value in arguments.items() if name not in absent})
+            optional = {item.name for item in added}
+            return command(
+                **{
+                    name: value
+                    for name, value in arguments.items()
+                    if name not in optional
+                    or (value is not None and value is not False)  # 0 is given, and is not False here
+                }
+            )
 
         call.__signature__ = signature.replace(parameters=[*own, *added])  # type: ignore[attr-defined]
         call.__annotations__ = {item.name: item.annotation for item in [*own, *added]}
@@ -82,7 +116,9 @@ def _parameter(option: Option) -> inspect.Parameter:
     flag = option.type is bool
     detail = typer.Option(option.flag, help=option.help, show_default=False, metavar=option.metavar)
     kind = Annotated[bool, detail] if flag else Annotated[option.type | None, detail]
-    return inspect.Parameter(option.name, inspect.Parameter.KEYWORD_ONLY, default=False if flag else None, annotation=kind)
+    return inspect.Parameter(
+        option.name, inspect.Parameter.KEYWORD_ONLY, default=False if flag else None, annotation=kind
+    )
 
 
 def to_keys(chosen: Mapping[str, Any]) -> dict[str, Any]:

@@ -42,12 +42,20 @@ def _covered(name: str) -> str:
     return get_activation(name).name
 
 
+def _solver(name: str) -> str:
+    from observer.fitting.fit import SOLVERS
+
+    if name not in ("auto", *SOLVERS):
+        raise ValueError(f"expected auto, {' or '.join(SOLVERS)}")
+    return name
+
+
 class _Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=False)
 
 
 class DataRecipe(_Section):
-    """Simulated data: how many trajectories, how long [s], and the excitation of every input (None: as the plant says)."""
+    """Simulated data: how many trajectories, how long [s], and the excitation of every input (None: the plant's own)."""
 
     trajectories: Count = 100
     duration: Positive | None = None
@@ -61,7 +69,7 @@ class FitRecipe(_Section):
     activation: Annotated[str, AfterValidator(_covered)] = "tanh"
     settling_time: Annotated[Positive, BeforeValidator(seconds)] | None = None
     contraction_rate: Annotated[float, Field(gt=0, le=1, allow_inf_nan=False)] | None = None
-    solver: str = "auto"
+    solver: Annotated[str, AfterValidator(_solver)] = "auto"
     epochs: Count | None = None
     budget: Annotated[Positive, BeforeValidator(seconds)] | None = None
     dtype: Literal["float64", "float32"] = "float64"
@@ -104,7 +112,7 @@ class Recipe(_Section):
         return dict(_flatten(self.model_dump()))
 
     def changed(self, **values: Any) -> "Recipe":
-        """The recipe with some flat keys replaced (``**{"fit.neurons": 40}``). Raises InputError that names the keys."""
+        """The recipe with some flat keys replaced (``**{"fit.neurons": 40}``). Raises InputError for bad ones."""
         return build(self.flat() | values)
 
 
@@ -125,12 +133,14 @@ def read_recipe(path: Path) -> Recipe:
     except FileNotFoundError as error:
         raise InputError(f"{path}: no such file; expected a recipe, like the config.toml of a run") from error
     except (OSError, ValueError) as error:
-        raise InputError(f"{path}: not a recipe in TOML ({error}); copy the config.toml of a run and edit it") from error
+        raise InputError(
+            f"{path}: not a recipe in TOML ({error}); copy the config.toml of a run and edit it"
+        ) from error
     return _validated(document, {}, str(path))
 
 
 def differences(old: Recipe, new: Recipe) -> list[str]:
-    """The keys in which two recipes differ, as ``fit.neurons (20 there, 40 asked for)``. How the plant is called does not count."""
+    """The keys in which two recipes differ, as ``fit.neurons (20 there, 40 asked for)``, but for the plant's name."""
     before, after = old.flat(), new.flat()
     return [
         f"{key} ({_shown(before[key])} there, {_shown(after[key])} asked for)"
@@ -162,7 +172,9 @@ def _toml_value(value: Any) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, str):
-        return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")  # JSON strings are TOML strings but for DEL
+        return json.dumps(value, ensure_ascii=False).replace(
+            "\x7f", "\\u007f"
+        )  # JSON strings are TOML strings but for DEL
     if isinstance(value, list | tuple):
         return "[" + ", ".join(_toml_value(item) for item in value) + "]"
     return repr(value)
@@ -182,7 +194,7 @@ def _fault(item: Any, names: Mapping[str, str]) -> str:
     if item["type"] == "extra_forbidden":
         return f"{key}: no such option; expected {_neighbours(item['loc'])}"
     if item["type"] == "missing":
-        return f"{key}: missing; it names the plant, as in system = \"box\""
+        return f'{key}: missing; it names the plant, as in system = "box"'
     cause = item.get("ctx", {}).get("error")
     if isinstance(cause, InputError):
         return str(cause)

@@ -7,7 +7,7 @@ from importlib import import_module
 
 @dataclass(frozen=True)
 class Experiment:
-    """A named experiment. ``module`` has ``run(out, *, full, seed, quiet, report, **options) -> int`` (the exit code)."""
+    """A named experiment: ``module`` has ``run(out, *, full, seed, quiet, report, **options) -> exit code``."""
 
     name: str
     module: str

@@ -1,7 +1,7 @@
 """The pipeline and its run folder: simulate -> fit -> certify -> validate -> report.
 
-Each step takes a Run, writes its files, and returns the Run with one part more. What depends on a part is removed before the
-part is replaced, so that a file that is there is always up to date: finished steps can be skipped.
+Each step takes a Run, writes its files, and returns the Run with one part more. What depends on a part is removed before
+the part is replaced, so that a file that is there is always up to date: finished steps can be skipped.
 """
 
 import shutil
@@ -32,6 +32,7 @@ WRITTEN_BY = {
     "report": (REPORT, FIGURES),
 }
 STEPS = tuple(WRITTEN_BY)
+COARSEST = 100.0  # time constants per sample
 
 
 @dataclass(frozen=True)
@@ -51,9 +52,24 @@ def plan(recipe: Recipe) -> "tuple[Recipe, System, DiscreteSystem]":
     from systems import discretize, load_system
 
     system = load_system(recipe.system)
+    _check_sampling(recipe.dt or system.dt, system)
     plant = discretize(system, dt=recipe.dt, method=recipe.method, substeps=recipe.substeps)
     duration = recipe.data.duration or system.duration
     return recipe.changed(dt=plant.dt, substeps=plant.substeps, **{"data.duration": duration}), system, plant
+
+
+def _check_sampling(dt: float | None, system: "System") -> None:
+    """Refuse a sampling time in which everything has happened: integrating over it could take for ever."""
+    from systems.integration import time_scales
+
+    if dt is None or system.kind == "discrete":
+        return
+    _, typical = time_scales(system)
+    if dt > COARSEST * typical:
+        raise InputError(
+            f"dt is {dt:g} s, {dt / typical:.2g} time constants of '{system.name}' ({typical:.3g} s): nothing of its motion "
+            f"is left between two samples; expected at most {COARSEST * typical:.3g} s, better {0.1 * typical:.1g} s"
+        )
 
 
 def prepare(recipe: Recipe, out: Path, *, fresh: bool, console: Console) -> tuple[Run, Job]:
@@ -76,7 +92,10 @@ def prepare(recipe: Recipe, out: Path, *, fresh: bool, console: Console) -> tupl
     if run.system.fingerprint != system.fingerprint:
         differing.insert(0, f"system ('{run.system.name}' there; '{system.name}', or its content, differs)")
     if differing:
-        raise InputError(f"{out}: holds a run that differs in {', '.join(differing)}; add --fresh to start again, or give another --out")
+        raise InputError(
+            f"{out}: holds a run that differs in {', '.join(differing)}; "
+            "add --fresh to start again, or give another --out"
+        )
     return run, job
 
 
@@ -119,12 +138,14 @@ def run_all(run: Run, job: Job) -> Run:
 
 
 def simulate_step(run: Run, job: Job) -> Run:
-    """Simulate the data; make the folder only when that went well, and write the plant, its source, the recipe and the data."""
+    """Simulate the data; only when that went well, make the folder with the plant, its source, the recipe and the data."""
     from systems import simulate
 
     options = job.recipe.data
     length = f" of {options.duration:g} s" if options.duration else ""
-    with job.console.step("simulate", f"{options.trajectories} trajectories{length}, dt {run.plant.dt:g} s ({run.plant.method})"):
+    with job.console.step(
+        "simulate", f"{options.trajectories} trajectories{length}, dt {run.plant.dt:g} s ({run.plant.method})"
+    ):
         data = simulate(run.plant, options.trajectories, options.duration, job.recipe.seed, options.excitation)
     for text in data.warnings:
         job.console.warn(text)
@@ -140,7 +161,10 @@ def simulate_step(run: Run, job: Job) -> Run:
 
 
 def fit_step(run: Run, job: Job, *, fresh: bool = False) -> Run:
-    """Fit the observer, from the checkpoint of an interrupted fit unless ``fresh``. Raises Interrupted with the best so far saved."""
+    """Fit the observer, from the checkpoint of an interrupted fit unless ``fresh``.
+
+    Raises Interrupted, with the best so far saved, when a person or the system stops it.
+    """
     from observer import fit
 
     options, checkpoint = job.recipe.fit, run.path / CHECKPOINT
@@ -168,9 +192,13 @@ def fit_step(run: Run, job: Job, *, fresh: bool = False) -> Run:
     clear(run.path, *STEPS[1:], keep=(CHECKPOINT,) if stopped else ())
     runs.save_fit(run.path, result, command=job.command)
     write_text(run.path / runs.CONFIG, to_toml(job.recipe))
-    run = _with_metrics(replace(run, observer=result.observer, fit=result, certificate=None, validation=None, validation_noise=None), job)
+    run = _with_metrics(
+        replace(run, observer=result.observer, fit=result, certificate=None, validation=None, validation_noise=None),
+        job,
+    )
     for text in result.warnings:
-        job.console.warn(text)
+        if text not in data.warnings:  # those were said when the data was simulated
+            job.console.warn(text)
     if stopped:
         raise Interrupted(f"stopped; the best observer so far is in {run.path}. To go on: {job.command}")
     job.console.say(f"{'fit':<10} {result.status}: {result.message}")
@@ -200,12 +228,15 @@ def validate_step(run: Run, job: Job) -> Run:
         "estimate_start": options.estimate_start,
         "truth": options.truth,
         "excitation": options.excitation,
+        "window": options.window,
     }
     noisy = None
     with job.console.step("validate", f"{options.trials} trials from random starts"):
         check = validate(observer, run.plant, options.trials, noise=options.noise, **shared)
         if not options.noise and any(signal.noise > 0 for signal in run.system.outputs):
-            noisy = validate(observer, run.plant, min(options.trials, max(20, options.trials // 4)), noise=True, **shared)
+            noisy = validate(
+                observer, run.plant, min(options.trials, max(20, options.trials // 4)), noise=True, **shared
+            )
     clear(run.path, *STEPS[3:])
     runs.save_validation(run.path / runs.VALIDATION, check)
     if noisy is not None:
@@ -219,7 +250,10 @@ def report_step(run: Run, job: Job) -> Run:
     from reports import write_report
 
     if run.fit is None or run.certificate is None or run.validation is None:
-        raise InputError(f"{run.path}: not finished, so there is nothing to report; `observer run {job.recipe.system} --out {run.path}` goes on")
+        raise InputError(
+            f"{run.path}: not finished, so there is nothing to report; "
+            f"`observer run {job.recipe.system} --out {run.path}` goes on"
+        )
     run = _with_metrics(run, job)
     with job.console.step("report", "page and figures"):
         write_report(

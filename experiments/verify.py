@@ -1,4 +1,4 @@
-"""Check a run folder that someone hands over: hashes of its files, and the certificate computed anew from its matrices."""
+"""Check a run folder that someone hands over: hashes of its files, and the certificate anew from its matrices."""
 
 from pathlib import Path
 
@@ -13,11 +13,13 @@ TOLERANCE = 1e-6  # relative; another BLAS changes the last digits of an eigenva
 
 
 def verify(folder: Path) -> tuple[list[str], list[str]]:
-    """(what agrees, what differs), each a sentence. Raises InputError when the folder is no run or is not certified yet."""
+    """(what agrees, what differs), each a sentence. Raises InputError when the folder is no run or not certified yet."""
     if not (folder / runs.METRICS).is_file() or not (folder / runs.CERTIFICATE).is_file():
         if not (folder / runs.SYSTEM).is_file():
             load_run(folder)  # says what is wrong with the folder
-        raise InputError(f"{folder}: not certified yet, so there is nothing to verify; `observer certify {folder}` does it")
+        raise InputError(
+            f"{folder}: not certified yet, so there is nothing to verify; `observer certify {folder}` does it"
+        )
     agrees, differs = _hashes(folder)
     try:
         run = load_run(folder)
@@ -33,7 +35,9 @@ def verify(folder: Path) -> tuple[list[str], list[str]]:
         if same(name, stored.get(name), value):
             agrees.append(f"certificate {name}")
         else:
-            differs.append(f"{runs.CERTIFICATE}: {name} is {stored.get(name)!r} there and {value!r} from the shipped matrices")
+            differs.append(
+                f"{runs.CERTIFICATE}: {name} is {stored.get(name)!r} there and {value!r} from the shipped matrices"
+            )
     return agrees, differs
 
 
@@ -53,7 +57,7 @@ def _hashes(folder: Path) -> tuple[list[str], list[str]]:
 def same(name: str, stored: object, anew: object) -> bool:
     """True when two values of a certificate agree: numbers to ``TOLERANCE`` of the largest entry, all else exactly.
 
-    The margin is the smallest eigenvalue of a form of unit diagonal, about zero at the proved rate: it is compared as such.
+    The margin, an eigenvalue of a form of unit diagonal, is about zero at the proved rate: it is compared as such.
     """
     try:
         one, two = np.asarray(stored, dtype=float), np.asarray(anew, dtype=float)

@@ -13,7 +13,6 @@
 
 import csv
 import io
-import json
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
@@ -22,7 +21,16 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from observer.storage import atomic_path, file_hash, guarded, load_observer, read_json, save_observer, write_json, write_text
+from observer.storage import (
+    atomic_path,
+    file_hash,
+    guarded,
+    load_observer,
+    read_json,
+    save_observer,
+    write_json,
+    write_text,
+)
 from systems.errors import InputError
 
 if TYPE_CHECKING:
@@ -40,7 +48,17 @@ CERTIFICATE, VALIDATION, VALIDATION_NOISE, METRICS = (
     "validation_noise.npz",
     "metrics.json",
 )
-_FIT_NUMBERS = ("status", "message", "solver", "one_step_loss", "start_loss", "seconds", "iterations", "seed", "options")
+_FIT_NUMBERS = (
+    "status",
+    "message",
+    "solver",
+    "one_step_loss",
+    "start_loss",
+    "seconds",
+    "iterations",
+    "seed",
+    "options",
+)
 
 
 @dataclass(frozen=True)
@@ -64,27 +82,31 @@ class Run:
 
     @property
     def trajectories(self) -> "Trajectories":
-        """The simulated data, read when asked for. Raises InputError when the step was not done or the file is damaged."""
+        """The simulated data, read when asked for. Raises InputError when the file is missing or damaged."""
         return load_trajectories(self.path)
 
 
 def load_run(path: "str | Path") -> Run:
     """Read a run folder. It never executes code: the plant comes from the graph stored as data in ``system.json``.
 
-    Raises InputError, which names the file, when the folder is no run, or when a file is damaged, was written by a newer
-    version of this program, or does not belong to the others.
+    Raises InputError, which names the file, when the folder is no run, or when a file is damaged, was written by a
+    newer version of this program, or does not belong to the others.
     """
     path = Path(path)
     if not path.is_dir():
         raise InputError(f"{path}: no such run folder; `observer run NAME_OR_FILE --out {path}` makes one")
     if not (path / SYSTEM).is_file():
-        raise InputError(f"{path}: not a run folder, it has no {SYSTEM}; `observer run NAME_OR_FILE --out RUN` makes one")
+        raise InputError(
+            f"{path}: not a run folder, it has no {SYSTEM}; `observer run NAME_OR_FILE --out RUN` makes one"
+        )
     system, plant = load_system_and_plant(path)
     config = load_config(path) if (path / CONFIG).is_file() else {}
     observer = load_observer(path / OBSERVER, system) if (path / OBSERVER).is_file() else None
     fit = load_fit(path, plant, observer) if observer is not None and (path / FIT).is_file() else None
     certificate = load_certificate(path) if (path / CERTIFICATE).is_file() else None
-    checks = [load_validation(path / name) if (path / name).is_file() else None for name in (VALIDATION, VALIDATION_NOISE)]
+    checks = [
+        load_validation(path / name) if (path / name).is_file() else None for name in (VALIDATION, VALIDATION_NOISE)
+    ]
     metrics = read_json(path / METRICS) if (path / METRICS).is_file() else {}
     return Run(path, system, plant, config, observer, fit, certificate, checks[0], checks[1], metrics)
 
@@ -103,7 +125,9 @@ def load_system_and_plant(folder: Path) -> "tuple[System, DiscreteSystem]":
     document = read_json(path)
     system = guarded(path, lambda: System.from_data(document["system"]))
     if system.fingerprint != document.get("fingerprint"):
-        raise InputError(f"{path}: its content does not match its fingerprint; the file was changed by hand, so make the run again")
+        raise InputError(
+            f"{path}: its content does not match its fingerprint; the file was changed by hand, so make the run again"
+        )
     stored = guarded(path, lambda: {name: document["plant"][name] for name in ("dt", "method", "substeps")})
     return system, guarded(path, lambda: discretize(system, **stored))
 

@@ -1,9 +1,9 @@
 """Affine maps between physical units and the units a network is fitted in, folded exactly into weights and metric.
 
-    x = S xi + m_x,    v = T ups + m_v        (v = [known inputs; outputs]; S, T diagonal here)
-    A <- S A S^-1,  B1 <- S B1,  B2 <- S B2 T^-1,  C1 <- C1 S^-1,  D12 <- D12 T^-1,  D11 unchanged
-    bx <- S bx + m_x - A m_x - B2 m_v,  bv <- bv - C1 m_x - D12 m_v   (with the new A, B2, C1, D12)
-    M <- S^-T M S^-1,   Lam and every contraction rate unchanged                                     (MATH 2g)
+x = S xi + m_x,    v = T ups + m_v        (v = [known inputs; outputs]; S, T diagonal here)
+A <- S A S^-1,  B1 <- S B1,  B2 <- S B2 T^-1,  C1 <- C1 S^-1,  D12 <- D12 T^-1,  D11 unchanged
+bx <- S bx + m_x - A m_x - B2 m_v,  bv <- bv - C1 m_x - D12 m_v   (with the new A, B2, C1, D12)
+M <- S^-T M S^-1,   Lam and every contraction rate unchanged                                     (MATH 2g)
 """
 
 from dataclasses import dataclass

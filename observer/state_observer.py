@@ -22,7 +22,9 @@ def check_last(name: str, value: Any, size: int, names: tuple[str, ...]) -> np.n
     got = array.shape[-1] if array.ndim else None
     if got != size:
         expected = f"{size} ({', '.join(names)})" if names else str(size)
-        raise InputError(f"{name} has {'no' if got is None else got} elements in its last dimension; expected {expected}")
+        raise InputError(
+            f"{name} has {'no' if got is None else got} elements in its last dimension; expected {expected}"
+        )
     return array
 
 
@@ -114,7 +116,9 @@ class RENObserver(StateObserver):
             y = np.where(np.isnan(y), system.measure(x_hat, self._nominal(u)), y)
         v = u[..., system.known]
         batch = np.broadcast_shapes(v.shape[:-1], y.shape[:-1])
-        v = np.concatenate([np.broadcast_to(v, (*batch, v.shape[-1])), np.broadcast_to(y, (*batch, y.shape[-1]))], axis=-1)
+        v = np.concatenate(
+            [np.broadcast_to(v, (*batch, v.shape[-1])), np.broadcast_to(y, (*batch, y.shape[-1]))], axis=-1
+        )
         return self.weights.next_state(x_hat, v)
 
     def _nominal(self, u: np.ndarray) -> np.ndarray:
@@ -158,6 +162,7 @@ class RENObserver(StateObserver):
     def from_arrays(cls, arrays: Mapping[str, np.ndarray], meta: Mapping[str, Any], system: System) -> "RENObserver":
         """Rebuild from :meth:`to_arrays` and :meth:`meta`; raises :class:`InputError` for what does not fit the plant."""
         try:
+
             def group(prefix: str) -> dict[str, np.ndarray]:
                 return {k.removeprefix(prefix): np.array(v) for k, v in arrays.items() if k.startswith(prefix)}
 

@@ -43,7 +43,7 @@ def package_version() -> str:
 
 @contextmanager
 def atomic_path(path: Path) -> Iterator[Path]:
-    """A temporary path beside ``path`` (same suffix) that replaces ``path`` when the block ends well, and vanishes otherwise."""
+    """A temporary path beside ``path`` that replaces it when the block ends well, and vanishes otherwise."""
     path = Path(path)
     handle, name = tempfile.mkstemp(prefix=f".{path.stem}.", suffix=f".partial{path.suffix}", dir=path.parent)
     os.close(handle)
@@ -76,7 +76,9 @@ def write_text(path: Path, content: str) -> None:
     write_bytes(path, content.encode())
 
 
-def write_json(path: Path, content: Mapping[str, Any], *, command: str = "", hashes: Mapping[str, str] | None = None) -> None:
+def write_json(
+    path: Path, content: Mapping[str, Any], *, command: str = "", hashes: Mapping[str, str] | None = None
+) -> None:
     """Write ``content`` behind the common header; arrays become lists, and numbers that are not finite become null."""
     header = {"format_version": FORMAT_VERSION, "package_version": package_version()}
     if command:
@@ -86,7 +88,7 @@ def write_json(path: Path, content: Mapping[str, Any], *, command: str = "", has
 
 
 def plain(value: Any) -> Any:
-    """``value`` in the types of JSON: NumPy numbers and arrays become numbers and lists, nan and infinity become None."""
+    """``value`` in the types of JSON: NumPy numbers and arrays as numbers and lists, nan and infinity as None."""
     if isinstance(value, Mapping):
         return {str(key): plain(item) for key, item in value.items()}
     if isinstance(value, np.ndarray):
@@ -142,7 +144,9 @@ def guarded(path: Path, read: Callable[[], Result]) -> Result:
     try:
         return read()
     except FileNotFoundError as error:
-        raise InputError(f"{path}: no such file; the run may be unfinished, so repeat the step that writes it") from error
+        raise InputError(
+            f"{path}: no such file; the run may be unfinished, so repeat the step that writes it"
+        ) from error
     except InputError as error:
         if str(path) in str(error):
             raise
@@ -151,7 +155,9 @@ def guarded(path: Path, read: Callable[[], Result]) -> Result:
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         if isinstance(error, KeyError):
             reason = f"it has no {reason}"
-        raise InputError(f"{path}: cannot be read ({reason}); the file is damaged or not ours, so make it again") from error
+        raise InputError(
+            f"{path}: cannot be read ({reason}); the file is damaged or not ours, so make it again"
+        ) from error
 
 
 def check_version(path: Path, version: Any, written_by: Any) -> None:
@@ -204,7 +210,7 @@ def load_observer(path: Path, system: "System") -> "RENObserver":
             raise FileNotFoundError(path)
         try:
             with safe_open(path, framework="numpy") as archive:
-                return archive.metadata() or {}, {name: archive.get_tensor(name) for name in archive.keys()}  # noqa: SIM118
+                return archive.metadata() or {}, {name: archive.get_tensor(name) for name in archive.keys()}
         except SafetensorError as error:
             raise ValueError(str(error)) from error
 

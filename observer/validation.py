@@ -121,7 +121,9 @@ class Validation:
 
     def save(self, path: Path | str) -> None:
         """Write as ``.npz``, atomically."""
-        arrays = {name: value for name, value in vars(self).items() if isinstance(value, np.ndarray) and name != "error"}
+        arrays = {
+            name: value for name, value in vars(self).items() if isinstance(value, np.ndarray) and name != "error"
+        }
         rest = {
             "format_version": 1, "state_names": self.state_names, "units": self.units, "dt": self.dt,
             "residual_level": self.residual_level, "criteria": [vars(c) for c in self.criteria], "verdict": self.verdict,
@@ -143,7 +145,7 @@ class Validation:
     def load(cls, path: Path | str) -> "Validation":
         """Read what :meth:`save` wrote; raises :class:`InputError` for anything else."""
         try:
-            with np.load(path, allow_pickle=False) as data:
+            with np.load(io.BytesIO(Path(path).read_bytes()), allow_pickle=False) as data:
                 arrays = {name: data[name] for name in data.files}
             rest = json.loads(str(arrays.pop("meta")))
             if rest.pop("format_version") > 1:
@@ -155,7 +157,9 @@ class Validation:
         except InputError:
             raise
         except Exception as error:
-            raise InputError(f"{path} is no validation file ({error}); make it again with `observer validate`") from error
+            raise InputError(
+                f"{path} is no validation file ({error}); make it again with `observer validate`"
+            ) from error
 
 
 def wrap(error: np.ndarray, periods: np.ndarray) -> np.ndarray:
@@ -219,7 +223,9 @@ def validate(
     if truth not in ("oracle", "model"):
         raise InputError(f"truth is {truth!r}; expected oracle or model")
     if abs(observer.dt - plant.dt) > 1e-12 * plant.dt:
-        raise InputError(f"the observer was made for dt = {observer.dt:g} s and the plant is sampled at {plant.dt:g} s; discretize it with dt={observer.dt:g}")
+        raise InputError(
+            f"the observer was made for dt = {observer.dt:g} s and the plant is sampled at {plant.dt:g} s; discretize it with dt={observer.dt:g}"
+        )
     if duration is None:
         duration = system.duration
         if duration is None and isinstance(observer, RENObserver) and observer.contraction_rate < 1:
@@ -240,7 +246,9 @@ def _judge(observer, plant, data, x_hat, seed, noise, truth, window, required_fr
     width = np.ptp(ranges, axis=1)
     magnitude = np.abs(error)
     finite = np.isfinite(magnitude)
-    diverged = ((magnitude > 10 * width) | ~finite)[:, 1:].any(axis=(1, 2)) & ~(magnitude[:, 0] > 10 * width).any(axis=1)
+    diverged = ((magnitude > 10 * width) | ~finite)[:, 1:].any(axis=(1, 2)) & ~(magnitude[:, 0] > 10 * width).any(
+        axis=1
+    )
     diverged |= ~finite.all(axis=(1, 2)) | (magnitude[:, -1] > 10 * width).any(axis=1)
     start, stop = window if window is not None else (0.5 * t[-1], t[-1])
     chosen = (t >= start - 1e-9) & (t <= stop + 1e-9)
@@ -259,7 +267,9 @@ def _judge(observer, plant, data, x_hat, seed, noise, truth, window, required_fr
     metric = getattr(observer, "metric", np.diag(1 / width**2))
     root = np.linalg.cholesky(metric)
     norm = np.linalg.norm(error @ root, axis=-1)
-    one_step = observer.step(data.x[:, :-1], data.u[:, :-1], system.measure(data.x[:, :-1], data.u[:, :-1])) - data.x[:, 1:]
+    one_step = (
+        observer.step(data.x[:, :-1], data.u[:, :-1], system.measure(data.x[:, :-1], data.u[:, :-1])) - data.x[:, 1:]
+    )
     level = float(np.max(np.linalg.norm(wrap(one_step, periods) @ root, axis=-1)))
     rate, holds = 1.0, True
     criteria = [
@@ -274,7 +284,14 @@ def _judge(observer, plant, data, x_hat, seed, noise, truth, window, required_fr
 
         proof = certify(observer, plant)
         rate, holds = float(proof.rate), bool(proof.holds)
-        criteria.append(Criterion("certificate: contraction rate per sample", rate, f"proved, at most {observer.contraction_rate:.6g}", holds))
+        criteria.append(
+            Criterion(
+                "certificate: contraction rate per sample",
+                rate,
+                f"proved, at most {observer.contraction_rate:.6g}",
+                holds,
+            )
+        )
     return Validation(
         t=t, x=data.x, x_hat=x_hat, u=data.u, y=data.y,
         state_names=system.state_names, units=tuple(s.unit for s in system.states), ranges=ranges, periods=periods, dt=plant.dt,

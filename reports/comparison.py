@@ -33,7 +33,7 @@ class Variant:
 
 
 def comparison_context(variants: Mapping[str, Variant], folder: Path) -> dict[str, Any]:
-    """What the template needs: a banner per validated variant, the table, and a link where a variant has its own report."""
+    """What the template needs: banners, the table, and links to the variants that have a report of their own."""
     banners = []
     for name, variant in variants.items():
         v = variant.validation

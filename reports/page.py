@@ -5,6 +5,7 @@ Figures are embedded as SVG, or as PNG where an SVG grows beyond 400 kB. Every t
 
 import json
 import platform
+import re
 from base64 import b64encode
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import jinja2
+from markupsafe import Markup, escape
 
 from observer.storage import plain as jsonable
 from reports import sentences, tables
@@ -98,6 +100,11 @@ def _environment() -> jinja2.Environment:
         autoescape=True,
         undefined=jinja2.StrictUndefined,
     )
-    environment.filters.update(shown=number_text, exact=exact)
+    environment.filters.update(shown=number_text, exact=exact, code=_code)
     environment.globals["missing"] = MISSING
     return environment
+
+
+def _code(text: str) -> Markup:
+    """Escaped text in which `what stands between backticks` is set as code."""
+    return Markup(re.sub(r"`([^`<>]+)`", r"<code>\1</code>", str(escape(text))))

@@ -1,7 +1,7 @@
 """Numbers for a page: short for the eye, exact underneath.
 
-Every number is written as ``<data value="0.0126…">1.26 × 10⁻²</data>``: what is seen is rounded, and a program that reads the
-page finds the full value.
+Every number is written as ``<data value="0.0126…">1.26 × 10⁻²</data>``: what is seen is rounded, and a program that
+reads the page finds the full value.
 """
 
 import math

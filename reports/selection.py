@@ -1,7 +1,7 @@
 """Which trials and which states a figure shows, and the quantiles it draws. Everything here survives NaN.
 
-A trial that diverged is not left out of a quantile: where its error is not finite it counts as infinitely large, so a band
-that leaves the top of a figure says what happened.
+A trial that diverged is not left out of a quantile: where its error is not finite it counts as infinitely large, so a
+band that leaves the top of a figure says what happened.
 """
 
 from typing import Any
@@ -34,7 +34,7 @@ def absolute_error(validation: Any) -> np.ndarray:
 
 
 def trial_scores(validation: Any) -> np.ndarray:
-    """One number per trial (K,): the largest |error| / range over the window and the states; infinite when not finite."""
+    """One number per trial (K,): the largest |error| / range over window and states; infinite when not finite."""
     error = absolute_error(validation)[:, window_mask(validation)] / widths(validation)
     return error.max(axis=(1, 2))
 
@@ -76,7 +76,7 @@ def thin(count: int) -> np.ndarray:
 
 
 def transient_end(validation: Any) -> float:
-    """Three times the slowest state's settling time [s]: where a picture of the states should end. At most the trial."""
+    """Where a picture of the states should end [s]: three times the settling time of the slowest, at most the trial."""
     t = np.asarray(validation.t, dtype=float)
     settling = np.asarray(validation.settling_time, dtype=float)
     if not np.isfinite(settling).all() or not np.asarray(validation.converged).all():

@@ -26,7 +26,7 @@ class Verdict:
 
 @dataclass(frozen=True)
 class Claim:
-    """One of the three cards: what kind of knowledge, and its sentences. ``sound`` is False where a proof is missing."""
+    """One of the three cards: a kind of knowledge, and its sentences. ``sound`` is False where it is missing."""
 
     title: str
     sentences: tuple[str, ...]
@@ -59,14 +59,20 @@ def summary(results: Results) -> str:
     """One paragraph for someone who reads nothing else."""
     s, v, fit = results.system, results.validation, results.fit
     inputs = [signal.name for signal in s.inputs if signal.role == "known"]
+    known = f" and the known input{'s' if len(inputs) > 1 else ''} {_list(inputs)}" if inputs else ""
     parts = [
-        f"From {_list([signal.name for signal in s.outputs])}{f' and the known input {_list(inputs)}' if inputs else ''}, this observer "
-        f"estimates the state{'s' if len(s.states) > 1 else ''} {_list([signal.name for signal in s.states])} of the plant “{s.name}” "
+        "From "
+        f"{_list([signal.name for signal in s.outputs])}{known}, this observer "
+        f"estimates the state{'s' if len(s.states) > 1 else ''} {_list([signal.name for signal in s.states])} "
+        f"of the plant “{s.name}” "
         f"every {number_text(results.plant.dt)}{NBSP}s."
     ]
     if v is None:
         return parts[0] + " How well it does so has not been tried yet."
-    starts = f"In {v.trials} trials of {number_text(float(v.t[-1]) - float(v.t[0]))}{NBSP}s against the plant, simulated by {v.plant_method},"
+    starts = (
+        f"In {v.trials} trials of {number_text(float(v.t[-1]) - float(v.t[0]))}{NBSP}s against the plant, "
+        f"simulated by {v.plant_method},"
+    )
     converged = int(np.sum(v.converged))
     share = f"all {converged}" if converged == v.trials else f"{converged} of them" if converged else "none of them"
     parts.append(f"{starts} the estimate came within 2{NBSP}% of the range of every state and stayed there in {share}.")
@@ -74,7 +80,8 @@ def summary(results: Results) -> str:
     if np.isfinite(settling).all():
         slow = int(np.argmax(settling))
         parts.append(
-            f"The slowest state, {v.state_names[slow]}, takes {number_text(settling[slow], 3)}{NBSP}s in the median trial."
+            f"The slowest state, {v.state_names[slow]}, takes {number_text(settling[slow], 3)}{NBSP}s in the "
+            "median trial."
         )
     else:
         never = [name for name, time in zip(v.state_names, settling, strict=True) if not math.isfinite(time)]
@@ -88,7 +95,8 @@ def summary(results: Results) -> str:
     if np.isfinite(relative).all():
         i = int(np.argmax(relative))
         parts.append(
-            f"After the transient the largest RMS error is {_with_unit(v.rms_error[i], v.units[i])} in {v.state_names[i]}, "
+            f"After the transient the largest RMS error is {_with_unit(v.rms_error[i], v.units[i])} in "
+            f"{v.state_names[i]}, "
             f"{percent(relative[i], 2)} of its range."
         )
     if fit is not None and plain_status(fit) not in ENDED_WELL:
@@ -111,7 +119,8 @@ def _proved(results: Results) -> Claim:
     return Claim(
         "Proved",
         (
-            f"Any two estimates fed with the same measurements approach each other by at least the factor α* = {number_text(c.rate, 5)} "
+            "Any two estimates fed with the same measurements approach each other by at least the factor α* = "
+            f"{number_text(c.rate, 5)} "
             "in every step, in the metric M: from every start, for every input, without end.",
             f"So a wrong first guess is forgotten: to 2{NBSP}% in {number_text(time, 3)}{NBSP}s."
             if time is not None
@@ -130,7 +139,8 @@ def _sampled(results: Results) -> Claim:
         (
             f"How well the observer copies the plant: the largest one-step residual met along the trials is r̂ = "
             f"{number_text(v.residual_level, 3)} in the metric M. A larger one may exist elsewhere in the region.",
-            f"The accuracy that remains: {v.trials} random trials (seed {v.seed}){', with measurement noise' if v.noise else ''}. "
+            f"The accuracy that remains: {v.trials} random trials (seed "
+            f"{v.seed}){', with measurement noise' if v.noise else ''}. "
             "They are evidence, not proof.",
         ),
     )
@@ -149,7 +159,8 @@ def _assumed(results: Results) -> Claim:
     error = np.asarray(results.plant.error, dtype=float)
     if error.size and np.isfinite(error).all() and error.max() > 0:
         sentences.append(
-            f"The discrete model that was fitted differs from the ODE by up to {number_text(float(error.max()), 2)} of a range per step."
+            "The discrete model that was fitted differs from the ODE by up to "
+            f"{number_text(float(error.max()), 2)} of a range per step."
         )
     return Claim("Assumed", tuple(sentences))
 
@@ -178,7 +189,9 @@ def key_numbers(results: Results) -> list[KeyNumber]:
         numbers.append(KeyNumber("RMS error", Number(v.rms_error[hard], v.units[hard], 3), note))
     if c is not None:
         holds = (
-            f"per step, certified; {number_text(c.rate_per_second, 3)} per second" if c.holds else "per step; the certificate does not hold"
+            f"per step, certified; {number_text(c.rate_per_second, 3)} per second"
+            if c.holds
+            else "per step; the certificate does not hold"
         )
         numbers.append(KeyNumber("Contraction rate α*", Number(c.rate, "", 4), holds))
     if fit is not None:

@@ -1,8 +1,8 @@
 """One visual language for every figure: colours, sizes and file settings.
 
-The colours are those of Okabe and Ito, told apart with any kind of colour vision; every role also has its own line style, so
-that a figure survives a black-and-white printer. Sizes are those of a two-column paper, with text of 7.5 to 8 points at
-the printed size. Nothing here touches pyplot: the parameters hold only inside ``styled()``.
+The colours are those of Okabe and Ito, told apart with any kind of colour vision; every role also has its own line
+style, so that a figure survives a black-and-white printer. Sizes are those of a two-column paper, with text of 7.5 to
+8 points at the printed size. Nothing here touches pyplot: the parameters hold only inside ``styled()``.
 """
 
 import io
@@ -112,7 +112,7 @@ def new_figure(width: float, height: float) -> "Figure":
 
 
 def encode(figure: "Figure", suffix: str) -> bytes:
-    """The figure as ``"pdf"``, ``"png"`` (200 dpi) or ``"svg"``; the same figure gives the same bytes, without a date."""
+    """The figure as ``"pdf"``, ``"png"`` (200 dpi) or ``"svg"``, without a date: the same figure, the same bytes."""
     metadata = {"pdf": {"CreationDate": None}, "png": {"Software": None}, "svg": {"Date": None}}[suffix]
     buffer = io.BytesIO()
     with styled():
@@ -124,7 +124,7 @@ def encode(figure: "Figure", suffix: str) -> bytes:
 
 
 def plain(text: object, length: int = 28) -> str:
-    """User text for a figure: no mathematics is read into ``$``, no line breaks, and the middle of a long name left out."""
+    """User text for a figure: no mathematics read into ``$``, no line breaks, the middle of a long name left out."""
     text = " ".join(str(text).split())
     text = "".join(character for character in text if character.isprintable())
     if len(text) > length:

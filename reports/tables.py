@@ -163,7 +163,11 @@ def _certificate(results: Results) -> Section:
         ("contraction rate α*", Number(c.rate, "per step", 8), "|Δx̂⁺|_M ≤ α* |Δx̂|_M, proved"),
         ("decay rate", Number(c.rate_per_second, "1/s", 6), "−ln(α*) / dt"),
         ("time to 2 %", Number(certified_settling(c, results.plant.dt), "s", 4), "ln(0.02) / ln(α*) · dt, in |e|_M"),
-        ("rate bound ᾱ", Number(c.rate_bound, "per step", 8), "what was asked for and is built into the network; α* ≤ ᾱ"),
+        (
+            "rate bound ᾱ",
+            Number(c.rate_bound, "per step", 8),
+            "what was asked for and is built into the network; α* ≤ ᾱ",
+        ),
         ("condition of M", Number(c.metric_condition), "with each state divided by half its range"),
         (
             "LMI margin",

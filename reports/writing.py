@@ -35,8 +35,8 @@ def write_report(
 ) -> Path:
     """Write ``report.html`` and ``figures/*.pdf, *.png`` into ``folder`` and return the path of the page.
 
-    Parts that are None are shown as not computed yet, with the command that computes them. The same results give the same
-    bytes: no date is written. Should a figure fail, nothing is written at all.
+    Parts that are None are shown as not computed yet, with the command that computes them. The same results give the
+    same bytes: no date is written. Should a figure fail, nothing is written at all.
 
     command : the command line that makes the report again. title : "Observer for NAME" when left out.
     metrics : the content of ``metrics.json``, shown at the end; its ``network`` entry is used where ``fit`` is None.
@@ -58,13 +58,14 @@ def write_comparison_report(
     notes: Sequence[str] = (),
     command: str = "",
 ) -> Path:
-    """Write the page of an experiment: a table of variants and one figure with the error of each state, all variants over
-    each other. Returns the path of ``report.html``.
+    """Write the page of an experiment: a table of variants, and one figure that lays their errors over each other.
 
-    variants : name -> :class:`reports.Variant`, in the order of the columns; the validated ones must have the same states.
+    Returns the path of ``report.html``; the figure is ``figures/comparison.pdf, .png``.
+
+    variants : name -> :class:`reports.Variant`, in the order of the columns; the validated ones have the same states.
     reference : state name -> curves to lay over its panel, for instance ``Curve("published", t, values, "points")``.
-    statistics : what is drawn of the trials of each variant, of ``"max"``, ``"rms"``, ``"median"``: the first solid, the
-        second dashed, the third dotted.
+    statistics : what is drawn of the trials of each variant, of ``"max"``, ``"rms"``, ``"median"``: the first solid,
+        the second dashed, the third dotted.
     summary, notes : a paragraph on top, and remarks below the table. command : the command line that makes it again.
     """
     from reports.comparison import comparison_context

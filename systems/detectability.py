@@ -54,7 +54,9 @@ class Jacobians:
     points: np.ndarray
 
 
-def sample_jacobians(plant: DiscreteSystem, region: np.ndarray | None = None, count: int = 2048, seed: int = 0) -> Jacobians:
+def sample_jacobians(
+    plant: DiscreteSystem, region: np.ndarray | None = None, count: int = 2048, seed: int = 0
+) -> Jacobians:
     """Jacobians over region ``(nx, 2)`` (the ranges when left out) and the input ranges: space-filling points and corners."""
     system = plant.system
     region = system.state_ranges if region is None else region
@@ -67,11 +69,15 @@ def sample_jacobians(plant: DiscreteSystem, region: np.ndarray | None = None, co
     c, _ = plant.output_jacobian(x, u)
     scale = 0.5 * np.ptp(region, axis=1)
     a, c = a * scale / scale[:, None], c * scale
-    c = c / np.maximum(np.nanmax(np.linalg.norm(c, axis=-1), initial=0.0, axis=tuple(range(c.ndim - 2)))[:, None], 1e-300)
+    c = c / np.maximum(
+        np.nanmax(np.linalg.norm(c, axis=-1), initial=0.0, axis=tuple(range(c.ndim - 2)))[:, None], 1e-300
+    )
     a, c = np.broadcast_to(a, (len(points), *a.shape[1:])), np.broadcast_to(c, (len(points), *c.shape[1:]))
     finite = np.isfinite(a).all(axis=(1, 2)) & np.isfinite(c).all(axis=(1, 2))
     if not finite.any():
-        raise InputError(f"system '{system.name}': no Jacobian is finite over the region; check the equations and the ranges")
+        raise InputError(
+            f"system '{system.name}': no Jacobian is finite over the region; check the equations and the ranges"
+        )
     return Jacobians(np.ascontiguousarray(a[finite]), np.ascontiguousarray(c[finite]), points[finite])
 
 
@@ -79,7 +85,9 @@ def kernels(c: np.ndarray) -> np.ndarray:
     """Orthonormal bases ``(m, nx, d)`` of ker C for C ``(m, ny, nx)``; d is the largest kernel, padded with zero columns."""
     _, values, v = np.linalg.svd(c, full_matrices=True)
     ny, nx = c.shape[1:]
-    ranks = (values > 1e-9 * np.maximum(values[:, :1], 1e-300)).sum(axis=1) if min(ny, nx) else np.zeros(len(c), dtype=int)
+    ranks = (
+        (values > 1e-9 * np.maximum(values[:, :1], 1e-300)).sum(axis=1) if min(ny, nx) else np.zeros(len(c), dtype=int)
+    )
     dimension = nx - int(ranks.min()) if len(ranks) else nx
     basis = np.transpose(v, (0, 2, 1))[:, :, nx - dimension :].copy()
     for k in np.flatnonzero(nx - ranks < dimension):  # points at which more is seen than elsewhere

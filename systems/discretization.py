@@ -147,15 +147,25 @@ class DiscreteSystem:
 
     def to_data(self) -> dict[str, Any]:
         """How the plant was discretised, JSON-able; :func:`discretize` rebuilds it from ``dt``, ``method``, ``substeps``."""
-        return {"dt": self.dt, "method": self.method, "substeps": self.substeps, "error": self.error.tolist(), "warnings": list(self.warnings)}
+        return {
+            "dt": self.dt,
+            "method": self.method,
+            "substeps": self.substeps,
+            "error": self.error.tolist(),
+            "warnings": list(self.warnings),
+        }
 
 
-def _measured_error(system: System, graph: Graph, dt: float, truth: np.ndarray, x: np.ndarray, u: np.ndarray) -> np.ndarray:
+def _measured_error(
+    system: System, graph: Graph, dt: float, truth: np.ndarray, x: np.ndarray, u: np.ndarray
+) -> np.ndarray:
     step = evaluate(graph, t=np.zeros(1), x=x, u=u, p=system.parameter_values)
     return np.max(np.abs(step - truth), axis=0) / np.ptp(system.state_ranges, axis=1)
 
 
-def discretize(system: System, dt: float | None = None, method: str = "rk4", substeps: int | None = None) -> DiscreteSystem:
+def discretize(
+    system: System, dt: float | None = None, method: str = "rk4", substeps: int | None = None
+) -> DiscreteSystem:
     """The map of one sample of ``system``.
 
     Parameters
@@ -169,7 +179,9 @@ def discretize(system: System, dt: float | None = None, method: str = "rk4", sub
     """
     dt = system.dt if dt is None else dt
     if dt is None and system.kind == "continuous":
-        raise InputError(f"system '{system.name}' has no sampling time; give dt in seconds (--dt, or dt under [sampling])")
+        raise InputError(
+            f"system '{system.name}' has no sampling time; give dt in seconds (--dt, or dt under [sampling])"
+        )
     dt = 1.0 if dt is None else dt
     if isinstance(dt, bool) or not isinstance(dt, int | float) or not 0 < dt < np.inf:
         raise InputError(f"dt is {dt!r}; expected a positive number of seconds")
@@ -189,7 +201,11 @@ def discretize(system: System, dt: float | None = None, method: str = "rk4", sub
     if not finite.all():
         at = x[~finite][0]
         where = ", ".join(f"{name}={value:.4g}" for name, value in zip(system.state_names, at, strict=True))
-        which = [n for n, v in zip(system.state_names, system.derivative(at, u[~finite][0]), strict=True) if not np.isfinite(v)]
+        which = [
+            n
+            for n, v in zip(system.state_names, system.derivative(at, u[~finite][0]), strict=True)
+            if not np.isfinite(v)
+        ]
         raise InputError(
             f"system '{system.name}': the derivative of {', '.join(which)} is not finite inside the region, at {where}; "
             "narrow the ranges to where the equations hold"
@@ -224,4 +240,6 @@ def _coarseness(system: System, dt: float) -> tuple[str, ...]:
     fastest, _ = time_scales(system)
     if dt <= fastest:
         return ()
-    return (f"dt = {dt:g} s is coarser than the fastest mode of the plant (time constant {fastest:.3g} s); consider a smaller dt",)
+    return (
+        f"dt = {dt:g} s is coarser than the fastest mode of the plant (time constant {fastest:.3g} s); consider a smaller dt",
+    )

@@ -12,7 +12,9 @@ from systems.errors import InputError
 from systems.signals import EXCITATIONS, Signal
 
 
-def _unit_zero(time: np.ndarray, hold: int, band: tuple[float, float], phase: float | None, rng: np.random.Generator) -> np.ndarray:
+def _unit_zero(
+    time: np.ndarray, hold: int, band: tuple[float, float], phase: float | None, rng: np.random.Generator
+) -> np.ndarray:
     return np.zeros(len(time))
 
 

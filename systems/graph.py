@@ -56,7 +56,9 @@ class Graph:
 
     def used(self, name: str) -> set[int]:
         """Indices of the elements of input ``name`` on which the result depends."""
-        return {node[2] for k, node in enumerate(self.nodes) if node[0] == "input" and node[1] == name and k in self._live}
+        return {
+            node[2] for k, node in enumerate(self.nodes) if node[0] == "input" and node[1] == name and k in self._live
+        }
 
     @cached_property
     def _live(self) -> frozenset[int]:

@@ -25,7 +25,9 @@ def _interval(owner: str, what: str, value: object) -> tuple[float, float]:
     if not (math.isfinite(low) and math.isfinite(high)):
         raise InputError(f"{owner}: {what} is ({low}, {high}); expected two finite numbers, low < high")
     if not low < high:
-        raise InputError(f"{owner}: {what} is ({low:g}, {high:g}); expected low < high, so swap or widen the two numbers")
+        raise InputError(
+            f"{owner}: {what} is ({low:g}, {high:g}); expected low < high, so swap or widen the two numbers"
+        )
     return low, high
 
 
@@ -67,7 +69,7 @@ class Signal:
         check_name("signal", self.name)
         owner = f"signal '{self.name}'"
         if not isinstance(self.unit, str):
-            raise InputError(f"{owner}: unit is {self.unit!r}; expected a text such as \"m/s\"")
+            raise InputError(f'{owner}: unit is {self.unit!r}; expected a text such as "m/s"')
         for what in ("range", "initial", "limits"):
             if getattr(self, what) is not None:
                 object.__setattr__(self, what, _interval(owner, what, getattr(self, what)))

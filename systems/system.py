@@ -6,7 +6,6 @@
 A system knows nothing of observers, sampling methods or data.
 """
 
-import difflib
 import hashlib
 import json
 import math
@@ -23,6 +22,7 @@ from systems.evaluation import evaluate, from_casadi
 from systems.graph import Graph
 from systems.signals import Parameter, Signal, check_name
 from systems.tracing import ARGUMENTS, trace
+from systems.wording import nearest
 
 KINDS = ("continuous", "discrete")
 
@@ -77,16 +77,21 @@ class System:
         if not self.outputs:
             raise InputError(f"system '{self.name}' has no outputs; an observer needs at least one measured output")
         taken: dict[str, str] = {}
-        for what, names in (("state", self.state_names), ("input", self.input_names), ("parameter", tuple(parameters))):
+        named = (("a state", self.state_names), ("an input", self.input_names), ("a parameter", tuple(parameters)))
+        for what, names in named:
             for name in names:
                 if name in taken:
-                    raise InputError(f"system '{self.name}': '{name}' is both a {taken[name]} and a {what}; rename one")
+                    raise InputError(
+                        f"system '{self.name}': '{name}' is the name of {taken[name]} and of {what}; rename one"
+                    )
                 taken[name] = what
         if len(set(self.output_names)) < self.ny:
             raise InputError(f"system '{self.name}': two outputs have the same name; rename one")
         for what in ("dt", "duration"):
             value = getattr(self, what)
-            if value is not None and (isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < math.inf):
+            if value is not None and (
+                isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < math.inf
+            ):
                 raise InputError(f"system '{self.name}': {what} is {value!r}; expected a positive number of seconds")
         object.__setattr__(self, "dynamics", self._graph(self.dynamics, "dynamics", self.nx))
         object.__setattr__(self, "output", self._graph(self.output, "output", self.ny))
@@ -98,7 +103,9 @@ class System:
         signals = tuple(getattr(self, what))
         for signal in signals:
             if not isinstance(signal, Signal):
-                raise InputError(f"system '{self.name}': {what} contains {signal!r}; expected Signal(name, unit, (low, high))")
+                raise InputError(
+                    f"system '{self.name}': {what} contains {signal!r}; expected Signal(name, unit, (low, high))"
+                )
             if what != "outputs" and signal.range is None:
                 raise InputError(
                     f"{what[:-1]} '{signal.name}' has no range; give the operating region, "
@@ -135,7 +142,9 @@ class System:
         if graph.shape != (rows,):
             signals = "states" if what == "dynamics" else "outputs"
             names = ", ".join(s.name for s in getattr(self, signals))
-            raise InputError(f"{owner} returns {graph.shape[0]} values; expected {rows}, one for each of the {signals} {names}")
+            raise InputError(
+                f"{owner} returns {graph.shape[0]} values; expected {rows}, one for each of the {signals} {names}"
+            )
         return graph
 
     def _call(self, function: ca.Function, symbols: dict[str, ca.SX], owner: str) -> ca.SX:
@@ -143,9 +152,13 @@ class System:
         for k in range(function.n_in()):
             name, size = function.name_in(k), function.numel_in(k)
             if name not in ARGUMENTS:
-                raise InputError(f"{owner}: the CasADi function's input '{name}' is unknown; name its inputs among t, x, u, p")
+                raise InputError(
+                    f"{owner}: the CasADi function's input '{name}' is unknown; name its inputs among t, x, u, p"
+                )
             if size != symbols[name].numel():
-                raise InputError(f"{owner}: the CasADi function's input '{name}' has {size} elements; expected {symbols[name].numel()}")
+                raise InputError(
+                    f"{owner}: the CasADi function's input '{name}' has {size} elements; expected {symbols[name].numel()}"
+                )
             arguments.append(symbols[name])
         if function.n_out() != 1:
             raise InputError(f"{owner}: the CasADi function has {function.n_out()} outputs; expected one column")
@@ -154,13 +167,17 @@ class System:
     def _substitute(self, source: Any, symbols: dict[str, ca.SX], owner: str) -> ca.SX:
         given = dict(self.symbols or {})
         if not given:
-            raise InputError(f'{owner} is a CasADi expression; give its symbols too, for instance symbols={{"x": x, "u": u}}')
+            raise InputError(
+                f'{owner} is a CasADi expression; give its symbols too, for instance symbols={{"x": x, "u": u}}'
+            )
         unknown = set(given) - set(ARGUMENTS)
         if unknown:
             raise InputError(f"{owner}: symbols for {', '.join(sorted(unknown))}; expected names among t, x, u, p")
         column = ca.vertcat(*source) if isinstance(source, list | tuple) else source
         try:
-            function = ca.Function("expression", [given[name] for name in given], [ca.vec(column)], list(given), ["value"])
+            function = ca.Function(
+                "expression", [given[name] for name in given], [ca.vec(column)], list(given), ["value"]
+            )
         except RuntimeError as error:
             free = ", ".join(sorted(str(s) for s in ca.symvar(column)))
             raise InputError(f"{owner}: the expression depends on {free}, of which some are not in symbols=") from error
@@ -174,7 +191,9 @@ class System:
         signals = self.states if what == "derivative" else self.outputs
         bad = [s.name for s, v in zip(signals, value, strict=True) if np.isnan(v)]
         if bad:
-            at = ", ".join(f"{s.name}={v:g}" for s, v in zip([*self.states, *self.inputs], [*centre, *inputs], strict=True))
+            at = ", ".join(
+                f"{s.name}={v:g}" for s, v in zip([*self.states, *self.inputs], [*centre, *inputs], strict=True)
+            )
             raise InputError(
                 f"system '{self.name}': the {what} of {', '.join(bad)} is not a number at the middle of the region ({at}); "
                 "check the equation (root or logarithm of a negative number, 0/0), or the ranges"
@@ -275,9 +294,7 @@ class System:
         parameters = dict(self.parameters)
         for name, value in values.items():
             if name not in parameters:
-                near = difflib.get_close_matches(name, parameters, n=1)
-                advice = f"did you mean '{near[0]}'?" if near else f"known: {', '.join(parameters) or 'none'}"
-                raise InputError(f"system '{self.name}' has no parameter '{name}'; {advice}")
+                raise InputError(f"system '{self.name}' has no parameter '{name}'; {nearest(name, parameters)}")
             old = parameters[name]
             parameters[name] = Parameter(value, old.unit, old.range) if isinstance(old, Parameter) else Parameter(value)
         return self._replace(parameters=parameters)
@@ -286,7 +303,8 @@ class System:
         """The same plant with changed fields of some states: ``with_states(position={"initial": (-1, 1)})``."""
         unknown = set(changes) - set(self.state_names)
         if unknown:
-            raise InputError(f"system '{self.name}' has no state '{sorted(unknown)[0]}'; known: {', '.join(self.state_names)}")
+            name = sorted(unknown)[0]
+            raise InputError(f"system '{self.name}' has no state '{name}'; {nearest(name, self.state_names)}")
         states = [Signal(**{**asdict(s), **changes.get(s.name, {})}) for s in self.states]
         return self._replace(states=states)
 

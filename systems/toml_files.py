@@ -252,9 +252,9 @@ def _equations(tables: _File, file: str) -> tuple[str, dict[str, str]]:
 
 
 def _check_names(tables: _File, file: str) -> None:
-    """One name, one meaning: equations, plots and columns of files go by name alone."""
+    """One name, one meaning, for what equations refer to; an output may be called like the state that it measures."""
     taken = {"t": "the time"}
-    for what in ("states", "inputs", "parameters", "definitions", "outputs"):
+    for what in ("states", "inputs", "parameters", "definitions"):
         for name in getattr(tables, what):
             try:
                 check_name(what[:-1], name)
@@ -264,7 +264,7 @@ def _check_names(tables: _File, file: str) -> None:
                 raise InputError(
                     f"{file}: {what}.{name}: the name '{name}' is already {taken[name]}; choose another name"
                 )
-            taken[name] = f"{'an' if what in ('inputs', 'outputs') else 'a'} {what[:-1]}"
+            taken[name] = f"{'an' if what == 'inputs' else 'a'} {what[:-1]}"
 
 
 def _parse(text: str, known: Sequence[str], owner: str, later: Iterable[str]) -> Equation:

@@ -5,7 +5,6 @@ The arguments arrive as one-dimensional NumPy arrays of symbolic scalars, so unp
 state (Python would decide once, now), and ``math.*`` (which would turn a symbol into nan).
 """
 
-import difflib
 import functools
 import inspect
 from collections.abc import Callable, Iterator, Mapping
@@ -16,6 +15,7 @@ import numpy as np
 from numpy.lib.mixins import NDArrayOperatorsMixin
 
 from systems.errors import InputError
+from systems.wording import nearest
 
 ARGUMENTS = ("t", "x", "u", "p")
 
@@ -74,6 +74,17 @@ def _result(array: Any) -> Any:
     return array[()] if array.ndim == 0 else array.view(SymbolicArray)
 
 
+def _plain(value: Any) -> Any:
+    """Scalars, also inside lists, as plain object arrays: what NumPy's own functions can work on."""
+    if isinstance(value, list | tuple):
+        return type(value)(_plain(item) for item in value)
+    return _objects(value) if isinstance(value, SymbolicScalar | SymbolicArray) else value
+
+
+def _result_of(value: Any) -> Any:
+    return _result(value) if isinstance(value, np.ndarray) and value.dtype == object else value
+
+
 def _elementwise(function: Callable[..., Any], *operands: Any) -> Any:
     arrays = [_objects(operand) for operand in operands]
     wrapped = np.frompyfunc(lambda *args: SymbolicScalar(function(*map(_expression, args))), len(arrays), 1)
@@ -87,7 +98,9 @@ def _apply_ufunc(ufunc: np.ufunc, method: str, inputs: tuple[Any, ...], kwargs: 
         return _result(np.matmul(*(_objects(value) for value in inputs)))
     function = _UFUNCS.get({"true_divide": "divide", "conjugate": "positive"}.get(name, name))
     if function is None or method not in ("__call__", "reduce"):
-        raise InputError(f"np.{name}{'' if method == '__call__' else '.' + method} cannot be traced; write it with sums, products, np.where and the usual functions")
+        raise InputError(
+            f"np.{name}{'' if method == '__call__' else '.' + method} cannot be traced; write it with sums, products, np.where and the usual functions"
+        )
     if method == "reduce":
         axis = kwargs.get("axis", 0)
         array = _objects(inputs[0])
@@ -118,7 +131,9 @@ def _clip(a: Any, a_min: Any = None, a_max: Any = None, **kwargs: Any) -> Any:
 
 def _norm(x: Any, ord: Any = None, axis: Any = None, keepdims: bool = False) -> Any:
     if ord not in (None, 2) or axis is not None or keepdims:
-        raise InputError("np.linalg.norm is traced for vectors in the Euclidean norm only; write other norms with np.sum")
+        raise InputError(
+            "np.linalg.norm is traced for vectors in the Euclidean norm only; write other norms with np.sum"
+        )
     return np.sqrt(np.sum(_result(_objects(x).reshape(-1)) ** 2))
 
 
@@ -171,8 +186,7 @@ class SymbolicScalar(NDArrayOperatorsMixin):
         result = _apply_function(func, args, kwargs)
         if result is not NotImplemented:
             return result
-        converted = [_objects(value) if isinstance(value, SymbolicScalar) else value for value in args]
-        return func(*converted, **kwargs)
+        return _result_of(func(*(_plain(value) for value in args), **kwargs))
 
     def __SX__(self) -> Any:  # noqa: N802 - the name by which CasADi's own functions accept foreign scalars
         return self.expression
@@ -218,7 +232,7 @@ class SymbolicArray(np.ndarray):
 
     def __array_function__(self, func: Callable[..., Any], types: Any, args: Any, kwargs: Any) -> Any:
         result = _apply_function(func, args, kwargs)
-        return super().__array_function__(func, types, args, kwargs) if result is NotImplemented else result
+        return _result_of(super().__array_function__(func, types, args, kwargs)) if result is NotImplemented else result
 
     def sum(self, axis: Any = None, **_: Any) -> Any:  # type: ignore[override]
         """Sum over an axis, or over everything."""
@@ -241,9 +255,7 @@ class SymbolicParameters(Mapping[str, Any]):
 
     def __getitem__(self, name: str) -> Any:
         if name not in self._values:
-            near = difflib.get_close_matches(str(name), self._values, n=1)
-            known = f"did you mean '{near[0]}'?" if near else f"known: {', '.join(self._values) or 'none'}"
-            raise InputError(f"parameter '{name}' is not defined; {known}")
+            raise InputError(f"parameter '{name}' is not defined; {nearest(str(name), self._values)}")
         return self._values[name]
 
     def __getattr__(self, name: str) -> Any:
@@ -305,11 +317,19 @@ def trace(function: Callable[..., Any], symbols: Mapping[str, ca.SX], parameters
                 arguments["t"] = SymbolicScalar(symbols["t"][0])
             else:
                 arguments[argument.name] = symbolic_array(symbols[argument.name])
-        elif argument.default is argument.empty and argument.kind not in (argument.VAR_POSITIONAL, argument.VAR_KEYWORD):
-            raise InputError(f"{owner}: argument '{argument.name}' is unknown; arguments are matched by name among t, x, u, p")
+        elif argument.default is argument.empty and argument.kind not in (
+            argument.VAR_POSITIONAL,
+            argument.VAR_KEYWORD,
+        ):
+            raise InputError(
+                f"{owner}: argument '{argument.name}' is unknown; arguments are matched by name among t, x, u, p"
+            )
     try:
         return _column(function(**arguments), owner)
     except InputError as error:
         raise InputError(f"{owner}: {error}") from error
     except Exception as error:
-        raise InputError(f"{owner} cannot be evaluated: {type(error).__name__}: {error}") from error
+        advice = ""
+        if "dtype('O')" in str(error) or "object" in str(error):
+            advice = "; this NumPy function does not work on symbols - for matrices use np.linalg.solve(matrix, vector of states)"
+        raise InputError(f"{owner} cannot be evaluated: {type(error).__name__}: {error}{advice}") from error

@@ -95,9 +95,11 @@ class Trajectories:
     def load(cls, path: Path | str) -> "Trajectories":
         """Read what :meth:`save` wrote; raises :class:`InputError` for anything else."""
         try:
-            with np.load(path, allow_pickle=False) as data:
+            with np.load(io.BytesIO(Path(path).read_bytes()), allow_pickle=False) as data:
                 if int(data["format_version"]) > 1:
-                    raise InputError(f"{path} was written by a newer version (format {int(data['format_version'])}); update ren-observer")
+                    raise InputError(
+                        f"{path} was written by a newer version (format {int(data['format_version'])}); update ren-observer"
+                    )
                 return cls(
                     *(data[name] for name in ("t", "x", "u", "y", "lengths")),
                     source=str(data["source"]), warnings=tuple(map(str, data["warnings"])),
@@ -105,7 +107,9 @@ class Trajectories:
         except InputError:
             raise
         except Exception as error:
-            raise InputError(f"{path} is no trajectory file ({error}); make it again with `observer simulate`") from error
+            raise InputError(
+                f"{path} is no trajectory file ({error}); make it again with `observer simulate`"
+            ) from error
 
 
 def draw_starts(system: System, count: int, seed: int, spread: float = 1.0) -> np.ndarray:
@@ -120,7 +124,13 @@ def draw_starts(system: System, count: int, seed: int, spread: float = 1.0) -> n
 
 
 def draw_inputs(
-    system: System, dt: float, count: int, steps: int, seed: int, excitation: str | dict[str, str] | None = None, **options: Any
+    system: System,
+    dt: float,
+    count: int,
+    steps: int,
+    seed: int,
+    excitation: str | dict[str, str] | None = None,
+    **options: Any,
 ) -> np.ndarray:
     """``(count, steps, nu)`` inputs; ``excitation`` is one kind for all inputs, or a kind per input name."""
     result = np.empty((count, steps, system.nu))
@@ -128,7 +138,9 @@ def draw_inputs(
     if isinstance(excitation, dict):
         unknown = set(excitation) - set(system.input_names)
         if unknown:
-            raise InputError(f"excitation for unknown input '{sorted(unknown)[0]}'; known: {', '.join(system.input_names) or 'none'}")
+            raise InputError(
+                f"excitation for unknown input '{sorted(unknown)[0]}'; known: {', '.join(system.input_names) or 'none'}"
+            )
     for k, signal in enumerate(system.inputs):
         kind = excitation.get(signal.name) if isinstance(excitation, dict) else excitation
         rng = np.random.default_rng([seed, 2, k])
@@ -149,7 +161,11 @@ def check_states(system: System, t: np.ndarray, x: np.ndarray) -> tuple[str, ...
         width, middle = high - low, 0.5 * (low + high)
         checks = [
             (~np.isfinite(values), "is not finite", "choose starts or inputs from which the plant stays finite"),
-            (np.abs(values - middle) > 10 * width, f"leaves ten times its range ({low:g}, {high:g})", "correct the equations, or widen the range"),
+            (
+                np.abs(values - middle) > 10 * width,
+                f"leaves ten times its range ({low:g}, {high:g})",
+                "correct the equations, or widen the range",
+            ),
         ]
         if signal.limits is not None:
             tolerance = 1e-9 * width
@@ -208,9 +224,13 @@ def simulate(
     if x0 is None and (isinstance(trajectories, bool) or not isinstance(trajectories, int) or trajectories < 1):
         raise InputError(f"trajectories is {trajectories!r}; expected a whole number, 1 or more")
     steps = round(duration / dt) + 1
-    starts = draw_starts(system, trajectories, seed, spread) if x0 is None else np.atleast_2d(np.asarray(x0, dtype=float))
+    starts = (
+        draw_starts(system, trajectories, seed, spread) if x0 is None else np.atleast_2d(np.asarray(x0, dtype=float))
+    )
     if starts.ndim != 2 or starts.shape[1] != system.nx:
-        raise InputError(f"x0 has shape {np.shape(x0)}; expected (trajectories, {system.nx}) for {', '.join(system.state_names)}")
+        raise InputError(
+            f"x0 has shape {np.shape(x0)}; expected (trajectories, {system.nx}) for {', '.join(system.state_names)}"
+        )
     count = len(starts)
     if u is None:
         u = draw_inputs(system, dt, count, steps, seed, excitation)
@@ -229,8 +249,12 @@ def simulate(
     y = system.measure(x, u, t)
     if not np.isfinite(y).all():
         bad = int(np.argmax(~np.isfinite(y).all(axis=(0, 1))))
-        raise SimulationError(f"output '{system.output_names[bad]}' is not finite along the trajectories; check its equation")
+        raise SimulationError(
+            f"output '{system.output_names[bad]}' is not finite along the trajectories; check its equation"
+        )
     if noise:
         deviations = np.array([s.noise for s in system.outputs])
         y = y + deviations * np.random.default_rng([seed, 3]).standard_normal(y.shape)
-    return Trajectories(t, x, u, y, np.full(count, steps), f"simulated, seed {seed}", (*system.unused, *plant.warnings, *warnings))
+    return Trajectories(
+        t, x, u, y, np.full(count, steps), f"simulated, seed {seed}", (*system.unused, *plant.warnings, *warnings)
+    )

@@ -24,10 +24,14 @@ class _Loss:
     """(1/2m) sum |R r|^2 on torch tensors, R'R = M held fixed as data."""
 
     def __init__(self, samples: Samples, metric: np.ndarray) -> None:
-        self.x, self.v, self.x_next = (torch.from_numpy(np.ascontiguousarray(a)) for a in (samples.x, samples.v, samples.x_next))
+        self.x, self.v, self.x_next = (
+            torch.from_numpy(np.ascontiguousarray(a)) for a in (samples.x, samples.v, samples.x_next)
+        )
         self.root = torch.from_numpy(np.linalg.cholesky(metric))
 
-    def __call__(self, ren: ContractingREN, rows: torch.Tensor | slice = slice(None)) -> tuple[torch.Tensor, torch.Tensor]:
+    def __call__(
+        self, ren: ContractingREN, rows: torch.Tensor | slice = slice(None)
+    ) -> tuple[torch.Tensor, torch.Tensor]:
         """(loss, residual) over some rows."""
         r = ren.explicit().next_state(self.x[rows], self.v[rows]) - self.x_next[rows]
         return 0.5 * (r @ self.root).square().sum(dim=1).mean(), r

@@ -14,7 +14,9 @@ from observer.networks.explicit import ExplicitREN
 from observer.networks.export import certificate_matrix
 
 
-def factor(ren: ExplicitREN, metric: np.ndarray, multipliers: np.ndarray, rate: float) -> tuple[np.ndarray, np.ndarray] | None:
+def factor(
+    ren: ExplicitREN, metric: np.ndarray, multipliers: np.ndarray, rate: float
+) -> tuple[np.ndarray, np.ndarray] | None:
     """(Q, its lower Cholesky factor), or None when the network is not strictly certified."""
     q = certificate_matrix(ren, metric, multipliers, rate)
     if not np.isfinite(q).all():

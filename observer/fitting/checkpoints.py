@@ -44,7 +44,7 @@ def load_checkpoint(monitor: Monitor, problem: Problem) -> dict[str, np.ndarray]
     if monitor.checkpoint is None or not Path(monitor.checkpoint).exists():
         return None
     try:
-        with np.load(monitor.checkpoint, allow_pickle=False) as data:
+        with np.load(io.BytesIO(Path(monitor.checkpoint).read_bytes()), allow_pickle=False) as data:
             arrays = {name: data[name] for name in data.files}
     except (OSError, ValueError, EOFError, KeyError):
         return None  # a damaged checkpoint costs the time already spent, nothing else

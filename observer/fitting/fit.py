@@ -89,7 +89,11 @@ def fit(
     if dtype not in ("float32", "float64"):
         raise InputError(f"dtype is {dtype!r}; expected float32 or float64")
     get_activation(activation)
-    wide = [s.name for s, (low, high) in zip(system.states, data.reached, strict=True) if s.period and high - low >= s.period]
+    wide = [
+        s.name
+        for s, (low, high) in zip(system.states, data.reached, strict=True)
+        if s.period and high - low >= s.period
+    ]
     if wide:
         raise InputError(
             f"state '{wide[0]}' is an angle that turns through a full period: no constant metric contracts on a circle; "
@@ -110,7 +114,14 @@ def fit(
         )  # fmt: skip
         inputs = len(system.known)
         start, multipliers = initial_network(
-            problem.train, problem.metric, rate, fastest=found.rate, inputs=inputs, neurons=0, activation=activation, seed=seed
+            problem.train,
+            problem.metric,
+            rate,
+            fastest=found.rate,
+            inputs=inputs,
+            neurons=0,
+            activation=activation,
+            seed=seed,
         )
         linear = Solution(start, problem.metric, multipliers, Status.LINEAR, 0)
         name, solve, default = _solver(solver, parameters)
@@ -119,7 +130,10 @@ def fit(
         start_loss = problem.physical_loss(_residual(linear, problem))
         if not problem.physical_loss(_residual(solution, problem)) <= start_loss:
             solution = Solution(start, problem.metric, multipliers, solution.status, solution.iterations)
-            warnings = (*warnings, "training did not improve on the linear start on held-out transitions; the linear observer was kept")
+            warnings = (
+                *warnings,
+                "training did not improve on the linear start on held-out transitions; the linear observer was kept",
+            )
         observer = make_observer(solution, problem, plant, dtype)
     x, u, y, x_next = held_out
     residual = observer.step(x, u, y) - x_next
@@ -158,7 +172,9 @@ def make_observer(solution: Solution, problem: Problem, plant: DiscreteSystem, d
     """
     from observer.networks.ren import ContractingREN
 
-    ren = ContractingREN.from_explicit(solution.network, solution.metric, solution.multipliers, problem.rate, polar=False)
+    ren = ContractingREN.from_explicit(
+        solution.network, solution.metric, solution.multipliers, problem.rate, polar=False
+    )
     weights = problem.scaling.fold(solution.network)
     if dtype == "float32":
         weights = weights.to_numpy(np.float32).to_numpy(np.float64)

@@ -109,7 +109,9 @@ class _Stepper:
                 ratio = (f - loss) / expected if expected > 0 else 0.0
                 run.damping *= 0.2 if ratio > 0.7 else (1.0 if ratio > 0.25 else 2.0)
                 run.theta, run.loss, run.held, run.refused, accepted = theta, loss, None, 0, True
-                run.multipliers = barrier.centre_multipliers(network, self.problem.metric, run.multipliers, self.problem.rate)
+                run.multipliers = barrier.centre_multipliers(
+                    network, self.problem.metric, run.multipliers, self.problem.rate
+                )
         if not accepted:
             run.damping *= 6.0
             run.refused += 1
@@ -201,7 +203,15 @@ def _restore(problem: Problem, monitor: Monitor) -> list[_Run] | None:
     runs, at = [], 0
     for k, (number, loss, damping, iteration, refused) in enumerate(arrays["scalars"]):
         length = int(arrays["lengths"][k])
-        run = _Run(int(number), arrays["theta"][k], arrays["multipliers"][k], float(loss), float(damping), int(iteration), int(refused))
+        run = _Run(
+            int(number),
+            arrays["theta"][k],
+            arrays["multipliers"][k],
+            float(loss),
+            float(damping),
+            int(iteration),
+            int(refused),
+        )
         runs.append(replace(run, losses=arrays["losses"][at : at + length].tolist(), done=str(arrays["done"][k])))
         at += length
     return runs

@@ -74,7 +74,9 @@ def residual_and_jacobian(ren: ExplicitREN, samples: Samples, root: np.ndarray) 
     def state(values: np.ndarray) -> None:  # weight (i, j) acts as e_i values_j
         nonlocal at
         count = n * len(values)
-        np.multiply(root.T[:, None, :, None], values[None, :, None, :], out=jac[at : at + count].reshape(n, len(values), n, m))
+        np.multiply(
+            root.T[:, None, :, None], values[None, :, None, :], out=jac[at : at + count].reshape(n, len(values), n, m)
+        )
         at += count
 
     def hidden(values: np.ndarray) -> None:  # weight (i, j) acts as G_i values_j

@@ -116,7 +116,9 @@ def make_scaling(plant: DiscreteSystem, region: np.ndarray, y: np.ndarray) -> Sc
     return Scaling.from_box(region, inputs)
 
 
-def to_samples(plant: DiscreteSystem, scaling: Scaling, x: np.ndarray, u: np.ndarray, y: np.ndarray, x_next: np.ndarray) -> Samples:
+def to_samples(
+    plant: DiscreteSystem, scaling: Scaling, x: np.ndarray, u: np.ndarray, y: np.ndarray, x_next: np.ndarray
+) -> Samples:
     """Physical transitions as samples in network units."""
     v = np.concatenate([u[:, plant.system.known], y], axis=1)
     return Samples(scaling.states(x), scaling.inputs(v), scaling.states(x_next))

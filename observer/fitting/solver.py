@@ -49,7 +49,17 @@ class Monitor:
         """Whether the budget is used up."""
         return self.budget is not None and self.seconds >= self.budget
 
-    def record(self, stage: int, label: str, iteration: int, total: int, loss: float, held_out: float, damping: float, rate: float) -> None:
+    def record(
+        self,
+        stage: int,
+        label: str,
+        iteration: int,
+        total: int,
+        loss: float,
+        held_out: float,
+        damping: float,
+        rate: float,
+    ) -> None:
         """One row of history, and a line of progress."""
         for name, value in zip(HISTORY, (iteration, self.seconds, loss, held_out, damping, stage), strict=True):
             self.rows[name].append(float(value))

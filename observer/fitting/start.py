@@ -56,11 +56,17 @@ def choose_rate(
     if settling_time is not None and not (np.isfinite(settling_time) and settling_time > 0):
         raise InputError(f"settling_time is {settling_time!r}; expected a positive number of seconds")
     if contraction_rate is not None and not 0 < contraction_rate < 1:
-        raise InputError(f"contraction_rate is {contraction_rate!r}; expected a number per sample between 0 and 1, not 1: it would promise no rate")
+        raise InputError(
+            f"contraction_rate is {contraction_rate!r}; expected a number per sample between 0 and 1, not 1: it would promise no rate"
+        )
     if condition is not None and not condition >= 1:
         raise InputError(f"condition is {condition!r}; expected a number, 1 or more")
     jacobians = sample_jacobians(plant, region, seed=seed)
-    requested = contraction_rate if contraction_rate is not None else (rate_of_settling(settling_time, dt) if settling_time else None)
+    requested = (
+        contraction_rate
+        if contraction_rate is not None
+        else (rate_of_settling(settling_time, dt) if settling_time else None)
+    )
     if requested is None:
         best = search(jacobians=jacobians, condition=condition or DEFAULT_CONDITION)
         if best.rate >= 1 and condition is None:
@@ -98,8 +104,16 @@ def _refuse_if_blind(plant: DiscreteSystem, found: MetricSearch, rate: float | N
     parts = [f"{v:+.2g} {n}" for n, v in zip(names, found.direction, strict=True) if abs(v) > 0.05]
     where = ", ".join(f"{n}={v:.3g}" for n, v in zip([*names, *plant.system.input_names], found.where, strict=True))
     fastest = found.rate
-    seconds = f"settling time {np.log(0.02) / np.log(fastest) * plant.dt:.3g} s" if fastest < 1 - 1e-5 else "that is, it does not decay"
-    asked = f"the requested rate {rate:.6g} per sample (settling time {np.log(0.02) / np.log(rate) * plant.dt:.3g} s)" if rate else "any rate below 1"
+    seconds = (
+        f"settling time {np.log(0.02) / np.log(fastest) * plant.dt:.3g} s"
+        if fastest < 1 - 1e-5
+        else "that is, it does not decay"
+    )
+    asked = (
+        f"the requested rate {rate:.6g} per sample (settling time {np.log(0.02) / np.log(rate) * plant.dt:.3g} s)"
+        if rate
+        else "any rate below 1"
+    )
     advice = (
         "ask for a longer settling time, or add a measurement"
         if fastest < 1 - 1e-5
@@ -142,7 +156,9 @@ def linear_start(
     c, d, cy = output[:, :n], output[:, n:-1], output[:, -1]
     k = projection_gain(metric, c)
     a = a_bar @ (np.eye(n) - k @ c)
-    clipped = _clip(a, metric, max(0.97 * rate, rate - 0.25 * max(rate - fastest, 0.0)) if fastest < rate else 0.97 * rate)
+    clipped = _clip(
+        a, metric, max(0.97 * rate, rate - 0.25 * max(rate - fastest, 0.0)) if fastest < rate else 0.97 * rate
+    )
     if np.allclose(clipped, a, rtol=0, atol=1e-12):
         gain = a_bar @ k
         b2, bx = np.concatenate([b - gain @ d, gain], axis=1), c0 - gain @ cy
@@ -154,7 +170,15 @@ def linear_start(
 
 
 def initial_network(
-    samples: Samples, metric: np.ndarray, rate: float, *, fastest: float, inputs: int, neurons: int, activation: str, seed: int | tuple[int, ...]
+    samples: Samples,
+    metric: np.ndarray,
+    rate: float,
+    *,
+    fastest: float,
+    inputs: int,
+    neurons: int,
+    activation: str,
+    seed: int | tuple[int, ...],
 ) -> tuple[ExplicitREN, np.ndarray]:
     """A strictly feasible REN that *is* the linear observer, and its multipliers; the seed draws what the neurons look at."""
     linear, k, c = linear_start(samples, metric, rate, fastest, inputs)

@@ -67,7 +67,10 @@ def _selected(r: Results) -> str:
     total = len(r.validation.state_names)
     if total <= MAXIMUM_STATES:
         return ""
-    return f" Of the {total} states the {MAXIMUM_STATES} hardest are shown: those with the largest RMS error relative to range."
+    return (
+        f" Of the {total} states the {MAXIMUM_STATES} hardest are shown: those with the largest RMS error "
+        "relative to range."
+    )
 
 
 def _names(r: Results) -> str:
@@ -79,23 +82,27 @@ def _states_reading(r: Results) -> str:
     end = transient_end(v)
     part = f" The first {end:.3g} s of {float(v.t[-1]):.3g} s are shown." if end < v.t[-1] else ""
     return (
-        "Solid: the plant. Dashed: the estimate, started elsewhere. They should meet and stay together. On the left each colour is "
-        "one trial. The median and the worst trial are ranked by their largest error over the window in which errors are judged."
-        + part
-        + _selected(r)
+        "Solid: the plant. Dashed: the estimate, started elsewhere. They should meet and stay together. On the "
+        "left each colour is "
+        "one trial. The median and the worst trial are ranked by their largest error over the window in which "
+        "errors are judged." + part + _selected(r)
     )
 
 
 def _errors_reading(r: Results) -> str:
     text = (
-        "Straight down is exponential convergence; the level on the right is what remains. A trial has converged when it stays below "
+        "Straight down is exponential convergence; the level on the right is what remains. A trial has "
+        "converged when it stays below "
         "the dotted line (2 % of range). "
     )
     if r.certificate is not None and r.certificate.holds:
         text += (
-            "The green line is the certified decay of the largest initial error, α*ᵏ |e₀|_M √(M⁻¹)ᵢᵢ. It bounds the part of the error "
-            "that comes from the start; the purple line is the level r̂ √(M⁻¹)ᵢᵢ / (1 − α*) to which the largest residual r̂ met "
-            "in these trials can raise what is left. Errors stay below the sum of the two as long as no residual exceeds r̂, which was "
+            "The green line is the certified decay of the largest initial error, α*ᵏ |e₀|_M √(M⁻¹)ᵢᵢ. It "
+            "bounds the part of the error "
+            "that comes from the start; the purple line is the level r̂ √(M⁻¹)ᵢᵢ / (1 − α*) to which the "
+            "largest residual r̂ met "
+            "in these trials can raise what is left. Errors stay below the sum of the two as long as no "
+            "residual exceeds r̂, which was "
             "sampled and not proved."
         )
     return text + _selected(r)
@@ -103,17 +110,22 @@ def _errors_reading(r: Results) -> str:
 
 def _settling_reading(r: Results) -> str:
     text = (
-        "Each curve gives the share of trials whose error is within 2 % of range from that time on. The further left and the steeper, "
+        "Each curve gives the share of trials whose error is within 2 % of range from that time on. The "
+        "further left and the steeper, "
         "the better; a curve that ends below 100 % has trials that never settled."
     )
     if r.certificate is not None and r.certificate.holds:
-        text += " The vertical lines speak of another measure: the time in which |e|_M falls to 2 % of its start, as certified and as asked for."
+        text += (
+            " The vertical lines speak of another measure: the time in which |e|_M falls to 2 % of its start, "
+            "as certified and as asked for."
+        )
     return text + _selected(r)
 
 
 def _noise_reading(r: Results) -> str:
     return (
-        "As the errors above, with noise of the stated standard deviation on every measurement. The level on the right is now that of "
+        "As the errors above, with noise of the stated standard deviation on every measurement. The level on "
+        "the right is now that of "
         "the noise that passes through the observer; the certificate says nothing of it in this picture." + _selected(r)
     )
 
@@ -121,7 +133,8 @@ def _noise_reading(r: Results) -> str:
 def _phase_reading(r: Results) -> str:
     shown = [r.validation.state_names[i] for i in hardest_states(r.validation, 2)]
     text = (
-        "Each coloured path starts at a square (where the observer believed the plant to be) and should join a grey path, that of the "
+        "Each coloured path starts at a square (where the observer believed the plant to be) and should join a "
+        "grey path, that of the "
         "plant, which starts at a dot."
     )
     if len(r.validation.state_names) > 2:
@@ -147,7 +160,8 @@ ALL_FIGURES: tuple[FigureKind, ...] = (
         lambda r: errors_figure(r.validation, r.certificate),
         _errors_reading,
         lambda r: (
-            f"Absolute estimation error of {_names(r)} over time on a log axis: median, 90 % band, worst trial and certified decay."
+            f"Absolute estimation error of {_names(r)} over time on a log axis: median, 90 % band, worst trial "
+            "and certified decay."
         ),
     ),
     FigureKind(
@@ -156,7 +170,8 @@ ALL_FIGURES: tuple[FigureKind, ...] = (
         _validated,
         lambda r: norm_figure(r.validation, r.certificate),
         lambda r: (
-            "|e|_M is the length in which the certificate is written: the distance between any two estimates shrinks in it at every step. "
+            "|e|_M is the length in which the certificate is written: the distance between any two estimates "
+            "shrinks in it at every step. "
             "On a log axis the certified decay is a straight line."
         ),
         lambda r: (
@@ -177,7 +192,8 @@ ALL_FIGURES: tuple[FigureKind, ...] = (
         lambda r: _validated(r) and len(r.validation.state_names) > MAXIMUM_STATES,
         lambda r: map_figure(r.validation),
         lambda r: (
-            "Each row is a state, in the order of the system; dark is a small error. A row that stays bright is a state that is hard to see."
+            "Each row is a state, in the order of the system; dark is a small error. A row that stays bright "
+            "is a state that is hard to see."
         ),
         lambda r: "Map of the median relative error of every state over time.",
     ),
@@ -188,7 +204,8 @@ ALL_FIGURES: tuple[FigureKind, ...] = (
         lambda r: phase_figure(r.validation, r.system),
         _phase_reading,
         lambda r: (
-            "Paths of the plant and of the estimates in the plane of two states, from several starts, with the operating range."
+            "Paths of the plant and of the estimates in the plane of two states, from several starts, with the "
+            "operating range."
         ),
     ),
     FigureKind(
@@ -197,7 +214,8 @@ ALL_FIGURES: tuple[FigureKind, ...] = (
         lambda r: r.fit is not None and len(r.fit.history.get("loss", ())) > 0,
         lambda r: loss_figure(r.fit),
         lambda r: (
-            "Lower is better. The dotted line is the linear observer from which training started; held-out transitions were never trained "
+            "Lower is better. The dotted line is the linear observer from which training started; held-out "
+            "transitions were never trained "
             "on, and a held-out curve that turns up while training falls would be overfitting."
         ),
         lambda r: "Training and held-out loss over the iterations on a log axis, with the loss of the linear start.",
@@ -208,9 +226,10 @@ ALL_FIGURES: tuple[FigureKind, ...] = (
         _validated,
         lambda r: starts_figure(r.validation),
         lambda r: (
-            "One point per trial: the start of the plant against the start of the observer. On the diagonal the first guess is right; far "
-            "from it the observer has the longest way to go. Trials that fail in one corner point to a region that was not learnt."
-            + _selected(r)
+            "One point per trial: the start of the plant against the start of the observer. On the diagonal "
+            "the first guess is right; far "
+            "from it the observer has the longest way to go. Trials that fail in one corner point to a region "
+            "that was not learnt." + _selected(r)
         ),
         lambda r: (
             f"Scatter of the starts of plant and observer for {_names(r)}, marked by whether the trial converged."

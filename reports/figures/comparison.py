@@ -60,7 +60,7 @@ def comparison_figure(
     reference: Mapping[str, Sequence[Curve]] | None = None,
     statistics: Sequence[str] = ("max",),
 ) -> "Figure":
-    """Error of each state on a log axis, one colour per variant, one line style per statistic; reference curves in grey.
+    """Error of each state on a log axis, one colour per variant, one line style per statistic, reference in grey.
 
     validations : variant name -> Validation, all with the states of the first.
     reference : state name -> curves to add to its panel.
@@ -111,7 +111,10 @@ def comparison_reading(
     """How the figure is read."""
     first = next(iter(validations.values()))
     drawn = " and ".join(STATISTICS[statistic] for statistic in statistics)
-    text = f"One colour per variant; of its errors at each time the {drawn}. Lower is better; dotted grey is 2 % of the range."
+    text = (
+        f"One colour per variant; of its errors at each time the {drawn}. Lower is better; dotted grey is 2 % "
+        "of the range."
+    )
     if any(reference.values() if reference else ()):
         text += " Black and grey are curves from elsewhere, as the legend says."
     shown = len(hardest_states(first))

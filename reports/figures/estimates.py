@@ -124,7 +124,7 @@ def starts_figure(validation: Any, system: Any = None) -> "Figure":
     ]
     width = COLUMN if columns == 1 else WIDE
     with styled():
-        figure = new_figure(width, 0.6 + rows * min(width / columns, 2.5))
+        figure = new_figure(width, 0.6 + rows * (2.1 if columns == 3 else 2.5))
         grid = figure.subplots(rows, columns, squeeze=False).ravel()
         for axes in grid[len(states) :]:
             axes.set_visible(False)
@@ -150,5 +150,5 @@ def _legend(figure: "Figure", roles: list[tuple[str, str]], markers: list[tuple[
         Line2D([], [], linestyle="", marker=marker, color=colour, markersize=4.5, markeredgewidth=0, label=text)
         for marker, colour, text in markers or []
     ]
-    columns = len(handles) if figure.get_figwidth() > 4 or len(handles) <= 2 else 3
+    columns = len(handles) if figure.get_figwidth() > 1.2 * COLUMN else 3 if roles else 2
     figure.legend(handles=handles, loc="outside upper center", ncols=columns)

@@ -43,11 +43,7 @@ def settling_figure(validation: Any, certificate: Any = None, fit: Any = None) -
     ]
     finite = settling[:, states][np.isfinite(settling[:, states])]
     latest = max([float(finite.max()) if finite.size else 0.0, *[time for time, _, _ in marks if time]])
-    end = (
-        min(float(validation.t[-1]), 1.15 * latest)
-        if finite.size == settling[:, states].size
-        else float(validation.t[-1])
-    )
+    end = min(float(validation.t[-1]), 1.15 * latest) if latest > 0 else float(validation.t[-1])
     end = max(end, 2 * float(validation.dt))
     with styled():
         figure = new_figure(COLUMN, 3.2)

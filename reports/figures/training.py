@@ -14,7 +14,7 @@ _MAXIMUM_STAGES = 6
 
 
 def loss_figure(fit: Any) -> "Figure":
-    """Training and held-out loss over the iterations (log axis), the loss of the linear start, and the wall time on top."""
+    """Training and held-out loss over the iterations (log axis), loss of the linear start, and wall time on top."""
     loss = np.asarray(fit.history.get("loss", ()), dtype=float)
     held_out = np.asarray(fit.history.get("held_out", np.full(len(loss), np.nan)), dtype=float)
     steps = np.asarray(fit.history.get("iteration", np.arange(len(loss))), dtype=float)

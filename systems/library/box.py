@@ -1,6 +1,6 @@
 """A box on a spring with quadratic drag: the first worked example of arXiv 2306.12612 (section on observer design).
 
-    q'' = (u - k q - mu q' |q'|) / m,      y = q
+q'' = (u - k q - mu q' |q'|) / m,      y = q
 """
 
 from systems.signals import Parameter, Signal

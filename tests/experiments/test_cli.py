@@ -20,16 +20,17 @@ dt = 0.1
 
 
 def refused(answer, code=2):
-    """One message on stderr, nothing on stdout, no traceback."""
+    """One message on stderr (it may quote the equation below itself, indented), nothing on stdout, no traceback."""
     assert answer.code == code, answer.err
     assert "Traceback" not in answer.err and answer.out == ""
-    lines = answer.err.strip().splitlines()
+    lines = [line for line in answer.err.splitlines() if not line.startswith("    ")]
     assert len(lines) == 1 and lines[0].startswith("error: " if code == 2 else "refused: "), answer.err
     return lines[0]
 
 
 def test_the_command_line_imports_nothing_heavy():
-    probe = "import sys, experiments.cli; print([m for m in ('numpy', 'torch', 'casadi', 'matplotlib', 'pydantic', 'rich', 'numba') if m in sys.modules])"
+    heavy = ("numpy", "torch", "casadi", "matplotlib", "pydantic", "rich", "numba")
+    probe = f"import sys, experiments.cli; print([name for name in {heavy} if name in sys.modules])"
     done = subprocess.run([sys.executable, "-c", probe], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
 
@@ -135,7 +136,13 @@ def test_hostile_files_are_refused(observer, tmp_path, monkeypatch, name, conten
 
 
 def test_usage_errors_are_exit_2(observer):
-    for words in (["run"], ["run", "box"], ["fly"], ["run", "box", "--out"], ["run", "box", "--out", "x", "--neurons", "many"]):
+    for words in (
+        ["run"],
+        ["run", "box"],
+        ["fly"],
+        ["run", "box", "--out"],
+        ["run", "box", "--out", "x", "--neurons", "many"],
+    ):
         answer = observer(*words)
         assert answer.code == 2 and "Traceback" not in answer.err
 
@@ -185,4 +192,11 @@ def test_an_experiment_gets_its_options_and_its_exit_code(observer, tmp_path, mo
     monkeypatch.setattr("experiments.registry.import_module", lambda _: type("Fake", (), {"run": staticmethod(run)}))
     answer = observer("experiment", "box", "--out", tmp_path, "--full", "--seed", 4, "--neurons", 7, "--budget", "5s")
     assert answer.code == 1 and "working" in answer.err
-    assert seen.pop("report") and seen == {"out": tmp_path, "full": True, "seed": 4, "quiet": False, "neurons": 7, "budget": "5s"}
+    assert seen.pop("report") and seen == {
+        "out": tmp_path,
+        "full": True,
+        "seed": 4,
+        "quiet": False,
+        "neurons": 7,
+        "budget": "5s",
+    }

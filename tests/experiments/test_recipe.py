@@ -106,7 +106,9 @@ def test_the_command_makes_the_recipe_again(tmp_path):
     command = command_for(recipe, tmp_path)
     assert command.startswith("observer run 'my plant.toml' --out ")
     assert command.endswith("--dt 0.05 --neurons 40 --budget 20.0 --same-model --noise")
-    assert to_keys({"dt": 0.05, "neurons": 40, "budget": "20.0", "noise": True, "same_model": True}).keys() == given.keys()
+    assert (
+        to_keys({"dt": 0.05, "neurons": 40, "budget": "20.0", "noise": True, "same_model": True}).keys() == given.keys()
+    )
 
 
 def test_a_recipe_beyond_the_options_is_repeated_from_its_file(tmp_path):

@@ -18,10 +18,16 @@ def plant_observer():
     system, rng = van_der_pol(), np.random.default_rng(0)
     nx, nu, nv = 2, 2, 5
     weights = ExplicitREN.with_identity_output(
-        A=rng.normal(size=(nx, nx)), B1=rng.normal(size=(nx, nv)), B2=rng.normal(size=(nx, nu)), C1=rng.normal(size=(nv, nx)),
-        D11=np.tril(rng.normal(size=(nv, nv)), -1), D12=rng.normal(size=(nv, nu)), bx=rng.normal(size=nx), bv=rng.normal(size=nv),
+        A=rng.normal(size=(nx, nx)),
+        B1=rng.normal(size=(nx, nv)),
+        B2=rng.normal(size=(nx, nu)),
+        C1=rng.normal(size=(nv, nx)),
+        D11=np.tril(rng.normal(size=(nv, nv)), -1),
+        D12=rng.normal(size=(nv, nu)),
+        bx=rng.normal(size=nx),
+        bv=rng.normal(size=nv),
         activation="tanh",
-    )  # fmt: skip
+    )
     scaling = Scaling(np.zeros(nx), np.ones(nx), np.zeros(nu), np.full(nu, 2.0))
     direct = {"X": rng.normal(size=(2 * nx + nv, 2 * nx + nv))}
     return RENObserver(weights, np.eye(nx), np.ones(nv), 0.9, scaling, direct, system, 0.05)
@@ -73,7 +79,12 @@ def test_weights_of_a_newer_format_are_refused_by_name(tmp_path, plant_observer,
 
 def test_json_carries_its_versions_and_no_number_that_json_lacks(tmp_path):
     path = tmp_path / "a.json"
-    write_json(path, {"x": np.array([1.5, np.nan]), "n": np.int64(3), "inf": float("inf")}, command="observer", hashes={"b": "00"})
+    write_json(
+        path,
+        {"x": np.array([1.5, np.nan]), "n": np.int64(3), "inf": float("inf")},
+        command="observer",
+        hashes={"b": "00"},
+    )
     text = path.read_text()
     assert "NaN" not in text and "Infinity" not in text
     document = read_json(path)
@@ -86,7 +97,10 @@ def test_json_carries_its_versions_and_no_number_that_json_lacks(tmp_path):
     [
         ("", r"a\.json: cannot be read"),
         ("[1]", r"a\.json: cannot be read \(it holds a list"),
-        ('{"format_version": 99, "package_version": "9.9"}', r"a\.json: written by ren-observer 9\.9 in format version 99"),
+        (
+            '{"format_version": 99, "package_version": "9.9"}',
+            r"a\.json: written by ren-observer 9\.9 in format version 99",
+        ),
         ("{}", r"a\.json: format_version is None; expected a whole number"),
         ('{"format_version": true}', r"a\.json: format_version is True"),
         ('{"format_version": "1"}', r"a\.json: format_version is '1'"),

@@ -1,7 +1,7 @@
 """Results with the shape of real ones, for plants of 1, 2, 3 and many states, without fitting anything.
 
-The error obeys e+ = A e + r(x) with |A|_M = alpha*, so that every line of a figure stands where theory puts it: trials lie
-under the certified decay until they reach the level of the residual.
+The error obeys e+ = A e + r(x) with |A|_M = alpha*, so that every line of a figure stands where theory puts it: trials
+lie under the certified decay until they reach the level of the residual.
 """
 
 from types import SimpleNamespace
@@ -185,7 +185,8 @@ def fake_fit(system, plant, iterations=60, **changes):
     generator = np.random.default_rng(0)
     weights = SimpleNamespace(
         A=np.eye(nx), B1=np.zeros((nx, nv)), B2=np.zeros((nx, nu + ny)), C1=np.zeros((nv, nx)), D11=np.zeros((nv, nv)),
-        D12=np.zeros((nv, nu + ny)), bx=np.zeros(nx), bv=np.zeros(nv), nx=nx, nu=nu + ny, nv=nv, ny=nx, activation="tanh",
+        D12=np.zeros((nv, nu + ny)), bx=np.zeros(nx), bv=np.zeros(nv), nx=nx, nu=nu + ny, nv=nv, ny=nx,
+        activation="tanh",
     )  # fmt: skip
     fields = {
         "observer": SimpleNamespace(weights=weights, contraction_rate=0.87, system=system, dt=system.dt),

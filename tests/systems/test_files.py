@@ -261,7 +261,6 @@ MISTAKES = [
     ("noise = 0.01", "noise = -1", "outputs.y.noise is -1; expected the standard deviation"),
     ("noise = 0.01", "noise = nan", "outputs.y.noise is nan; expected the standard deviation"),
     ("y = {", "y = 3 #", "outputs.y is 3; expected an equation in quotes, or a table"),
-    ("y = {", "x1 = {", "outputs.x1: the name 'x1' is already a state"),
     ('y = { equation = "x1", unit = "m", noise = 0.01 }', "", "outputs is empty; an observer needs"),
     (X1 + "\nx2 = { range = [-3, 3] }", "", "states is empty; expected at least one line"),
     ("dt = 0.05", "dt = 0", "sampling.dt is 0; expected a positive number of seconds"),

@@ -190,6 +190,15 @@ def test_export_of_changed_weights():
     assert largest_factor(other, M) <= 0.85
 
 
+@pytest.mark.parametrize("size", [1e-14, 1e6])
+def test_export_does_not_depend_on_the_size_of_the_metric(size):
+    """A metric far below eps is enlarged first: H - eps I must stay positive definite."""
+    explicit, M, Lam = proof(disturbed(nv=4, contraction_rate=0.8, identity_output=True, spread=0.3))
+    again = ContractingREN.from_explicit(explicit, size * M, size * Lam, 0.81)
+    for name, value in again.explicit().to_numpy().weights().items():
+        np.testing.assert_allclose(value, getattr(explicit, name), atol=1e-10, err_msg=name)
+
+
 def test_export_refuses_what_is_not_certified():
     explicit, M, Lam = proof(disturbed(nv=4, contraction_rate=0.9, identity_output=True))
     with pytest.raises(ValueError, match=r"cannot export at contraction rate 0\.01: the smallest eigenvalue .* is -"):

@@ -1,0 +1,37 @@
+"""Fixtures of the report tests: one real report, shared, and a way to write pages without drawing every file."""
+
+import sys
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parent))  # for fakes.py, whatever way pytest imports test files
+
+import fakes
+
+from reports import write_report
+
+COMMAND = "observer run van_der_pol --out runs/vdp --seed 0"
+
+
+@pytest.fixture(scope="session")
+def results():
+    """Results of a plant with two states; not to be changed."""
+    return fakes.fake_results(2, trials=20, duration=6.0)
+
+
+@pytest.fixture(scope="session")
+def report(results, tmp_path_factory):
+    """The path of a whole report, with every figure."""
+    return write_report(tmp_path_factory.mktemp("run"), command=COMMAND, metrics={"system": "van_der_pol"}, **results)
+
+
+@pytest.fixture
+def quick(monkeypatch):
+    """Figures are laid out and drawn once, but written as a few bytes: pages can then be tested by the dozen."""
+
+    def encode(figure, suffix):
+        figure.draw_without_rendering()
+        return suffix.encode()
+
+    monkeypatch.setattr("reports.page.encode", encode)

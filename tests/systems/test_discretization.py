@@ -1,0 +1,156 @@
+"""Discretisation: each method has its order, its measured error is true, and the oracle is independent."""
+
+import numpy as np
+import pytest
+from scipy.integrate import solve_ivp
+
+from systems import ALL_SYSTEMS, InputError, Signal, SimulationError, System, discretize, simulate
+from systems.integration import oracle, time_scales
+
+
+def _slope(system, method, steps):
+    """Order of the global error over a fixed time, from the errors at several step sizes."""
+    x0 = np.array([[0.7, -0.4]])
+    u = np.full((1, 1, system.nu), 0.3)
+    horizon = 1.0
+    truth = oracle(system, x0, u, horizon)[:, -1]
+    errors = []
+    for count in steps:
+        plant = discretize(system, horizon / count, method, substeps=1)
+        x = x0
+        for _ in range(count):
+            x = plant.step(x, u[:, 0])
+        errors.append(np.linalg.norm(x - truth))
+    return -np.polyfit(np.log(steps), np.log(errors), 1)[0]
+
+
+@pytest.mark.parametrize(("method", "order", "steps"), [("euler", 1, (64, 128, 256, 512)), ("rk4", 4, (8, 16, 32, 64))])
+@pytest.mark.parametrize("name", ["pendulum", "van_der_pol"])
+@pytest.mark.filterwarnings("ignore")
+def test_order_of_convergence(name, method, order, steps):
+    assert abs(_slope(ALL_SYSTEMS[name](), method, steps) - order) < 0.15
+
+
+@pytest.mark.parametrize("name", ["mass_spring_damper", "double_integrator"])
+def test_exact_is_exact_for_linear_plants(name):
+    plant = discretize(ALL_SYSTEMS[name](), 0.3, "exact")
+    assert plant.error.max() < 1e-12
+
+
+def test_exact_refuses_a_nonlinear_plant():
+    with pytest.raises(InputError, match="linear"):
+        discretize(ALL_SYSTEMS["pendulum"](), method="exact")
+
+
+@pytest.mark.parametrize("name", ALL_SYSTEMS)
+def test_default_rule_reaches_its_target_on_fresh_points(name, plants, rng):
+    plant = plants[name]
+    system = plant.system
+    x = rng.uniform(*system.state_ranges.T, (20, system.nx))
+    u = rng.uniform(*system.input_ranges.T, (20, system.nu))
+    p = system.parameter_values
+    from systems.evaluation import evaluate
+
+    for row, held in zip(x, u, strict=True):  # an integrator and a right-hand side of the test's own
+        truth = solve_ivp(
+            lambda t, s, v=held: evaluate(system.dynamics, t=[t], x=s, u=v, p=p),
+            (0, plant.dt),
+            row,
+            rtol=1e-11,
+            atol=1e-13,
+        ).y[:, -1]
+        assert np.max(np.abs(plant.step(row, held) - truth) / np.ptp(system.state_ranges, axis=1)) < 3e-6
+
+
+def test_oracle_is_scipys_solution_with_changing_inputs(plants):
+    plant = plants["van_der_pol"]
+    data = simulate(plant, 3, 2.0, seed=4, excitation="walk", truth="oracle")
+    x = data.x[1, 0]
+    for k in range(len(data.t) - 1):
+        held = data.u[1, k, 0]
+        x = solve_ivp(
+            lambda t, s, v=held: [s[1], (1 - s[0] ** 2) * s[1] - s[0] + v], (0, plant.dt), x, rtol=1e-11, atol=1e-13
+        ).y[:, -1]
+    np.testing.assert_allclose(data.x[1, -1], x, atol=1e-8)
+
+
+@pytest.mark.parametrize("name", ALL_SYSTEMS)
+def test_jacobians_agree_with_the_variational_equation(name, plants, rng):
+    plant = plants[name]
+    slow = discretize(plant.system, method="scipy")
+    x = rng.uniform(*plant.system.state_ranges.T, (3, plant.nx)) * 0.5
+    u = rng.uniform(*plant.system.input_ranges.T, (3, plant.nu))
+    for ours, exact in zip(plant.jacobian(x, u), slow.jacobian(x, u), strict=True):
+        np.testing.assert_allclose(ours, exact, atol=1e-5 * np.ptp(plant.system.state_ranges, axis=1).max())
+
+
+def test_stiff_plants_get_an_implicit_oracle():
+    system = System(
+        name="stiff", states=[Signal("a", "", (-1, 1)), Signal("b", "", (-1, 1))], outputs=[Signal("y")],
+        dynamics=lambda x: [-x[0] + x[1], -1e5 * (x[1] - np.cos(x[0]))], output=lambda x: [x[0]], dt=0.1,
+    )  # fmt: skip
+    x = oracle(system, np.array([[0.5, 0.0]]), np.zeros((1, 5, 0)), 0.1)
+    assert abs(x[0, -1, 1] - np.cos(x[0, -1, 0])) < 1e-4  # on the slow manifold
+
+
+def test_time_scales_of_a_known_oscillator():
+    fastest, typical = time_scales(ALL_SYSTEMS["mass_spring_damper"]())
+    assert np.isclose(fastest, 1 / np.sqrt(2.0)) and np.isclose(typical, 1 / np.sqrt(2.0))
+
+
+def test_coarse_sampling_is_a_warning():
+    plant = discretize(ALL_SYSTEMS["van_der_pol"](), dt=0.5, method="euler")
+    assert any("coarser than the fastest mode" in w for w in plant.warnings)
+    assert any("of the range" in w for w in plant.warnings)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ({"dt": 0.0}, "dt is 0.0"),
+        ({"dt": -1}, "dt is -1"),
+        ({"dt": float("nan")}, "dt is nan"),
+        ({"dt": "fast"}, "dt is 'fast'"),
+        ({"method": "magic"}, "expected one of euler"),
+        ({"substeps": 0}, "substeps is 0"),
+    ],
+)
+def test_bad_arguments(arguments, words):
+    with pytest.raises(InputError, match=words):
+        discretize(ALL_SYSTEMS["box"](), **arguments)
+
+
+def test_a_plant_that_blows_up_is_named():
+    system = System(
+        name="blow", states=[Signal("x", "", (-1, 1))], outputs=[Signal("y")],
+        dynamics=lambda x: [x[0] ** 2 * 5 + 1], output=lambda x: [x[0]], dt=0.05, duration=5.0,
+    )  # fmt: skip
+    with pytest.raises(SimulationError, match=r"state 'x' .* from the start x="):
+        simulate(discretize(system), 3)
+    with pytest.raises(SimulationError, match="state 'x'"):
+        simulate(discretize(system), 3, truth="oracle")
+
+
+def test_a_missing_sampling_time_is_named():
+    system = System(
+        name="s",
+        states=[Signal("x", "", (-1, 1))],
+        outputs=[Signal("y")],
+        dynamics=lambda x: [-x[0]],
+        output=lambda x: [x[0]],
+    )
+    with pytest.raises(InputError, match="no sampling time"):
+        discretize(system)
+
+
+def test_a_pole_inside_the_region_is_named():
+    system = System(
+        name="s",
+        states=[Signal("x", "", (-1, 3))],
+        outputs=[Signal("y")],
+        dynamics=lambda x: [np.sqrt(x[0])],
+        output=lambda x: [x[0]],
+        dt=0.1,
+    )
+    with pytest.raises(InputError, match="derivative of x is not finite inside the region"):
+        discretize(system)
