@@ -18,8 +18,7 @@ def examine(recipe: Recipe, console: Console) -> dict[str, Any]:
 
     with console.step("check", recipe.system):
         _, system, plant = plan(recipe)
-        options = {} if recipe.fit.condition is None else {"condition": recipe.fit.condition}
-        found = search(plant, **options)
+        found = search(plant)
         fastest, typical = time_scales(system) if system.kind == "continuous" else (None, None)
     for text in (*system.unused, *plant.warnings):
         console.warn(text)

@@ -228,10 +228,12 @@ def experiment(
     if name not in known:
         raise InputError(f"experiment '{name}' is not known; expected one of {', '.join(known)}")
     folder = out or Path("runs") / name
-    console = Console(chosen.pop("quiet", False))
-    as_json, seed = chosen.pop("json", False), chosen.pop("seed", 0)
-    code = known[name].load()(folder, full=full, seed=seed, quiet=console.quiet, report=console.say, **chosen)
-    if as_json:
+    console = Console(chosen.get("quiet", False))
+    keys = to_keys(chosen)
+    values = _recipe(name, None, chosen).flat()
+    options = {"seed": values.pop("seed")} | {key.rpartition(".")[2]: values[key] for key in keys if key in values}
+    code = known[name].load()(folder, full=full, quiet=console.quiet, report=console.say, **options)
+    if chosen.get("json"):
         print((folder / "metrics.json").read_text(encoding="utf-8"), end="")
     return code
 

@@ -43,7 +43,7 @@ class Console:
 
     @contextmanager
     def step(self, name: str, about: str) -> Iterator[Callable[..., None]]:
-        """Tell of one step of the pipeline: yields what ``fit`` calls with its progress, and ends with the time taken."""
+        """Tell of one step of the pipeline: yields what takes the progress of ``fit``, and ends with the time taken."""
         start = time.perf_counter()
         if not self.live:
             self.say(f"{name:<10} {about}")

@@ -67,7 +67,7 @@ OPTIONS = (
         "--spread",
         "validation.spread",
         float,
-        "Size of the set of starts; 1 is the plant's own.",
+        "Size of the set of first estimates; 1 is that of the plant's starts.",
         "FACTOR",
     ),
     Option("validation", "--noise", "validation.noise", bool, "Validate with measurement noise."),

@@ -16,7 +16,6 @@ from systems.signals import EXCITATIONS
 
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Count = Annotated[int, Field(ge=1, le=10_000_000)]
-Excitation = Literal[EXCITATIONS]  # type: ignore[valid-type]
 _UNITS = {"ms": 1e-3, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0}
 
 
@@ -50,12 +49,21 @@ def _solver(name: str) -> str:
     return name
 
 
+def _excitation(kind: str) -> str:
+    if kind not in EXCITATIONS:
+        raise ValueError(f"expected one of {', '.join(EXCITATIONS)}")
+    return kind
+
+
+Excitation = Annotated[str, AfterValidator(_excitation)]
+
+
 class _Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=False)
 
 
 class DataRecipe(_Section):
-    """Simulated data: how many trajectories, how long [s], and the excitation of every input (None: the plant's own)."""
+    """Simulated data: how many trajectories, how long [s], and the excitation of the inputs (None: the plant's own)."""
 
     trajectories: Count = 100
     duration: Positive | None = None

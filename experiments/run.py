@@ -1,7 +1,7 @@
 """The pipeline and its run folder: simulate -> fit -> certify -> validate -> report.
 
-Each step takes a Run, writes its files, and returns the Run with one part more. What depends on a part is removed before
-the part is replaced, so that a file that is there is always up to date: finished steps can be skipped.
+Each step takes a Run, writes its files, and returns the Run with one part more. What depends on a part is removed
+before the part is replaced, so that a file that is there is always up to date: finished steps can be skipped.
 """
 
 import shutil
@@ -67,8 +67,8 @@ def _check_sampling(dt: float | None, system: "System") -> None:
     _, typical = time_scales(system)
     if dt > COARSEST * typical:
         raise InputError(
-            f"dt is {dt:g} s, {dt / typical:.2g} time constants of '{system.name}' ({typical:.3g} s): nothing of its motion "
-            f"is left between two samples; expected at most {COARSEST * typical:.3g} s, better {0.1 * typical:.1g} s"
+            f"dt is {dt:g} s, {dt / typical:.2g} time constants of '{system.name}' ({typical:.3g} s): nothing of "
+            f"its motion is left between two samples; expected at most {COARSEST * typical:.3g} s, better {0.1 * typical:.1g} s"
         )
 
 
@@ -138,7 +138,7 @@ def run_all(run: Run, job: Job) -> Run:
 
 
 def simulate_step(run: Run, job: Job) -> Run:
-    """Simulate the data; only when that went well, make the folder with the plant, its source, the recipe and the data."""
+    """Simulate the data; only when that went well, make the folder with plant, source, recipe and data."""
     from systems import simulate
 
     options = job.recipe.data

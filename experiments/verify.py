@@ -13,7 +13,7 @@ TOLERANCE = 1e-6  # relative; another BLAS changes the last digits of an eigenva
 
 
 def verify(folder: Path) -> tuple[list[str], list[str]]:
-    """(what agrees, what differs), each a sentence. Raises InputError when the folder is no run or not certified yet."""
+    """(what agrees, what differs), each a sentence. Raises InputError when the folder holds no certified run."""
     if not (folder / runs.METRICS).is_file() or not (folder / runs.CERTIFICATE).is_file():
         if not (folder / runs.SYSTEM).is_file():
             load_run(folder)  # says what is wrong with the folder

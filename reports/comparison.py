@@ -84,7 +84,9 @@ def _numbers(variant: Variant) -> dict[str, Any]:
         for i, (name, unit) in enumerate(zip(v.state_names, v.units, strict=True)):
             rows[f"RMS error of {name}"] = Number(v.rms_error[i], unit, 3)
             rows[f"largest error of {name}"] = Number(v.max_error[i], unit, 3)
-            rows[f"settling time of {name}, median"] = Number(v.settling_time[i], "s", 3)
+            rows[f"settling time of {name}, median"] = (
+                Number(v.settling_time[i], "s", 3) if np.isfinite(v.settling_time[i]) else "never"
+            )
     if c is not None:
         rows |= {"certificate holds": Number(c.holds), "contraction rate α*": Number(c.rate, "per step", 6)}
     if f is not None:

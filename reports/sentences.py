@@ -90,7 +90,7 @@ def summary(results: Results) -> str:
         parts.append(f"{v.n_diverged} trial{'s' if v.n_diverged > 1 else ''} diverged.")
     outside = int(np.sum(~np.asarray(v.in_region, dtype=bool)))
     if outside:
-        parts.append(f"In {outside} the plant left the region that was fitted.")
+        parts.append(f"In {outside} of them the plant left its operating range for a while.")
     relative = np.asarray(v.rms_error, dtype=float) / widths(v)
     if np.isfinite(relative).all():
         i = int(np.argmax(relative))
@@ -204,9 +204,16 @@ def key_numbers(results: Results) -> list[KeyNumber]:
 
 
 def warnings(results: Results) -> list[str]:
-    """Warnings of the discretisation and of the fit, and a fit that did not end well."""
+    """Warnings of discretisation, fit and validation, and a fit that did not end well."""
     fit = results.fit
-    said = [str(text) for text in (*results.plant.warnings, *(fit.warnings if fit is not None else ()))]
+    said = [
+        str(text)
+        for text in (
+            *results.plant.warnings,
+            *getattr(fit, "warnings", ()),
+            *getattr(results.validation, "warnings", ()),
+        )
+    ]
     if fit is not None and plain_status(fit) not in ENDED_WELL:
         said.insert(0, f"The fit ended with the status “{plain_status(fit)}”. {fit.message}")
     return list(dict.fromkeys(said))

@@ -215,9 +215,9 @@ def _trials(v: Any) -> tuple[tuple[Any, ...], ...]:
             "every error within 2 % of range over the whole window",
         ),
         (
-            "left the region",
+            "left the range",
             Number(int(np.sum(~np.asarray(v.in_region, dtype=bool)))),
-            "trials in which the plant left the fitted region",
+            "trials in which the plant left its operating range for a while",
         ),
         ("length of a trial", Number(float(v.t[-1]) - float(v.t[0]), "s", 6), ""),
         ("window", _interval(v.window, "s"), "over which errors are judged"),
@@ -235,8 +235,8 @@ def _per_state(v: Any) -> Table:
         (
             name,
             unit or "–",
-            Number(v.settling_time[i], "s", 4),
-            Number(slow[i], "s", 4) if math.isfinite(slow[i]) else "never",
+            _time(v.settling_time[i]),
+            _time(slow[i]),
             Number(v.rms_error[i], "", 4),
             percent(float(v.rms_error[i]) / widths(v)[i], 3),
             Number(v.max_error[i], "", 4),
@@ -255,6 +255,10 @@ def _per_state(v: Any) -> Table:
         "largest error at the start",
     )
     return Table(rows, columns)
+
+
+def _time(seconds: float) -> Any:
+    return Number(seconds, "s", 4) if math.isfinite(seconds) else "never"
 
 
 def _interval(pair: Any, unit: str = "") -> Any:

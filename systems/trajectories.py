@@ -58,9 +58,9 @@ class Trajectories:
 
     def transitions(self) -> Transitions:
         """All pairs of neighbouring samples without missing values; never a pair across two trajectories."""
-        nx, nu, ny = self.x.shape[2], self.u.shape[2], self.y.shape[2]
-        x, u, y = self.x[:, :-1].reshape(-1, nx), self.u[:, :-1].reshape(-1, nu), self.y[:, :-1].reshape(-1, ny)
-        x_next = self.x[:, 1:].reshape(-1, nx)
+        rows = len(self) * (len(self.t) - 1)
+        x, u, y = (a[:, :-1].reshape(rows, a.shape[2]) for a in (self.x, self.u, self.y))
+        x_next = self.x[:, 1:].reshape(rows, self.x.shape[2])
         complete = np.isfinite(np.concatenate([x, u, y, x_next], axis=1)).all(axis=1)
         return Transitions(x[complete], u[complete], y[complete], x_next[complete])
 

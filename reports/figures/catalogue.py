@@ -62,6 +62,14 @@ def _validated(r: Results) -> bool:
     return r.validation is not None
 
 
+def _proved(r: Results) -> bool:
+    return r.certificate is not None and bool(r.certificate.holds)
+
+
+def _with_decay(r: Results) -> str:
+    return ", with the certified decay" if _proved(r) else ""
+
+
 def _selected(r: Results) -> str:
     """The sentence that owns up to states that are not shown."""
     total = len(r.validation.state_names)
@@ -95,7 +103,7 @@ def _errors_reading(r: Results) -> str:
         "converged when it stays below "
         "the dotted line (2 % of range). "
     )
-    if r.certificate is not None and r.certificate.holds:
+    if _proved(r):
         text += (
             "The green line is the certified decay of the largest initial error, α*ᵏ |e₀|_M √(M⁻¹)ᵢᵢ. It "
             "bounds the part of the error "
@@ -114,7 +122,7 @@ def _settling_reading(r: Results) -> str:
         "further left and the steeper, "
         "the better; a curve that ends below 100 % has trials that never settled."
     )
-    if r.certificate is not None and r.certificate.holds:
+    if _proved(r):
         text += (
             " The vertical lines speak of another measure: the time in which |e|_M falls to 2 % of its start, "
             "as certified and as asked for."
@@ -160,8 +168,8 @@ ALL_FIGURES: tuple[FigureKind, ...] = (
         lambda r: errors_figure(r.validation, r.certificate),
         _errors_reading,
         lambda r: (
-            f"Absolute estimation error of {_names(r)} over time on a log axis: median, 90 % band, worst trial "
-            "and certified decay."
+            f"Absolute estimation error of {_names(r)} over time on a log axis: median, 90 % band and worst trial"
+            f"{_with_decay(r)}."
         ),
     ),
     FigureKind(
@@ -170,13 +178,10 @@ ALL_FIGURES: tuple[FigureKind, ...] = (
         _validated,
         lambda r: norm_figure(r.validation, r.certificate),
         lambda r: (
-            "|e|_M is the length in which the certificate is written: the distance between any two estimates "
-            "shrinks in it at every step. "
-            "On a log axis the certified decay is a straight line."
+            "|e|_M is the length in which certificates are written: where one holds, the distance between any two "
+            "estimates shrinks in it at every step. On a log axis such a decay is a straight line."
         ),
-        lambda r: (
-            "The norm of the error in the metric M over time on a log axis, for all trials, with the certified decay."
-        ),
+        lambda r: f"The norm of the error in the metric M over time on a log axis, for all trials{_with_decay(r)}.",
     ),
     FigureKind(
         "settling",

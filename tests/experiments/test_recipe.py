@@ -50,7 +50,7 @@ def test_any_name_survives_the_file(tmp_path, text):
         ("dt", -0.1, "--dt is -0.1; expected greater than 0"),
         ("method", "magic", "--method is 'magic'; expected 'rk4', 'euler', 'exact' or 'scipy'"),
         ("fit.activation", "silu", "activation 'silu': its slope ranges over"),
-        ("data.excitation", "noise", "--excitation is 'noise'; expected 'zero', 'constant'"),
+        ("data.excitation", "noise", "--excitation is 'noise'; expected one of zero, constant"),
         ("validation.trials", 0, "--trials is 0; expected greater than or equal to 1"),
         ("fit.neuron", 3, "fit.neuron: no such option; expected one of neurons, activation"),
         ("colour", 3, "colour: no such option; expected one of system, dt"),

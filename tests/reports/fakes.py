@@ -141,7 +141,7 @@ def fake_validation(system, trials=40, duration=12.0, seed=1, noise=False, diver
         converged=converged,
         in_region=np.ones(trials, bool),
         trial_settling=settling,
-        settling_time=np.array([np.median(c[np.isfinite(c)]) if np.isfinite(c).any() else np.nan for c in settling.T]),
+        settling_time=np.array([np.median(np.where(np.isnan(c), np.inf, c)) for c in settling.T]),
         rms_error=np.sqrt((late_error**2).mean((0, 1))) if good.any() else np.full(nx, np.nan),
         max_error=np.abs(late_error).max((0, 1)) if good.any() else np.full(nx, np.nan),
         window=window,
