@@ -135,7 +135,10 @@ def _explained(error: Exception) -> tuple[int, str]:
 
 @contextmanager
 def _signals() -> Iterator[threading.Event]:
-    """SIGTERM does what Ctrl-C does; a program's own warnings become one line each."""
+    """Ctrl-C and SIGTERM interrupt; a program's own warnings become one line each.
+
+    SIGINT is set too, because a shell script starts its background jobs with it ignored.
+    """
     terminated = threading.Event()
 
     def stop(*_: Any) -> None:
@@ -143,7 +146,10 @@ def _signals() -> Iterator[threading.Event]:
         raise KeyboardInterrupt
 
     main = threading.current_thread() is threading.main_thread()
-    before = signal.signal(signal.SIGTERM, stop) if main else None
+    before = {}
+    if main:
+        before[signal.SIGTERM] = signal.signal(signal.SIGTERM, stop)
+        before[signal.SIGINT] = signal.signal(signal.SIGINT, signal.default_int_handler)
     shown = warnings.showwarning
 
     def show(message: Any, category: type[Warning], *_: Any, **__: Any) -> None:
@@ -155,5 +161,5 @@ def _signals() -> Iterator[threading.Event]:
         yield terminated
     finally:
         warnings.showwarning = shown
-        if main:
-            signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler or signal.SIG_DFL)

@@ -20,7 +20,7 @@ _HOMES = {
     "load_run": "runs",
     "Run": "runs",
 }
-__all__ = list(_HOMES)  # noqa: PLE0604 - public names are resolved on first use
+__all__ = list(_HOMES)
 
 
 def __getattr__(name: str) -> Any:

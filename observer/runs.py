@@ -22,7 +22,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from observer.storage import (
-    atomic_path,
     file_hash,
     guarded,
     load_observer,
@@ -148,8 +147,7 @@ def load_trajectories(folder: Path) -> "Trajectories":
 
 def save_trajectories(folder: Path, data: "Trajectories") -> None:
     """Write the simulated data in one step."""
-    with atomic_path(folder / TRAJECTORIES) as partial:
-        data.save(partial)
+    data.save(folder / TRAJECTORIES)
 
 
 def save_fit(folder: Path, fit: "FitResult", *, command: str = "") -> None:
@@ -169,6 +167,10 @@ def load_fit(folder: Path, plant: "DiscreteSystem", observer: "RENObserver") -> 
 
     path = folder / FIT
     document = read_json(path)
+    for name in (OBSERVER, HISTORY):
+        stated = document.get("hashes", {}).get(name)
+        if not (folder / name).is_file() or file_hash(folder / name) != stated:
+            raise InputError(f"{folder / name}: not the file that {FIT} was written with; restore it, or fit again")
     history = guarded(folder / HISTORY, lambda: _history_from_csv((folder / HISTORY).read_text(encoding="utf-8")))
 
     def build() -> FitResult:
@@ -208,8 +210,7 @@ def load_certificate(folder: Path) -> "Certificate":
 
 def save_validation(path: Path, validation: "Validation") -> None:
     """Write the trials of a validation in one step."""
-    with atomic_path(path) as partial:
-        validation.save(partial)
+    validation.save(path)
 
 
 def load_validation(path: Path) -> "Validation":

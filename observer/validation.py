@@ -4,10 +4,7 @@ Each trial starts the plant and the observer independently. The plant is integra
 held inputs, not by the model that was fitted, unless asked. The verdict rests on printed criteria.
 """
 
-import io
 import json
-import os
-import tempfile
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -16,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from observer.state_observer import RENObserver, StateObserver
+from systems.atomic import read_arrays, write_arrays
 from systems.discretization import DiscreteSystem
 from systems.errors import InputError
 from systems.integration import stiff
@@ -129,24 +127,13 @@ class Validation:
             "residual_level": self.residual_level, "criteria": [vars(c) for c in self.criteria], "verdict": self.verdict,
             "plant_method": self.plant_method, "seed": self.seed, "noise": self.noise, "warnings": self.warnings,
         }  # fmt: skip
-        buffer = io.BytesIO()
-        np.savez_compressed(buffer, meta=json.dumps(rest), **arrays)
-        path = Path(path)
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-        try:
-            with os.fdopen(handle, "wb") as file:
-                file.write(buffer.getvalue())
-            os.replace(temporary, path)
-        except BaseException:
-            Path(temporary).unlink(missing_ok=True)
-            raise
+        write_arrays(path, compress=True, meta=json.dumps(rest), **arrays)  # type: ignore[arg-type]
 
     @classmethod
     def load(cls, path: Path | str) -> "Validation":
         """Read what :meth:`save` wrote; raises :class:`InputError` for anything else."""
         try:
-            with np.load(io.BytesIO(Path(path).read_bytes()), allow_pickle=False) as data:
-                arrays = {name: data[name] for name in data.files}
+            arrays = read_arrays(path)
             rest = json.loads(str(arrays.pop("meta")))
             if rest.pop("format_version") > 1:
                 raise InputError(f"{path} was written by a newer version; update ren-observer")
@@ -224,7 +211,8 @@ def validate(
         raise InputError(f"truth is {truth!r}; expected oracle or model")
     if abs(observer.dt - plant.dt) > 1e-12 * plant.dt:
         raise InputError(
-            f"the observer was made for dt = {observer.dt:g} s and the plant is sampled at {plant.dt:g} s; discretize it with dt={observer.dt:g}"
+            f"the observer was made for dt = {observer.dt:g} s and the plant is sampled at {plant.dt:g} s; "
+            f"discretize it with dt={observer.dt:g}"
         )
     if duration is None:
         duration = system.duration

@@ -37,13 +37,15 @@ def number_text(value: Any, digits: int = 4) -> str:
         return "∞" if value > 0 else "−∞"
     if value == int(value) and abs(value) < 1e15 and (isinstance(value, int) or abs(value) < 10**digits):
         return f"{int(value):,}".replace(",", "\u202f").replace("-", "−")
-    exponent = math.floor(math.log10(abs(value)))
-    if -3 <= exponent < max(digits, 5):
-        return f"{value:.{digits}g}".replace("-", "−") if exponent < digits else f"{round(value):d}".replace("-", "−")
     mantissa, power = f"{value:.{digits - 1}e}".split("e")
+    exponent = int(power)  # after rounding: 99999.5 is 1e5
+    if -3 <= exponent < digits:
+        return f"{value:.{digits}g}".replace("-", "−")
+    if digits <= exponent < 5:
+        return f"{round(value):d}".replace("-", "−")
     if "." in mantissa:
         mantissa = mantissa.rstrip("0").rstrip(".")
-    return f"{mantissa.replace('-', '−')} × 10{str(int(power)).translate(_SUPERSCRIPT)}"
+    return f"{mantissa.replace('-', '−')} × 10{str(exponent).translate(_SUPERSCRIPT)}"
 
 
 def exact(value: Any) -> str | None:

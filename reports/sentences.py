@@ -186,7 +186,7 @@ def key_numbers(results: Results) -> list[KeyNumber]:
             )
         hard = int(np.argmax(np.where(np.isfinite(relative), relative, np.inf)))
         note = f"{percent(relative[hard], 2)} of range, largest: {v.state_names[hard]}"
-        numbers.append(KeyNumber("RMS error", Number(v.rms_error[hard], v.units[hard], 3), note))
+        numbers.append(KeyNumber("RMS error", Number(v.rms_error[hard], v.units[hard], 2), note))
     if c is not None:
         holds = (
             f"per step, certified; {number_text(c.rate_per_second, 3)} per second"

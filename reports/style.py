@@ -9,7 +9,7 @@ import io
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -28,7 +28,7 @@ PURPLE = "#AA4499"
 SKY = "#56B4E9"
 CYCLE = (BLUE, VERMILION, GREEN, ORANGE, PURPLE, SKY)
 
-LINES = {
+LINES: dict[str, dict[str, Any]] = {
     "truth": {"color": INK, "linewidth": 1.0},
     "estimate": {"color": BLUE, "linewidth": 1.1, "linestyle": (0, (4, 1.5))},
     "median": {"color": BLUE, "linewidth": 1.3},
@@ -38,9 +38,9 @@ LINES = {
     "sampled": {"color": PURPLE, "linewidth": 1.0, "linestyle": (0, (5, 1.5, 1, 1.5))},
     "region": {"color": GREY, "linewidth": 0.8, "linestyle": (0, (2, 2))},
 }
-BAND = {"color": BLUE, "alpha": 0.18, "linewidth": 0}
+BAND: dict[str, Any] = {"color": BLUE, "alpha": 0.18, "linewidth": 0}
 
-_PARAMETERS = {
+_PARAMETERS: dict[Any, Any] = {
     "font.family": "DejaVu Sans",  # ships with matplotlib: the same figure on every machine
     "mathtext.fontset": "dejavusans",
     "font.size": 8,

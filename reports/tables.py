@@ -198,7 +198,11 @@ def _validation(results: Results) -> Section:
     if v is None:
         return Section("Validation", note="Not computed yet: run `observer validate RUN`.")
     tables = [Table(_trials(v)), _per_state(v)]
-    note = "With measurement noise: not computed yet, run `observer validate RUN`." if noisy is None else ""
+    note = ""
+    if noisy is None and not v.noise:
+        stated = any(y.noise for y in results.system.outputs)
+        note = "not computed yet, run `observer validate RUN`." if stated else "no output of this plant states a noise."
+        note = f"With measurement noise: {note}"
     if noisy is not None:
         tables += [Table(_trials(noisy), title="With measurement noise"), _per_state(noisy)]
     return Section("Validation", tuple(tables), note)

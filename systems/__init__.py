@@ -24,7 +24,7 @@ _HOMES = {
     "pendulum": "library.pendulum",
     "van_der_pol": "library.van_der_pol",
 }
-__all__ = list(_HOMES)  # noqa: PLE0604 - public names are resolved on first use
+__all__ = list(_HOMES)
 
 
 def __getattr__(name: str) -> Any:

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from scipy.linalg import cho_factor, cho_solve
+from threadpoolctl import threadpool_limits
 
 from systems.discretization import DiscreteSystem
 from systems.errors import InputError
@@ -186,22 +187,23 @@ def search(
     a, c = jacobians.a, jacobians.c
     n = kernels(c)
     size = a.shape[1]
-    centring = _Centring(size, max(float(condition), 1 + 1e-6))
-    theta = np.array([float(np.trace(e) > 0) for e in centring.basis]) * np.sqrt(centring.condition)
-    metric = np.sqrt(centring.condition) * np.eye(size)
-    values, _ = rates(metric, a, n)
-    if n.shape[2] and condition > 1:
-        active = np.unique(np.argsort(values)[-8:])
-        for _ in range(40):
-            theta, metric = _minimise(centring, theta, metric, a[active], n[active], target)
-            values, _ = rates(metric, a, n)
-            reached = values[active].max()
-            if values.max() <= reached * (1 + 1e-4) or (target is not None and values.max() <= target):
-                break
-            worst = np.setdiff1d(np.argsort(values)[-8:], active)
-            if not len(worst):
-                break
-            active = np.concatenate([active, worst])
+    with threadpool_limits(limits=1, user_api="blas"):  # the matrices are small; two threads only wait for each other
+        centring = _Centring(size, max(float(condition), 1 + 1e-6))
+        theta = np.array([float(np.trace(e) > 0) for e in centring.basis]) * np.sqrt(centring.condition)
+        metric = np.sqrt(centring.condition) * np.eye(size)
+        values, _ = rates(metric, a, n)
+        if n.shape[2] and condition > 1:
+            active = np.unique(np.argsort(values)[-8:])
+            for _ in range(40):
+                theta, metric = _minimise(centring, theta, metric, a[active], n[active], target)
+                values, _ = rates(metric, a, n)
+                reached = values[active].max()
+                if values.max() <= reached * (1 + 1e-4) or (target is not None and values.max() <= target):
+                    break
+                worst = np.setdiff1d(np.argsort(values)[-8:], active)
+                if not len(worst):
+                    break
+                active = np.concatenate([active, worst])
     values, directions = rates(metric, a, n)
     worst = int(np.argmax(values))
     eigenvalues = np.linalg.eigvalsh(metric)

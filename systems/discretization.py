@@ -21,6 +21,7 @@ from systems.integration import oracle, sample_region, time_scales, variational
 from systems.system import System
 
 TARGET_ERROR, WARN_ERROR, MAX_SUBSTEPS = 1e-6, 1e-3, 64
+COARSEST = 100.0  # time constants of the plant per sample
 
 
 def _euler(f: ca.Function, t: Any, x: Any, u: Any, p: Any, h: float) -> Any:
@@ -192,6 +193,12 @@ def discretize(
     if substeps is not None and (not isinstance(substeps, int) or isinstance(substeps, bool) or substeps < 1):
         raise InputError(f"substeps is {substeps!r}; expected a whole number, 1 or more")
     dt = float(dt)
+    _, typical = time_scales(system)
+    if dt > COARSEST * typical:  # integrating over it could take for ever
+        raise InputError(
+            f"dt is {dt:g} s, {dt / typical:.2g} time constants of '{system.name}' ({typical:.3g} s): nothing of its motion "
+            f"is left between two samples; expected at most {COARSEST * typical:.3g} s, better {0.1 * typical:.1g} s"
+        )
     if method == "scipy":
         return DiscreteSystem(system, dt, method, 1, None, np.zeros(system.nx), _coarseness(system, dt))
 

@@ -132,7 +132,8 @@ def from_casadi(function: ca.Function, *, matrix: bool = False) -> Graph:
             function = function.expand()
         except RuntimeError as error:
             raise InputError(
-                f"the CasADi function '{function.name()}' cannot be expanded to scalar operations; avoid integrators, interpolants and external calls in it"
+                f"the CasADi function '{function.name()}' cannot be expanded to scalar operations; "
+                "avoid integrators, interpolants and external calls in it"
             ) from error
     inputs = tuple((function.name_in(k), function.numel_in(k)) for k in range(function.n_in()))
     rows, columns = function.size1_out(0), function.size2_out(0)

@@ -6,6 +6,8 @@ All trajectories of a batch are integrated as one ODE; the tolerance is tightene
 of scipy cannot hide a single bad trajectory.
 """
 
+from itertools import pairwise
+
 import casadi as ca
 import numpy as np
 from scipy.integrate import solve_ivp
@@ -25,7 +27,7 @@ def sample_region(low: np.ndarray, high: np.ndarray, count: int, seed: int) -> n
     if len(low) == 0:
         return np.zeros((count, 0))
     power = max(0, int(np.ceil(np.log2(max(count, 1)))))
-    unit = qmc.Sobol(len(low), seed=seed).random_base2(power)[:count]
+    unit = qmc.Sobol(len(low), seed=seed).random_base2(power)[:count]  # type: ignore[call-arg]
     return low + unit * (high - low)
 
 
@@ -89,7 +91,7 @@ def _integrate(system: System, x0: np.ndarray, u: np.ndarray, dt: float, method:
 
     changes = np.flatnonzero(np.any(u[:, 1:] != u[:, :-1], axis=(0, 2))) + 1
     bounds = [0, *changes.tolist(), steps]
-    for start, stop in zip(bounds[:-1], bounds[1:], strict=True):
+    for start, stop in pairwise(bounds):
         if start == stop:
             continue
         times = t0 + dt * np.arange(start, stop + 1)
@@ -98,17 +100,18 @@ def _integrate(system: System, x0: np.ndarray, u: np.ndarray, dt: float, method:
             rhs, (times[0], times[-1]), result[:, start].reshape(-1), method=method,
             t_eval=times[1:], args=(held,), max_step=10 * dt if stop - start > 10 else np.inf, **options,
         )  # fmt: skip
-        if solution.status != 0 or solution.y.shape[1] < stop - start:
+        if solution.status != 0 or np.asarray(solution.y).shape[-1] < stop - start:
             _report(system, result[:, 0], solution, count)
         result[:, start + 1 : stop + 1] = solution.y.reshape(count, system.nx, -1).transpose(0, 2, 1)
     return result
 
 
 def _report(system: System, x0: np.ndarray, solution, count: int) -> None:
-    last = solution.y[:, -1] if solution.y.size else x0.reshape(-1)
+    states, times = np.asarray(solution.y), np.asarray(solution.t)  # lists when the very first step failed
+    last = states[:, -1] if states.size else x0.reshape(-1)
     sizes = np.abs(last).reshape(count, -1) / np.ptp(system.state_ranges, axis=1)
     trial, state = np.unravel_index(np.nanargmax(np.where(np.isfinite(sizes), sizes, np.inf)), sizes.shape)
-    time = solution.t[-1] if solution.t.size else 0.0
+    time = times[-1] if times.size else 0.0
     raise SimulationError(
         f"state '{system.state_names[state]}' grows without bound near t = {time:g} s from the start "
         f"{_named(system, x0[trial])} ({solution.message}); choose starts or inputs from which the plant stays finite"

@@ -162,7 +162,7 @@ class System:
             arguments.append(symbols[name])
         if function.n_out() != 1:
             raise InputError(f"{owner}: the CasADi function has {function.n_out()} outputs; expected one column")
-        return ca.vec(function.expand().call(arguments)[0])
+        return ca.SX(ca.vec(function.expand().call(arguments)[0]))
 
     def _substitute(self, source: Any, symbols: dict[str, ca.SX], owner: str) -> ca.SX:
         given = dict(self.symbols or {})

@@ -99,7 +99,8 @@ def _apply_ufunc(ufunc: np.ufunc, method: str, inputs: tuple[Any, ...], kwargs: 
     function = _UFUNCS.get({"true_divide": "divide", "conjugate": "positive"}.get(name, name))
     if function is None or method not in ("__call__", "reduce"):
         raise InputError(
-            f"np.{name}{'' if method == '__call__' else '.' + method} cannot be traced; write it with sums, products, np.where and the usual functions"
+            f"np.{name}{'' if method == '__call__' else '.' + method} cannot be traced; "
+            "write it with sums, products, np.where and the usual functions"
         )
     if method == "reduce":
         axis = kwargs.get("axis", 0)
@@ -174,7 +175,7 @@ class SymbolicScalar(NDArrayOperatorsMixin):
     """One number that is not known yet. Arithmetic and NumPy functions record what is done with it."""
 
     __slots__ = ("expression",)
-    __hash__ = object.__hash__
+    __hash__ = object.__hash__  # type: ignore[assignment]
 
     def __init__(self, expression: Any) -> None:
         self.expression = expression
@@ -188,7 +189,7 @@ class SymbolicScalar(NDArrayOperatorsMixin):
             return result
         return _result_of(func(*(_plain(value) for value in args), **kwargs))
 
-    def __SX__(self) -> Any:  # noqa: N802 - the name by which CasADi's own functions accept foreign scalars
+    def __SX__(self) -> Any:
         return self.expression
 
     def __bool__(self) -> bool:

@@ -3,9 +3,6 @@
 One time axis for all signals: row k of x, u and y belongs to t_k; u[k] is held until t_{k+1}; y[k] = h(x[k], u[k]).
 """
 
-import io
-import os
-import tempfile
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -13,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from systems.atomic import read_arrays, write_arrays
 from systems.discretization import DiscreteSystem
 from systems.errors import InputError, SimulationError
 from systems.excitations import excite
@@ -76,34 +74,23 @@ class Trajectories:
 
     def save(self, path: Path | str) -> None:
         """Write as ``.npz``, atomically."""
-        buffer = io.BytesIO()
-        np.savez_compressed(
-            buffer, format_version=1, t=self.t, x=self.x, u=self.u, y=self.y, lengths=self.lengths,
+        write_arrays(
+            path, format_version=1, t=self.t, x=self.x, u=self.u, y=self.y, lengths=self.lengths,
             source=self.source, warnings=np.array(self.warnings, dtype=str),
         )  # fmt: skip
-        path = Path(path)
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-        try:
-            with os.fdopen(handle, "wb") as file:
-                file.write(buffer.getvalue())
-            os.replace(temporary, path)
-        except BaseException:
-            Path(temporary).unlink(missing_ok=True)
-            raise
 
     @classmethod
     def load(cls, path: Path | str) -> "Trajectories":
         """Read what :meth:`save` wrote; raises :class:`InputError` for anything else."""
         try:
-            with np.load(io.BytesIO(Path(path).read_bytes()), allow_pickle=False) as data:
-                if int(data["format_version"]) > 1:
-                    raise InputError(
-                        f"{path} was written by a newer version (format {int(data['format_version'])}); update ren-observer"
-                    )
-                return cls(
-                    *(data[name] for name in ("t", "x", "u", "y", "lengths")),
-                    source=str(data["source"]), warnings=tuple(map(str, data["warnings"])),
-                )  # fmt: skip
+            data = read_arrays(path)
+            if int(data["format_version"]) > 1:
+                version = int(data["format_version"])
+                raise InputError(f"{path} was written by a newer version (format {version}); update ren-observer")
+            return cls(
+                *(data[name] for name in ("t", "x", "u", "y", "lengths")),
+                source=str(data["source"]), warnings=tuple(map(str, data["warnings"])),
+            )  # fmt: skip
         except InputError:
             raise
         except Exception as error:
@@ -229,7 +216,7 @@ def simulate(
     )
     if starts.ndim != 2 or starts.shape[1] != system.nx:
         raise InputError(
-            f"x0 has shape {np.shape(x0)}; expected (trajectories, {system.nx}) for {', '.join(system.state_names)}"
+            f"x0 has shape {starts.shape}; expected (trajectories, {system.nx}) for {', '.join(system.state_names)}"
         )
     count = len(starts)
     if u is None:

@@ -5,6 +5,9 @@ to a third when the loss over all transitions has not fallen for ``PATIENCE`` lo
 thousandth of the first. A non-finite loss rolls back to the best parameters with a shorter step.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import numpy as np
 import torch
 
@@ -45,8 +48,25 @@ def _optimizer(ren: ContractingREN, factor: float) -> torch.optim.Adam:
     return torch.optim.Adam(groups)
 
 
+@contextmanager
+def _threads(problem: Problem) -> Iterator[None]:
+    """One torch thread for small matrices: waking a second costs more than it does, milliseconds on a busy machine."""
+    before = torch.get_num_threads()
+    if 2 * problem.train.x.shape[1] + problem.neurons < 256:
+        torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
 def adam(problem: Problem, inputs: int, monitor: Monitor) -> Solution:
     """Mini-batches of 512 transitions from the model-informed start; ``monitor.iterations`` updates at most."""
+    with _threads(problem):
+        return _adam(problem, inputs, monitor)
+
+
+def _adam(problem: Problem, inputs: int, monitor: Monitor) -> Solution:
     network, multipliers = initial_network(
         problem.train, problem.metric, problem.rate,
         fastest=problem.fastest, inputs=inputs, neurons=problem.neurons, activation=problem.activation, seed=(problem.seed, 11, 0),

@@ -1,15 +1,14 @@
 """Checkpoints of a fit: the solver's state as arrays, bound to the problem by a hash, written atomically."""
 
 import hashlib
-import io
-import os
-import tempfile
 from pathlib import Path
+from zipfile import BadZipFile
 
 import numpy as np
 
 from observer.fitting.problem import Problem
 from observer.fitting.solver import Monitor
+from systems.atomic import read_arrays, write_arrays
 
 
 def problem_hash(problem: Problem) -> str:
@@ -22,21 +21,12 @@ def problem_hash(problem: Problem) -> str:
 
 
 def save_checkpoint(monitor: Monitor, problem: Problem, arrays: dict[str, np.ndarray]) -> None:
-    """Write ``arrays``, the history and the elapsed time to ``monitor.checkpoint``; a failure to write is not fatal."""
+    """Write ``arrays``, the history and the elapsed time to ``monitor.checkpoint``."""
     if monitor.checkpoint is None:
         return
-    buffer = io.BytesIO()
     history = {f"history.{name}": np.array(values) for name, values in monitor.rows.items()}
-    np.savez(buffer, hash=problem_hash(problem), elapsed=monitor.seconds, **history, **arrays)
-    path = Path(monitor.checkpoint)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(buffer.getvalue())
-        os.replace(temporary, path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
+    fixed = {"hash": np.array(problem_hash(problem)), "elapsed": np.array(monitor.seconds)}
+    write_arrays(monitor.checkpoint, compress=False, **fixed, **history, **arrays)
 
 
 def load_checkpoint(monitor: Monitor, problem: Problem) -> dict[str, np.ndarray] | None:
@@ -44,9 +34,8 @@ def load_checkpoint(monitor: Monitor, problem: Problem) -> dict[str, np.ndarray]
     if monitor.checkpoint is None or not Path(monitor.checkpoint).exists():
         return None
     try:
-        with np.load(io.BytesIO(Path(monitor.checkpoint).read_bytes()), allow_pickle=False) as data:
-            arrays = {name: data[name] for name in data.files}
-    except (OSError, ValueError, EOFError, KeyError):
+        arrays = read_arrays(monitor.checkpoint)
+    except (OSError, ValueError, EOFError, KeyError, BadZipFile):
         return None  # a damaged checkpoint costs the time already spent, nothing else
     if str(arrays.pop("hash", "")) != problem_hash(problem):
         return None

@@ -79,7 +79,8 @@ def fit(
     system = plant.system
     if system.time_dependent:
         raise InputError(
-            f"system '{system.name}' depends on t explicitly, and a time-invariant observer cannot; name the time-dependent signal as a known input"
+            f"system '{system.name}' depends on t explicitly, and a time-invariant observer cannot; "
+            "name the time-dependent signal as a known input"
         )
     if isinstance(neurons, bool) or not isinstance(neurons, int) or neurons < 0:
         raise InputError(f"neurons is {neurons!r}; expected a whole number, 0 or more")

@@ -33,7 +33,10 @@ class Samples:
 
 @dataclass(frozen=True, eq=False)
 class Problem:
-    """What a solver is given. ``metric`` in network units with largest eigenvalue 1, ``rate`` the bound to keep, ``fastest`` what the metric allows."""
+    """What a solver is given.
+
+    ``metric``: in network units, largest eigenvalue 1; ``rate``: the bound to keep; ``fastest``: what the metric allows.
+    """
 
     train: Samples
     held_out: Samples
@@ -109,7 +112,8 @@ def make_scaling(plant: DiscreteSystem, region: np.ndarray, y: np.ndarray) -> Sc
         low, high = signal.range or (float(y[:, k].min()), float(y[:, k].max()))
         if not high - low > 1e-12 * max(1.0, abs(low)):
             raise InputError(
-                f"output '{signal.name}' is constant ({low:g}) over the region: it carries no information about the states; check its equation"
+                f"output '{signal.name}' is constant ({low:g}) over the region: "
+                "it carries no information about the states; check its equation"
             )
         outputs.append((low, high))
     inputs = np.concatenate([system.input_ranges[system.known], np.array(outputs)])

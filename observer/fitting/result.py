@@ -1,7 +1,7 @@
 """What a fit returns: the observer, and how it went."""
 
 from dataclasses import dataclass
-from enum import Enum
+from enum import StrEnum
 from typing import Any
 
 import numpy as np
@@ -13,7 +13,7 @@ from systems.discretization import DiscreteSystem
 HISTORY = ("iteration", "seconds", "loss", "held_out", "damping", "stage")
 
 
-class Status(str, Enum):
+class Status(StrEnum):
     """How a fit ended. ``sentence`` says it to a person, with the next step to try."""
 
     CONVERGED = "converged"

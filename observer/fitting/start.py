@@ -14,8 +14,8 @@ from scipy.linalg import eigh
 
 from observer.fitting.problem import Samples
 from observer.networks.explicit import ExplicitREN
-from systems.discretization import DiscreteSystem
 from systems.detectability import MetricSearch, sample_jacobians, search
+from systems.discretization import DiscreteSystem
 from systems.errors import InputError, NotDetectable
 from systems.integration import time_scales
 
@@ -91,7 +91,8 @@ def choose_rate(
     warnings = []
     if headroom(found.rate) > rate * (1 + 1e-6):
         warnings.append(
-            f"the requested rate {rate:.4g} per sample is close to the fastest possible one ({found.rate:.4g}): the residual may stay large; "
+            f"the requested rate {rate:.4g} per sample is close to the fastest possible one ({found.rate:.4g}): "
+            "the residual may stay large; "
             f"a settling time of {np.log(0.02) / np.log(headroom(found.rate)) * dt:.3g} s or more leaves room"
         )
     return rate, found, tuple(warnings)

@@ -5,7 +5,7 @@ To add one: a function result -> Figure in this folder and an entry in ``ALL_FIG
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from reports.figures.errors import errors_figure, map_figure, norm_figure
 from reports.figures.estimates import phase_figure, starts_figure, states_figure
@@ -62,6 +62,11 @@ def _validated(r: Results) -> bool:
     return r.validation is not None
 
 
+def _trials(r: Results) -> Any:
+    """The validation of results that have one."""
+    return r.validation
+
+
 def _proved(r: Results) -> bool:
     return r.certificate is not None and bool(r.certificate.holds)
 
@@ -72,7 +77,7 @@ def _with_decay(r: Results) -> str:
 
 def _selected(r: Results) -> str:
     """The sentence that owns up to states that are not shown."""
-    total = len(r.validation.state_names)
+    total = len(_trials(r).state_names)
     if total <= MAXIMUM_STATES:
         return ""
     return (
@@ -82,11 +87,11 @@ def _selected(r: Results) -> str:
 
 
 def _names(r: Results) -> str:
-    return ", ".join(r.validation.state_names[i] for i in hardest_states(r.validation))
+    return ", ".join(_trials(r).state_names[i] for i in hardest_states(r.validation))
 
 
 def _states_reading(r: Results) -> str:
-    v = r.validation
+    v = _trials(r)
     end = transient_end(v)
     part = f" The first {end:.3g} s of {float(v.t[-1]):.3g} s are shown." if end < v.t[-1] else ""
     return (
@@ -139,13 +144,13 @@ def _noise_reading(r: Results) -> str:
 
 
 def _phase_reading(r: Results) -> str:
-    shown = [r.validation.state_names[i] for i in hardest_states(r.validation, 2)]
+    shown = [_trials(r).state_names[i] for i in hardest_states(r.validation, 2)]
     text = (
         "Each coloured path starts at a square (where the observer believed the plant to be) and should join a "
         "grey path, that of the "
         "plant, which starts at a dot."
     )
-    if len(r.validation.state_names) > 2:
+    if len(_trials(r).state_names) > 2:
         text += f" A projection on the two states with the largest relative error, {shown[0]} and {shown[1]}."
     return text
 
@@ -194,7 +199,7 @@ ALL_FIGURES: tuple[FigureKind, ...] = (
     FigureKind(
         "error_map",
         "All states at once",
-        lambda r: _validated(r) and len(r.validation.state_names) > MAXIMUM_STATES,
+        lambda r: _validated(r) and len(_trials(r).state_names) > MAXIMUM_STATES,
         lambda r: map_figure(r.validation),
         lambda r: (
             "Each row is a state, in the order of the system; dark is a small error. A row that stays bright "
@@ -205,7 +210,7 @@ ALL_FIGURES: tuple[FigureKind, ...] = (
     FigureKind(
         "phase",
         "Phase portrait",
-        lambda r: _validated(r) and 2 <= len(r.validation.state_names) <= MAXIMUM_STATES,
+        lambda r: _validated(r) and 2 <= len(_trials(r).state_names) <= MAXIMUM_STATES,
         lambda r: phase_figure(r.validation, r.system),
         _phase_reading,
         lambda r: (
@@ -219,9 +224,9 @@ ALL_FIGURES: tuple[FigureKind, ...] = (
         lambda r: r.fit is not None and len(r.fit.history.get("loss", ())) > 0,
         lambda r: loss_figure(r.fit),
         lambda r: (
-            "Lower is better. The dotted line is the linear observer from which training started; held-out "
-            "transitions were never trained "
-            "on, and a held-out curve that turns up while training falls would be overfitting."
+            "Lower is better; where several starts raced, each is a curve of its own. The dotted line is the linear "
+            "observer from which training started. Held-out transitions were never trained on: a held-out curve "
+            "that turns up while training falls would be overfitting."
         ),
         lambda r: "Training and held-out loss over the iterations on a log axis, with the loss of the linear start.",
     ),
@@ -243,7 +248,7 @@ ALL_FIGURES: tuple[FigureKind, ...] = (
     FigureKind(
         "errors_noise",
         "Error of each state with measurement noise",
-        lambda r: r.validation_noise is not None,
+        lambda r: r.validation_noise is not None and any(y.noise for y in r.system.outputs),
         lambda r: errors_figure(r.validation_noise, r.certificate),
         lambda r: _noise_reading(Results(r.system, r.plant, validation=r.validation_noise)),
         lambda r: "Absolute estimation error of each state over time with measurement noise, on a log axis.",

@@ -84,6 +84,7 @@ def norm_figure(validation: Any, certificate: Any = None) -> "Figure":
 def map_figure(validation: Any) -> "Figure":
     """All states at once: the median |error| / range of every state over time, in colour on a log scale."""
     from matplotlib.colors import LogNorm
+    from matplotlib.ticker import MaxNLocator
 
     relative = absolute_error(validation) / widths(validation)
     shown = thin(relative.shape[1])
@@ -106,7 +107,7 @@ def map_figure(validation: Any) -> "Figure":
             rasterized=True,
         )
         axes.set(xlabel="time [s]", ylabel=f"state, 1 to {nx} in the order of the system")
-        axes.yaxis.get_major_locator().set_params(integer=True)
+        axes.yaxis.set_major_locator(MaxNLocator(integer=True))
         figure.colorbar(image, ax=axes, label="median |error| / range  [–]", location="top", aspect=40)
     return figure
 
@@ -135,12 +136,12 @@ def _curves(
     """Band, median and worst of values (K, N), the named lines, and log limits that show what matters of them."""
     shown = thin(len(t))
     low, median, high = quantiles(values[:, shown])
-    cut = {"a_min": floor * 1e-3, "a_max": ceiling * 1e3}  # a log axis draws neither zero nor infinity
-    axes.fill_between(t[shown], np.clip(low, **cut), np.clip(high, **cut), **BAND)
-    axes.plot(t[shown], np.clip(values[worst, shown], **cut), **LINES["worst"])
-    axes.plot(t[shown], np.clip(median, **cut), **LINES["median"])
+    bottom, top = floor * 1e-3, ceiling * 1e3  # a log axis draws neither zero nor infinity
+    axes.fill_between(t[shown], np.clip(low, bottom, top), np.clip(high, bottom, top), **BAND)
+    axes.plot(t[shown], np.clip(values[worst, shown], bottom, top), **LINES["worst"])
+    axes.plot(t[shown], np.clip(median, bottom, top), **LINES["median"])
     for role, line in lines.items():
-        axes.plot(t[shown], np.clip(line[shown], **cut), **LINES[role])
+        axes.plot(t[shown], np.clip(line[shown], bottom, top), **LINES[role])
     level = quantiles(values[:, window], (0.05,))[0]
     level = level[np.isfinite(level) & (level > 0)]
     lowest = [float(np.median(level)) / 4 if level.size else floor]

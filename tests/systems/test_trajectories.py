@@ -117,7 +117,7 @@ def test_ten_ranges_is_an_error():
         ({"duration": 0.0}, "duration is 0"),
         ({"excitation": "noise"}, "expected one of zero"),
         ({"excitation": {"v": "sine"}}, "unknown input 'v'"),
-        ({"x0": np.zeros((2, 5))}, "x0 has shape"),
+        ({"x0": np.zeros((2, 5))}, r"x0 has shape \(2, 5\)"),
         ({"u": np.zeros((1, 1, 1))}, "u has shape"),
     ],
 )

@@ -1,0 +1,98 @@
+"""The published box observer: its figure, as read off, and its recipe, to train it again.
+
+Source: Barbara et al., RobustNeuralNetworks.jl (arXiv 2306.12612), box observer. Explicit Euler with dt = 0.01 s, no
+force. Training: 200 starts U[-0.5, 0.5]^2, 10 s each. REN with 2 states, 200 relu neurons, input [u; y], identity output,
+rate bound 1, float32, random start; Adam with step 1e-3, a tenth when the mean loss of an epoch rises (at least 1e-6); one batch
+is all trajectories at one time index; 50 epochs. Test: 50 starts U[-0.2, 0.2]^2, x_hat0 = 0, 20 s.
+"""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from observer.scaling import Scaling
+from observer.state_observer import RENObserver
+from systems.discretization import DiscreteSystem
+from systems.trajectories import simulate
+
+#: Largest velocity error [m/s] over the published test trials at a time [s], read off the published figure.
+FIGURE_TIME = (2.0, 4.0, 10.0, 20.0)
+FIGURE_VELOCITY = (0.118, 0.090, 0.045, 0.023)
+#: RMS over 10-20 s of the same figure.
+RMS_POSITION, RMS_VELOCITY = 2e-4, 1.26e-2
+
+NEURONS, TRAJECTORIES, DURATION, EPOCHS = 200, 200, 10.0, 50
+STEP, SMALLEST_STEP = 1e-3, 1e-6
+
+
+@dataclass(frozen=True)
+class Retrained:
+    """The observer, the mean training loss of every epoch (mean square over both states), and the seconds it took."""
+
+    observer: RENObserver
+    losses: np.ndarray
+    seconds: float
+    epochs: int
+    interrupted: bool
+
+
+def retrain(
+    plant: DiscreteSystem,
+    *,
+    seed: int,
+    epochs: int = EPOCHS,
+    neurons: int = NEURONS,
+    trajectories: int = TRAJECTORIES,
+    duration: float = DURATION,
+    report: Callable[[str], None] = lambda text: None,
+) -> Retrained:
+    """Train the published REN from random weights as published. KeyboardInterrupt ends it with the weights so far."""
+    import torch
+
+    from observer.networks.ren import ContractingREN
+
+    x0 = np.random.default_rng([seed, 5]).uniform(-0.5, 0.5, (trajectories, 2))
+    data = simulate(plant, x0=x0, duration=duration, excitation="zero", seed=seed)
+    x = torch.from_numpy(data.x.transpose(1, 0, 2).astype(np.float32))  # one batch per time index
+    v = torch.from_numpy(np.concatenate([data.u, data.y], axis=2).transpose(1, 0, 2).astype(np.float32))
+    ren = ContractingREN(
+        nu=2, nx=2, nv=neurons, contraction_rate=1.0, activation="relu", identity_output=True, seed=seed, dtype="float32",
+        eps=float(np.finfo(np.float32).eps),
+    )  # fmt: skip
+    optimizer = torch.optim.Adam(ren.parameters(), lr=STEP)
+    order = np.random.default_rng([seed, 6])
+    losses: list[float] = []
+    started, interrupted = time.perf_counter(), False
+    try:
+        for epoch in range(epochs):
+            total = 0.0
+            for k in order.permutation(len(x) - 1):
+                optimizer.zero_grad(set_to_none=True)
+                loss = torch.nn.functional.mse_loss(ren.explicit().next_state(x[k], v[k]), x[k + 1])
+                loss.backward()
+                optimizer.step()
+                total += float(loss.detach())
+            losses.append(total / (len(x) - 1))
+            if len(losses) > 1 and losses[-1] > losses[-2]:
+                for group in optimizer.param_groups:
+                    group["lr"] = max(0.1 * group["lr"], SMALLEST_STEP)
+            step = optimizer.param_groups[0]["lr"]
+            report(
+                f"published  epoch {epoch + 1}/{epochs}  loss {losses[-1]:.3g}  step {step:.0e}  {time.perf_counter() - started:.0f} s"
+            )
+    except KeyboardInterrupt:
+        interrupted = True
+    with torch.no_grad():
+        double = ContractingREN.from_direct(
+            ren.direct(), contraction_rate=1.0, activation="relu", eps=ren.eps, dtype="float64"
+        )
+        weights = double.explicit().to_numpy()
+        metric, multipliers = double.metric().numpy(), double.multipliers().numpy()
+    unit = Scaling(np.zeros(2), np.ones(2), np.zeros(2), np.ones(2))
+    observer = RENObserver(
+        weights=weights, metric=metric, multipliers=multipliers, contraction_rate=1.0, scaling=unit,
+        direct=double.direct(), system=plant.system, dt=plant.dt, eps=ren.eps,
+    )  # fmt: skip
+    return Retrained(observer, np.array(losses), time.perf_counter() - started, len(losses), interrupted)
