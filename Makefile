@@ -10,7 +10,7 @@ demo: $(READY)
 	@echo "The report is runs/box/report.html"
 
 test: $(READY)
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 -m "not slow"
 
 lint: $(READY)
 	$(BIN)/ruff check

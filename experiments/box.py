@@ -16,11 +16,12 @@ import numpy as np
 from experiments import published_box
 from experiments.console import DONE, FAILED, Console, Interrupted
 from experiments.recipe import build
-from experiments.run import Job, prepare, run_all
+from experiments.run import prepare, run_all
 from observer.runs import Run
 from observer.storage import write_json
 
 if TYPE_CHECKING:
+    from observer.state_observer import RENObserver
     from observer.validation import Validation
 
 TRIALS, DURATION, NEURONS, ITERATIONS = 50, 20.0, 20, 150
@@ -44,8 +45,8 @@ def run(
     """
     out = Path(out)
     fresh = bool(options.pop("fresh", False))
-    ours, job = _variant(out / "ours", "euler", "model", seed, quiet, fresh, options)
-    truth, _ = _variant(out / "ours_true_ode", "rk4", "oracle", seed, quiet, fresh, options)
+    ours = _variant(out / "ours", "euler", "model", seed, quiet, fresh, options)
+    truth = _variant(out / "ours_true_ode", "rk4", "oracle", seed, quiet, fresh, options)
     assert ours.observer is not None and ours.validation is not None
     on_truth = _trials(ours, "oracle", ours.validation.seed, ours.validation.trials)
     published, numbers, note = _published(out, ours, full, seed, fresh, report)
@@ -71,7 +72,7 @@ def run(
 
 def _variant(
     folder: Path, method: str, truth: str, seed: int, quiet: bool, fresh: bool, options: dict[str, Any]
-) -> tuple[Run, Job]:
+) -> Run:
     """Fit and validate one of our variants in a run folder of its own; finished steps are kept."""
     values: dict[str, Any] = {
         "system": "box", "dt": 0.01, "method": method, "seed": seed,
@@ -86,14 +87,16 @@ def _variant(
             values[f"fit.{name}"] = options[name]
     folder.parent.mkdir(parents=True, exist_ok=True)
     run_, job = prepare(build(values), folder, fresh=fresh, console=Console(quiet))
-    return run_all(run_, job), job
+    return run_all(run_, job)
 
 
-def _trials(run_: Run, truth: str, seed: int, trials: int, observer: Any = None) -> "Validation":
+def _trials(run_: Run, truth: str, seed: int, trials: int, observer: "RENObserver | None" = None) -> "Validation":
     from observer.validation import validate
 
+    observer = observer or run_.observer
+    assert observer is not None
     return validate(
-        observer or run_.observer,
+        observer,
         run_.plant,
         trials,
         DURATION,
@@ -182,10 +185,15 @@ def _write_report(
         ]
     }
     if published is not None:
+        training = numbers["training"]
         variants["published"] = Variant(
-            published, description="The published recipe, trained again here, on the Euler model.",
-            numbers={"mean training loss, last epoch": Number(numbers["training"]["losses"][-1]), "time to fit": Number(numbers["training"]["seconds"], "s", 3)},
-        )  # fmt: skip
+            published,
+            description="The published recipe, trained again here, on the Euler model.",
+            numbers={
+                "mean training loss, last epoch": Number(training["losses"][-1]),
+                "time to fit": Number(training["seconds"], "s", 3),
+            },
+        )
     variants["published figure"] = Variant(
         description="Numbers read off the published figure (arXiv 2306.12612).",
         numbers={
@@ -193,11 +201,12 @@ def _write_report(
             "RMS error of velocity": Number(figure["velocity"], "m/s", 3),
         },
     )
-    ratio = figure["velocity"] / float(ours.validation.rms_error[1])
+    velocity = float(ours.validation.rms_error[1])
+    rate = ours.certificate.rate if ours.certificate else np.nan
     summary = (
-        f"On the published model and protocol ({ours.validation.trials} starts, estimates from zero, {DURATION:g} s) the velocity error over the "
-        f"second half is {float(ours.validation.rms_error[1]):.2g} m/s RMS, {ratio:.0f} times below the published {figure['velocity']:.3g} m/s, and "
-        f"its contraction is proved at the rate {ours.certificate.rate if ours.certificate else np.nan:.4g} per step."
+        f"On the published model and protocol ({ours.validation.trials} starts, estimates from zero, {DURATION:g} s) the velocity "
+        f"error over the second half is {velocity:.2g} m/s RMS, {figure['velocity'] / velocity:.0f} times below the published "
+        f"{figure['velocity']:.3g} m/s, and its contraction is proved at the rate {rate:.4g} per step."
     )
     command = f"observer experiment box --seed {seed} --out {out}" + (" --full" if full else "")
     write_comparison_report(

@@ -1,7 +1,24 @@
 """State observers that converge by construction: networks, fitting, certificates and validation."""
 
 from importlib import import_module
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from observer.certification.certificate import Certificate as Certificate
+    from observer.certification.certificate import certify as certify
+    from observer.fitting.fit import fit as fit
+    from observer.fitting.result import FitResult as FitResult
+    from observer.fitting.result import Progress as Progress
+    from observer.networks.explicit import ExplicitREN as ExplicitREN
+    from observer.networks.ren import ContractingREN as ContractingREN
+    from observer.runs import Run as Run
+    from observer.runs import load_run as load_run
+    from observer.scaling import Scaling as Scaling
+    from observer.state_observer import RENObserver as RENObserver
+    from observer.state_observer import StateObserver as StateObserver
+    from observer.validation import Criterion as Criterion
+    from observer.validation import Validation as Validation
+    from observer.validation import validate as validate
 
 _HOMES = {
     "fit": "fitting.fit",
@@ -20,7 +37,6 @@ _HOMES = {
     "load_run": "runs",
     "Run": "runs",
 }
-__all__ = list(_HOMES)
 
 
 def __getattr__(name: str) -> Any:
@@ -30,4 +46,4 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted(__all__)
+    return sorted(_HOMES)

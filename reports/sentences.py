@@ -99,7 +99,9 @@ def summary(results: Results) -> str:
             f"{v.state_names[i]}, "
             f"{percent(relative[i], 2)} of its range."
         )
-    if fit is not None and plain_status(fit) not in ENDED_WELL:
+    passed = results.validation is not None and str(results.validation.verdict) == "pass"
+    fine = ENDED_WELL | {"iteration_limit", "budget"} if passed else ENDED_WELL
+    if fit is not None and plain_status(fit) not in fine:
         parts.append(f"The fit ended with the status “{plain_status(fit)}”.")
     return " ".join(parts)
 
@@ -204,7 +206,10 @@ def key_numbers(results: Results) -> list[KeyNumber]:
 
 
 def warnings(results: Results) -> list[str]:
-    """Warnings of discretisation, fit and validation, and a fit that did not end well."""
+    """Warnings of discretisation, fit and validation, and a fit that did not end well.
+
+    A fit that was stopped by its limits is no warning where the observer passes all the same.
+    """
     fit = results.fit
     said = [
         str(text)
@@ -214,7 +219,9 @@ def warnings(results: Results) -> list[str]:
             *getattr(results.validation, "warnings", ()),
         )
     ]
-    if fit is not None and plain_status(fit) not in ENDED_WELL:
+    passed = results.validation is not None and str(results.validation.verdict) == "pass"
+    fine = ENDED_WELL | {"iteration_limit", "budget"} if passed else ENDED_WELL
+    if fit is not None and plain_status(fit) not in fine:
         said.insert(0, f"The fit ended with the status “{plain_status(fit)}”. {fit.message}")
     return list(dict.fromkeys(said))
 

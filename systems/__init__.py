@@ -1,7 +1,28 @@
 """The plant: systems from equations, their discretisation, simulation and what can be known from their outputs."""
 
 from importlib import import_module
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from systems.detectability import MetricSearch as MetricSearch
+    from systems.detectability import search as search
+    from systems.discretization import DiscreteSystem as DiscreteSystem
+    from systems.discretization import discretize as discretize
+    from systems.errors import InputError as InputError
+    from systems.errors import NotDetectable as NotDetectable
+    from systems.errors import SimulationError as SimulationError
+    from systems.files import load_system as load_system
+    from systems.library import ALL_SYSTEMS as ALL_SYSTEMS
+    from systems.library.box import box as box
+    from systems.library.double_integrator import double_integrator as double_integrator
+    from systems.library.mass_spring_damper import mass_spring_damper as mass_spring_damper
+    from systems.library.pendulum import pendulum as pendulum
+    from systems.library.van_der_pol import van_der_pol as van_der_pol
+    from systems.signals import Parameter as Parameter
+    from systems.signals import Signal as Signal
+    from systems.system import System as System
+    from systems.trajectories import Trajectories as Trajectories
+    from systems.trajectories import simulate as simulate
 
 _HOMES = {
     "InputError": "errors",
@@ -24,7 +45,6 @@ _HOMES = {
     "pendulum": "library.pendulum",
     "van_der_pol": "library.van_der_pol",
 }
-__all__ = list(_HOMES)
 
 
 def __getattr__(name: str) -> Any:
@@ -34,4 +54,4 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted(__all__)
+    return sorted(_HOMES)

@@ -52,7 +52,7 @@ class System:
     dynamics: Any
     output: Any
     inputs: Sequence[Signal] = ()
-    parameters: Mapping[str, Parameter | float] = field(default_factory=dict)
+    parameters: Mapping[str, Any] = field(default_factory=dict)
     dt: float | None = None
     kind: str = "continuous"
     description: str = ""

@@ -1,0 +1,71 @@
+"""The box experiment at toy size, and at full size by command (`pytest -m slow`)."""
+
+import json
+
+import numpy as np
+import pytest
+
+from experiments import box as experiment
+from experiments import published_box
+from systems import box, discretize
+
+TOY = {"neurons": 6, "epochs": 45, "trials": 5, "quiet": True}
+
+
+@pytest.fixture(scope="module")
+def toy(tmp_path_factory):
+    out = tmp_path_factory.mktemp("box")
+    lines: list[str] = []
+    code = experiment.run(out, report=lines.append, **TOY)
+    return out, code, lines
+
+
+def test_variants_metrics_and_report(toy):
+    out, code, lines = toy
+    assert code == 0
+    metrics = json.loads((out / "metrics.json").read_text())
+    assert metrics["network"]["nv"] == 6 and metrics["validation"]["plant_method"] == "euler"
+    variants = metrics["variants"]
+    assert variants["ours_true_ode"]["plant_method"] == "DOP853"
+    assert variants["ours"]["against_true_ode"]["plant_method"] == "DOP853"
+    assert variants["published"]["figure"]["rms_error"]["velocity"] == 1.26e-2
+    page = (out / "report.html").read_text()
+    assert "published figure" in page and "ours_true_ode/report.html" in page
+    assert (out / "figures" / "comparison.pdf").is_file()
+    assert any("report.html" in line for line in lines)
+
+
+def test_the_same_command_resumes(toy, monkeypatch):
+    out, _, _ = toy
+    before = (out / "ours" / "observer.safetensors").stat().st_mtime_ns
+    assert experiment.run(out, report=lambda text: None, **TOY) == 0
+    assert (out / "ours" / "observer.safetensors").stat().st_mtime_ns == before
+
+
+def test_protocol_is_the_published_one():
+    plant = discretize(box(), method="euler")
+    assert plant.dt == 0.01 and plant.substeps == 1
+    x, u = np.array([0.3, -0.4]), np.array([0.0])
+    np.testing.assert_allclose(plant.step(x, u), x + 0.01 * np.array([-0.4, -5 * 0.3 + 0.5 * 0.4 * 0.4]))
+    assert experiment.PROTOCOL == {"trials": 50, "duration": 20.0, "estimate_start": "zero"}
+    assert plant.system.initial_ranges.tolist() == [[-0.2, 0.2], [-0.2, 0.2]]
+
+
+def test_the_published_recipe_trains_and_stays_a_contraction():
+    from observer import certify
+
+    plant = discretize(box(), method="euler")
+    result = published_box.retrain(plant, seed=0, epochs=6, neurons=8, trajectories=10, duration=0.5)
+    assert result.epochs == 6 and result.losses[-1] < 0.2 * result.losses[0]
+    proof = certify(result.observer, plant)
+    assert proof.rate <= 1.0
+
+
+@pytest.mark.slow
+def test_the_bars_at_full_size(tmp_path):
+    assert experiment.run(tmp_path, report=print) == 0
+    metrics = json.loads((tmp_path / "metrics.json").read_text())
+    assert metrics["network"]["nv"] >= 20
+    assert metrics["variants"]["ours"]["rms_error"]["velocity"] <= 2e-3
+    assert metrics["variants"]["ours"]["diverged"] == 0 and metrics["variants"]["ours_true_ode"]["diverged"] == 0
+    assert metrics["fit"]["one_step_loss"] <= metrics["fit"]["start_loss"] / 3
