@@ -100,7 +100,7 @@ def summary(results: Results) -> str:
             f"{percent(relative[i], 2)} of its range."
         )
     passed = results.validation is not None and str(results.validation.verdict) == "pass"
-    fine = ENDED_WELL | {"iteration_limit", "budget"} if passed else ENDED_WELL
+    fine = (*ENDED_WELL, "iteration_limit", "budget") if passed else ENDED_WELL
     if fit is not None and plain_status(fit) not in fine:
         parts.append(f"The fit ended with the status “{plain_status(fit)}”.")
     return " ".join(parts)
@@ -220,7 +220,7 @@ def warnings(results: Results) -> list[str]:
         )
     ]
     passed = results.validation is not None and str(results.validation.verdict) == "pass"
-    fine = ENDED_WELL | {"iteration_limit", "budget"} if passed else ENDED_WELL
+    fine = (*ENDED_WELL, "iteration_limit", "budget") if passed else ENDED_WELL
     if fit is not None and plain_status(fit) not in fine:
         said.insert(0, f"The fit ended with the status “{plain_status(fit)}”. {fit.message}")
     return list(dict.fromkeys(said))
