@@ -73,6 +73,9 @@ def prepare(recipe: Recipe, out: Path, *, fresh: bool, console: Console) -> tupl
         return Run(out, system, plant), job
     run = load_run(out)
     differing = differences(read_recipe(out / runs.CONFIG), recipe)
+    if run.fit is None and not (out / CHECKPOINT).exists():
+        # Nothing depends on these yet: after a refusal ("that rate is impossible") a person asks for another rate.
+        differing = [text for text in differing if not text.startswith(("fit.", "validation."))]
     if run.system.fingerprint != system.fingerprint:
         differing = [f"system ('{run.system.name}' there; '{system.name}', or its content, differs)"]
     if differing:
