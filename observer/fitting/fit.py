@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 from threadpoolctl import threadpool_limits
 
+from observer.fitting.least_squares import parameter_count
 from observer.fitting.problem import Problem, fitting_region, make_samples, make_scaling, to_samples
 from observer.fitting.result import FitResult, Progress, Status
 from observer.fitting.solver import Monitor, Solution, Solver
@@ -18,21 +19,17 @@ from systems.discretization import DiscreteSystem
 from systems.errors import InputError
 from systems.trajectories import Trajectories
 
-#: name -> (module, function, default iterations). ``auto`` takes the first up to ``DENSE_PARAMETERS`` weights.
+#: name -> (module, function, default iterations). ``auto`` takes the first up to ``LARGE`` weights.
 SOLVERS: dict[str, tuple[str, str, int]] = {
     "gauss_newton": ("observer.fitting.gauss_newton", "gauss_newton", 500),
     "adam": ("observer.fitting.adam", "adam", 2000),
 }
-DENSE_PARAMETERS = 3000
-
-
-def _parameters(nx: int, nv: int, nu: int) -> int:
-    return nx * nx + 2 * nx * nv + nv * (nv - 1) // 2 + (nx + nv) * (nu + 1)
+LARGE = 60_000
 
 
 def _solver(name: str, parameters: int) -> tuple[str, Solver, int]:
     if name == "auto":
-        name = "gauss_newton" if parameters <= DENSE_PARAMETERS else "adam"
+        name = "gauss_newton" if parameters <= LARGE else "adam"
     if name not in SOLVERS:
         raise InputError(f"solver is {name!r}; expected auto, {' or '.join(SOLVERS)}")
     module, function, iterations = SOLVERS[name]
@@ -66,7 +63,7 @@ def fit(
     settling_time : seconds in which |e|_M falls to 2 %; or ``contraction_rate``, the bound per sample in (0, 1).
         Left out: four of the plant's own time constants, or as fast as its outputs allow.
     activation : tanh (default), relu or sigmoid.
-    solver : ``auto``, ``gauss_newton`` (interior-point Gauss-Newton, up to some 3000 weights) or ``adam``.
+    solver : ``auto``, ``gauss_newton`` (interior-point Gauss-Newton, up to some 60,000 weights) or ``adam``.
     iterations, budget : limits, in iterations and seconds. Only iterations keep the result independent of the machine.
     dtype : precision of the shipped weights; the fit and the certificate are always computed in float64.
     condition : bound on the metric's condition number; the smallest that allows the rate when left out.
@@ -103,7 +100,7 @@ def fit(
     started = time.perf_counter()
     with threadpool_limits(limits=1, user_api="blas"):  # small factorisations are 5-100 times slower on two threads
         region = fitting_region(plant, data)
-        parameters = _parameters(system.nx, neurons, len(system.known) + system.ny)
+        parameters = parameter_count(system.nx, neurons, len(system.known) + system.ny)
         count = samples or max(2000, 4 * parameters // system.nx)
         physical = make_samples(plant, data, region, count, seed)
         scaling = make_scaling(plant, region, physical[2])

@@ -12,11 +12,12 @@ lower f are refused. Several starts race for a few iterations, the best two go o
 from dataclasses import dataclass, field, replace
 
 import numpy as np
-from scipy.linalg import cho_factor, cho_solve
 
 from observer.fitting import barrier
 from observer.fitting.checkpoints import load_checkpoint, save_checkpoint
-from observer.fitting.least_squares import constrained, pack, residual, residual_and_jacobian, unpack
+from observer.fitting.conjugate_gradients import IterativeEquations
+from observer.fitting.least_squares import pack, parameter_count, residual, unpack
+from observer.fitting.normal_equations import DenseEquations
 from observer.fitting.problem import Problem
 from observer.fitting.result import Status
 from observer.fitting.solver import Monitor, Solution
@@ -24,6 +25,8 @@ from observer.fitting.start import initial_network
 from observer.networks.explicit import ExplicitREN
 
 STARTS, RACE, FINALISTS = 8, 40, 2
+DENSE_PARAMETERS = 3000  # above, steps are solved by conjugate gradients, and fewer starts race
+LARGE_STARTS, LARGE_RACE, LARGE_FINALISTS = 2, 15, 1
 WINDOW, STALL = 60, 0.98  # a run has converged when 60 accepted steps lower the loss by less than 2 %
 FLOOR = 1e-26  # mean square residual in network units at which rounding is all that is left
 
@@ -41,7 +44,7 @@ class _Run:
     refused: int = 0
     losses: list[float] = field(default_factory=list)
     done: str = ""
-    held: tuple | None = None  # (J'J/m, gradient, barrier gradient, barrier Hessian, Q factor): kept over refused steps
+    held: tuple | None = None  # (normal equations, (Q, its factor)): kept over refused steps
 
 
 class _Stepper:
@@ -51,28 +54,29 @@ class _Stepper:
         self.problem = problem
         self.root = np.linalg.cholesky(problem.metric).T
         self.sizes = (problem.train.x.shape[1], problem.neurons, problem.train.v.shape[1])
-        self.constrained = constrained(self.sizes[0], self.sizes[1])
+        small = parameter_count(*self.sizes) <= DENSE_PARAMETERS
+        self.equations = DenseEquations if small else IterativeEquations
 
     def network(self, theta: np.ndarray) -> ExplicitREN:
+        """The network of a weight vector."""
         return unpack(theta, *self.sizes, self.problem.activation)
 
     def loss(self, network: ExplicitREN) -> float:
+        """f of a network over the training transitions."""
         scaled = residual(network, self.problem.train) @ self.root.T
         return 0.5 * float(np.mean(np.sum(scaled * scaled, axis=1)))
 
     def prepare(self, run: _Run) -> tuple | None:
-        """Derivatives at the current point; None when they are not finite."""
+        """Derivatives at the current point, kept over refused steps; None when they are not finite."""
         if run.held is None:
             network = self.network(run.theta)
             factored = barrier.factor(network, self.problem.metric, run.multipliers, self.problem.rate)
-            r, jac = residual_and_jacobian(network, self.problem.train, self.root)
-            if factored is None or not np.isfinite(r).all():
+            if factored is None:
                 return None
-            m = len(self.problem.train)
-            gradient, hessian = jac @ r / m, jac @ jac.T / m
-            a, b = barrier.directions(self.problem.metric, run.multipliers)
-            slope, curvature = barrier.derivatives(factored[1], a, b)
-            run.held = (hessian, gradient, slope, curvature, factored)
+            equations = self.equations(self.problem, network, run.multipliers, self.root, factored[1])
+            if not equations.finite:
+                return None
+            run.held = (equations, factored)
         return run.held
 
     def step(self, run: _Run) -> bool:
@@ -82,19 +86,12 @@ class _Stepper:
         if prepared is None:
             run.done = "non_finite"
             return False
-        hessian, gradient, slope, curvature, (q, lower) = prepared
-        k, f = self.constrained, run.loss
-        mu, weight = 0.01 * f, run.damping * f + 0.01 * f
-        matrix = hessian.copy()
-        matrix[:k, :k] += weight * curvature
-        free = np.arange(k, len(matrix))
-        matrix[free, free] += 0.01 * weight
-        right = -gradient
-        right[:k] += mu * slope
-        try:
-            move = cho_solve(cho_factor(matrix, check_finite=False), right, check_finite=False)
-        except np.linalg.LinAlgError:
-            move = np.full(len(right), np.nan)
+        equations, (q, lower) = prepared
+        f = run.loss
+        mu = 0.01 * f
+        right = -equations.gradient
+        right[: equations.constrained] += mu * equations.slope
+        move = equations.solve(run.damping * f + mu, right)
         accepted = False
         if np.isfinite(move).all():
             unit = self.network(run.theta + move)
@@ -105,7 +102,7 @@ class _Stepper:
             loss = self.loss(network)
             inside = barrier.factor(network, self.problem.metric, run.multipliers, self.problem.rate)
             if np.isfinite(loss) and loss < f and inside is not None:
-                expected = -(gradient @ move + 0.5 * move @ hessian @ move)
+                expected = -(equations.gradient @ move + 0.5 * equations.quadratic(move))
                 ratio = (f - loss) / expected if expected > 0 else 0.0
                 run.damping *= 0.2 if ratio > 0.7 else (1.0 if ratio > 0.25 else 2.0)
                 run.theta, run.loss, run.held, run.refused, accepted = theta, loss, None, 0, True
@@ -142,14 +139,16 @@ def gauss_newton(problem: Problem, inputs: int, monitor: Monitor) -> Solution:
     """
     stepper = _Stepper(problem)
     total = monitor.iterations
+    small = stepper.equations is DenseEquations
+    starts, race, finalists = (STARTS, RACE, FINALISTS) if small else (LARGE_STARTS, LARGE_RACE, LARGE_FINALISTS)
     runs = _restore(problem, monitor) or []
     status: Status | None = None
     last_saved = monitor.seconds
     try:
         if not runs:
-            runs = [_new_run(problem, inputs, number, stepper) for number in range(STARTS)]
-        for stage, (label, limit) in enumerate((("race", min(RACE, total)), ("polish", total))):
-            chosen = runs if stage == 0 else sorted(runs, key=lambda r: r.loss)[:FINALISTS]
+            runs = [_new_run(problem, inputs, number, stepper) for number in range(starts)]
+        for stage, (label, limit) in enumerate((("race", min(race, total)), ("polish", total))):
+            chosen = runs if stage == 0 else sorted(runs, key=lambda r: r.loss)[:finalists]
             for run in chosen:
                 while run.iteration < limit and not run.done:
                     if monitor.out_of_time:

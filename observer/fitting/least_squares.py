@@ -40,6 +40,11 @@ def constrained(nx: int, nv: int) -> int:
     return nx * nx + 2 * nx * nv + nv * (nv - 1) // 2
 
 
+def parameter_count(nx: int, nv: int, nu: int) -> int:
+    """Length of the weight vector."""
+    return constrained(nx, nv) + (nx + nv) * (nu + 1)
+
+
 def residual(ren: ExplicitREN, samples: Samples) -> np.ndarray:
     """f_o(x, v) - x_next, ``(m, nx)``."""
     return ren.next_state(samples.x, samples.v) - samples.x_next

@@ -120,12 +120,12 @@ def test_float32_weights_are_certified_as_shipped(oscillator, oscillator_data):
 
 def test_a_nonfinite_loss_ends_in_a_status(oscillator, oscillator_data, monkeypatch):
     """A solver whose every evaluation is nan must give the linear observer back, with words."""
-    from observer.fitting import gauss_newton
+    from observer.fitting import normal_equations
 
     def broken(network, samples, root):
         return np.full(samples.x.size, np.nan), np.full((1, samples.x.size), np.nan)
 
-    monkeypatch.setattr(gauss_newton, "residual_and_jacobian", broken)
+    monkeypatch.setattr(normal_equations, "residual_and_jacobian", broken)
     result = fit(oscillator, oscillator_data, neurons=4, settling_time=2.0, iterations=10, samples=200)
     assert result.status == "non_finite" and result.one_step_loss <= result.start_loss * (1 + 1e-9)
 
