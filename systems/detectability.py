@@ -56,14 +56,26 @@ class Jacobians:
 
 
 def sample_jacobians(
-    plant: DiscreteSystem, region: np.ndarray | None = None, count: int = 2048, seed: int = 0
+    plant: DiscreteSystem,
+    region: np.ndarray | None = None,
+    count: int = 2048,
+    seed: int = 0,
+    points: np.ndarray | None = None,
 ) -> Jacobians:
-    """Jacobians over region ``(nx, 2)`` (the ranges when left out) and the input ranges: space-filling points and corners."""
+    """Jacobians over region ``(nx, 2)`` (the ranges when left out) and the input ranges: space-filling points and corners.
+
+    ``points`` ``(m, nx + nu)`` are taken instead where given, as in many dimensions, where a box is mostly corners in
+    which the plant never is.
+    """
     system = plant.system
     region = system.state_ranges if region is None else region
     box = np.concatenate([region, system.input_ranges])
-    points = sample_region(box[:, 0], box[:, 1], count, seed)
-    if len(box) <= 10:
+    if points is None:
+        points = sample_region(box[:, 0], box[:, 1], count, seed)
+        corners = len(box) <= 10
+    else:
+        corners = False
+    if corners:
         points = np.concatenate([points, np.array(list(itertools.product(*box)))])
     x, u = points[:, : system.nx], points[:, system.nx :]
     a, _ = plant.jacobian(x, u)

@@ -9,7 +9,7 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from observer.fitting.least_squares import parameter_count
-from observer.fitting.problem import Problem, fitting_region, make_samples, make_scaling, to_samples
+from observer.fitting.problem import FILLED_DIMENSIONS, Problem, fitting_region, make_samples, make_scaling, to_samples
 from observer.fitting.result import FitResult, Progress, Status
 from observer.fitting.solver import Monitor, Solution, Solver
 from observer.fitting.start import choose_rate, initial_network
@@ -105,7 +105,10 @@ def fit(
         physical = make_samples(plant, data, region, count, seed)
         scaling = make_scaling(plant, region, physical[2])
         held_out = make_samples(plant, data, region, max(1000, count // 4), seed + 1_000_003)
-        rate, found, warnings = choose_rate(plant, region, settling_time, contraction_rate, condition, seed)
+        points = None
+        if plant.nx + plant.nu > FILLED_DIMENSIONS:
+            points = np.concatenate([physical[0], physical[1]], axis=1)[:: max(1, len(physical[0]) // 512)]
+        rate, found, warnings = choose_rate(plant, region, settling_time, contraction_rate, condition, seed, points)
         problem = Problem(
             to_samples(plant, scaling, *physical), to_samples(plant, scaling, *held_out),
             found.metric, rate, found.rate, activation, neurons, scaling, seed,

@@ -4,7 +4,7 @@ Network units: x and the network inputs v = [known u; y] are mapped from the reg
 
     r_k = f_o(x_k, v_k) - x_{k+1},      f = (1/2m) sum_k w_k |r_k|_M^2,      lambda_max(M) = 1
 
-Half of the transitions are uniform over region x inputs, half come from trajectories; both have x_hat = x, since
+Half of the transitions are uniform over region x inputs, half come from trajectories (in many dimensions all); both have x_hat = x, since
 contraction supplies everything else (MATH 2e). Trajectories alone would starve the corners of the region.
 """
 
@@ -17,6 +17,10 @@ from systems.discretization import DiscreteSystem
 from systems.errors import InputError
 from systems.integration import sample_region
 from systems.trajectories import Trajectories
+
+#: States and inputs up to which half of the transitions fill the region; above, a box is mostly corners in which the
+#: plant never is, and all transitions come from trajectories.
+FILLED_DIMENSIONS = 8
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,13 +88,16 @@ def make_samples(
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """(x, u, y, x_next) in physical units, ``count`` rows: half uniform over the region, half from the trajectories.
 
+    With more than ``FILLED_DIMENSIONS`` states and inputs all rows come from the trajectories (there may be fewer then).
+
     The next state is recomputed with the discretised plant, so that noise in the data and disturbances play no part.
     """
     transitions = data.transitions()
     rng = np.random.default_rng([seed, 7])
-    from_data = min(count // 2, len(transitions))
+    filled = plant.nx + plant.nu <= FILLED_DIMENSIONS
+    from_data = min(count // 2 if filled else count, len(transitions))
     chosen = np.sort(rng.choice(len(transitions), from_data, replace=False))
-    x, u = _uniform(plant, region, count - from_data, seed)
+    x, u = _uniform(plant, region, count - from_data if filled else 0, seed)
     x = np.concatenate([x, transitions.x[chosen]])
     u = nominal_inputs(plant, np.concatenate([u, transitions.u[chosen]]))
     y, x_next = plant.output(x, u), plant.step(x, u)
