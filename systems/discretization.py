@@ -14,6 +14,7 @@ import casadi as ca
 import numpy as np
 from scipy.linalg import expm
 
+from systems.compilation import compile_graph, worth_compiling
 from systems.errors import InputError
 from systems.evaluation import evaluate, from_casadi, jacobian, to_casadi
 from systems.graph import Graph
@@ -113,6 +114,18 @@ class DiscreteSystem:
         x, u = np.broadcast_to(x, (*batch, self.nx)), np.broadcast_to(u, (*batch, self.nu))
         flat = oracle(self.system, x.reshape(-1, self.nx), u.reshape(-1, 1, self.nu), self.dt, t0=float(t))
         return flat[:, 1].reshape(*batch, self.nx)
+
+    def rollout(self, x0: np.ndarray, u: np.ndarray) -> np.ndarray:
+        """States ``(K, N+1, nx)`` from x0 ``(K, nx)`` under u ``(K, N, nu)``; long ones run as machine code."""
+        if self.graph is None:
+            return oracle(self.system, x0, u, self.dt)
+        if worth_compiling(self.graph, u.shape[1]):
+            return compile_graph(self.graph).rollout(x0, u, self.system.parameter_values, self.dt)
+        x = np.empty((len(x0), u.shape[1] + 1, self.nx))
+        x[:, 0] = x0
+        for k in range(u.shape[1]):
+            x[:, k + 1] = self.step(x[:, k], u[:, k], k * self.dt)
+        return x
 
     def output(self, x: Any, u: Any, t: Any = 0.0) -> np.ndarray:
         """y[k] = h(x[k], u[k]), ``(..., ny)``."""

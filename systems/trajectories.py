@@ -228,10 +228,7 @@ def simulate(
     if truth == "oracle" and system.kind == "continuous":
         x = oracle(system, starts, u[:, :-1], dt)
     else:
-        x = np.empty((count, steps, system.nx))
-        x[:, 0] = starts
-        for k in range(steps - 1):
-            x[:, k + 1] = plant.step(x[:, k], u[:, k], t[k])
+        x = plant.rollout(starts, u[:, :-1])
     warnings = check_states(system, t, x)
     y = system.measure(x, u, t)
     if not np.isfinite(y).all():
