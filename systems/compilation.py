@@ -10,6 +10,7 @@ constants of a checked :class:`Graph` are ever written there, and the text is co
 import hashlib
 import importlib.util
 import os
+import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -107,19 +108,40 @@ def compile_graph(graph: Graph) -> CompiledGraph:
     """Compile a step graph, or take its machine code from the cache. Without a writable cache it is compiled each time."""
     text = source(graph)
     name = f"plant_{hashlib.sha256(text.encode()).hexdigest()[:24]}"
-    module = _from_cache(name, text) or _in_memory(name, text)
     started = time.perf_counter()
+    makers = (
+        lambda: _from_cache(name, text),
+        lambda: _from_cache(name, text, clean=True),
+        lambda: _in_memory(name, text),
+    )
+    last: Exception = RuntimeError("no compiler")
+    for make in makers:
+        module = make()
+        if module is None:
+            continue
+        try:
+            _warm(graph, module)
+        except Exception as error:  # machine code of another numba, or a damaged file: made again from the text
+            last = error
+            continue
+        hits = sum(module.rollout.stats.cache_hits.values())
+        return CompiledGraph(graph, module, 0.0 if hits else time.perf_counter() - started)
+    raise last
+
+
+def _warm(graph: Graph, module: ModuleType) -> None:
+    """Call the rollout once over no time at all, so that it is compiled or loaded."""
     sizes = dict(graph.inputs)
     zeros = np.zeros((1, 0, sizes["u"]))
     module.rollout(np.zeros((1, sizes["x"])), zeros, np.zeros(sizes["p"]), 1.0, 0.0, np.zeros((1, 1, sizes["x"])))
-    seconds = time.perf_counter() - started
-    hits = sum(module.rollout.stats.cache_hits.values())
-    return CompiledGraph(graph, module, 0.0 if hits else seconds)
 
 
-def _from_cache(name: str, text: str) -> ModuleType | None:
+def _from_cache(name: str, text: str, *, clean: bool = False) -> ModuleType | None:
     path = cache_folder() / f"{name}.py"
     try:
+        if clean:
+            for stale in (path.parent / "__pycache__").glob(f"{name}.*"):
+                stale.unlink()
         if not path.is_file() or path.read_text(encoding="utf-8") != text:
             path.parent.mkdir(parents=True, exist_ok=True)
             with atomic_path(path) as partial:
@@ -127,6 +149,7 @@ def _from_cache(name: str, text: str) -> ModuleType | None:
         specification = importlib.util.spec_from_file_location(name, path)
         assert specification is not None and specification.loader is not None
         module = importlib.util.module_from_spec(specification)
+        sys.modules[name] = module  # where numba looks for the functions of machine code that it loads from its cache
         specification.loader.exec_module(module)
     except (OSError, RuntimeError):  # a read-only home, or nowhere for numba to write
         return None

@@ -1,5 +1,8 @@
 """Machine code of a plant does what the graph does, is cached, and survives a cache that is damaged or cannot be written."""
 
+import subprocess
+import sys
+
 import casadi as ca
 import numpy as np
 import pytest
@@ -84,6 +87,29 @@ def test_the_cache_is_used_and_a_damaged_one_is_replaced():
     compile_graph.cache_clear()
     assert compile_graph(graph).module.rollout is not None
     assert "tampered" not in file.read_text()
+
+
+def test_another_process_takes_the_machine_code_from_the_cache():
+    code = (
+        "from systems import discretize, pendulum; from systems.compilation import compile_graph;"
+        "print(compile_graph(discretize(pendulum()).graph).seconds)"
+    )
+    first, second = (
+        float(subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout)
+        for _ in range(2)
+    )
+    assert first > 0 and second == 0.0
+
+
+def test_damaged_machine_code_is_made_again():
+    graph = discretize(ALL_SYSTEMS["pendulum"]()).graph
+    compile_graph(graph)
+    for file in (cache_folder() / "__pycache__").glob("plant_*.nbc"):
+        file.write_bytes(b"junk")
+    compile_graph.cache_clear()
+    again = compile_graph(graph)
+    assert again.seconds > 0
+    assert np.isfinite(again.rollout(np.ones((1, 2)), np.zeros((1, 5, 1)), np.array([9.81, 1.0, 0.2]), 0.02)).all()
 
 
 def test_without_a_writable_cache(monkeypatch, tmp_path):
