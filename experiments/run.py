@@ -71,6 +71,8 @@ def prepare(recipe: Recipe, out: Path, *, fresh: bool, console: Console) -> tupl
         raise InputError(f"{out}: holds other files and is no run folder; give a folder that is new, empty or a run")
     if not ours or fresh:
         return Run(out, system, plant), job
+    for leftover in out.rglob(".*.partial*"):  # of a run that was killed while it wrote
+        leftover.unlink(missing_ok=True)
     run = load_run(out)
     differing = differences(read_recipe(out / runs.CONFIG), recipe)
     if run.fit is None and not (out / CHECKPOINT).exists():

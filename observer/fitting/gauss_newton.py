@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from observer.fitting import barrier
+from observer.fitting import barrier, solver
 from observer.fitting.checkpoints import load_checkpoint, save_checkpoint
 from observer.fitting.conjugate_gradients import IterativeEquations
 from observer.fitting.least_squares import pack, parameter_count, residual, unpack
@@ -162,7 +162,7 @@ def gauss_newton(problem: Problem, inputs: int, monitor: Monitor) -> Solution:
                             problem.physical_loss(residual(network, problem.train)),
                             problem.physical_loss(residual(network, problem.held_out)), run.damping, problem.rate,
                         )  # fmt: skip
-                        if monitor.checkpoint is not None and monitor.seconds - last_saved > 2.0:
+                        if monitor.checkpoint is not None and monitor.seconds - last_saved > solver.SAVE_EVERY:
                             _save(problem, monitor, runs)
                             last_saved = monitor.seconds
                 if status is not None:

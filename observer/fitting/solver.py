@@ -13,6 +13,9 @@ from observer.fitting.result import HISTORY, Progress, Status
 from observer.networks.explicit import ExplicitREN
 
 
+SAVE_EVERY = 2.0  # seconds between checkpoints
+
+
 @dataclass(frozen=True, eq=False)
 class Solution:
     """A network in network units with the metric and multipliers that prove ``problem.rate``, and how the solver ended."""
