@@ -22,6 +22,8 @@ from systems.errors import InputError
 from systems.integration import sample_region
 
 FULL_METRIC_UP_TO = 16  # states; above, the metric is diagonal (a full one has n(n+1)/2 unknowns)
+CORNERS_UP_TO = 10  # states and inputs; above, 2^n corners are too many, and the diagonal of the box stands for them
+SAMPLES, SAMPLES_WHEN_WIDE = 2048, 256  # Jacobians, up to FULL_METRIC_UP_TO states and above
 
 
 @dataclass(frozen=True)
@@ -58,25 +60,27 @@ class Jacobians:
 def sample_jacobians(
     plant: DiscreteSystem,
     region: np.ndarray | None = None,
-    count: int = 2048,
+    count: int | None = None,
     seed: int = 0,
     points: np.ndarray | None = None,
 ) -> Jacobians:
     """Jacobians over region ``(nx, 2)`` (the ranges when left out) and the input ranges: space-filling points and corners.
 
-    ``points`` ``(m, nx + nu)`` are taken instead where given, as in many dimensions, where a box is mostly corners in
-    which the plant never is.
+    A plant of many states is usually a field whose neighbours move together: points strewn in its box are all alike (the
+    mean over the nodes hardly varies), and the extremes lie along the diagonal. So it gets fewer points, and the diagonal.
+    ``points`` ``(m, nx + nu)`` are taken instead where given: those of trajectories, where the plant really is.
     """
     system = plant.system
+    count = count or (SAMPLES if system.nx <= FULL_METRIC_UP_TO else SAMPLES_WHEN_WIDE)
     region = system.state_ranges if region is None else region
     box = np.concatenate([region, system.input_ranges])
     if points is None:
         points = sample_region(box[:, 0], box[:, 1], count, seed)
-        corners = len(box) <= 10
-    else:
-        corners = False
-    if corners:
-        points = np.concatenate([points, np.array(list(itertools.product(*box)))])
+        if len(box) <= CORNERS_UP_TO:
+            extremes = np.array(list(itertools.product(*box)))
+        else:
+            extremes = box[:, 0] + np.linspace(0, 1, 17)[:, None] * np.ptp(box, axis=1)
+        points = np.concatenate([points, extremes])
     x, u = points[:, : system.nx], points[:, system.nx :]
     a, _ = plant.jacobian(x, u)
     c, _ = plant.output_jacobian(x, u)
@@ -125,6 +129,14 @@ def rates(metric: np.ndarray, a: np.ndarray, n: np.ndarray) -> tuple[np.ndarray,
     return values[:, 0], directions
 
 
+def _traces(scaled: np.ndarray) -> np.ndarray:
+    """Sum over samples of tr(S_b S_c) for S ``(samples, basis, d, d)``, as one product of matrices."""
+    samples, basis, d, _ = scaled.shape
+    transposed = np.transpose(scaled, (0, 1, 3, 2))
+    left, right = (np.transpose(s, (1, 0, 2, 3)).reshape(basis, samples * d * d) for s in (scaled, transposed))
+    return left @ right.T
+
+
 class _Centring:
     """Newton's method for the analytic centre of {M : alpha^2 N'MN - N'A'MAN > 0 for each sample, I < M < kappa I}."""
 
@@ -137,29 +149,33 @@ class _Centring:
         for k, (i, j) in enumerate(pairs):
             self.basis[k, i, j] = self.basis[k, j, i] = 1.0
         self.condition, self.size = condition, size
+        self.rows, self.columns = np.array(pairs).T
 
     def blocks(self, a: np.ndarray, n: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """N'E N and N'A'E A N for every basis matrix E: each ``(samples, basis, d, d)``."""
-        mapped = a @ n
-        first = np.einsum("mia,bij,mjc->mbac", n, self.basis, n, optimize=True)
-        second = np.einsum("mia,bij,mjc->mbac", mapped, self.basis, mapped, optimize=True)
-        return first, second
+        return self._forms(n), self._forms(a @ n)
+
+    def _forms(self, v: np.ndarray) -> np.ndarray:
+        """V'E V for E = e_i e_j' + e_j e_i' (e_i e_i' on the diagonal): products of rows of V, not of matrices."""
+        outer = v[:, self.rows, :, None] * v[:, self.columns, None, :]
+        share = np.where(self.rows == self.columns, 0.5, 1.0)[:, None, None]
+        return share * (outer + np.transpose(outer, (0, 1, 3, 2)))
 
     def centre(self, theta: np.ndarray, slopes: np.ndarray, steps: int = 30) -> np.ndarray:
         """The centre, from a strictly feasible ``theta``; ``slopes`` ``(samples, basis, d, d)`` are alpha^2 first - second."""
         bounds = [(self.basis, -np.eye(self.size)), (-self.basis, self.condition * np.eye(self.size))]
         for _ in range(steps):
             gradient, hessian = np.zeros(len(theta)), np.zeros((len(theta), len(theta)))
-            forms = np.einsum("b,mbij->mij", theta, slopes)
+            forms = np.tensordot(theta, slopes, axes=(0, 1))
             inverse = np.linalg.inv(forms)
-            scaled = np.einsum("mij,mbjk->mbik", inverse, slopes, optimize=True)
+            scaled = inverse[:, None] @ slopes
             gradient -= np.einsum("mbii->b", scaled)
-            hessian += np.einsum("mbij,mcji->bc", scaled, scaled, optimize=True)
+            hessian += _traces(scaled)
             for slope, offset in bounds:
-                form = np.einsum("b,bij->ij", theta, slope) + offset
-                part = np.linalg.solve(form[None], slope)
+                form = np.tensordot(theta, slope, axes=1) + offset
+                part = np.linalg.inv(form) @ slope
                 gradient -= np.einsum("bii->b", part)
-                hessian += np.einsum("bij,cji->bc", part, part, optimize=True)
+                hessian += _traces(part[None])
             hessian[np.diag_indices_from(hessian)] *= 1 + 1e-12
             direction = -cho_solve(cho_factor(hessian), gradient)
             decrement = float(np.sqrt(max(0.0, -gradient @ direction)))

@@ -112,7 +112,8 @@ class DiscreteSystem:
         x, u = np.asarray(x, dtype=float), np.asarray(u, dtype=float)
         batch = np.broadcast_shapes(x.shape[:-1], u.shape[:-1])
         x, u = np.broadcast_to(x, (*batch, self.nx)), np.broadcast_to(u, (*batch, self.nu))
-        flat = oracle(self.system, x.reshape(-1, self.nx), u.reshape(-1, 1, self.nu), self.dt, t0=float(t))
+        rows = int(np.prod(batch))  # not -1: a plant without inputs has an empty u
+        flat = oracle(self.system, x.reshape(rows, self.nx), u.reshape(rows, 1, self.nu), self.dt, t0=float(t))
         return flat[:, 1].reshape(*batch, self.nx)
 
     def rollout(self, x0: np.ndarray, u: np.ndarray) -> np.ndarray:
@@ -153,7 +154,8 @@ class DiscreteSystem:
     def _sensitivities(self, x: np.ndarray, u: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         n, m = self.nx, self.nu
         batch = np.broadcast_shapes(x.shape[:-1], u.shape[:-1])
-        x, u = np.broadcast_to(x, (*batch, n)).reshape(-1, n), np.broadcast_to(u, (*batch, m)).reshape(-1, 1, m)
+        rows = int(np.prod(batch))
+        x, u = np.broadcast_to(x, (*batch, n)).reshape(rows, n), np.broadcast_to(u, (*batch, m)).reshape(rows, 1, m)
         start = np.concatenate([x, np.tile(np.eye(n).reshape(-1), (len(x), 1)), np.zeros((len(x), n * m))], axis=1)
         end = oracle(variational(self.system), start, u, self.dt)[:, 1]
         phi, gamma = end[:, n : n + n * n], end[:, n + n * n :]

@@ -1,7 +1,8 @@
 """Test signals for the inputs. To add one: a function here and its name in ``signals.EXCITATIONS``.
 
 Every excitation stays within the signal's range and is held over each sample. ``hold`` and ``band`` default to the
-plant's own time scale tau: levels are held for tau, frequencies lie between 1/(20 tau) and 1/(2 tau) hertz.
+plant's own time scale tau: levels are held for tau, frequencies lie between 1/(20 tau) and 1/(2 tau) hertz. Only ``drift``
+moves at every sample.
 """
 
 from collections.abc import Callable
@@ -66,9 +67,19 @@ def _unit_walk(time, hold, band, phase, rng):  # type: ignore[no-untyped-def]
     return _held(walk, time, hold)
 
 
+def _unit_drift(time, hold, band, phase, rng):  # type: ignore[no-untyped-def]
+    """A walk that moves at every sample, whatever the plant's time scale: 0.05 of the width of the range, clipped."""
+    level, levels = float(rng.uniform(-1, 1)), np.empty(len(time))
+    for k, move in enumerate(0.1 * rng.standard_normal(len(time))):
+        levels[k] = level
+        level = min(max(level + move, -1.0), 1.0)
+    return levels
+
+
 _UNIT = {
     "zero": _unit_zero, "constant": _unit_constant, "steps": _unit_steps, "sine": _unit_sine, "chirp": _unit_chirp,
     "square": _unit_square, "prbs": _unit_prbs, "walk": _unit_walk,
+    "drift": _unit_drift,
 }  # fmt: skip
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from systems.errors import InputError
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
-EXCITATIONS = ("zero", "constant", "steps", "sine", "chirp", "square", "prbs", "walk")
+EXCITATIONS = ("zero", "constant", "steps", "sine", "chirp", "square", "prbs", "walk", "drift")
 ROLES = ("known", "disturbance")
 
 

@@ -3,16 +3,9 @@
 import numpy as np
 import pytest
 
-from systems import ALL_SYSTEMS, InputError, Signal, SimulationError, System, Trajectories, discretize, simulate
+from systems import InputError, Signal, SimulationError, System, Trajectories, discretize, simulate
 from systems.excitations import excite
 from systems.signals import EXCITATIONS
-
-
-@pytest.mark.parametrize("name", ALL_SYSTEMS)
-def test_plants_stay_where_they_say(name, plants):
-    data = simulate(plants[name], 30, seed=3)
-    assert not data.warnings, data.warnings
-    assert np.isfinite(data.x).all() and np.isfinite(data.y).all()
 
 
 def test_rows_belong_together(plants):
@@ -49,6 +42,16 @@ def test_excitations_stay_in_range_and_are_reproducible(kind):
         assert (np.ptp(values, axis=1) > 0.05).all()
     if kind in ("steps", "prbs", "walk"):
         assert (np.diff(values[:, :30], axis=1) == 0).all()  # held for the time scale
+
+
+def test_drift_moves_at_every_sample_by_a_twentieth_of_the_range():
+    """The published walk of the reaction-diffusion boundary: b+ = clip(b + 0.05 N(0, 1), 0, 1) on [0, 1]."""
+    signal = Signal("b", "", (0.0, 1.0))
+    values = excite(signal, "drift", 20, 1000, 0.02, np.random.default_rng(2), time_scale=0.4)
+    inside = (values[:, :-1] > 0.2) & (values[:, :-1] < 0.8)  # where a move is not cut off
+    moves = np.diff(values, axis=1)[inside]
+    assert abs(np.std(moves) / 0.05 - 1) < 0.03 and abs(np.mean(moves)) < 2e-3
+    assert (values == 0).any() and (values == 1).any()
 
 
 def test_seeds_decide_everything(plants):
