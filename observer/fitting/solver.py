@@ -12,7 +12,6 @@ from observer.fitting.problem import Problem
 from observer.fitting.result import HISTORY, Progress, Status
 from observer.networks.explicit import ExplicitREN
 
-
 SAVE_EVERY = 2.0  # seconds between checkpoints
 
 
