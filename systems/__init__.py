@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from systems.library.mass_spring_damper import mass_spring_damper as mass_spring_damper
     from systems.library.pendulum import pendulum as pendulum
     from systems.library.van_der_pol import van_der_pol as van_der_pol
+    from systems.recordings import export as export
+    from systems.recordings import read_recordings as read_recordings
     from systems.signals import Parameter as Parameter
     from systems.signals import Signal as Signal
     from systems.system import System as System
@@ -36,6 +38,8 @@ _HOMES = {
     "DiscreteSystem": "discretization",
     "simulate": "trajectories",
     "Trajectories": "trajectories",
+    "read_recordings": "recordings",
+    "export": "recordings",
     "search": "detectability",
     "MetricSearch": "detectability",
     "ALL_SYSTEMS": "library",
