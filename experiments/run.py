@@ -1,4 +1,4 @@
-"""The pipeline and its run folder: simulate -> fit -> certify -> validate -> report.
+"""The pipeline and its run folder: simulate (or read logs) -> fit -> certify -> validate -> report.
 
 Each step takes a Run, writes its files, and returns the Run with one part more. What depends on a part is removed
 before the part is replaced, so that a file that is there is always up to date: finished steps can be skipped.
@@ -52,7 +52,7 @@ def plan(recipe: Recipe) -> "tuple[Recipe, System, DiscreteSystem]":
 
     system = load_system(recipe.system)
     plant = discretize(system, dt=recipe.dt, method=recipe.method, substeps=recipe.substeps)
-    duration = recipe.data.duration or system.duration
+    duration = None if recipe.data.files else recipe.data.duration or system.duration
     return recipe.changed(dt=plant.dt, substeps=plant.substeps, **{"data.duration": duration}), system, plant
 
 
@@ -122,15 +122,21 @@ def run_all(run: Run, job: Job) -> Run:
 
 
 def simulate_step(run: Run, job: Job) -> Run:
-    """Simulate the data; only when that went well, make the folder with plant, source, recipe and data."""
+    """Simulate the data, or read it from logs; only when that went well, make the folder with plant, recipe and data."""
     from systems import simulate
 
     options = job.recipe.data
     length = f" of {options.duration:g} s" if options.duration else ""
-    with job.console.step(
-        "simulate", f"{options.trajectories} trajectories{length}, dt {run.plant.dt:g} s ({run.plant.method})"
-    ):
-        data = simulate(run.plant, options.trajectories, options.duration, job.recipe.seed, options.excitation)
+    if options.files:
+        from experiments.logs import learn_from
+
+        with job.console.step("read", f"logs {options.files}, dt {run.plant.dt:g} s"):
+            data = learn_from(options.files, run.plant, options.columns)
+    else:
+        with job.console.step(
+            "simulate", f"{options.trajectories} trajectories{length}, dt {run.plant.dt:g} s ({run.plant.method})"
+        ):
+            data = simulate(run.plant, options.trajectories, options.duration, job.recipe.seed, options.excitation)
     for text in data.warnings:
         job.console.warn(text)
     run.path.mkdir(parents=True, exist_ok=True)

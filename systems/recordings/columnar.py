@@ -6,6 +6,7 @@ Parquet: columns; the index of a DataFrame counts as one; a unit is ``unit`` in 
 """
 
 import json
+import zipfile
 from collections.abc import Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
@@ -13,7 +14,7 @@ from typing import Any, NoReturn
 
 import numpy as np
 
-from systems.atomic import atomic_path, read_arrays, write_arrays
+from systems.atomic import atomic_path, read_arrays
 from systems.errors import InputError
 from systems.recordings.tables import EXTRA, Table, time_column
 
@@ -27,6 +28,13 @@ def _needed(path: Path, kind: str, *modules: str) -> list[Any]:
         raise InputError(f"{path}: {kind} needs {error.name}; {EXTRA} installs it") from None
 
 
+def check_installed(path: Path, kind: str) -> None:
+    """Raise :class:`InputError`, which names the extra, when ``kind`` (parquet, hdf5, ...) cannot be written here."""
+    modules = {"parquet": ("Parquet", "pyarrow.parquet", "pandas"), "hdf5": ("HDF5", "h5py")}.get(kind)
+    if modules:
+        _needed(path, *modules)
+
+
 def _refuse(path: Path, kind: str, error: Exception) -> NoReturn:
     reason = " ".join(str(error).split())[:120] or type(error).__name__
     raise InputError(f"{path} is no {kind} file ({reason}); export the log again") from None
@@ -37,6 +45,8 @@ def _refuse(path: Path, kind: str, error: Exception) -> NoReturn:
 
 def open_npz(path: Path, time: str | None) -> list[Table]:
     """One table, or one per row of two-dimensional arrays."""
+    if not zipfile.is_zipfile(path):
+        raise InputError(f"{path} is no npz file; export the log again with numpy.savez")
     try:
         arrays = read_arrays(path)
     except Exception as error:  # a damaged zip alone knows a dozen ways to fail
@@ -96,7 +106,13 @@ def write_npz(path: Path, tables: Sequence[Columns], units: Mapping[str, str]) -
             for name, values in table.items():
                 arrays[name][k, : lengths[k]] = values
         arrays["lengths"] = lengths
-    write_arrays(path, **arrays, **({"units": json.dumps(dict(units))} if units else {}))
+    if units:
+        arrays["units"] = np.array(json.dumps(dict(units)))
+    # Not np.savez: its own arguments would swallow a signal that is called `file`.
+    with atomic_path(path) as partial, zipfile.ZipFile(partial, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, values in arrays.items():
+            with archive.open(f"{name}.npy", "w", force_zip64=True) as stream:
+                np.lib.format.write_array(stream, np.asarray(values), allow_pickle=False)
 
 
 # Parquet -------------------------------------------------------------------------------------------------------------
@@ -112,14 +128,14 @@ def open_parquet(path: Path, time: str | None) -> list[Table]:
         _refuse(path, "Parquet", error)
     if frame.index.name is not None or frame.index.dtype.kind == "M":
         frame = frame.reset_index(names=frame.index.name or "timestamp")
-    frame.columns = [str(name) for name in frame.columns]
-    if frame.columns.has_duplicates:
-        name = frame.columns[frame.columns.duplicated()][0]
-        raise InputError(f"{path} has two columns called '{name}'; rename one")
+    names = [str(name) for name in frame.columns]
+    repeated = [name for name in names if names.count(name) > 1]
+    if repeated:
+        raise InputError(f"{path} has two columns called '{repeated[0]}'; rename one")
     units = {item.name: item.metadata[b"unit"].decode() for item in stored.schema if b"unit" in (item.metadata or {})}
     columns = {}
-    for name in frame.columns:
-        column = frame[name]
+    for k, name in enumerate(names):
+        column = frame.iloc[:, k]
         if getattr(column.dtype, "tz", None) is not None:
             column = column.dt.tz_convert("UTC").dt.tz_localize(None)
         columns[name] = column.to_numpy() if column.dtype.kind in "fiubM" else column.to_numpy(object, na_value=None)

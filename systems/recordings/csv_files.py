@@ -80,7 +80,7 @@ class _Csv:
         column = time_column(str(self.path), self.names, time)
         unit_row = None
         cells = [cell.strip() for cell in self._cells(self._line())]
-        if len(cells) == len(self.names) and self._is_unit_row(cells, self.names.index(column)):
+        if len(cells) == len(self.names) and _are_units(cells):
             units |= {name: cell.strip("[]() ") for name, cell in zip(self.names, cells, strict=True) if cell}
             unit_row = self.first
             self._next()
@@ -89,14 +89,6 @@ class _Csv:
         if not self.text[self.offset :].strip():
             raise InputError(f"{self.path} holds no rows of numbers under its header; expected at least two")
         return Table(str(self.path), self.names, column, self.read, units, unit_row, self.row)
-
-    @staticmethod
-    def _is_unit_row(cells: Sequence[str], time: int) -> bool:
-        """No time stands in the time column, and no number anywhere else but the 1 of a dimensionless signal."""
-        others = [cell for k, cell in enumerate(cells) if k != time]
-        if cells[time].casefold() not in MISSING:
-            return not _is_number(cells[time]) and not is_date(cells[time])
-        return any(others) and not any(_is_number(cell) and cell != "1" for cell in others)
 
     def row(self, index: int) -> int:
         """The line of the file in which the row with this index stands."""
@@ -178,3 +170,9 @@ def _is_number(text: str) -> bool:
     except ValueError:
         return False
     return True
+
+
+def _are_units(cells: Sequence[str]) -> bool:
+    """Words only, but for the 1 of a dimensionless signal: no number and no date."""
+    words = [cell for cell in cells if cell.casefold() not in MISSING and cell != "1"]
+    return bool(words) and not any(_is_number(cell) or is_date(cell) for cell in words)
