@@ -16,27 +16,44 @@ from systems.trajectories import Trajectories
 from systems.wording import nearest, shorten
 
 if TYPE_CHECKING:
+    from experiments.recipe import Recipe
     from observer.state_observer import RENObserver
-    from systems import DiscreteSystem, System
+    from systems import System
 
 
-def learn_from(files: str, plant: "DiscreteSystem", columns: str | None = None) -> Trajectories:
+def learned_plant(recipe: "Recipe") -> "System | None":
+    """The plant of a file without equations, learned from the logs of the recipe; None for a plant that has equations.
+
+    What :func:`observer.fit` holds out of these logs is left out here too.
+    """
+    from observer.fitting.fit import HELD_OUT
+    from observer.replay import held_out_stretches
+    from systems.files import load_outline
+    from systems.learned import learn_system
+
+    outline = load_outline(recipe.system)
+    if outline is None or recipe.data.files is None:
+        return None
+    system, plain = outline
+    data = learn_from(recipe.data.files, system, recipe.dt or system.dt, recipe.data.columns, outputs=True)
+    held_out_stretches(data, recipe.seed)  # refused now rather than after the fit
+    return learn_system(system, plain, data.split(HELD_OUT, recipe.seed)[0])
+
+
+def learn_from(
+    files: str, system: "System", dt: float | None, columns: str | None = None, *, outputs: bool = False
+) -> Trajectories:
     """Logged states and inputs as training data. Outputs without a column are worked out from the plant's equations.
 
-    Raises InputError for a log without all states, or when no two neighbouring samples are complete.
+    Raises InputError for a log without all states (and, with ``outputs``, all outputs), or when no two neighbouring
+    samples are complete.
     """
-    system = plant.system
-    data = read_recordings(
-        files,
-        system,
-        plant.dt,
-        columns=parse_columns(columns or "") if columns else None,
-        required=("states", "inputs"),
-    )
-    unlogged = np.isnan(data.y).all(axis=(0, 1))
+    required = ("states", "inputs", "outputs") if outputs else ("states", "inputs")
+    mapping = parse_columns(columns) if columns else None
+    data = read_recordings(files, system, dt, columns=mapping, required=required)
+    unlogged = np.isnan(data.y).all(axis=(0, 1)) & (not outputs)
     if unlogged.any():
-        y = system.measure(data.x, data.u)
-        data = replace(data, y=np.where(unlogged, y, data.y))
+        data = replace(data, y=np.where(unlogged, system.measure(data.x, data.u), data.y))
     if not len(data.transitions()):
         raise InputError(
             f"{files}: no two neighbouring samples are complete, so there is nothing to learn from; fill the empty columns"

@@ -152,7 +152,7 @@ def command_for(recipe: "Recipe", folder: Path) -> str:
     given, default = recipe.flat(), Recipe(system=recipe.system).flat()
     words = ["observer", "run", recipe.system, "--out", str(folder)]
     for key, value in given.items():
-        if key == "system" or value == default[key]:
+        if key in ("system", "data.learned") or value == default[key]:
             continue
         if key not in BY_KEY:
             return shlex.join([*words[:3], "--config", str(folder / "config.toml"), "--out", str(folder)])

@@ -80,6 +80,7 @@ class DataRecipe(_Section):
     excitation: Excitation | None = None
     files: Annotated[str, Field(min_length=1)] | None = None
     columns: Annotated[str, AfterValidator(_mapping)] | None = None
+    learned: bool = False  # the plant has no equations, so that the logs are all there is; found out by the program
 
     @model_validator(mode="after")
     def _one_source(self) -> "DataRecipe":

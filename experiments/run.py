@@ -50,7 +50,14 @@ def plan(recipe: Recipe) -> "tuple[Recipe, System, DiscreteSystem]":
     """
     from systems import discretize, load_system
 
-    system = load_system(recipe.system)
+    if recipe.data.files:
+        from experiments.logs import learned_plant
+
+        learned = learned_plant(recipe)
+    else:
+        learned = None
+    system = learned or load_system(recipe.system)
+    recipe = recipe.changed(**{"data.learned": learned is not None})
     plant = discretize(system, dt=recipe.dt, method=recipe.method, substeps=recipe.substeps)
     duration = None if recipe.data.files else recipe.data.duration or system.duration
     return recipe.changed(dt=plant.dt, substeps=plant.substeps, **{"data.duration": duration}), system, plant
@@ -131,7 +138,7 @@ def simulate_step(run: Run, job: Job) -> Run:
         from experiments.logs import learn_from
 
         with job.console.step("read", f"logs {options.files}, dt {run.plant.dt:g} s"):
-            data = learn_from(options.files, run.plant, options.columns)
+            data = learn_from(options.files, run.system, run.plant.dt, options.columns, outputs=options.learned)
     else:
         with job.console.step(
             "simulate", f"{options.trajectories} trajectories{length}, dt {run.plant.dt:g} s ({run.plant.method})"
@@ -175,6 +182,7 @@ def fit_step(run: Run, job: Job, *, fresh: bool = False) -> Run:
             seed=job.recipe.seed,
             dtype=options.dtype,
             condition=options.condition,
+            transitions="data" if job.recipe.data.learned else "model",
             progress=progress,
             checkpoint=checkpoint,
         )
@@ -211,6 +219,8 @@ def validate_step(run: Run, job: Job) -> Run:
     from observer import validate
 
     observer, options = _needed(run), job.recipe.validation
+    if job.recipe.data.learned:
+        return _replay_step(run, job)
     shared = {
         "duration": options.duration,
         "seed": job.recipe.seed + 1,
@@ -233,6 +243,27 @@ def validate_step(run: Run, job: Job) -> Run:
         runs.save_validation(run.path / runs.VALIDATION_NOISE, noisy)
     write_text(run.path / runs.CONFIG, to_toml(job.recipe))
     return _with_metrics(replace(run, validation=check, validation_noise=noisy), job)
+
+
+def _replay_step(run: Run, job: Job) -> Run:
+    """Validate a plant without equations: on the logs that were held out of its fit."""
+    from observer.replay import validate_on_logs
+
+    observer, options = _needed(run), job.recipe.validation
+    for name, default in (("estimate_start", "random"), ("truth", "oracle"), ("noise", False), ("excitation", None)):
+        if getattr(options, name) != default:
+            raise InputError(
+                f"validation.{name} is for plants with equations; this one is validated on its held-out logs"
+            )
+    with job.console.step("validate", f"{options.trials} first estimates on held-out logs"):
+        check = validate_on_logs(
+            observer, run.plant, run.trajectories, options.trials, options.duration, job.recipe.seed,
+            spread=options.spread, window=options.window,
+        )  # fmt: skip
+    clear(run.path, *STEPS[3:])
+    runs.save_validation(run.path / runs.VALIDATION, check)
+    write_text(run.path / runs.CONFIG, to_toml(job.recipe))
+    return _with_metrics(replace(run, validation=check, validation_noise=None), job)
 
 
 def report_step(run: Run, job: Job) -> Run:
