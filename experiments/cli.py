@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from experiments import log_commands
 from experiments.console import DONE, FAILED, Console, answers
+from experiments.log_commands import check_fit
 from experiments.options import BY_KEY, takes, to_keys
 from experiments.registry import EXPERIMENTS
 
@@ -128,15 +130,29 @@ def simulate(system: Reference, out: Out, config: Config = None, **chosen: Any) 
 
 @app.command()
 @answers
-@takes("seed", "fit", "fresh", "output")
-def fit(run_folder: Folder, **chosen: Any) -> int:
-    """Fit the observer of a run; an interrupted fit goes on."""
-    from experiments.run import done, fit_step, reopen
+@takes("plant", "seed", "data", "fit", "fresh", "output")
+def fit(
+    run_folder: Annotated[Path | None, typer.Argument(metavar="[RUN]", help="The folder of a run.")] = None,
+    plant: Annotated[
+        str | None, typer.Option("--plant", metavar="NAME_OR_FILE", help="With --data: the plant that was logged.")
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", metavar="RUN", help="With --data: the folder of the new run.")
+    ] = None,
+    **chosen: Any,
+) -> int:
+    """Fit the observer of a run; an interrupted fit goes on. Or from logs: fit --data FILES --plant FILE --out RUN."""
+    from experiments.run import done, fit_step, prepare, reopen, simulate_step
 
     console, fresh = Console(chosen.get("quiet", False)), chosen.get("fresh", False)
-    run, job = reopen(run_folder, to_keys(chosen), step="fit", fresh=fresh, console=console)
+    folder = check_fit(run_folder, plant, out, chosen)
+    if plant is not None:
+        run, job = prepare(_recipe(plant, None, chosen), folder, fresh=fresh, console=console)
+        run = run if done("simulate", run) else simulate_step(run, job)
+    else:
+        run, job = reopen(folder, to_keys(chosen), step="fit", fresh=fresh, console=console)
     if done("fit", run) and not fresh:
-        console.say(f"{run_folder}: fitted already; --fresh fits again")
+        console.say(f"{folder}: fitted already; --fresh fits again")
     else:
         run = fit_step(run, job, fresh=fresh)
     _print_results(run, chosen)
@@ -236,6 +252,10 @@ def experiment(
     if chosen.get("json"):
         print((folder / "metrics.json").read_text(encoding="utf-8"), end="")
     return code
+
+
+app.command()(log_commands.estimate)
+app.command()(log_commands.export)
 
 
 def _recipe(system: str, config: Path | None, chosen: dict[str, Any]) -> "Recipe":

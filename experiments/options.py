@@ -55,6 +55,22 @@ OPTIONS = (
         "Excitation of every input: walk, steps, sine, chirp, prbs, ...",
         "NAME",
     ),
+    Option(
+        "data",
+        "--data",
+        "data.files",
+        str,
+        "Logs to learn from instead of simulated data: a file, or a pattern in quotes such as 'logs/*.csv'.",
+        "FILES",
+    ),
+    Option(
+        "data",
+        "--columns",
+        "data.columns",
+        str,
+        "Columns of the logs that are not called like their signal, as speed=v_wheel,t=stamp.",
+        "SIGNAL=COLUMN,...",
+    ),
     Option("fit", "--neurons", "fit.neurons", int, "Neurons of the observer; 0 gives the linear observer.", "COUNT"),
     Option("fit", "--activation", "fit.activation", str, "tanh, relu or sigmoid.", "NAME"),
     Option("fit", "--settling-time", "fit.settling_time", str, "Time for the error to fall to 2 %, as 1.5s.", "TIME"),
@@ -136,7 +152,7 @@ def command_for(recipe: "Recipe", folder: Path) -> str:
     given, default = recipe.flat(), Recipe(system=recipe.system).flat()
     words = ["observer", "run", recipe.system, "--out", str(folder)]
     for key, value in given.items():
-        if key == "system" or value == default[key]:
+        if key in ("system", "data.learned") or value == default[key]:
             continue
         if key not in BY_KEY:
             return shlex.join([*words[:3], "--config", str(folder / "config.toml"), "--out", str(folder)])

@@ -62,12 +62,35 @@ class _Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=False)
 
 
+def _mapping(text: str) -> str:
+    from systems.recordings import parse_columns
+
+    parse_columns(text)
+    return text
+
+
 class DataRecipe(_Section):
-    """Simulated data: how many trajectories, how long [s], and the excitation of the inputs (None: the plant's own)."""
+    """Simulated data: how many trajectories, how long [s], and the excitation of the inputs (None: the plant's own).
+
+    Or logs instead: ``files``, a path or a pattern, and ``columns`` as ``signal=column,...`` where the names differ.
+    """
 
     trajectories: Count = 100
     duration: Positive | None = None
     excitation: Excitation | None = None
+    files: Annotated[str, Field(min_length=1)] | None = None
+    columns: Annotated[str, AfterValidator(_mapping)] | None = None
+    learned: bool = False  # the plant has no equations, so that the logs are all there is; found out by the program
+
+    @model_validator(mode="after")
+    def _one_source(self) -> "DataRecipe":
+        if self.files is not None and (self.trajectories != 100 or self.duration or self.excitation):
+            raise ValueError(
+                "logs have their own trajectories, duration and inputs; leave those options out with --data"
+            )
+        if self.columns is not None and self.files is None:
+            raise ValueError("columns belong to logs; give the logs with --data")
+        return self
 
 
 class FitRecipe(_Section):

@@ -1,4 +1,4 @@
-"""The pipeline and its run folder: simulate -> fit -> certify -> validate -> report.
+"""The pipeline and its run folder: simulate (or read logs) -> fit -> certify -> validate -> report.
 
 Each step takes a Run, writes its files, and returns the Run with one part more. What depends on a part is removed
 before the part is replaced, so that a file that is there is always up to date: finished steps can be skipped.
@@ -50,9 +50,16 @@ def plan(recipe: Recipe) -> "tuple[Recipe, System, DiscreteSystem]":
     """
     from systems import discretize, load_system
 
-    system = load_system(recipe.system)
+    if recipe.data.files:
+        from experiments.logs import learned_plant
+
+        learned = learned_plant(recipe)
+    else:
+        learned = None
+    system = learned or load_system(recipe.system)
+    recipe = recipe.changed(**{"data.learned": learned is not None})
     plant = discretize(system, dt=recipe.dt, method=recipe.method, substeps=recipe.substeps)
-    duration = recipe.data.duration or system.duration
+    duration = None if recipe.data.files else recipe.data.duration or system.duration
     return recipe.changed(dt=plant.dt, substeps=plant.substeps, **{"data.duration": duration}), system, plant
 
 
@@ -127,15 +134,21 @@ def run_all(run: Run, job: Job) -> Run:
 
 
 def simulate_step(run: Run, job: Job) -> Run:
-    """Simulate the data; only when that went well, make the folder with plant, source, recipe and data."""
+    """Simulate the data, or read it from logs; only when that went well, make the folder with plant, recipe and data."""
     from systems import simulate
 
     options = job.recipe.data
     length = f" of {options.duration:g} s" if options.duration else ""
-    with job.console.step(
-        "simulate", f"{options.trajectories} trajectories{length}, dt {run.plant.dt:g} s ({run.plant.method})"
-    ):
-        data = simulate(run.plant, options.trajectories, options.duration, job.recipe.seed, options.excitation)
+    if options.files:
+        from experiments.logs import learn_from
+
+        with job.console.step("read", f"logs {options.files}, dt {run.plant.dt:g} s"):
+            data = learn_from(options.files, run.system, run.plant.dt, options.columns, outputs=options.learned)
+    else:
+        with job.console.step(
+            "simulate", f"{options.trajectories} trajectories{length}, dt {run.plant.dt:g} s ({run.plant.method})"
+        ):
+            data = simulate(run.plant, options.trajectories, options.duration, job.recipe.seed, options.excitation)
     for text in data.warnings:
         job.console.warn(text)
     run.path.mkdir(parents=True, exist_ok=True)
@@ -174,6 +187,7 @@ def fit_step(run: Run, job: Job, *, fresh: bool = False) -> Run:
             seed=job.recipe.seed,
             dtype=options.dtype,
             condition=options.condition,
+            transitions="data" if job.recipe.data.learned else "model",
             progress=progress,
             checkpoint=checkpoint,
         )
@@ -210,6 +224,8 @@ def validate_step(run: Run, job: Job) -> Run:
     from observer import validate
 
     observer, options = _needed(run), job.recipe.validation
+    if job.recipe.data.learned:
+        return _replay_step(run, job)
     shared = {
         "duration": options.duration,
         "seed": job.recipe.seed + 1,
@@ -232,6 +248,27 @@ def validate_step(run: Run, job: Job) -> Run:
         runs.save_validation(run.path / runs.VALIDATION_NOISE, noisy)
     write_text(run.path / runs.CONFIG, to_toml(job.recipe))
     return _with_metrics(replace(run, validation=check, validation_noise=noisy), job)
+
+
+def _replay_step(run: Run, job: Job) -> Run:
+    """Validate a plant without equations: on the logs that were held out of its fit."""
+    from observer.replay import validate_on_logs
+
+    observer, options = _needed(run), job.recipe.validation
+    for name, default in (("estimate_start", "random"), ("truth", "oracle"), ("noise", False), ("excitation", None)):
+        if getattr(options, name) != default:
+            raise InputError(
+                f"validation.{name} is for plants with equations; this one is validated on its held-out logs"
+            )
+    with job.console.step("validate", f"{options.trials} first estimates on held-out logs"):
+        check = validate_on_logs(
+            observer, run.plant, run.trajectories, options.trials, options.duration, job.recipe.seed,
+            spread=options.spread, window=options.window,
+        )  # fmt: skip
+    clear(run.path, *STEPS[3:])
+    runs.save_validation(run.path / runs.VALIDATION, check)
+    write_text(run.path / runs.CONFIG, to_toml(job.recipe))
+    return _with_metrics(replace(run, validation=check, validation_noise=None), job)
 
 
 def report_step(run: Run, job: Job) -> Run:

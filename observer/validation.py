@@ -223,10 +223,11 @@ def validate(
     starts = _estimates(system, estimate_start, len(data), seed, spread)
     with np.errstate(over="ignore", invalid="ignore"):
         x_hat = observer.run(starts, data.u, data.y)
-        return _judge(observer, plant, data, x_hat, seed, noise, truth, window, required_fraction)
+        return judge(observer, plant, data, x_hat, seed, noise, truth, window, required_fraction)
 
 
-def _judge(observer, plant, data, x_hat, seed, noise, truth, window, required_fraction) -> Validation:  # type: ignore[no-untyped-def]
+def judge(observer, plant, data, x_hat, seed, noise, truth, window, required_fraction=0.99) -> Validation:  # type: ignore[no-untyped-def]
+    """The verdict on estimates x_hat ``(K, N, nx)`` along complete ``data``; ``truth`` may be ``logs`` here."""
     system, t = plant.system, data.t
     periods = np.array([s.period if s.period else np.nan for s in system.states])
     error = wrap(x_hat - data.x, periods)
@@ -255,9 +256,8 @@ def _judge(observer, plant, data, x_hat, seed, noise, truth, window, required_fr
     metric = getattr(observer, "metric", np.diag(1 / width**2))
     root = np.linalg.cholesky(metric)
     norm = np.linalg.norm(error @ root, axis=-1)
-    one_step = (
-        observer.step(data.x[:, :-1], data.u[:, :-1], system.measure(data.x[:, :-1], data.u[:, :-1])) - data.x[:, 1:]
-    )
+    exact = data.y[:, :-1] if truth == "logs" else system.measure(data.x[:, :-1], data.u[:, :-1])
+    one_step = observer.step(data.x[:, :-1], data.u[:, :-1], exact) - data.x[:, 1:]
     level = float(np.max(np.linalg.norm(wrap(one_step, periods) @ root, axis=-1)))
     rate, holds = 1.0, True
     criteria = [
@@ -292,6 +292,8 @@ def _judge(observer, plant, data, x_hat, seed, noise, truth, window, required_fr
 
 
 def _method(plant: DiscreteSystem, truth: str) -> str:
+    if truth == "logs":
+        return "logged data"
     if plant.system.kind == "discrete":
         return "discrete map"
     if truth == "model":

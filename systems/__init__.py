@@ -34,6 +34,8 @@ if TYPE_CHECKING:
     from systems.library.rossler import rossler as rossler
     from systems.library.two_link_arm import two_link_arm as two_link_arm
     from systems.library.van_der_pol import van_der_pol as van_der_pol
+    from systems.recordings import export as export
+    from systems.recordings import read_recordings as read_recordings
     from systems.signals import Parameter as Parameter
     from systems.signals import Signal as Signal
     from systems.system import System as System
@@ -52,6 +54,8 @@ _HOMES = {
     "DiscreteSystem": "discretization",
     "simulate": "trajectories",
     "Trajectories": "trajectories",
+    "read_recordings": "recordings",
+    "export": "recordings",
     "search": "detectability",
     "MetricSearch": "detectability",
     "ALL_SYSTEMS": "library",

@@ -17,7 +17,7 @@ from types import ModuleType
 
 from systems.errors import InputError
 from systems.system import System
-from systems.toml_files import system_from_toml
+from systems.toml_files import outline_from_toml, system_from_toml
 from systems.wording import nearest, shorten
 
 MAX_BYTES = 1_000_000
@@ -55,6 +55,17 @@ def load_system(name_or_path: str | os.PathLike[str]) -> System:
     if path.suffix.lower() == ".py":
         return _from_python(content, path)
     return system_from_toml(content, str(path), name=path.stem, source=path.name)
+
+
+def load_outline(name_or_path: str) -> tuple[System, tuple[bool, ...]] | None:
+    """A plant without equations, to be learned from logs: see :func:`systems.toml_files.outline_from_toml`.
+
+    None for a plant that has equations, of the library or of a file. Raises as :func:`load_system` does.
+    """
+    path = Path(name_or_path)
+    if path.suffix.lower() != ".toml" or not path.is_file():
+        return None
+    return outline_from_toml(_read(path, []), str(path), name=path.stem, source=path.name)
 
 
 def write_template(path: str | os.PathLike[str], kind: str | None = None) -> Path:

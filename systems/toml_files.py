@@ -70,7 +70,7 @@ class _Parameter(_Table):
 
 
 class _Output(_Table):
-    equation: str
+    equation: str | None = None  # only a plant that is known from its logs does without
     unit: str = ""
     noise: Annotated[float, Field(allow_inf_nan=False, ge=0)] = 0.0
     range: Interval | None = None
@@ -130,14 +130,42 @@ def system_from_toml(text: str, file: str, name: str = "system", source: str = "
     ``file`` is named in every message; ``name`` is the name of the system when the file gives none. Raises
     :class:`InputError` with one message, located like ``states.x1.range``.
     """
+    tables = _tables(text, file)
+    kind, equations = _equations(tables, file)
+    for key, output in tables.outputs.items():
+        if output.equation is None:
+            raise InputError(f"{file}: outputs.{key}.equation is missing; expected {_EXPECTED['equation']}")
+    return _build(tables, file, name, source, kind, equations)
+
+
+def outline_from_toml(
+    text: str, file: str, name: str = "system", source: str = ""
+) -> tuple[System, tuple[bool, ...]] | None:
+    """A plant of which a TOML file gives no equations, as far as it is known; None for a file that has them.
+
+    Returns the system with x[k+1] = x[k] in place of its motion, and whether each output is a plain logged column
+    (``y = {}``; zero in place of its equation). Raises :class:`InputError` as :func:`system_from_toml` does.
+    """
+    tables = _tables(text, file)
+    if tables.dynamics is not None or tables.difference is not None:
+        return None
+    plain = tuple(output.equation is None for output in tables.outputs.values())
+    still = {state: state for state in tables.states}
+    tables = tables.model_copy(update={"difference": still})
+    _equations(tables, file)
+    return _build(tables, file, name, source, "difference", still), plain
+
+
+def _tables(text: str, file: str) -> _File:
     raw = _toml(text, file)
     try:
-        tables = _File.model_validate(raw)
+        return _File.model_validate(raw)
     except ValidationError as error:
         raise InputError(f"{file}: {_explain(error, raw)}") from None
-    kind, equations = _equations(tables, file)
-    _check_names(tables, file)
 
+
+def _build(tables: _File, file: str, name: str, source: str, kind: str, equations: Mapping[str, str]) -> System:
+    _check_names(tables, file)
     known = ["t", *tables.states, *tables.inputs, *tables.parameters]
     definitions: dict[str, Equation] = {}
     for position, (definition, equation) in enumerate(tables.definitions.items()):
@@ -145,7 +173,7 @@ def system_from_toml(text: str, file: str, name: str = "system", source: str = "
         definitions[definition] = _parse(equation, known, owner, list(tables.definitions)[position:])
         known.append(definition)
     derivatives = [parse(equations[state], known, f"{file}: {kind}.{state}") for state in tables.states]
-    measured = [parse(output.equation, known, f"{file}: outputs.{key}") for key, output in tables.outputs.items()]
+    measured = [parse(item.equation or "0", known, f"{file}: outputs.{key}") for key, item in tables.outputs.items()]
 
     sampling = tables.sampling
     parameters = {key: Parameter(p.value, p.unit, p.range) for key, p in tables.parameters.items()}
@@ -240,7 +268,8 @@ def _equations(tables: _File, file: str) -> tuple[str, dict[str, str]]:
     equations = tables.difference if tables.dynamics is None else tables.dynamics
     if equations is None:
         raise InputError(
-            f"{file}: dynamics is missing; expected [dynamics] for an ODE or [difference] for a discrete map"
+            f"{file}: dynamics is missing; expected [dynamics] for an ODE or [difference] for a discrete map "
+            "(only a plant that is learned from logs, with --data, does without)"
         )
     for state in equations:
         if state not in tables.states:

@@ -63,10 +63,23 @@ class Trajectories:
         return Transitions(x[complete], u[complete], y[complete], x_next[complete])
 
     def split(self, share: float, seed: int) -> tuple["Trajectories", "Trajectories"]:
-        """(rest, held out) by whole trajectories; ``share`` of them, at least one, is held out."""
+        """(rest, held out) by whole trajectories; ``share`` of them, at least one, is held out.
+
+        Of a single trajectory the last ``share`` of its samples is held out.
+        """
+        if len(self) == 1:
+            cut = max(1, int((1 - share) * len(self.t)))
+            return self._between(0, cut), self._between(cut, len(self.t))
         count = min(len(self) - 1, max(1, round(share * len(self))))
         order = np.random.default_rng(seed).permutation(len(self))
         return self.subset(np.sort(order[count:])), self.subset(np.sort(order[:count]))
+
+    def _between(self, start: int, stop: int) -> "Trajectories":
+        rows = slice(start, stop)
+        lengths = np.clip(self.lengths, start, stop) - start
+        return Trajectories(
+            self.t[: stop - start], self.x[:, rows], self.u[:, rows], self.y[:, rows], lengths, self.source
+        )
 
     def subset(self, which: np.ndarray) -> "Trajectories":
         """Some of the trajectories, by index."""

@@ -9,7 +9,15 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from observer.fitting.least_squares import parameter_count
-from observer.fitting.problem import FILLED_DIMENSIONS, Problem, fitting_region, make_samples, make_scaling, to_samples
+from observer.fitting.problem import (
+    FILLED_DIMENSIONS,
+    Problem,
+    fitting_region,
+    logged_samples,
+    make_samples,
+    make_scaling,
+    to_samples,
+)
 from observer.fitting.result import FitResult, Progress, Status
 from observer.fitting.solver import Monitor, Solution, Solver
 from observer.fitting.start import choose_rate, initial_network
@@ -25,6 +33,7 @@ SOLVERS: dict[str, tuple[str, str, int]] = {
     "adam": ("observer.fitting.adam", "adam", 2000),
 }
 LARGE = 60_000
+HELD_OUT = 0.2  # of logged trajectories, for the held-out loss and for the validation by replay
 
 
 def _solver(name: str, parameters: int) -> tuple[str, Solver, int]:
@@ -51,6 +60,7 @@ def fit(
     dtype: str = "float64",
     condition: float | None = None,
     samples: int | None = None,
+    transitions: str = "model",
     progress: Callable[[Progress], None] | None = None,
     checkpoint: Path | str | None = None,
 ) -> FitResult:
@@ -68,6 +78,8 @@ def fit(
     dtype : precision of the shipped weights; the fit and the certificate are always computed in float64.
     condition : bound on the metric's condition number; the smallest that allows the rate when left out.
     samples : training transitions; 2000, or more for large networks, when left out.
+    transitions : ``model`` takes next states from ``plant``; ``data`` takes them as logged, for a plant that is itself
+        learned from logs, and holds out a fifth of the trajectories (of a single one, its end).
     progress : called with :class:`Progress`. checkpoint : ``.npz`` from which an interrupted fit resumes.
 
     Returns a :class:`FitResult`, whose observer is never worse on the held-out transitions than the linear start.
@@ -86,6 +98,8 @@ def fit(
             raise InputError(f"{name} is {value!r}; expected a positive number")
     if dtype not in ("float32", "float64"):
         raise InputError(f"dtype is {dtype!r}; expected float32 or float64")
+    if transitions not in ("model", "data"):
+        raise InputError(f"transitions is {transitions!r}; expected model or data")
     get_activation(activation)
     wide = [
         s.name
@@ -102,9 +116,14 @@ def fit(
         region = fitting_region(plant, data)
         parameters = parameter_count(system.nx, neurons, len(system.known) + system.ny)
         count = samples or max(2000, 4 * parameters // system.nx)
-        physical = make_samples(plant, data, region, count, seed)
+        if transitions == "data":
+            train, rest = data.split(HELD_OUT, seed)
+            physical = logged_samples(plant, train, count, seed)
+            held_out = logged_samples(plant, rest, max(1000, count // 4), seed + 1_000_003)
+        else:
+            physical = make_samples(plant, data, region, count, seed)
+            held_out = make_samples(plant, data, region, max(1000, count // 4), seed + 1_000_003)
         scaling = make_scaling(plant, region, physical[2])
-        held_out = make_samples(plant, data, region, max(1000, count // 4), seed + 1_000_003)
         points = None
         if plant.nx + plant.nu > FILLED_DIMENSIONS:
             points = np.concatenate([physical[0], physical[1]], axis=1)[:: max(1, len(physical[0]) // 512)]
@@ -154,7 +173,7 @@ def fit(
         options={
             "neurons": neurons, "settling_time": settling_time, "contraction_rate": contraction_rate,
             "activation": activation, "solver": solver, "iterations": iterations, "budget": budget,
-            "dtype": dtype, "condition": condition, "samples": count,
+            "dtype": dtype, "condition": condition, "samples": count, "transitions": transitions,
         },
         search=found,
         region=region,

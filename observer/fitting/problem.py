@@ -111,6 +111,20 @@ def make_samples(
     return x[finite], u[finite], y[finite], x_next[finite]
 
 
+def logged_samples(
+    plant: DiscreteSystem, data: Trajectories, count: int, seed: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """(x, u, y, x_next) in physical units, at most ``count`` rows, all as logged: what there is when nobody knows the ODE."""
+    found = data.transitions()
+    if len(found) < 2:
+        raise InputError(
+            f"{len(found)} complete transitions are left to fit or to hold out; expected some dozens, so log more, or fill gaps"
+        )
+    rng = np.random.default_rng([seed, 7])
+    chosen = np.sort(rng.choice(len(found), min(count, len(found)), replace=False))
+    return found.x[chosen], nominal_inputs(plant, found.u[chosen]), found.y[chosen], found.x_next[chosen]
+
+
 def make_scaling(plant: DiscreteSystem, region: np.ndarray, y: np.ndarray) -> Scaling:
     """Region, input ranges and output ranges (stated, or as sampled) to [-1, 1]."""
     system = plant.system

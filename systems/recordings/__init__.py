@@ -1,0 +1,10 @@
+"""Logs of a real plant as :class:`~systems.trajectories.Trajectories`, and back: CSV, Parquet, HDF5 and npz.
+
+``read_recordings`` maps named columns to the signals of a system and brings irregular stamps onto the grid of dt;
+``export`` writes the same formats. Parquet and HDF5 need the extra ``pip install ren-observer[files]``.
+"""
+
+from systems.recordings.reading import Recording, parse_columns, read_logs, read_recordings
+from systems.recordings.writing import FORMATS, export, write_columns
+
+__all__ = ["FORMATS", "Recording", "export", "parse_columns", "read_logs", "read_recordings", "write_columns"]

@@ -1,0 +1,112 @@
+"""A plant without equations: signals and logs only, from the file to a validated observer."""
+
+import json
+
+import numpy as np
+import pytest
+
+from observer import fit, load_run
+from systems import InputError, discretize, export, load_system, mass_spring_damper, simulate
+from systems.files import load_outline
+from systems.learned import learn_system
+
+OUTLINE = """
+[states]
+position = { range = [-2, 2], initial = [-1, 1], unit = "m" }
+velocity = { range = [-3, 3], initial = [-1, 1], unit = "m/s" }
+[inputs]
+force = { range = [-1, 1], unit = "N" }
+[outputs]
+measured_position = { unit = "m" }
+[sampling]
+dt = 0.05
+"""
+
+
+@pytest.fixture(scope="module")
+def spring():
+    return discretize(mass_spring_damper())
+
+
+@pytest.fixture
+def shop(tmp_path, spring):
+    (tmp_path / "plant.toml").write_text(OUTLINE)
+    export(simulate(spring, 6, duration=20.0, seed=2), tmp_path / "log.csv", spring.system)
+    return tmp_path
+
+
+def test_least_squares_finds_a_linear_plant(shop, spring):
+    outline, plain = load_outline(shop / "plant.toml")
+    assert plain == (True,) and outline.kind == "discrete"
+    learned = discretize(learn_system(outline, plain, simulate(spring, 3, duration=10.0)))
+    x, u = np.array([[0.3, -0.4]]), np.array([[0.5]])
+    np.testing.assert_allclose(learned.step(x, u), spring.step(x, u), atol=1e-7)
+    np.testing.assert_allclose(learned.output(x, u), spring.output(x, u), atol=1e-9)
+    np.testing.assert_allclose(learned.jacobian(x, u)[0], spring.jacobian(x, u)[0], atol=1e-7)
+
+
+def test_an_output_with_an_equation_keeps_it(shop, spring):
+    text = OUTLINE.replace('{ unit = "m" }', '{ equation = "position^2", unit = "m" }', 1)
+    (shop / "other.toml").write_text(text)
+    outline, plain = load_outline(shop / "other.toml")
+    learned = learn_system(outline, plain, simulate(spring, 3, duration=10.0))
+    assert plain == (False,) and learned.measure([0.5, 0.0], [0.0])[0] == pytest.approx(0.25)
+
+
+def test_what_cannot_be_learned_is_refused(shop, spring):
+    outline, plain = load_outline(shop / "plant.toml")
+    with pytest.raises(InputError, match="'force' never changes in the logs"):
+        learn_system(outline, plain, simulate(spring, 3, duration=10.0, excitation="zero"))
+    with pytest.raises(InputError, match="2 complete transitions to learn from; expected at least 8"):
+        learn_system(outline, plain, simulate(spring, 1, duration=0.1))
+
+
+def test_without_logs_the_equations_are_asked_for(observer, shop):
+    with pytest.raises(InputError, match="dynamics is missing"):
+        load_system(shop / "plant.toml")
+    assert load_outline("box") is None
+    answer = observer("run", shop / "plant.toml", "--out", shop / "run", "--quiet")
+    assert answer.code == 2 and "with --data, does without" in answer.err and not (shop / "run").exists()
+
+
+def test_a_single_log_holds_out_its_end(spring):
+    data = simulate(spring, 1, duration=10.0)
+    rest, held_out = data.split(0.2, seed=0)
+    assert (len(rest.t), len(held_out.t)) == (160, 41) and list(rest.lengths) == [160]
+    np.testing.assert_array_equal(np.concatenate([rest.x, held_out.x], axis=1), data.x)
+
+
+def test_run_from_logs_alone_is_validated_on_what_was_held_out(observer, shop, spring):
+    words = ["run", shop / "plant.toml", "--data", shop / "log_*.csv", "--out", shop / "run", "--neurons", 0]
+    words += ["--settling-time", 3, "--trials", 12, "--quiet"]
+    answer = observer(*words)
+    assert answer.code == 0 and "verdict: pass" in answer.out, answer.err
+    metrics = json.loads((shop / "run" / "metrics.json").read_text())
+    assert metrics["validation"]["plant_method"] == "logged data" and metrics["validation"]["trials"] == 12
+    assert "--same-model" not in metrics["command"] and "--config" not in metrics["command"]
+    run = load_run(shop / "run")
+    _, held_out = run.trajectories.split(0.2, seed=0)
+    assert all(any(np.array_equal(trial[:5], log[:5]) for log in held_out.x) for trial in run.validation.x[:1])
+    assert "on logs held out of the fit" in (shop / "run" / "report.html").read_text()
+    # The true plant agrees, though it was never shown.
+    fresh = simulate(spring, 5, duration=20.0, seed=9)
+    late = run.observer.run(np.zeros((5, 2)), fresh.u, fresh.y)[:, 200:] - fresh.x[:, 200:]
+    assert np.sqrt(np.mean(late**2)) < 0.01
+    assert observer("verify", shop / "run").code == 0
+    assert "done already" in observer(*words[:-1]).err
+    answer = observer("validate", shop / "run", "--noise")
+    assert answer.code == 2 and "validated on its held-out logs" in answer.err
+    assert observer("estimate", shop / "run", shop / "log_000.csv", "-o", shop / "out.csv").code == 0
+
+
+def test_logs_too_short_to_hold_out_are_refused_before_anything_is_written(observer, shop):
+    text = (shop / "log_000.csv").read_text().splitlines()
+    (shop / "short.csv").write_text("\n".join(text[:14]) + "\n")
+    answer = observer("run", shop / "plant.toml", "--data", shop / "short.csv", "--out", shop / "run", "--quiet")
+    assert answer.code == 2 and len(answer.err.splitlines()) == 1 and "held-out logs has 3 samples" in answer.err
+    assert not (shop / "run").exists()
+
+
+def test_fit_refuses_an_unknown_source_of_transitions(spring):
+    with pytest.raises(InputError, match="expected model or data"):
+        fit(spring, simulate(spring, 2, duration=2.0), transitions="logs")
