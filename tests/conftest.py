@@ -10,6 +10,12 @@ from systems import ALL_SYSTEMS, Signal, System, discretize, simulate
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 
 
+class _Plants(dict):
+    def __missing__(self, name):
+        self[name] = discretize(ALL_SYSTEMS[name]())
+        return self[name]
+
+
 @pytest.fixture
 def rng():
     return np.random.default_rng(20240607)
@@ -17,8 +23,8 @@ def rng():
 
 @pytest.fixture(scope="session")
 def plants():
-    """Every library plant, discretised once."""
-    return {name: discretize(factory()) for name, factory in ALL_SYSTEMS.items()}
+    """Every library plant, discretised once and not before it is asked for."""
+    return _Plants()
 
 
 @pytest.fixture(scope="session")

@@ -3,8 +3,16 @@
 q'' = (u - k q - mu q' |q'|) / m,      y = q
 """
 
+from systems.library.facts import Facts, Invariant
 from systems.signals import Parameter, Signal
 from systems.system import System
+
+FACTS = Facts(
+    equilibria=(((0.0, 0.0), (0.0,)), ((0.2, 0.0), (1.0,))),
+    invariants=(
+        Invariant("energy without drag", lambda x, p: p["k"] * x[..., 0] ** 2 + p["m"] * x[..., 1] ** 2, {"mu": 0.0}),
+    ),
+)
 
 
 def box() -> System:

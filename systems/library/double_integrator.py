@@ -1,7 +1,16 @@
 """A mass on a frictionless line, pushed by a known force: the plant of every first observer lecture."""
 
+from systems.library.facts import Facts, Invariant
 from systems.signals import Signal
 from systems.system import System
+
+FACTS = Facts(
+    equilibria=(((0.0, 0.0), (0.0,)), ((3.0, 0.0), (0.0,))),
+    invariants=(
+        Invariant("velocity", lambda x, p: x[..., 1]),
+        Invariant("energy under a constant push", lambda x, p: x[..., 1] ** 2 / 2 - 0.3 * x[..., 0], inputs=(0.3,)),
+    ),
+)
 
 
 def double_integrator() -> System:

@@ -1,7 +1,15 @@
 """A mass on a linear spring with a linear damper, driven by a known force."""
 
+from systems.library.facts import Facts, Invariant
 from systems.signals import Parameter, Signal
 from systems.system import System
+
+FACTS = Facts(
+    equilibria=(((0.0, 0.0), (0.0,)), ((0.5, 0.0), (1.0,))),
+    invariants=(
+        Invariant("energy without damper", lambda x, p: p["k"] * x[..., 0] ** 2 + p["m"] * x[..., 1] ** 2, {"c": 0.0}),
+    ),
+)
 
 
 def mass_spring_damper() -> System:

@@ -2,8 +2,18 @@
 
 import numpy as np
 
+from systems.library.facts import Facts, Invariant
 from systems.signals import Parameter, Signal
 from systems.system import System
+
+FACTS = Facts(
+    equilibria=(((0.0, 0.0), (0.0,)), ((float(np.pi / 6), 0.0), (4.905,))),
+    invariants=(
+        Invariant(
+            "energy without friction", lambda x, p: x[..., 1] ** 2 / 2 - p["g"] / p["l"] * np.cos(x[..., 0]), {"c": 0.0}
+        ),
+    ),
+)
 
 
 def pendulum() -> System:

@@ -1,7 +1,14 @@
 """Van der Pol's oscillator, driven, with its first state measured: the usual benchmark of learned observers."""
 
+from systems.library.facts import Facts, Invariant
 from systems.signals import Parameter, Signal
 from systems.system import System
+
+FACTS = Facts(
+    dimensionless=True,
+    equilibria=(((0.0, 0.0), (0.0,)), ((0.5, 0.0), (0.5,))),
+    invariants=(Invariant("energy without excitation", lambda x, p: x[..., 0] ** 2 + x[..., 1] ** 2, {"mu": 0.0}),),
+)
 
 
 def van_der_pol() -> System:
