@@ -131,7 +131,7 @@ class Recipe(_Section):
 
     system: str
     dt: Positive | None = None
-    method: Literal["rk4", "euler", "exact", "scipy"] = "rk4"
+    method: Literal["rk4", "euler", "exact", "scipy", "cvodes"] = "rk4"
     substeps: Annotated[int, Field(ge=1, le=100_000)] | None = None
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
     data: DataRecipe = Field(default_factory=DataRecipe)

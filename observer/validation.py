@@ -1,6 +1,6 @@
 """Validation: does the estimation error really converge? Random starts, the true plant, and a verdict.
 
-Each trial starts the plant and the observer independently. The plant is integrated by the oracle (DOP853 or Radau) with
+Each trial starts the plant and the observer independently. The plant is integrated by the oracle (DOP853 or CVODES) with
 held inputs, not by the model that was fitted, unless asked. The verdict rests on printed criteria.
 """
 
@@ -298,4 +298,4 @@ def _method(plant: DiscreteSystem, truth: str) -> str:
         return "discrete map"
     if truth == "model":
         return plant.method
-    return "Radau" if stiff(plant.system, plant.dt) else "DOP853"
+    return "CVODES" if stiff(plant.system, plant.dt) else "DOP853"

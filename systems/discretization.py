@@ -3,7 +3,7 @@
     x[k+1] = F(x[k], u[k]),  u held over [t_k, t_{k+1});   y[k] = h(x[k], u[k]) at the same t_k
 
 Methods: ``euler`` (order 1), ``rk4`` (order 4), both with substeps; ``exact`` (linear plants, matrix exponential);
-``scipy`` (the oracle itself: slow, and the yardstick for the others). To add one: a function here, a name in ``METHODS``.
+``scipy`` (the oracle itself: slow, and the yardstick for the others); ``cvodes`` (stiff plants). To add one: a function here, a name in ``METHODS``.
 """
 
 from dataclasses import dataclass, field
@@ -38,7 +38,7 @@ def _rk4(f: ca.Function, t: Any, x: Any, u: Any, p: Any, h: float) -> Any:
 
 
 _STEPPERS = {"euler": _euler, "rk4": _rk4}
-METHODS = ("euler", "rk4", "exact", "scipy")
+METHODS = ("euler", "rk4", "exact", "scipy", "cvodes")
 
 
 def _symbols(system: System) -> dict[str, ca.SX]:
@@ -104,6 +104,11 @@ class DiscreteSystem:
         """Number of outputs."""
         return self.system.ny
 
+    @property
+    def _integrator(self) -> str | None:
+        """What the oracle is asked to use; None lets it choose."""
+        return "cvodes" if self.method == "cvodes" else None
+
     def step(self, x: Any, u: Any, t: Any = 0.0) -> np.ndarray:
         """x[k+1] ``(..., nx)`` from x[k] ``(..., nx)`` and u[k] ``(..., nu)``."""
         if self.graph is not None:
@@ -113,13 +118,15 @@ class DiscreteSystem:
         batch = np.broadcast_shapes(x.shape[:-1], u.shape[:-1])
         x, u = np.broadcast_to(x, (*batch, self.nx)), np.broadcast_to(u, (*batch, self.nu))
         rows = int(np.prod(batch))  # not -1: a plant without inputs has an empty u
-        flat = oracle(self.system, x.reshape(rows, self.nx), u.reshape(rows, 1, self.nu), self.dt, t0=float(t))
+        flat = oracle(
+            self.system, x.reshape(rows, self.nx), u.reshape(rows, 1, self.nu), self.dt, self._integrator, float(t)
+        )
         return flat[:, 1].reshape(*batch, self.nx)
 
     def rollout(self, x0: np.ndarray, u: np.ndarray) -> np.ndarray:
         """States ``(K, N+1, nx)`` from x0 ``(K, nx)`` under u ``(K, N, nu)``; long ones run as machine code."""
         if self.graph is None:
-            return oracle(self.system, x0, u, self.dt)
+            return oracle(self.system, x0, u, self.dt, self._integrator)
         if worth_compiling(self.graph, u.shape[1]):
             return compile_graph(self.graph).rollout(x0, u, self.system.parameter_values, self.dt)
         x = np.empty((len(x0), u.shape[1] + 1, self.nx))
@@ -157,7 +164,7 @@ class DiscreteSystem:
         rows = int(np.prod(batch))
         x, u = np.broadcast_to(x, (*batch, n)).reshape(rows, n), np.broadcast_to(u, (*batch, m)).reshape(rows, 1, m)
         start = np.concatenate([x, np.tile(np.eye(n).reshape(-1), (len(x), 1)), np.zeros((len(x), n * m))], axis=1)
-        end = oracle(variational(self.system), start, u, self.dt)[:, 1]
+        end = oracle(variational(self.system), start, u, self.dt, self._integrator)[:, 1]
         phi, gamma = end[:, n : n + n * n], end[:, n + n * n :]
         return phi.reshape(*batch, n, n), gamma.reshape(*batch, n, m)
 
@@ -214,7 +221,7 @@ def discretize(
             f"dt is {dt:g} s, {dt / typical:.2g} time constants of '{system.name}' ({typical:.3g} s): nothing of its motion "
             f"is left between two samples; expected at most {COARSEST * typical:.3g} s, better {0.1 * typical:.1g} s"
         )
-    if method == "scipy":
+    if method in ("scipy", "cvodes"):
         return DiscreteSystem(system, dt, method, 1, None, np.zeros(system.nx), _coarseness(system, dt))
 
     x = sample_region(system.state_ranges[:, 0], system.state_ranges[:, 1], 64, seed=0)

@@ -13,7 +13,7 @@ import numpy as np
 from scipy.integrate import solve_ivp
 
 from systems.errors import SimulationError
-from systems.evaluation import evaluate, jacobian
+from systems.evaluation import evaluate, jacobian, to_casadi
 from systems.graph import Graph
 from systems.system import System
 
@@ -59,11 +59,15 @@ def stiff(system: System, dt: float) -> bool:
 def oracle(
     system: System, x0: np.ndarray, u: np.ndarray, dt: float, method: str | None = None, t0: float = 0.0
 ) -> np.ndarray:
-    """States ``(K, N+1, nx)`` from x0 ``(K, nx)`` under held inputs u ``(K, N, nu)``; Radau where the plant is stiff.
+    """States ``(K, N+1, nx)`` from x0 ``(K, nx)`` under held inputs u ``(K, N, nu)``; CVODES where the plant is stiff.
+
+    ``method``: DOP853, Radau (scipy) or cvodes (SUNDIALS through CasADi, tens of times faster than Radau in Python).
 
     Raises :class:`SimulationError`, naming state, time and start, when a trajectory stops being finite.
     """
-    method = method or ("Radau" if stiff(system, dt) else "DOP853")
+    method = method or ("cvodes" if stiff(system, dt) else "DOP853")
+    if method == "cvodes":
+        return _cvodes(system, x0, u, dt, t0)
     count, steps, _ = u.shape
     result = np.empty((count, steps + 1, system.nx))
     result[:, 0] = x0
@@ -106,6 +110,31 @@ def _integrate(system: System, x0: np.ndarray, u: np.ndarray, dt: float, method:
     return result
 
 
+def _cvodes(system: System, x0: np.ndarray, u: np.ndarray, dt: float, t0: float) -> np.ndarray:
+    """Backward differentiation formulas of order 1 to 5 with the exact Jacobian, restarted at every sample."""
+    t, x, v = ca.SX.sym("t"), ca.SX.sym("x", system.nx), ca.SX.sym("v", system.nu + 1)
+    p = ca.DM(system.parameter_values)
+    # Time runs from 0 in each sample; its start is the last parameter.
+    value = to_casadi(system.dynamics)(t + v[-1], x, v[:-1], p)
+    problem = {"t": t, "x": x, "p": v, "ode": ca.densify(value)}
+    options = {"abstol": 1e-12, "reltol": 1e-10, "max_num_steps": 100_000, "disable_internal_warnings": True}
+    step = ca.integrator("step", "cvodes", problem, 0.0, dt, options)
+    result = np.empty((len(x0), u.shape[1] + 1, system.nx))
+    result[:, 0] = x0
+    for k in range(len(x0)):
+        for n in range(u.shape[1]):
+            time = t0 + n * dt
+            try:
+                end = step(x0=result[k, n], p=np.append(u[k, n], time))["xf"]
+            except RuntimeError as error:
+                raise SimulationError(
+                    f"the plant grows without bound or is too stiff near t = {time:g} s from the start {_named(system, x0[k])} "
+                    f"(states there: {_named(system, result[k, n])}); choose starts or inputs from which it stays finite"
+                ) from error
+            result[k, n + 1] = np.asarray(end).reshape(-1)
+    return result
+
+
 def _report(system: System, x0: np.ndarray, solution, count: int) -> None:
     states, times = np.asarray(solution.y), np.asarray(solution.t)  # lists when the very first step failed
     last = states[:, -1] if states.size else x0.reshape(-1)
@@ -126,7 +155,6 @@ def variational(system: System) -> System:
     """The plant together with its sensitivities: states (x, dx/dx0, dx/du), for exact Jacobians of one sample."""
     from dataclasses import replace
 
-    from systems.evaluation import to_casadi
     from systems.signals import Signal
 
     sizes = {"t": 1, "x": system.nx, "u": system.nu, "p": len(system.parameters)}

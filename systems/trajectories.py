@@ -213,7 +213,7 @@ def simulate(
     noise : add white Gaussian noise of each output's stated standard deviation to y.
     spread : starts are drawn from the initial box enlarged by this factor.
     x0, u : given starts ``(K, nx)`` and inputs ``(K, N, nu)`` instead of drawn ones.
-    truth : ``"model"`` steps the discretised plant; ``"oracle"`` integrates the continuous one (DOP853 or Radau).
+    truth : ``"model"`` steps the discretised plant; ``"oracle"`` integrates the continuous one (DOP853 or CVODES).
 
     Raises :class:`SimulationError` where a state is not finite, breaks its limits or leaves ten ranges.
     """

@@ -15,7 +15,7 @@ from systems.system import System
 
 NODES, LENGTH = 51, 10.0
 SPACING = LENGTH / (NODES - 1)
-EULER_STEP = 0.1 * SPACING**2  # s
+EULER_STEP = 0.004  # s: 0.1 SPACING^2
 MIDDLE = NODES // 2  # zero-based
 
 # Constant profiles at the roots of the reaction term, with the boundary held there.
@@ -57,6 +57,6 @@ def reaction_diffusion(substeps: int = 5, sensor: int = MIDDLE, *, name: str = "
         },
         dynamics=dynamics,
         output=lambda x: [x[sensor]],
-        dt=substeps * EULER_STEP,
-        duration=2000 * substeps * EULER_STEP,
+        dt=round(substeps * EULER_STEP, 12),
+        duration=round(2000 * substeps * EULER_STEP, 9),
     )

@@ -26,7 +26,7 @@ def van_der_pol() -> System:
         description="Driven van der Pol oscillator, first state measured",
         source="van der Pol (1926)",
         states=[
-            Signal("x1", "", (-3.2, 3.2), initial=(-3.0, 3.0)),
+            Signal("x1", "", (-3.3, 3.3), initial=(-3.0, 3.0)),
             Signal("x2", "", (-5.6, 5.6), initial=(-3.0, 3.0)),
         ],
         inputs=[Signal("u", "", (-1.0, 1.0))],

@@ -98,13 +98,51 @@ def test_the_oracle_steps_plants_without_inputs(plants):
     np.testing.assert_allclose(slow.step(x[0], u[0]), quick.step(x[0], u[0]), atol=1e-6)
 
 
-def test_stiff_plants_get_an_implicit_oracle():
-    system = System(
+def _stiff():
+    return System(
         name="stiff", states=[Signal("a", "", (-1, 1)), Signal("b", "", (-1, 1))], outputs=[Signal("y")],
         dynamics=lambda x: [-x[0] + x[1], -1e5 * (x[1] - np.cos(x[0]))], output=lambda x: [x[0]], dt=0.1,
     )  # fmt: skip
-    x = oracle(system, np.array([[0.5, 0.0]]), np.zeros((1, 5, 0)), 0.1)
+
+
+@pytest.mark.parametrize("method", [None, "Radau", "cvodes"])
+def test_stiff_plants_get_an_implicit_oracle(method):
+    x = oracle(_stiff(), np.array([[0.5, 0.0]]), np.zeros((1, 5, 0)), 0.1, method)
     assert abs(x[0, -1, 1] - np.cos(x[0, -1, 0])) < 1e-4  # on the slow manifold
+
+
+def test_cvodes_agrees_with_dop853_where_both_work():
+    system = ALL_SYSTEMS["van_der_pol"]()
+    data = simulate(discretize(system), 2, 1.0, seed=1, excitation="walk", truth="oracle")
+    plant = discretize(system, method="cvodes")
+    np.testing.assert_allclose(plant.rollout(data.x[:, 0], data.u[:, :-1]), data.x, atol=1e-7)
+    np.testing.assert_allclose(
+        plant.jacobian(data.x[0, 3], data.u[0, 3])[0],
+        discretize(system).jacobian(data.x[0, 3], data.u[0, 3])[0],
+        atol=1e-4,
+    )
+
+
+def test_cvodes_knows_the_time():
+    system = System(
+        name="clock",
+        states=[Signal("x", "", (0, 1))],
+        outputs=[Signal("y")],
+        dynamics=lambda t: [2 * t],
+        output=lambda x: [x[0]],
+        dt=0.1,
+    )
+    x = oracle(system, np.zeros((1, 1)), np.zeros((1, 10, 0)), 0.1, "cvodes")
+    assert abs(x[0, -1, 0] - 1.0) < 1e-6
+
+
+def test_cvodes_names_what_blows_up():
+    system = System(
+        name="blow", states=[Signal("x", "", (-1, 1))], outputs=[Signal("y")],
+        dynamics=lambda x: [x[0] ** 2 * 5 + 1], output=lambda x: [x[0]], dt=0.5,
+    )  # fmt: skip
+    with pytest.raises(SimulationError, match="from the start x=1"):
+        oracle(system, np.ones((1, 1)), np.zeros((1, 5, 0)), 0.5, "cvodes")
 
 
 def test_time_scales_of_a_known_oscillator():
