@@ -22,6 +22,11 @@ EXPERIMENTS = (
     Experiment(
         "box",
         "experiments.box",
-        "a box on rough ground, velocity from position: the published recipe and ours, side by side",
+        "a box on a spring, velocity from position: the published recipe and ours, side by side",
+    ),
+    Experiment(
+        "pde",
+        "experiments.pde",
+        "a reaction-diffusion line of 51 nodes seen at one: the published weights and ours",
     ),
 )

@@ -57,6 +57,7 @@ def write_comparison_report(
     summary: str = "",
     notes: Sequence[str] = (),
     command: str = "",
+    extra: "Sequence[Picture]" = (),
 ) -> Path:
     """Write the page of an experiment: a table of variants, and one figure that lays their errors over each other.
 
@@ -66,6 +67,7 @@ def write_comparison_report(
     reference : state name -> curves to lay over its panel, for instance ``Curve("published", t, values, "points")``.
     statistics : what is drawn of the trials of each variant, of ``"max"``, ``"rms"``, ``"median"``: the first solid,
         the second dashed, the third dotted.
+    extra : further pictures, drawn already.
     summary, notes : a paragraph on top, and remarks below the table. command : the command line that makes it again.
     """
     from reports.comparison import comparison_context
@@ -81,11 +83,12 @@ def write_comparison_report(
         alt = f"Error of each state over time on a log axis for the variants {', '.join(validations)}."
         wide = figure.get_figwidth() > 1.2 * COLUMN
         embedded = [embed(Picture(COMPARISON, "Errors of all variants", reading, alt, figure, wide))]
+    embedded += [embed(picture) for picture in extra]
     context = comparison_context(variants, folder)
     page = comparison_page(
         {"title": title, "summary": summary, "notes": notes, "command": command, "pictures": embedded, **context}
     )
-    return _publish(folder, page, embedded, [COMPARISON])
+    return _publish(folder, page, embedded, [COMPARISON, *[picture.name for picture in extra]])
 
 
 def _publish(folder: Path, page: str, embedded: Sequence[EmbeddedPicture], known: Sequence[str]) -> Path:

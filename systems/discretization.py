@@ -3,7 +3,8 @@
     x[k+1] = F(x[k], u[k]),  u held over [t_k, t_{k+1});   y[k] = h(x[k], u[k]) at the same t_k
 
 Methods: ``euler`` (order 1), ``rk4`` (order 4), both with substeps; ``exact`` (linear plants, matrix exponential);
-``scipy`` (the oracle itself: slow, and the yardstick for the others); ``cvodes`` (stiff plants). To add one: a function here, a name in ``METHODS``.
+``scipy`` (the oracle itself: slow, and the yardstick for the others);
+``cvodes`` (stiff plants). To add one: a function here, a name in ``METHODS``.
 """
 
 from dataclasses import dataclass, field

@@ -1,0 +1,44 @@
+"""The reaction-diffusion experiment: the authors' weights score what they should, and ours at full size by command."""
+
+import json
+
+import numpy as np
+import pytest
+
+from experiments import pde
+from systems import discretize, reaction_diffusion, reaction_diffusion_parity
+
+
+@pytest.mark.skipif(
+    not pde.GOLDEN.is_file(),
+    reason="the authors' weights are not ours to ship: shared/golden is not beside the project",
+)
+def test_the_authors_weights_score_their_published_numbers():
+    network = pde.authors_network(pde.GOLDEN)
+    plant = discretize(reaction_diffusion_parity())
+    rows = [pde.published_test(plant, network, draw) for draw in range(3)]
+    assert 4e-6 < np.median([row["one_step_loss"] for row in rows]) < 9e-6
+    assert 3e-3 < np.median([row["rmse"] for row in rows]) < 9e-3
+
+
+def test_the_test_run_is_the_published_one(monkeypatch):
+    plant = discretize(reaction_diffusion())
+
+    class Copy:
+        nu = 2
+
+        def next_state(self, x, v):
+            return plant.step(x, v[..., :1])
+
+    monkeypatch.setattr(pde, "SAMPLES", 40)
+    monkeypatch.setattr(pde, "WINDOW", slice(20, 39))
+    row = pde.published_test(plant, Copy(), 0)
+    assert row["one_step_loss"] < 1e-24 and (row["x"][0] == 0.5).all() and not row["x_hat"][0].any()
+    assert np.abs(row["x"][1:, 0] - row["x"][1:, -1]).max() == 0  # both ends are the boundary
+
+
+@pytest.mark.slow
+def test_the_bars_at_full_size(tmp_path):
+    assert pde.run(tmp_path, report=print) == 0
+    ours = json.loads((tmp_path / "metrics.json").read_text())["variants"]["ours"]
+    assert ours["one_step_loss"] <= pde.LOSS_BAR and ours["rmse"] <= pde.RMSE_BAR
