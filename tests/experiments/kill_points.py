@@ -11,6 +11,12 @@ import sys
 import time
 from pathlib import Path
 
+import matplotlib.figure  # noqa: F401 - loaded before forking, so that a child is at work when it is killed
+import torch  # noqa: F401
+
+import observer.fitting.gauss_newton  # noqa: F401
+import observer.networks.ren  # noqa: F401
+import reports.writing  # noqa: F401
 from experiments.cli import main
 from observer import load_run
 from observer.fitting import solver

@@ -48,7 +48,7 @@ def test_any_name_survives_the_file(tmp_path, text):
         ("fit.settling_time", "nan", "--settling-time is 'nan'; expected a time such as 20s"),
         ("dt", float("nan"), "--dt is nan; expected a finite number"),
         ("dt", -0.1, "--dt is -0.1; expected greater than 0"),
-        ("method", "magic", "--method is 'magic'; expected 'rk4', 'euler', 'exact' or 'scipy'"),
+        ("method", "magic", "--method is 'magic'; expected 'rk4', 'euler', 'exact', 'scipy' or 'cvodes'"),
         ("fit.activation", "silu", "activation 'silu': its slope ranges over"),
         ("data.excitation", "noise", "--excitation is 'noise'; expected one of zero, constant"),
         ("validation.trials", 0, "--trials is 0; expected greater than or equal to 1"),
