@@ -8,17 +8,15 @@ if TYPE_CHECKING:
     from observer.networks.equilibrium import solve_equilibrium
     from observer.networks.explicit import ExplicitREN
     from observer.networks.ren import ContractingREN
-    from observer.networks.rollout import rollout
 
 _HOMES = {
     "ACTIVATIONS": "activations",
     "get_activation": "activations",
     "ContractingREN": "ren",
     "ExplicitREN": "explicit",
-    "rollout": "rollout",
     "solve_equilibrium": "equilibrium",
 }
-__all__ = ["ACTIVATIONS", "ContractingREN", "ExplicitREN", "get_activation", "rollout", "solve_equilibrium"]
+__all__ = ["ACTIVATIONS", "ContractingREN", "ExplicitREN", "get_activation", "solve_equilibrium"]
 
 
 def __getattr__(name: str) -> Any:

@@ -19,7 +19,7 @@ import torch
 from torch.autograd.function import once_differentiable
 
 from observer.networks.equilibrium.cpu_autograd import without_denormals
-from observer.networks.equilibrium.cpu_kernels import clear_upper
+from observer.networks.equilibrium.cpu_direct import assemble, pull_back
 
 _STRIPE = 128
 
@@ -41,57 +41,47 @@ class DirectToExplicit(torch.autograd.Function):
         eps: float,
         norm_eps: float,
     ) -> Tensors:
-        n, q = len(Y1), len(D12)
-        m = n + q
+        (n, nu), q = B2.shape, len(D12)
+        m, scalar = n + q, 0.0 if p is None else float(p)
         with without_denormals():
-            G = _lower_gram(X, n, q)
-            norm = G.diagonal().sum() + norm_eps
-            H = G if p is None else G.mul_(p * p / norm)
-            H.diagonal().add_(eps)
-            E = torch.add(H[:n, :n], H[m:, m:], alpha=rate**-2).add_(Y1).sub_(Y1.T).div_(2)
+            H = _lower_gram(X, n, q)
+            shapes = ((n, n), (n, m + nu), (q, n), (q, q), (q, nu), (q,))
+            E, R, C1, D11, D12_out, inverse = (X.new_empty(shape) for shape in shapes)
+            norm = assemble(
+                *_arrays(H, Y1, B2, D12), scalar, p is not None, rate, eps, norm_eps,
+                *_arrays(E, R, C1, D11, D12_out, inverse),
+            )  # fmt: skip
             factors, pivots, _ = torch.linalg.lu_factor_ex(E, check_errors=True)
-            S = torch.linalg.lu_solve(factors, pivots, torch.cat((H[m:, :m], B2), dim=1))
-            inverse = (2 / H.diagonal()[n:m])[:, None]  # 1/Lam
-            C1, D11 = -inverse * H[n:m, :n], -inverse * H[n:m, n:m]
-            clear_upper(D11.numpy())
-            D12 = inverse * D12
-        ctx.save_for_backward(X, p, H, norm, factors, pivots, S, inverse, C1, D11, D12)
-        ctx.numbers = (n, q, rate, eps)
-        return S[:, :n].clone(), S[:, n:m].clone(), S[:, m:].clone(), C1, D11, D12
+            S = torch.linalg.lu_solve(factors, pivots, R)
+        ctx.save_for_backward(X, p, H, factors, pivots, S, inverse, C1, D11, D12_out)
+        ctx.numbers = (scalar, p is not None, rate, eps, norm)
+        return S[:, :n].clone(), S[:, n:m].clone(), S[:, m:].clone(), C1, D11, D12_out
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, *gradients: Any) -> Any:
-        X, p, H, norm, factors, pivots, S, inverse, C1, D11, D12 = ctx.saved_tensors
-        n, q, rate, eps = ctx.numbers
-        m = n + q
+        X, p, H, factors, pivots, S, inverse, C1, D11, D12 = ctx.saved_tensors
+        n, q = len(S), len(D11)
         gA, gB1, gB2, gC1, gD11, gD12 = gradients
         with without_denormals():
             gR = torch.linalg.lu_solve(factors, pivots, torch.cat((gA, gB1, gB2), dim=1), adjoint=True)
             half = (gR @ S.T).mul_(-0.5)
-            gH = torch.zeros_like(H)
-            gH[:n, :n], gH[m:, :m] = half, gR[:, :m]
-            torch.mul(half, rate**-2, out=gH[m:, m:])
-            torch.mul(gC1, -inverse, out=gH[n:m, :n])
-            torch.mul(gD11, -inverse, out=gH[n:m, n:m])
-            clear_upper(gH.numpy()[n:m, n:m])
-            # The entries of gD11 on and above the diagonal meet the zeros of D11.
-            rows = (gC1 * C1).sum(1) + (gD11 * D11).sum(1) + (gD12 * D12).sum(1)
-            gH.diagonal()[n:m] = rows * inverse[:, 0] * -0.5
-            if p is None:
-                gp, total = None, gH + gH.T
-            else:
-                # <H', s G>, of H = s G + eps I
-                along = torch.dot(gH.view(-1), H.view(-1)) - eps * gH.diagonal().sum()
-                gp = 2 * along / p
-                total = (gH + gH.T).mul_(p * p / norm)
-                total.diagonal().sub_(2 * along / norm)
-            return X @ total, half - half.T, gp, gR[:, m:], gD12 * inverse, None, None, None
+            both, gY1, gD12_direct = (X.new_empty(shape) for shape in (X.shape, (n, n), D12.shape))
+            along = pull_back(
+                *_arrays(gR, half, gC1, gD11, gD12, C1, D11, D12, inverse, H),
+                *ctx.numbers, *_arrays(both, gY1, gD12_direct),
+            )  # fmt: skip
+            gp = None if p is None else torch.full_like(p, along)
+            return X @ both, gY1, gp, gR[:, n + q :], gD12_direct, None, None, None
+
+
+def _arrays(*tensors: torch.Tensor) -> list[Any]:
+    return [tensor.detach().contiguous().numpy() for tensor in tensors]
 
 
 def _lower_gram(X: torch.Tensor, n: int, q: int) -> torch.Tensor:
     """X'X without the blocks that the map does not read: those above the diagonal blocks (n | q | n)."""
-    G, m = X.new_zeros(X.shape), n + q
+    G, m = X.new_empty(X.shape), n + q
     torch.mm(X.T, X[:, :n], out=G[:, :n])
     torch.mm(X[:, m:].T, X[:, n:], out=G[m:, n:])
     for low in range(n, m, _STRIPE):

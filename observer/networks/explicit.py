@@ -143,7 +143,17 @@ class ExplicitREN:
         return solve_equilibrium(self.D11, b, self.activation, kernel)
 
     def next_state(self, x: Any, u: Any, kernel: str = "auto") -> Any:
-        """x+ (..., nx) alone, for x (..., nx) and u (..., nu): all that an observer with identity output needs."""
+        """x+ (..., nx) alone, for x (..., nx) and u (..., nu): all that an observer with identity output needs.
+
+        With ``kernel`` "auto" it is one operation where gradients are recorded on the CPU (``fused_step``).
+        """
+        if kernel == "auto" and self.nv and not isinstance(self.A, np.ndarray):
+            from observer.networks.fused_step import NextState, fits
+
+            names = ("A", "B1", "B2", "C1", "D11", "D12", "bx", "bv")
+            weights = {name: getattr(self, name) for name in names}
+            if fits(x, u, weights):
+                return NextState.apply(x, u, *weights.values(), get_activation(self.activation).code)
         return self._next(x, self.equilibrium(x, u, kernel), u)
 
     def step(self, x: Any, u: Any, kernel: str = "auto") -> tuple[Any, Any]:

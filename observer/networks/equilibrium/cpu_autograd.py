@@ -34,11 +34,11 @@ def without_denormals() -> Iterator[None]:
         restore_denormals(before)
 
 
-def _product(left: np.ndarray, right: np.ndarray) -> np.ndarray:
+def product(left: np.ndarray, right: np.ndarray) -> np.ndarray:
     return (torch.from_numpy(left) @ torch.from_numpy(right)).numpy()
 
 
-def _patience() -> int:
+def patience() -> int:
     return 1 if torch.get_num_threads() == 1 else _PATIENCE
 
 
@@ -46,7 +46,7 @@ class _Equilibrium(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, D11: torch.Tensor, b: torch.Tensor, code: int) -> torch.Tensor:
         with without_denormals():
-            found = cpu.forward(D11.detach().numpy(), b.detach().numpy(), code, _product, _patience())
+            found = cpu.forward(D11.detach().numpy(), b.detach().numpy(), code, product, patience())
         w = torch.from_numpy(found)
         ctx.save_for_backward(D11, w)
         ctx.code = code
@@ -57,12 +57,12 @@ class _Equilibrium(torch.autograd.Function):
     def backward(ctx: Any, *gradients: Any) -> Any:
         D11, w = ctx.saved_tensors
         with without_denormals():
-            found = cpu.backward(D11.detach().numpy(), w.numpy(), gradients[0].numpy(), ctx.code, _product, _patience())
+            found = cpu.backward(D11.detach().numpy(), w.numpy(), gradients[0].numpy(), ctx.code, product, patience())
             delta = torch.from_numpy(found)
-            return _gradient_of_matrix(delta, w) if ctx.needs_input_grad[0] else None, delta, None
+            return gradient_of_matrix(delta, w) if ctx.needs_input_grad[0] else None, delta, None
 
 
-def _gradient_of_matrix(delta: torch.Tensor, w: torch.Tensor) -> torch.Tensor:
+def gradient_of_matrix(delta: torch.Tensor, w: torch.Tensor) -> torch.Tensor:
     """stril(delta' w) (nv, nv) for delta, w (batch, nv)."""
     nv = w.shape[1]
     result = torch.empty((nv, nv), dtype=w.dtype)

@@ -55,7 +55,7 @@ def test_solves_the_equation(activation, kernel, batch):
 
 @pytest.mark.parametrize("kernel", ["auto", *KERNELS])
 def test_no_neurons(kernel):
-    assert [w.shape for w in solutions(np.zeros((0, 0)), np.zeros((4, 0)), "tanh", kernel)][0] == (4, 0)
+    assert next(w.shape for w in solutions(np.zeros((0, 0)), np.zeros((4, 0)), "tanh", kernel)) == (4, 0)
 
 
 @pytest.mark.parametrize("kernel", COMPILED)
