@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from observer.networks.explicit import ExplicitREN
+from observer.networks.rollout import rollout
 from observer.scaling import Scaling
 from systems.errors import InputError
 from systems.system import System
@@ -59,21 +60,25 @@ class StateObserver(ABC):
 
         Row k uses measurements up to k-1 only, as a predictor must: it compares with x[k].
         """
-        system = self.system
-        u = check_last("u", u, system.nu, system.input_names)
-        y = check_last("y", y, system.ny, system.output_names)
-        if u.ndim < 2 or y.ndim < 2 or u.shape[-2] != y.shape[-2]:
-            raise InputError(f"u has shape {u.shape} and y {y.shape}; expected (..., N, size) with the same N")
-        batch = np.broadcast_shapes(u.shape[:-2], y.shape[:-2], np.shape(x_hat0)[:-1])
-        x_hat0 = np.broadcast_to(check_last("x_hat0", x_hat0, system.nx, system.state_names), (*batch, system.nx))
+        x_hat0, u, y = self._sequences(x_hat0, u, y)
         samples = u.shape[-2]
-        result = np.empty((*batch, samples, system.nx))
+        result = np.empty((*x_hat0.shape[:-1], samples, self.system.nx))
         state = self.init(x_hat0)
         for k in range(samples):
             result[..., k, :] = self.estimate(state)
             if k + 1 < samples:
                 state = self.step(state, u[..., k, :], y[..., k, :])
         return result
+
+    def _sequences(self, x_hat0: Any, u: Any, y: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """The arguments of ``run`` checked; x_hat0 broadcast to the batch."""
+        system = self.system
+        u = check_last("u", u, system.nu, system.input_names)
+        y = check_last("y", y, system.ny, system.output_names)
+        if u.ndim < 2 or y.ndim < 2 or u.shape[-2] != y.shape[-2]:
+            raise InputError(f"u has shape {u.shape} and y {y.shape}; expected (..., N, size) with the same N")
+        batch = np.broadcast_shapes(u.shape[:-2], y.shape[:-2], np.shape(x_hat0)[:-1])
+        return np.broadcast_to(check_last("x_hat0", x_hat0, system.nx, system.state_names), (*batch, system.nx)), u, y
 
 
 @dataclass(frozen=True, eq=False)
@@ -120,6 +125,16 @@ class RENObserver(StateObserver):
             [np.broadcast_to(v, (*batch, v.shape[-1])), np.broadcast_to(y, (*batch, y.shape[-1]))], axis=-1
         )
         return self.weights.next_state(x_hat, v)
+
+    def run(self, x_hat0: Any, u: Any, y: Any) -> np.ndarray:
+        """As for every observer, in one compiled loop over all samples where no measurement is missing."""
+        start, u_all, y_all = self._sequences(x_hat0, u, y)
+        if u_all.shape[-2] < 2 or not self.weights.has_identity_output or np.isnan(y_all[..., :-1, :]).any():
+            return super().run(x_hat0, u, y)
+        v = u_all[..., :-1, self.system.known]
+        batch = start.shape[:-1]
+        parts = [np.broadcast_to(a, (*batch, *a.shape[-2:])) for a in (v, y_all[..., :-1, :])]
+        return rollout(self.weights, start, np.concatenate(parts, axis=-1))[0]
 
     def _nominal(self, u: np.ndarray) -> np.ndarray:
         """Inputs with disturbances, which the observer must not know, at the middle of their range."""

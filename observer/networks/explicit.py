@@ -139,19 +139,47 @@ class ExplicitREN:
 
     def equilibrium(self, x: Any, u: Any, kernel: str = "auto") -> Any:
         """The neurons w (..., nv) of w = sigma(C1 x + D11 w + D12 u + bv), for x (..., nx) and u (..., nu)."""
-        return solve_equilibrium(self.D11, x @ self.C1.T + u @ self.D12.T + self.bv, self.activation, kernel)
+        b = _affine(self.bv, (self.C1, x), (self.D12, u))
+        return solve_equilibrium(self.D11, b, self.activation, kernel)
 
     def next_state(self, x: Any, u: Any, kernel: str = "auto") -> Any:
-        """x+ (..., nx) alone, for x (..., nx) and u (..., nu): all that an observer with identity output needs."""
+        """x+ (..., nx) alone, for x (..., nx) and u (..., nu): all that an observer with identity output needs.
+
+        With ``kernel`` "auto" it is one operation where gradients are recorded on the CPU (``fused_step``).
+        """
+        if kernel == "auto" and self.nv and not isinstance(self.A, np.ndarray):
+            from observer.networks.fused_step import NextState, fits
+
+            names = ("A", "B1", "B2", "C1", "D11", "D12", "bx", "bv")
+            weights = {name: getattr(self, name) for name in names}
+            if fits(x, u, weights):
+                return NextState.apply(x, u, *weights.values(), get_activation(self.activation).code)
         return self._next(x, self.equilibrium(x, u, kernel), u)
 
     def step(self, x: Any, u: Any, kernel: str = "auto") -> tuple[Any, Any]:
         """One step: (x+ (..., nx), y (..., ny)) for x (..., nx) and u (..., nu), leading axes batched."""
         w = self.equilibrium(x, u, kernel)
-        return self._next(x, w, u), x @ self.C2.T + w @ self.D21.T + u @ self.D22.T + self.by
+        return self._next(x, w, u), _affine(self.by, (self.C2, x), (self.D21, w), (self.D22, u))
 
     def _next(self, x: Any, w: Any, u: Any) -> Any:
-        return x @ self.A.T + w @ self.B1.T + u @ self.B2.T + self.bx
+        return _affine(self.bx, (self.A, x), (self.B1, w), (self.B2, u))
+
+
+def _affine(bias: Any, *terms: tuple[Any, Any]) -> Any:
+    """bias (n,) + sum of M z over the terms (M (n, m), z (..., m)), of shape (..., n).
+
+    One axis of samples: computed as M z' and transposed by a view, neurons-major in memory, the layout of the
+    equilibrium kernels. In training this saves their copies, in both directions.
+    """
+    shapes = {z.shape[:-1] for _, z in terms}
+    if len(shapes) != 1 or len(shapes.pop()) != 1:
+        return sum((z @ M.T for M, z in terms[1:]), terms[0][1] @ terms[0][0].T) + bias
+    if isinstance(bias, np.ndarray):
+        return (sum((M @ z.T for M, z in terms[1:]), terms[0][0] @ terms[0][1].T) + bias[:, None]).T
+    result = bias[:, None]
+    for M, z in terms:
+        result = result.addmm(M, z.T)
+    return result.T
 
 
 def _detached(value: Any) -> np.ndarray:

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 
 from observer.networks.activations import get_activation
+from observer.networks.direct_map import DirectToExplicit
 from observer.networks.explicit import ExplicitREN
 from observer.networks.export import direct_parameters
 from observer.networks.shapes import check_shape
@@ -124,20 +125,35 @@ class ContractingREN(torch.nn.Module):
         E = (H[:n, :n] + P / rate**2 + self.Y1 - self.Y1.T) / 2
         return H, E, H.diagonal()[n : n + self.nv] / 2
 
-    def explicit(self) -> ExplicitREN:
-        """The explicit network, differentiable in the parameters. Computed at each call: hoist it out of time loops."""
+    def explicit(self, kernel: str = "auto") -> ExplicitREN:
+        """The explicit network, differentiable in the parameters. Computed at each call: hoist it out of time loops.
+
+        ``kernel``: "fused" is one operation, differentiable once, for parameters in main memory; "reference" is made of
+        ordinary torch operations: for second derivatives, ``torch.func`` and other devices. "auto" goes by the device.
+        """
+        if kernel not in ("auto", "fused", "reference"):
+            raise InputError(f"explicit kernel {kernel!r} is not known; expected auto, fused or reference")
+        if kernel == "fused" or (kernel == "auto" and self.X.device.type == "cpu"):
+            p = self.p if self.polar else None
+            numbers = (self.contraction_rate, self.eps, self.norm_eps)
+            A, B1, B2, C1, D11, D12 = DirectToExplicit.apply(self.X, self.Y1, p, self.B2, self.D12, *numbers)
+        else:
+            A, B1, B2, C1, D11, D12 = self._explicit_reference()
+        if self.identity_output:
+            return ExplicitREN.with_identity_output(A, B1, B2, C1, D11, D12, self.bx, self.bv, self.activation)
+        return ExplicitREN(
+            A, B1, B2, C1, self.C2, D11, D12, self.D21, self.D22, self.bx, self.bv, self.by, self.activation
+        )
+
+    def _explicit_reference(self) -> tuple[torch.Tensor, ...]:
+        """A, B1, B2, C1, D11, D12 as the equations have it."""
         n, m = self.nx, self.nx + self.nv
         H, E, Lam = self._implicit()
         A, B1, B2 = torch.linalg.solve(E, torch.cat((H[m:, :n], H[m:, n:m], self.B2), dim=1)).split(
             (n, self.nv, self.nu), dim=1
         )
         per_row = Lam[:, None]
-        C1, D11, D12 = -H[n:m, :n] / per_row, -H[n:m, n:m].tril(-1) / per_row, self.D12 / per_row
-        if self.identity_output:
-            return ExplicitREN.with_identity_output(A, B1, B2, C1, D11, D12, self.bx, self.bv, self.activation)
-        return ExplicitREN(
-            A, B1, B2, C1, self.C2, D11, D12, self.D21, self.D22, self.bx, self.bv, self.by, self.activation
-        )
+        return A, B1, B2, -H[n:m, :n] / per_row, -H[n:m, n:m].tril(-1) / per_row, self.D12 / per_row
 
     def metric(self) -> torch.Tensor:
         """M = E' P^-1 E (nx, nx), in which the network contracts."""

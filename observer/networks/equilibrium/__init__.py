@@ -1,7 +1,8 @@
 """The equilibrium layer w = sigma(D11 w + b), D11 strictly lower triangular: one entry, several kernels.
 
 ``reference`` is the plain loop over rows (torch autograd to any order, or NumPy). ``cpu`` is a compiled kernel with its
-own backward pass. ``auto`` takes the one that measured faster for the size at hand.
+own backward pass, ``cuda`` a blocked one of torch operations for GPUs (it runs on any device). ``auto`` takes the one
+that measured faster for the size and the device at hand.
 """
 
 from typing import Any
@@ -12,13 +13,10 @@ from observer.networks.activations import get_activation
 from observer.networks.shapes import check_shape
 from systems.errors import InputError
 
-KERNELS: tuple[str, ...] = ("reference", "cpu")
+KERNELS: tuple[str, ...] = ("reference", "cpu", "cuda")
 
-# Measured on two cores (float64, 1 to 200 neurons, batches of 1 to 4096). Torch: the compiled pair is 2 to 100 times
-# faster than the loop from a few neurons on. NumPy: the compiled sweep is 4 to 15 times faster for small batches, and
-# the vectorised loop, whose tanh is vectorised too, up to 3 times faster for large ones.
+# Measured on two cores, batches of 1 to 4096: from a few neurons on the compiled pair is always the faster one.
 _COMPILED_FROM_NEURONS = 3
-_VECTORISED_FROM_BATCH = 256
 
 
 def solve_equilibrium(D11: Any, b: Any, activation: str, kernel: str = "auto") -> Any:
@@ -27,9 +25,9 @@ def solve_equilibrium(D11: Any, b: Any, activation: str, kernel: str = "auto") -
     D11 (nv, nv): only its strictly lower triangle is read, so row i needs w_1 .. w_{i-1} and no iteration. b (..., nv):
     leading axes are batched; nv = 0 is allowed. NumPy arrays or torch tensors; the result is of the same kind.
 
-    ``kernel``: "auto", "reference" or "cpu". The compiled kernel is differentiable once; inside ``torch.func``
-    transforms, for second derivatives and off the CPU, use "reference" (``auto`` does so off the CPU and for dtypes
-    other than float32 and float64).
+    ``kernel``: "auto", "reference", "cpu" or "cuda". The last two are differentiable once; inside ``torch.func``
+    transforms and for second derivatives use "reference" (``auto`` does so for dtypes other than float32 and float64,
+    and off the CPU except for CUDA).
 
     Errors: InputError for an unknown kernel or activation, wrong shapes, or tensors that the kernel cannot take.
     """
@@ -37,7 +35,9 @@ def solve_equilibrium(D11: Any, b: Any, activation: str, kernel: str = "auto") -
     nv = int(b.shape[-1])
     check_shape("D11", D11, (nv, nv), "(nv, nv)")
     if kernel not in ("auto", *KERNELS):
-        raise InputError(f"equilibrium kernel {kernel!r} is not known; expected auto, {' or '.join(KERNELS)}")
+        raise InputError(
+            f"equilibrium kernel {kernel!r} is not known; expected auto, {', '.join(KERNELS[:-1])} or {KERNELS[-1]}"
+        )
     if nv == 0:
         return b
     if kernel == "auto":
@@ -47,6 +47,14 @@ def solve_equilibrium(D11: Any, b: Any, activation: str, kernel: str = "auto") -
         from observer.networks.equilibrium.reference import solve_numpy, solve_torch
 
         return (solve_numpy if numpy_given else solve_torch)(D11, b, function)
+    if kernel == "cuda":
+        if numpy_given:
+            raise InputError(
+                "equilibrium kernel 'cuda' takes torch tensors; got NumPy arrays: use 'cpu' or 'reference'"
+            )
+        from observer.networks.equilibrium.cuda import solve_blocked_torch
+
+        return solve_blocked_torch(D11, b, function)
     if not _compilable(D11, b):
         raise InputError(
             f"equilibrium kernel 'cpu': got {D11.dtype} and {b.dtype} {'arrays' if numpy_given else 'tensors'};"
@@ -68,9 +76,9 @@ def _compilable(D11: Any, b: Any) -> bool:
 
 
 def _choose(D11: Any, b: Any) -> str:
-    nv = int(b.shape[-1])
-    if nv < _COMPILED_FROM_NEURONS or not _compilable(D11, b):
+    if int(b.shape[-1]) < _COMPILED_FROM_NEURONS:
         return "reference"
-    if isinstance(b, np.ndarray) and b.size // nv >= _VECTORISED_FROM_BATCH:
-        return "reference"
-    return "cpu"
+    if _compilable(D11, b):
+        return "cpu"
+    on_gpu = not isinstance(b, np.ndarray) and b.device.type == "cuda" and D11.device == b.device
+    return "cuda" if on_gpu and D11.dtype == b.dtype else "reference"

@@ -1,111 +1,97 @@
-"""The equilibrium layer as a compiled kernel pair for the CPU: float32 and float64, parallel over the batch.
+"""The equilibrium layer on the CPU: layout, far blocks by BLAS, and the batch handed to several threads.
 
-With v = D11 w + b, w = sigma(v), s = sigma'(v) and g = dL/dw, the backward sweep is
+The compiled sweeps (``cpu_kernels``) want neurons-major arrays (nv, batch) and D11 contiguous. What is stored otherwise
+is copied once; ``ExplicitREN`` computes b in that layout, so that the transposes here are views.
 
-    delta_j = s_j (g_j + sum_{i>j} D11_ij delta_i),      dL/db = delta,      dL/dD11 = stril(sum_batch delta w').
-
-A sweep treats a tile of samples at a time, the samples innermost: that loop vectorises, and each entry of D11 is read
-once per tile. Threads are ordinary ones (the kernels release the GIL): no OpenMP layer that forbids fork.
+Beyond ``_BLOCK`` neurons the sweeps see diagonal blocks only, and what lies left of them (below, going back) is one
+matrix product per block. Threads are ordinary ones (the sweeps release the GIL): no OpenMP layer that forbids fork.
 """
 
 import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
-from itertools import pairwise
+from typing import Any
 
 import numba
 import numpy as np
 
+from observer.networks.equilibrium.cpu_kernels import LANES, backward_sweep, forward_sweep
+
 DTYPES = (np.dtype(np.float32), np.dtype(np.float64))
-_TILE = 16  # samples swept together; a multiple of the vector width, small enough that a tile of 200 neurons fits L1
-_WORK_PER_THREAD = 200_000  # multiply-adds that pay for handing a chunk of the batch to another thread
+_BLOCK = 512  # measured: up to here the panels of the sweeps are faster than BLAS calls, beyond they are slower
+# Not numba.get_num_threads(): it starts numba's own pool, on the OpenMP library that torch has loaded, and thereby sets
+# torch's number of threads back to all cores: a program that asked for one then waits for spinning threads.
+THREADS = int(numba.config.NUMBA_NUM_THREADS)
+WORK_PER_THREAD = 4_000_000  # multiply-adds, about 0.1 ms: what pays for waking another thread
+
+Product = Callable[[np.ndarray, np.ndarray], np.ndarray]
 
 
-def _compile(function: Callable) -> Callable:
-    try:
-        return numba.njit(nogil=True, cache=True)(function)
-    except RuntimeError:  # nowhere to write the cache (a read-only installation): compile in each process
-        return numba.njit(nogil=True)(function)
+def forward(D11: np.ndarray, b: np.ndarray, code: int, product: Product = np.matmul, patience: int = 1) -> np.ndarray:
+    """w (batch, nv) of w = sigma(D11 w + b) for b (batch, nv), of one dtype; neurons-major in memory.
+
+    ``code`` is that of the Activation; ``product`` multiplies two matrices; ``patience`` multiplies the work from which
+    on a second thread is used.
+    """
+    D, source = np.ascontiguousarray(D11), _neurons_major(b)
+    nv, w = len(D), np.empty(source.shape, source.dtype)
+    if nv <= _BLOCK:
+        _over_batch(forward_sweep, D, (source, w), code, patience)
+        return w.T
+    for low in range(0, nv, _BLOCK):
+        own, left = slice(low, min(nv, low + _BLOCK)), slice(0, low)
+        rows = source[own] + product(D[own, left], w[left]) if low else source[own]
+        _over_batch(forward_sweep, np.ascontiguousarray(D[own, own]), (rows, w[own]), code, patience)
+    return w.T
 
 
-@_compile
-def _forward_kernel(D11, b, w, code):  # pragma: no cover - compiled
-    """Write the equilibrium of b (batch, nv) to w (batch, nv)."""
-    tile = np.zeros((b.shape[1], _TILE), b.dtype)
-    row = np.zeros(_TILE, b.dtype)
-    for start in range(0, b.shape[0], _TILE):
-        n = min(_TILE, b.shape[0] - start)
-        for i in range(b.shape[1]):
-            for k in range(n):
-                row[k] = b[start + k, i]
-            for j in range(i):
-                for k in range(_TILE):
-                    row[k] += D11[i, j] * tile[j, k]
-            for k in range(n):
-                v = row[k]
-                if code == 0:
-                    tile[i, k] = 0.0 if v < 0.0 else v  # written so that nan stays nan
-                elif code == 1:
-                    tile[i, k] = np.tanh(v)
-                else:
-                    tile[i, k] = 0.5 * np.tanh(0.5 * v) + 0.5
-                w[start + k, i] = tile[i, k]
+def backward(
+    D11: np.ndarray, w: np.ndarray, g: np.ndarray, code: int, product: Product = np.matmul, patience: int = 1
+) -> np.ndarray:
+    """dL/db (batch, nv) from w (batch, nv) and g = dL/dw (batch, nv), of one dtype; neurons-major in memory."""
+    w, g = _neurons_major(w), _neurons_major(g)
+    nv, delta = len(D11), np.empty(w.shape, w.dtype)
+    if nv <= _BLOCK:
+        _over_batch(backward_sweep, np.ascontiguousarray(D11.T), (w, g, delta), code, patience)
+        return delta.T
+    for low in reversed(range(0, nv, _BLOCK)):
+        own, below = slice(low, min(nv, low + _BLOCK)), slice(low + _BLOCK, nv)
+        rows = g[own] + product(D11[below, own].T, delta[below]) if low + _BLOCK < nv else g[own]
+        _over_batch(backward_sweep, np.ascontiguousarray(D11[own, own].T), (w[own], rows, delta[own]), code, patience)
+    return delta.T
 
 
-@_compile
-def _backward_kernel(D11T, w, g, delta, code):  # pragma: no cover - compiled
-    """Write dL/db to delta (batch, nv) from w (batch, nv) and g = dL/dw (batch, nv)."""
-    tile = np.zeros((w.shape[1], _TILE), w.dtype)
-    row = np.zeros(_TILE, w.dtype)
-    for start in range(0, w.shape[0], _TILE):
-        n = min(_TILE, w.shape[0] - start)
-        for j in range(w.shape[1] - 1, -1, -1):
-            for k in range(n):
-                row[k] = g[start + k, j]
-            for i in range(j + 1, w.shape[1]):
-                for k in range(_TILE):
-                    row[k] += D11T[j, i] * tile[i, k]
-            for k in range(n):
-                value = w[start + k, j]
-                if code == 0:
-                    tile[j, k] = row[k] if value > 0.0 else 0.0
-                elif code == 1:
-                    tile[j, k] = row[k] * (1.0 - value * value)
-                else:
-                    tile[j, k] = row[k] * (value * (1.0 - value))
-                delta[start + k, j] = tile[j, k]
+def _neurons_major(array: np.ndarray) -> np.ndarray:
+    """(nv, batch), contiguous, of an array (batch, nv)."""
+    return np.ascontiguousarray(array.T)
+
+
+def _over_batch(sweep: Any, matrix: np.ndarray, arrays: tuple[np.ndarray, ...], code: int, patience: int) -> None:
+    nv, batch = arrays[0].shape
+    tile = LANES * 64 // arrays[0].itemsize
+    work = batch * nv * (nv // 2 + 64)
+    threads = min(THREADS, -(-batch // tile), work // (patience * WORK_PER_THREAD))
+    if threads < 2:
+        sweep(matrix, *arrays, 0, batch, code)
+        return
+    # Whole tiles, so that the result does not depend on the threads, and a few portions for each thread to fetch: on a
+    # busy machine the others may come late or never, and then this one does what they have not begun.
+    size = max(1, -(-batch // tile) // (4 * threads)) * tile
+    portions = iter(range(0, batch, size))
+
+    def work_off() -> None:
+        for low in portions:  # next() of a range iterator is one step under the interpreter's lock
+            sweep(matrix, *arrays, low, min(batch, low + size), code)
+
+    jobs = [thread_pool(os.getpid()).submit(work_off) for _ in range(threads - 1)]
+    work_off()
+    for job in jobs:
+        if not job.cancel():
+            job.result()
 
 
 @lru_cache(maxsize=1)
-def _pool(process: int) -> ThreadPoolExecutor:
+def thread_pool(process: int) -> ThreadPoolExecutor:
     """One pool per process id: the threads of a parent do not survive a fork."""
-    return ThreadPoolExecutor(numba.get_num_threads(), thread_name_prefix="equilibrium")
-
-
-def _over_batch(kernel: Callable, matrix: np.ndarray, arrays: tuple[np.ndarray, ...], code: int) -> None:
-    batch, nv = arrays[0].shape
-    chunks = min(numba.get_num_threads(), batch, batch * nv * (nv // 2 + 16) // _WORK_PER_THREAD)
-    if chunks < 2:
-        kernel(matrix, *arrays, code)
-        return
-    cuts = np.linspace(0, batch, chunks + 1).astype(int)
-    pairs = pairwise(cuts)
-    pool = _pool(os.getpid())
-    for job in [pool.submit(kernel, matrix, *(array[low:high] for array in arrays), code) for low, high in pairs]:
-        job.result()
-
-
-def forward(D11: np.ndarray, b: np.ndarray, code: int) -> np.ndarray:
-    """w (batch, nv) of w = sigma(D11 w + b) for b (batch, nv), of one dtype; ``code`` is that of the Activation."""
-    w = np.empty(b.shape, b.dtype)
-    _over_batch(_forward_kernel, np.ascontiguousarray(D11), (np.ascontiguousarray(b), w), code)
-    return w
-
-
-def backward(D11: np.ndarray, w: np.ndarray, g: np.ndarray, code: int) -> np.ndarray:
-    """dL/db (batch, nv) from w (batch, nv) and g = dL/dw (batch, nv); one dtype throughout."""
-    delta = np.empty(w.shape, w.dtype)
-    arrays = (np.ascontiguousarray(w), np.ascontiguousarray(g), delta)
-    _over_batch(_backward_kernel, np.ascontiguousarray(D11.T), arrays, code)
-    return delta
+    return ThreadPoolExecutor(THREADS, thread_name_prefix="equilibrium")

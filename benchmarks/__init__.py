@@ -1,0 +1,1 @@
+"""Measurements, each module one command: ``python -m benchmarks.kernels``."""

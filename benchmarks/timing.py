@@ -1,0 +1,32 @@
+"""Timing on a machine that others use too: many repetitions, the minimum and the median of them."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Timing:
+    """Seconds per call: ``least`` is the quiet machine's figure, ``median`` what this one gave."""
+
+    least: float
+    median: float
+
+    @property
+    def text(self) -> str:
+        """Both in milliseconds."""
+        return f"{1e3 * self.least:.3g} ({1e3 * self.median:.3g})"
+
+
+def measure(function: Callable[[], object], seconds: float, most: int = 2000) -> Timing:
+    """Repeat ``function`` for about ``seconds``, at least three times after a first call that does not count."""
+    function()
+    times: list[float] = []
+    end = time.perf_counter() + seconds
+    while len(times) < 3 or (len(times) < most and time.perf_counter() < end):
+        start = time.perf_counter()
+        function()
+        times.append(time.perf_counter() - start)
+    return Timing(min(times), float(np.median(times)))

@@ -1,0 +1,64 @@
+"""Long simulations in one call: the same as the loop over steps."""
+
+import numpy as np
+import pytest
+
+from observer.networks.activations import ACTIVATIONS
+from observer.networks.ren import ContractingREN
+from observer.networks.rollout import rollout
+from systems.errors import InputError
+
+
+def network(nv=20, ny=2, **options):
+    return ContractingREN(2, 3, nv, ny, contraction_rate=0.9, **options).explicit()
+
+
+def loop(ren, x0, u):
+    x, xs, ys = x0, [x0], []
+    for k in range(u.shape[-2]):
+        x, y = ren.step(x, u[..., k, :])
+        xs.append(x)
+        ys.append(y)
+    return np.stack(xs, axis=-2), np.stack(ys, axis=-2)
+
+
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+@pytest.mark.parametrize("nv", [0, 1, 20])
+@pytest.mark.parametrize("batch", [(), (1,), (7,), (2, 3), (0,)])
+def test_equals_the_loop_over_steps(batch, nv, activation):
+    ren, rng = network(nv, activation=activation).to_numpy(), np.random.default_rng(0)
+    x0, u = rng.normal(size=(*batch, 3)), rng.normal(size=(*batch, 60, 2))
+    x, y = rollout(ren, x0, u)
+    expected = loop(ren, x0, u)
+    assert x.shape == (*batch, 61, 3) and y.shape == (*batch, 60, 2)
+    np.testing.assert_allclose(x, expected[0], rtol=0, atol=1e-12)
+    np.testing.assert_allclose(y, expected[1], rtol=0, atol=1e-12)
+
+
+def test_several_threads_and_broadcasting():
+    ren, rng = network(80).to_numpy(), np.random.default_rng(0)
+    x0, u = rng.normal(size=(40, 3)), rng.normal(size=(100, 2))
+    x, _ = rollout(ren, x0, u)
+    np.testing.assert_allclose(x, loop(ren, x0, np.broadcast_to(u, (40, 100, 2)))[0], rtol=0, atol=1e-12)
+
+
+def test_no_steps_and_torch_weights_in_single_precision():
+    ren = network(5, dtype="float32")
+    x, y = rollout(ren, np.ones(3), np.zeros((0, 2)))
+    assert x.shape == (1, 3) and y.shape == (0, 2) and x.dtype == np.float32
+    x, _ = rollout(ren, np.ones(3), np.ones((30, 2)))
+    np.testing.assert_allclose(x, loop(ren.to_numpy(), np.ones(3), np.ones((30, 2)))[0], atol=1e-5)
+
+
+def test_nan_comes_through_and_errors_say_what_is_expected():
+    ren = network().to_numpy()
+    u = np.zeros((5, 2))
+    u[2, 0] = np.nan
+    x, _ = rollout(ren, np.zeros(3), u)
+    assert np.isfinite(x[:3]).all() and np.isnan(x[3:]).all()
+    with pytest.raises(InputError, match=r"u has shape \(2,\); expected \(\.\.\., N, nu\), one row per step"):
+        rollout(ren, np.zeros(3), np.zeros(2))
+    with pytest.raises(InputError, match=r"x0 has shape \(4,\); expected"):
+        rollout(ren, np.zeros(4), u)
+    with pytest.raises(InputError, match="are of type float16; expected float32 or float64"):
+        rollout(ren.to_numpy(np.float16), np.zeros(3), u)
