@@ -167,7 +167,7 @@ def run(sizes: Sizes) -> tuple[list[Row], dict[int, float]]:
             rows += equilibrium_rows(nv, rates[nv], sizes) + training_rows(nv, rates[nv], sizes)
             rows += rollout_rows(nv, sizes)
             rates[nv] = max(rates[nv], matrix_rate(2 * sizes.nx + nv, sizes.seconds / 2))
-        rows.append(first_step(sizes.neurons[-1], sizes))
+        rows.append(first_step(sizes.neurons[-1], sizes, 3 if sizes.seconds > 0.1 else 1))
     finally:
         torch.set_num_threads(before)
     return rows, rates

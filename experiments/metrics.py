@@ -100,6 +100,9 @@ def verdict(run: Run) -> str:
     return "pass" if run.validation.verdict == "pass" and holds else "fail"
 
 
+SHOWN_STATES = 6
+
+
 def table(run: Run) -> Iterator[tuple[str, str, str, str]]:
     """Rows (what, number, requirement, pass or fail) that tell how a run went; no requirement, no last column."""
     if run.fit is not None:
@@ -113,9 +116,14 @@ def table(run: Run) -> Iterator[tuple[str, str, str, str]]:
         proof = run.certificate
         yield "certified rate", f"{proof.rate:.6g} per step", "the certificate holds", _word(proof.holds)
     if run.validation is not None:
-        for signal, time, rms in zip(
-            run.system.states, run.validation.settling_time, run.validation.rms_error, strict=True
-        ):
+        check = run.validation
+        rows = list(zip(run.system.states, check.settling_time, check.rms_error, strict=True))
+        if len(rows) > SHOWN_STATES:  # the hardest ones; the report has them all
+            width = np.ptp(check.ranges, axis=1)
+            hardest = np.sort(np.argsort(check.rms_error / width)[-SHOWN_STATES:])
+            yield f"{len(rows)} states", f"the {SHOWN_STATES} hardest follow", "", ""
+            rows = [rows[k] for k in hardest]
+        for signal, time, rms in rows:
             unit = f" {signal.unit}" if signal.unit else ""
             time_text = f"{time:.3g} s" if np.isfinite(time) else "never"
             yield f"{signal.name}", f"settles in {time_text}", f"RMS error {rms:.3g}{unit}", ""

@@ -14,7 +14,7 @@ from pathlib import Path
 import matplotlib.figure  # noqa: F401 - loaded before forking, so that a child is at work when it is killed
 import torch  # noqa: F401
 
-import observer.fitting.gauss_newton  # noqa: F401
+import observer.fitting.gauss_newton
 import observer.networks.ren  # noqa: F401
 import reports.writing  # noqa: F401
 from experiments.cli import main

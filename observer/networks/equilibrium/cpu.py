@@ -7,6 +7,9 @@ Beyond ``_BLOCK`` neurons the sweeps see diagonal blocks only, and what lies lef
 matrix product per block. Threads are ordinary ones (the sweeps release the GIL): no OpenMP layer that forbids fork.
 """
 
+# numba's decorators change what a function takes, and its settings are made at run time:
+# pyright: reportCallIssue=false, reportAttributeAccessIssue=false, reportArgumentType=false, reportPrivateImportUsage=false
+
 import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor

@@ -13,6 +13,9 @@ All that is compiled for the sweeps stands in this file on purpose: numba's disk
 the outermost function only, and would keep stale code of helpers elsewhere.
 """
 
+# numba's decorators change what a function takes, and its settings are made at run time:
+# pyright: reportCallIssue=false, reportAttributeAccessIssue=false, reportArgumentType=false, reportPrivateImportUsage=false
+
 import platform
 from collections.abc import Callable
 from typing import Any

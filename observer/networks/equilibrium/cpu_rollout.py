@@ -4,6 +4,9 @@ Each trajectory is taken through all its steps by itself, with the matrices stor
 known is at once added to all later ones, a loop that vectorises without reordering any sum.
 """
 
+# numba's decorators change what a function takes, and its settings are made at run time:
+# pyright: reportCallIssue=false, reportAttributeAccessIssue=false, reportArgumentType=false, reportPrivateImportUsage=false
+
 import os
 from itertools import pairwise
 

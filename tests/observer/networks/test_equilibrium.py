@@ -62,7 +62,7 @@ def test_no_neurons(kernel):
 @pytest.mark.parametrize("activation", ACTIVATIONS)
 @pytest.mark.parametrize("nv", [1, 7, 64, 200])
 def test_sizes_agree_with_the_reference(nv, activation, kernel):
-    for batch in (0, 1, 3, 17, 500):
+    for batch in (0, 1, 3, 17, 500) if nv < 200 else (0, 1, 17, 100):  # the reference takes seconds beyond
         D11, b = problem(nv, (batch,), seed=batch)
         expected = with_gradients(D11, b, activation, "reference")
         for got, value in zip(with_gradients(D11, b, activation, kernel), expected, strict=True):
