@@ -18,6 +18,7 @@ import torch
 
 from benchmarks.timing import Timing, measure
 from observer.networks import ContractingREN, ExplicitREN, solve_equilibrium
+from observer.networks.optimizer import Adam
 from observer.networks.rollout import rollout
 
 PAGE = Path(__file__).parents[1] / "docs" / "performance.md"
@@ -26,8 +27,9 @@ import time
 start = time.perf_counter()
 import torch
 from observer.networks import ContractingREN
+from observer.networks.optimizer import Adam
 ren = ContractingREN({nu}, {nx}, {nv}, contraction_rate=0.95, identity_output=True, dtype="float32")
-optimizer = torch.optim.Adam(ren.parameters(), fused=True)
+optimizer = Adam(ren.parameters())
 x, u = torch.rand({batch}, {nx}), torch.rand({batch}, {nu})
 (ren.explicit().next_state(x, u) - x).square().sum(1).mean().backward()
 optimizer.step()
@@ -108,13 +110,13 @@ def training_flops(nx: int, nu: int, nv: int, batch: int) -> float:
 def training_rows(nv: int, rate: float, sizes: Sizes) -> list[Row]:
     """The whole update and its parts."""
     ren = ContractingREN(sizes.nu, sizes.nx, nv, contraction_rate=0.95, identity_output=True, dtype="float32")
-    optimizer = torch.optim.Adam(ren.parameters(), 1e-4, fused=True)
+    optimizer = Adam(ren.parameters(), 1e-4)
     generator = torch.Generator().manual_seed(0)
     x, x_next = (torch.rand(sizes.batch, sizes.nx, generator=generator) for _ in range(2))
     u = torch.rand(sizes.batch, sizes.nu, generator=generator)
 
     def update(kernel: str = "auto") -> None:
-        optimizer.zero_grad(set_to_none=True)
+        optimizer.zero_grad()
         explicit = ren.explicit("reference" if kernel == "reference" else "auto")
         (explicit.next_state(x, u, kernel) - x_next).square().sum(1).mean().backward()
         optimizer.step()
@@ -181,9 +183,9 @@ def page(rows: list[Row], rates: dict[int, float], sizes: Sizes) -> str:
     return f"""# Performance
 
 Written by `make benchmark` (`python -m benchmarks.kernels`); figures of one run on {os.cpu_count()} \
-cores. Float32, batch {sizes.batch}, nx = {sizes.nx}, tanh, one torch thread. "Least" of many repetitions is the figure \
-of a quiet machine, the median what this run gave; where they differ much, the machine was busy, and only ratios within \
-the table mean something. "Ideal" is the number of operations at the rate of `torch.mm` on one thread, measured in the \
+cores. Float32, batch {sizes.batch}, nx = {sizes.nx}, tanh, one torch thread. "Least" of many repetitions comes \
+nearest to a quiet machine, the median is what this run gave. Other work on the machine raises both, up to severalfold: \
+compare rows of one run, not runs. "Ideal" is the number of operations at the rate of `torch.mm` on one thread, measured in the \
 same run on square matrices of the size of the network: {measured}. The compiled sweeps share large batches among all \
 cores, so that a ratio below one is possible.
 
@@ -196,7 +198,8 @@ steps in one compiled loop.
 - `torch.set_num_threads(1)` is faster for networks of this size: matrices are small, and idle threads of one pool spin \
 for milliseconds on the cores that another needs. The compiled sweeps have threads of their own and use them when torch \
 has one (`NUMBA_NUM_THREADS` limits them).
-- `torch.optim.Adam(..., fused=True)` does the update in one pass.
+- `observer.networks.optimizer.Adam` does an update in one pass. `torch.optim.Adam(..., fused=True)` is as fast later \
+on, but imports torch's compiler when it is made, more than a second.
 - Never call `numba.get_num_threads()` or `parallel=True` code next to torch: both share an OpenMP library, and it sets \
 torch's threads back to all cores.
 - Denormals are flushed inside the kernels; `without_denormals()` of `observer.networks.equilibrium.cpu_autograd` does it \

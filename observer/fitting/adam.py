@@ -17,6 +17,7 @@ from observer.fitting.problem import Problem, Samples
 from observer.fitting.result import Status
 from observer.fitting.solver import Monitor, Solution
 from observer.fitting.start import initial_network
+from observer.networks.optimizer import Adam
 from observer.networks.ren import ContractingREN
 
 BATCH, LOOK, PATIENCE, SHRINK, SMALLEST = 512, 50, 4, 1 / 3, 1e-3
@@ -40,12 +41,12 @@ class _Loss:
         return 0.5 * (r @ self.root).square().sum(dim=1).mean(), r
 
 
-def _optimizer(ren: ContractingREN, factor: float) -> torch.optim.Adam:
-    groups = []
+def _optimizer(ren: ContractingREN, factor: float) -> Adam:
+    pairs = []
     for value in ren.parameters():
         size = float(value.detach().square().mean().sqrt()) if value.numel() else 1.0
-        groups.append({"params": [value], "lr": FIRST_STEP * factor * max(size, 1e-2)})
-    return torch.optim.Adam(groups)
+        pairs.append((value, FIRST_STEP * factor * max(size, 1e-2)))
+    return Adam(pairs)
 
 
 @contextmanager
@@ -94,7 +95,7 @@ def _adam(problem: Problem, inputs: int, monitor: Monitor) -> Solution:
         numbers = {"iteration": iteration, "factor": factor, "best": best_loss, "last": last_look, "since": since}
         save_checkpoint(monitor, problem, arrays | {f"adam.{name}": np.array(value) for name, value in numbers.items()})
 
-    def restart(shorter: float) -> torch.optim.Adam:
+    def restart(shorter: float) -> Adam:
         nonlocal factor
         factor *= shorter
         ren.load_state_dict(best)
@@ -107,7 +108,7 @@ def _adam(problem: Problem, inputs: int, monitor: Monitor) -> Solution:
                 break
             # The rows of an update depend on its number alone, so that a resumed fit sees what an unbroken one would.
             rows = np.random.default_rng([problem.seed, 13, iteration]).permutation(len(problem.train))[:BATCH]
-            optimizer.zero_grad(set_to_none=True)
+            optimizer.zero_grad()
             loss, _ = train(ren, torch.from_numpy(rows))
             loss.backward()
             iteration += 1

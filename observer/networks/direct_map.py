@@ -9,8 +9,8 @@ a bar for dL/d(.):
     H21' = -C1'/Lam,  stril(H22') = -stril(D11')/Lam,  D12~' = D12'/Lam,  diag(H22') = -rowsum(C1'C1 + D11'D11 + D12'D12)/(2 Lam)
     s' = <H', G>,  p' = 2 p s'/(|X|^2 + norm_eps),  X' = X (s (H' + H'^T) - 2 s s'/(|X|^2 + norm_eps) I)
 
-Against some sixty recorded operations this is three to four times faster for small networks, where the recording is most
-of the work; for large ones it saves 40 % of the products in X'X. Differentiable once, any dtype, no ``torch.func``.
+Measured against the same map recorded by torch (50 and 200 neurons): a training step takes a quarter to a third less.
+Differentiable once, float32 or float64, no ``torch.func``.
 """
 
 from typing import Any

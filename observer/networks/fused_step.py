@@ -7,8 +7,8 @@ and with g = dL/dx+, h = B1' g and delta from the backward sweep of the equilibr
     dL/d(A, B1, B2, bx) = sum over the batch of g (x', w', u', 1),    dL/d(C1, D12, bv) = sum of delta (x', u', 1),
     dL/dD11 = stril(sum of delta w'),    dL/dx = A' g + C1' delta,    dL/du = B2' g + D12' delta
 
-All is neurons-major in memory, and nothing of the batch is copied: x and u may be views. What it saves is the recording
-of some twenty operations per step and their gradients' bookkeeping, half of the time of a network of 50 neurons.
+All is neurons-major in memory, and nothing of the batch is copied: x and u may be views. Measured: a training
+step takes 5 to 10 % less than with the recorded operations around the equilibrium kernel.
 """
 
 from typing import Any

@@ -16,8 +16,8 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
 from typing import Any
 
-import numba
 import numpy as np
+from numba.core import config
 
 from observer.networks.equilibrium.cpu_kernels import LANES, backward_sweep, forward_sweep
 
@@ -25,7 +25,7 @@ DTYPES = (np.dtype(np.float32), np.dtype(np.float64))
 _BLOCK = 512  # measured: up to here the panels of the sweeps are faster than BLAS calls, beyond they are slower
 # Not numba.get_num_threads(): it starts numba's own pool, on the OpenMP library that torch has loaded, and thereby sets
 # torch's number of threads back to all cores: a program that asked for one then waits for spinning threads.
-THREADS = int(numba.config.NUMBA_NUM_THREADS)
+THREADS = int(getattr(config, "NUMBA_NUM_THREADS", 1))
 WORK_PER_THREAD = 4_000_000  # multiply-adds, about 0.1 ms: what pays for waking another thread
 
 Product = Callable[[np.ndarray, np.ndarray], np.ndarray]

@@ -1,6 +1,6 @@
 """What the map direct -> explicit does between its matrix products, forward and backward, as two compiled passes.
 
-Written in torch these are some fifty small operations, which cost more than all products of a network of 50 neurons.
+Written in torch these are some fifty small operations, whose calls outweigh their arithmetic in small networks.
 The equations are those of :mod:`observer.networks.direct_map`. N = 2 nx + nv, m = nx + nv; H is used below its block
 diagonal (nx | nv | nx) only, and within its middle block below the diagonal only.
 """

@@ -31,7 +31,7 @@ LANES = 4  # vectors of 64 bytes in a tile: with 4 rows 16 accumulators, enough 
 _ROWS = 4
 _X86 = platform.machine().lower() in ("x86_64", "amd64")
 # contract: fused multiply-add. Nothing that reorders: sums and the splitting of exp stay as written, nan stays nan.
-OPTIONS: dict[str, Any] = {"error_model": "numpy", "fastmath": {"contract"}, "nogil": True}
+OPTIONS: Any = {"error_model": "numpy", "fastmath": {"contract"}, "nogil": True}
 
 
 def compiled(function: Callable) -> Any:
@@ -54,9 +54,8 @@ def _mxcsr(builder: Any, value: Any = None) -> Any:
     return builder.load(place)
 
 
-@intrinsic
-def _flush(typingctx: Any) -> Any:
-    """Treat denormals as zero, in and out, on this thread; returns what ``_restore`` needs. Nothing off x86."""
+def _emit_flush(typingctx: Any) -> Any:
+    """Treat denormals as zero, in and out, on this thread; returns what ``_emit_restore`` takes. Nothing off x86."""
 
     def code(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         if not _X86:
@@ -68,8 +67,7 @@ def _flush(typingctx: Any) -> Any:
     return types.int32(), code
 
 
-@intrinsic
-def _restore(typingctx: Any, before: Any) -> Any:
+def _emit_restore(typingctx: Any, before: Any) -> Any:
     def code(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         if _X86:
             _mxcsr(builder, args[0])
@@ -78,8 +76,11 @@ def _restore(typingctx: Any, before: Any) -> Any:
     return types.void(types.int32), code
 
 
-@intrinsic(prefer_literal=True)
-def _panel(typingctx: Any, D: Any, tile: Any, first: Any, low: Any, high: Any, rows: Any) -> Any:
+_flush: Any = intrinsic(_emit_flush)
+_restore: Any = intrinsic(_emit_restore)
+
+
+def _emit_panel(typingctx: Any, D: Any, tile: Any, first: Any, low: Any, high: Any, rows: Any) -> Any:
     """tile[first + r] += sum_{low <= j < high} D[first + r, j] tile[j] for r < rows; D contiguous.
 
     Written as LLVM vectors, since no loop order makes the compiler keep all accumulators in registers. The tile is
@@ -128,6 +129,9 @@ def _panel(typingctx: Any, D: Any, tile: Any, first: Any, low: Any, high: Any, r
         return context.get_dummy_value()
 
     return signature, code
+
+
+_panel: Any = intrinsic(prefer_literal=True)(_emit_panel)
 
 
 def _tanh(x: Any) -> Any:

@@ -62,3 +62,33 @@ def test_nan_comes_through_and_errors_say_what_is_expected():
         rollout(ren, np.zeros(4), u)
     with pytest.raises(InputError, match="are of type float16; expected float32 or float64"):
         rollout(ren.to_numpy(np.float16), np.zeros(3), u)
+
+
+@pytest.mark.parametrize("missing", [False, True])
+def test_an_observer_runs_as_it_steps(missing):
+    """One call over a sequence, or the loop where a measurement is missing: the same estimates, row 0 the start."""
+    from observer.scaling import Scaling
+    from observer.state_observer import RENObserver, StateObserver
+    from systems.library.van_der_pol import van_der_pol
+
+    system = van_der_pol()
+    ren = ContractingREN(len(system.known) + system.ny, system.nx, 12, contraction_rate=0.9, identity_output=True)
+    observer = RENObserver(
+        ren.explicit().to_numpy(),
+        np.eye(system.nx),
+        np.ones(12),
+        0.9,
+        Scaling.from_box(np.tile([-1.0, 1.0], (system.nx, 1)), np.tile([-1.0, 1.0], (ren.nu, 1))),
+        {},
+        system,
+        0.1,
+    )
+    rng = np.random.default_rng(0)
+    u, y = rng.normal(size=(4, 50, system.nu)), rng.normal(size=(4, 50, system.ny))
+    if missing:
+        y[1, 20] = np.nan
+    y[:, -1] = np.nan  # the last row is never used
+    start = rng.normal(size=system.nx)
+    got = observer.run(start, u, y)
+    np.testing.assert_allclose(got, StateObserver.run(observer, start, u, y), rtol=0, atol=1e-12)
+    assert got.shape == (4, 50, system.nx) and (got[:, 0] == start).all()
