@@ -13,7 +13,7 @@ from observer.fitting.start import (
     projection_gain,
     rate_of_settling,
 )
-from systems import ALL_SYSTEMS, InputError, NotDetectable, Signal, System, discretize, simulate
+from systems import ALL_SYSTEMS, InputError, NotDetectable, Signal, System, discretize, search, simulate
 
 # Plants that a constant metric can see; the fields (reaction_diffusion) take minutes here and have their own tests.
 SEEN = (
@@ -148,10 +148,6 @@ def test_too_fast_is_refused_with_the_fastest(plants):
 def test_close_to_the_limit_is_a_warning(plants):
     plant = plants["van_der_pol"]
     region = plant.system.state_ranges
-    fastest = choose_rate(plant, region, contraction_rate=0.5, condition=100.0) if False else None
-    assert fastest is None
-    from systems.detectability import search
-
     limit = search(plant, 100.0).rate
     _, _, warnings = choose_rate(
         plant, region, contraction_rate=limit + 0.2 * (headroom(limit) - limit), condition=100.0
