@@ -20,6 +20,7 @@ from benchmarks.timing import Timing, measure
 from observer.networks import ContractingREN, ExplicitREN, solve_equilibrium
 from observer.networks.optimizer import Adam
 from observer.networks.rollout import rollout
+from observer.networks.training import OneStepTraining
 
 PAGE = Path(__file__).parents[1] / "docs" / "performance.md"
 FIRST_STEP = """
@@ -27,12 +28,10 @@ import time
 start = time.perf_counter()
 import torch
 from observer.networks import ContractingREN
-from observer.networks.optimizer import Adam
+from observer.networks.training import OneStepTraining
 ren = ContractingREN({nu}, {nx}, {nv}, contraction_rate=0.95, identity_output=True, dtype="float32")
-optimizer = Adam(ren.parameters())
 x, u = torch.rand({batch}, {nx}), torch.rand({batch}, {nu})
-(ren.explicit().next_state(x, u) - x).square().sum(1).mean().backward()
-optimizer.step()
+OneStepTraining(ren).update(x, u, x)
 print(time.perf_counter() - start)
 """
 
@@ -121,12 +120,18 @@ def training_rows(nv: int, rate: float, sizes: Sizes) -> list[Row]:
         (explicit.next_state(x, u, kernel) - x_next).square().sum(1).mean().backward()
         optimizer.step()
 
-    flops = training_flops(sizes.nx, sizes.nu, nv, sizes.batch)
-    rows = [Row("training step", nv, measure(update, 2 * sizes.seconds), flops, rate)]
+    flops, training = training_flops(sizes.nx, sizes.nu, nv, sizes.batch), OneStepTraining(ren, 1e-4)
+    compiled = measure(lambda: training.update(x, u, x_next), 2 * sizes.seconds)
+    gradients = measure(lambda: training.gradients(x, u, x_next), sizes.seconds)
+    rows = [
+        Row("training step", nv, compiled, flops, rate),
+        Row("of it: loss and gradients", nv, gradients),
+        Row("of it: Adam", nv, measure(optimizer.step, sizes.seconds / 2)),
+        Row("training step, autograd", nv, measure(update, sizes.seconds), flops, rate),
+    ]
     if nv <= 200:
         rows.append(Row("training step, reference", nv, measure(lambda: update("reference"), sizes.seconds)))
-    rows.append(Row("of it: direct to explicit", nv, measure(ren.explicit, sizes.seconds / 2)))
-    return [*rows, Row("of it: Adam", nv, measure(optimizer.step, sizes.seconds / 2))]
+    return [*rows, Row("direct to explicit", nv, measure(ren.explicit, sizes.seconds / 2))]
 
 
 def rollout_rows(nv: int, sizes: Sizes) -> list[Row]:
@@ -198,6 +203,10 @@ steps in one compiled loop.
 - `torch.set_num_threads(1)` is faster for networks of this size: matrices are small, and idle threads of one pool spin \
 for milliseconds on the cores that another needs. The compiled sweeps have threads of their own and use them when torch \
 has one (`NUMBA_NUM_THREADS` limits them).
+- `observer.networks.training.OneStepTraining` is a whole update (direct to explicit, neurons, loss, back, Adam) in a few \
+compiled calls on two threads; under autograd the same takes about twice as long, most of it outside arithmetic. What \
+is left above the ideal: the sweeps, whose triangles and activations run at half of the matrix rate; building H and \
+spreading its gradient, which are bound by memory; one thread waking another.
 - `observer.networks.optimizer.Adam` does an update in one pass. `torch.optim.Adam(..., fused=True)` is as fast later \
 on, but imports torch's compiler when it is made, more than a second.
 - Never call `numba.get_num_threads()` or `parallel=True` code next to torch: both share an OpenMP library, and it sets \

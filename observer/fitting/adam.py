@@ -17,8 +17,8 @@ from observer.fitting.problem import Problem, Samples
 from observer.fitting.result import Status
 from observer.fitting.solver import Monitor, Solution
 from observer.fitting.start import initial_network
-from observer.networks.optimizer import Adam
 from observer.networks.ren import ContractingREN
+from observer.networks.training import OneStepTraining
 
 BATCH, LOOK, PATIENCE, SHRINK, SMALLEST = 512, 50, 4, 1 / 3, 1e-3
 FIRST_STEP = 1e-3  # relative to the root mean square of each parameter
@@ -33,20 +33,18 @@ class _Loss:
         )
         self.root = torch.from_numpy(np.linalg.cholesky(metric))
 
-    def __call__(
-        self, ren: ContractingREN, rows: torch.Tensor | slice = slice(None)
-    ) -> tuple[torch.Tensor, torch.Tensor]:
-        """(loss, residual) over some rows."""
-        r = ren.explicit().next_state(self.x[rows], self.v[rows]) - self.x_next[rows]
+    def __call__(self, ren: ContractingREN) -> tuple[torch.Tensor, torch.Tensor]:
+        """(loss, residual)."""
+        r = ren.explicit().next_state(self.x, self.v) - self.x_next
         return 0.5 * (r @ self.root).square().sum(dim=1).mean(), r
 
 
-def _optimizer(ren: ContractingREN, factor: float) -> Adam:
-    pairs = []
-    for value in ren.parameters():
+def _training(ren: ContractingREN, metric: np.ndarray, factor: float) -> OneStepTraining:
+    rates = {}
+    for name, value in ren.named_parameters():
         size = float(value.detach().square().mean().sqrt()) if value.numel() else 1.0
-        pairs.append((value, FIRST_STEP * factor * max(size, 1e-2)))
-    return Adam(pairs)
+        rates[name] = FIRST_STEP * factor * max(size, 1e-2)
+    return OneStepTraining(ren, rates, metric=metric)
 
 
 @contextmanager
@@ -88,18 +86,19 @@ def _adam(problem: Problem, inputs: int, monitor: Monitor) -> Solution:
         )  # fmt: skip
         best = {name: torch.from_numpy(stored[f"best.{name}"]) for name in best}
         ren.load_state_dict(best)
-    optimizer = _optimizer(ren, factor)
+    training = _training(ren, problem.metric, factor)
+    samples = (problem.train.x, problem.train.v, problem.train.x_next)
 
     def save() -> None:
         arrays = {f"best.{name}": value.numpy() for name, value in best.items()}
         numbers = {"iteration": iteration, "factor": factor, "best": best_loss, "last": last_look, "since": since}
         save_checkpoint(monitor, problem, arrays | {f"adam.{name}": np.array(value) for name, value in numbers.items()})
 
-    def restart(shorter: float) -> Adam:
+    def restart(shorter: float) -> OneStepTraining:
         nonlocal factor
         factor *= shorter
         ren.load_state_dict(best)
-        return _optimizer(ren, factor)
+        return _training(ren, problem.metric, factor)
 
     try:
         while iteration < monitor.iterations:
@@ -108,18 +107,15 @@ def _adam(problem: Problem, inputs: int, monitor: Monitor) -> Solution:
                 break
             # The rows of an update depend on its number alone, so that a resumed fit sees what an unbroken one would.
             rows = np.random.default_rng([problem.seed, 13, iteration]).permutation(len(problem.train))[:BATCH]
-            optimizer.zero_grad()
-            loss, _ = train(ren, torch.from_numpy(rows))
-            loss.backward()
+            loss = training.update(*(array[rows] for array in samples))
             iteration += 1
-            if not torch.isfinite(loss):
+            if not np.isfinite(loss):
                 failures += 1
                 if failures > 5:
                     status = Status.NON_FINITE
                     break
-                optimizer = restart(0.25)
+                training = restart(0.25)
                 continue
-            optimizer.step()
             if iteration % LOOK == 0 or iteration == monitor.iterations:
                 with torch.no_grad():
                     full, r = train(ren)
@@ -137,7 +133,7 @@ def _adam(problem: Problem, inputs: int, monitor: Monitor) -> Solution:
                     problem.physical_loss(r.numpy()), problem.physical_loss(r_held.numpy()), factor, problem.rate,
                 )  # fmt: skip
                 if not np.isfinite(current) or since >= PATIENCE:
-                    optimizer, since, last_look = restart(SHRINK), 0, best_loss
+                    training, since, last_look = restart(SHRINK), 0, best_loss
                     if factor < SMALLEST:
                         status = Status.CONVERGED
                         break

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 from numba.core import config
 
-from observer.networks.equilibrium.cpu_kernels import LANES, backward_sweep, forward_sweep
+from observer.networks.equilibrium.cpu_kernels import LANES, VECTOR, backward_sweep, forward_sweep
 
 DTYPES = (np.dtype(np.float32), np.dtype(np.float64))
 _BLOCK = 512  # measured: up to here the panels of the sweeps are faster than BLAS calls, beyond they are slower
@@ -72,20 +72,35 @@ def _neurons_major(array: np.ndarray) -> np.ndarray:
 
 def _over_batch(sweep: Any, matrix: np.ndarray, arrays: tuple[np.ndarray, ...], code: int, patience: int) -> None:
     nv, batch = arrays[0].shape
-    tile = LANES * 64 // arrays[0].itemsize
+    tile = LANES * VECTOR // arrays[0].itemsize
     work = batch * nv * (nv // 2 + 64)
     threads = min(THREADS, -(-batch // tile), work // (patience * WORK_PER_THREAD))
     if threads < 2:
         sweep(matrix, *arrays, 0, batch, code)
         return
-    # Whole tiles, so that the result does not depend on the threads, and a few portions for each thread to fetch: on a
-    # busy machine the others may come late or never, and then this one does what they have not begun.
+    # Whole tiles, so that the result does not depend on the threads, and a few portions for each thread to fetch.
     size = max(1, -(-batch // tile) // (4 * threads)) * tile
-    portions = iter(range(0, batch, size))
+    starts = range(0, batch, size)
+    _hand_out(lambda k: sweep(matrix, *arrays, starts[k], min(batch, starts[k] + size), code), len(starts), threads)
+
+
+def shared(work: Callable[[int], object], count: int, size: int, patience: int) -> None:
+    """Call work(0) .. work(count - 1), each of ``size`` multiply-adds, on several threads where that pays."""
+    threads = min(THREADS, count, count * size // (patience * WORK_PER_THREAD))
+    if threads < 2:
+        for k in range(count):
+            work(k)
+    else:
+        _hand_out(work, count, threads)
+
+
+def _hand_out(work: Callable[[int], object], count: int, threads: int) -> None:
+    """The calls, fetched one by one by this thread and others: on a busy machine those may come late or never."""
+    numbers = iter(range(count))
 
     def work_off() -> None:
-        for low in portions:  # next() of a range iterator is one step under the interpreter's lock
-            sweep(matrix, *arrays, low, min(batch, low + size), code)
+        for k in numbers:  # next() of a range iterator is one step under the interpreter's lock
+            work(k)
 
     jobs = [thread_pool(os.getpid()).submit(work_off) for _ in range(threads - 1)]
     work_off()

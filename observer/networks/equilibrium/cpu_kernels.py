@@ -23,12 +23,20 @@ from typing import Any
 import numba
 import numpy as np
 from llvmlite import ir
+from llvmlite.binding import get_host_cpu_features
 from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic, overload
 
-LANES = 4  # vectors of 64 bytes in a tile: with 4 rows 16 accumulators, enough to hide the latency of a multiply-add
+
+def _wide_registers() -> bool:
+    return bool(get_host_cpu_features().get("avx512f", False))
+
+
+# Bytes of a vector register, vectors that a panel keeps per row, vectors of a tile. With four rows 4 x GROUP accumulators
+# fill the registers (32 of 64 bytes, or 16 of 32) and hide the latency of a multiply-add: spilled, a panel takes 3 times as long.
 _ROWS = 4
+VECTOR, GROUP, LANES = (64, 4, 4) if _wide_registers() else (32, 2, 8)
 _X86 = platform.machine().lower() in ("x86_64", "amd64")
 # contract: fused multiply-add. Nothing that reorders: sums and the splitting of exp stay as written, nan stays nan.
 OPTIONS: Any = {"error_model": "numpy", "fastmath": {"contract"}, "nogil": True}
@@ -91,41 +99,41 @@ def _emit_panel(typingctx: Any, D: Any, tile: Any, first: Any, low: Any, high: A
 
     def code(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         size = signature.args[0].dtype.bitwidth // 8
-        lanes, integer = 64 // size, args[2].type
+        lanes, integer = VECTOR // size, args[2].type
         vector = ir.VectorType(context.get_value_type(signature.args[0].dtype), lanes)
         matrix, samples = (context.make_array(signature.args[k])(context, builder, args[k]) for k in (0, 1))
 
         def number(value: int) -> Any:
             return ir.Constant(integer, value)
 
-        def vectors(row: Any) -> list[Any]:
+        def vectors(row: Any, group: int) -> list[Any]:
             start = builder.mul(row, number(LANES * lanes))
-            places = [builder.gep(samples.data, [builder.add(start, number(v * lanes))]) for v in range(LANES)]
-            return [builder.bitcast(place, vector.as_pointer()) for place in places]
+            offsets = [builder.add(start, number((group + v) * lanes)) for v in range(GROUP)]
+            return [builder.bitcast(builder.gep(samples.data, [offset]), vector.as_pointer()) for offset in offsets]
 
         across = cgutils.unpack_tuple(builder, matrix.shape, 2)[1]
-        own = [vectors(builder.add(args[2], number(r))) for r in range(n_rows)]
         starts = [
             builder.gep(matrix.data, [builder.mul(builder.add(args[2], number(r)), across)]) for r in range(n_rows)
         ]
-        sums = [[cgutils.alloca_once(builder, vector) for _ in range(LANES)] for _ in range(n_rows)]
-        for r in range(n_rows):
-            for v in range(LANES):
-                builder.store(builder.load(own[r][v], align=64), sums[r][v])
-        with cgutils.for_range_slice(builder, args[3], args[4], number(1), integer) as (j, _):
-            right = [builder.load(place, align=64) for place in vectors(j)]
+        undefined, zeros = ir.Constant(vector, ir.Undefined), ir.Constant(ir.VectorType(ir.IntType(32), lanes), None)
+        for group in range(0, LANES, GROUP):
+            own = [vectors(builder.add(args[2], number(r)), group) for r in range(n_rows)]
+            sums = [[cgutils.alloca_once(builder, vector) for _ in range(GROUP)] for _ in range(n_rows)]
             for r in range(n_rows):
-                entry = builder.load(builder.gep(starts[r], [j]))
-                undefined = ir.Constant(vector, ir.Undefined)
-                spread = builder.insert_element(undefined, entry, ir.Constant(ir.IntType(32), 0))
-                zeros = ir.Constant(ir.VectorType(ir.IntType(32), lanes), [0] * lanes)
-                spread = builder.shuffle_vector(spread, undefined, zeros)
-                for v in range(LANES):
-                    product = builder.fmul(spread, right[v], flags=["contract"])
-                    builder.store(builder.fadd(product, builder.load(sums[r][v]), flags=["contract"]), sums[r][v])
-        for r in range(n_rows):
-            for v in range(LANES):
-                builder.store(builder.load(sums[r][v]), own[r][v], align=64)
+                for v in range(GROUP):
+                    builder.store(builder.load(own[r][v], align=VECTOR), sums[r][v])
+            with cgutils.for_range_slice(builder, args[3], args[4], number(1), integer) as (j, _):
+                right = [builder.load(place, align=VECTOR) for place in vectors(j, group)]
+                for r in range(n_rows):
+                    entry = builder.load(builder.gep(starts[r], [j]))
+                    spread = builder.insert_element(undefined, entry, ir.Constant(ir.IntType(32), 0))
+                    spread = builder.shuffle_vector(spread, undefined, zeros)
+                    for v in range(GROUP):
+                        product = builder.fmul(spread, right[v], flags=["contract"])
+                        builder.store(builder.fadd(product, builder.load(sums[r][v]), flags=["contract"]), sums[r][v])
+            for r in range(n_rows):
+                for v in range(GROUP):
+                    builder.store(builder.load(sums[r][v]), own[r][v], align=VECTOR)
         return context.get_dummy_value()
 
     return signature, code
@@ -252,7 +260,7 @@ def _store(target, row):  # pragma: no cover - compiled
 def forward_sweep(D, b, w, first, last, code):  # pragma: no cover - compiled
     """Write the equilibrium of b to w, both (nv, batch), for the samples first <= k < last. b and w may be one array."""
     before = _flush()
-    nv, width = b.shape[0], LANES * (64 // b.itemsize)
+    nv, width = b.shape[0], LANES * (VECTOR // b.itemsize)
     tile = _aligned(nv, width, b)
     for start in range(first, last, width):
         stop = min(last, start + width)
@@ -276,7 +284,7 @@ def forward_sweep(D, b, w, first, last, code):  # pragma: no cover - compiled
 def backward_sweep(DT, w, g, delta, first, last, code):  # pragma: no cover - compiled
     """Write dL/db to delta from w and g = dL/dw, all (nv, batch), for the samples first <= k < last; DT is D11'."""
     before = _flush()
-    nv, width = w.shape[0], LANES * (64 // w.itemsize)
+    nv, width = w.shape[0], LANES * (VECTOR // w.itemsize)
     tile, outputs = _aligned(nv, width, w), _aligned(1, width, w)[0]
     for start in range(first, last, width):
         stop = min(last, start + width)
