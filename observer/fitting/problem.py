@@ -25,11 +25,15 @@ FILLED_DIMENSIONS = 8
 
 @dataclass(frozen=True, eq=False)
 class Samples:
-    """Transitions in network units: x ``(m, nx)``, v ``(m, nv_in)``, x_next ``(m, nx)``."""
+    """Transitions in network units: x ``(m, nx)``, v ``(m, nv_in)``, x_next ``(m, nx)``.
+
+    ``coordinates`` ``(nx, nx)``: the map from network units to range-scaled states, None where they are the same.
+    """
 
     x: np.ndarray
     v: np.ndarray
     x_next: np.ndarray
+    coordinates: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.x)
@@ -54,7 +58,7 @@ class Problem:
 
     def physical_loss(self, residual: np.ndarray) -> float:
         """Mean of |x+ - f_o|_2^2 in physical units, of residuals ``(m, nx)`` in network units."""
-        return float(np.mean(np.sum((residual * self.scaling.state_scale) ** 2, axis=1)))
+        return float(np.mean(np.sum(self.scaling.deviations(residual) ** 2, axis=1)))
 
 
 def fitting_region(plant: DiscreteSystem, data: Trajectories) -> np.ndarray:
@@ -142,8 +146,14 @@ def make_scaling(plant: DiscreteSystem, region: np.ndarray, y: np.ndarray) -> Sc
 
 
 def to_samples(
-    plant: DiscreteSystem, scaling: Scaling, x: np.ndarray, u: np.ndarray, y: np.ndarray, x_next: np.ndarray
+    plant: DiscreteSystem,
+    scaling: Scaling,
+    x: np.ndarray,
+    u: np.ndarray,
+    y: np.ndarray,
+    x_next: np.ndarray,
+    coordinates: np.ndarray | None = None,
 ) -> Samples:
     """Physical transitions as samples in network units."""
     v = np.concatenate([u[:, plant.system.known], y], axis=1)
-    return Samples(scaling.states(x), scaling.inputs(v), scaling.states(x_next))
+    return Samples(scaling.states(x), scaling.inputs(v), scaling.states(x_next), coordinates)
