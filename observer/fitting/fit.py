@@ -17,6 +17,7 @@ from observer.fitting.problem import (
     make_samples,
     make_scaling,
     to_samples,
+    visited_points,
 )
 from observer.fitting.result import FitResult, Progress, Status
 from observer.fitting.solver import Monitor, Solution, Solver
@@ -128,7 +129,12 @@ def fit(
         points = None
         if plant.nx + plant.nu > FILLED_DIMENSIONS:
             points = np.concatenate([physical[0], physical[1]], axis=1)[:: max(1, len(physical[0]) // 512)]
-        rate, found, warnings = choose_rate(plant, region, settling_time, contraction_rate, condition, seed, points)
+        rate, found, warnings = choose_rate(
+            plant, region, settling_time, contraction_rate, condition, seed, points, visited_points(data)
+        )
+        if found.along_trajectories and transitions == "model":  # the corners of the region cannot be fitted at this rate
+            physical = make_samples(plant, data, region, count, seed, filled=False)
+            held_out = make_samples(plant, data, region, max(1000, count // 4), seed + 1_000_003, filled=False)
         scaling, basis = scaling.in_coordinates(found.coordinates), found.coordinates
         problem = Problem(
             to_samples(plant, scaling, *physical, basis), to_samples(plant, scaling, *held_out, basis),

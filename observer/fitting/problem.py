@@ -87,10 +87,17 @@ def _uniform(plant: DiscreteSystem, region: np.ndarray, count: int, seed: int) -
     return points[:, : plant.nx], points[:, plant.nx :]
 
 
+def visited_points(data: Trajectories, count: int = 2048) -> np.ndarray:
+    """``(m, nx + nu)``: states and inputs along the trajectories, evenly thinned to ``count``."""
+    found = data.transitions()
+    few = np.unique(np.linspace(0, max(0, len(found) - 1), min(count, len(found))).astype(int))
+    return np.concatenate([found.x[few], found.u[few]], axis=1)
+
+
 def make_samples(
-    plant: DiscreteSystem, data: Trajectories, region: np.ndarray, count: int, seed: int
+    plant: DiscreteSystem, data: Trajectories, region: np.ndarray, count: int, seed: int, filled: bool = True
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """(x, u, y, x_next) in physical units, ``count`` rows: half uniform over the region, half from the trajectories.
+    """(x, u, y, x_next) in physical units, ``count`` rows: half uniform over the region (if ``filled``), half from trajectories.
 
     With more than ``FILLED_DIMENSIONS`` states and inputs all rows come from the trajectories (there may be fewer then).
 
@@ -98,7 +105,7 @@ def make_samples(
     """
     transitions = data.transitions()
     rng = np.random.default_rng([seed, 7])
-    filled = plant.nx + plant.nu <= FILLED_DIMENSIONS
+    filled = filled and plant.nx + plant.nu <= FILLED_DIMENSIONS
     from_data = min(count // 2 if filled else count, len(transitions))
     chosen = np.sort(rng.choice(len(transitions), from_data, replace=False))
     x, u = _uniform(plant, region, count - from_data if filled else 0, seed)

@@ -83,11 +83,12 @@ def choose_rate(
     condition: float | None = None,
     seed: int = 0,
     points: np.ndarray | None = None,
+    visited: np.ndarray | None = None,
 ) -> tuple[float, MetricSearch, tuple[str, ...]]:
     """(rate bound, metric, warnings): the smallest condition number whose metric allows the rate; the metric carries the curve.
 
     ``settling_time`` in seconds, or "auto" (also when left out): the rule above. ``points`` ``(m, nx + nu)``: where to look,
-    instead of all over the region. Raises :class:`NotDetectable` when no metric reaches the rate, with the fastest rate found,
+    instead of all over the region; ``visited``: where to look when nothing useful is found all over the region. Raises :class:`NotDetectable` when no metric reaches the rate, with the fastest rate found,
     the direction that cannot be seen, and what every observer would be wrong by at least; :class:`InputError` for requests
     that cannot be meant.
     """
@@ -97,7 +98,13 @@ def choose_rate(
         table, metrics = _wide(plant, jacobians, asked, condition)
     else:
         conditions = CONDITIONS if condition is None else (condition,)
-        table, metrics = trade_off(plant, jacobians=jacobians, conditions=conditions)
+        table, metrics = trade_off(plant, jacobians=jacobians, conditions=conditions, coordinates=False)
+        if table.rate.min() > USELESS:
+            # Corners of a region that the plant never visits may ask for what it does not: look where it was, if that is known.
+            if visited is not None and points is None:
+                jacobians = sample_jacobians(plant, region, points=visited)
+            table, metrics = trade_off(plant, jacobians=jacobians, conditions=conditions)
+            metrics = tuple(replace(m, along_trajectories=visited is not None and points is None) for m in metrics)
     warnings: list[str] = []
     rate = asked
     if rate is None:
@@ -106,7 +113,10 @@ def choose_rate(
             raise _refusal(plant, region, jacobians, table, metrics, None, _natural(plant))
         rate = _automatic(plant, jacobians, table, warnings)
     enough = [k for k, item in enumerate(metrics) if headroom(item.rate) <= rate * (1 + 1e-9)]
-    chosen = enough[0] if enough else int(np.argmin(table.rate))
+    half = np.ones(plant.nx) if jacobians.scale is None else jacobians.scale
+    loud = np.max(table.noise / half, axis=1)
+    quiet = [k for k in enough if loud[k] <= 1.05 * loud[enough].min()]
+    chosen = quiet[0] if quiet else int(np.argmin(table.rate))
     found = replace(metrics[chosen], trade_off=replace(table, chosen=chosen))
     if found.rate >= rate:
         raise _refusal(plant, region, jacobians, table, metrics, asked, rate)
@@ -130,7 +140,7 @@ def _automatic(plant: DiscreteSystem, jacobians: Jacobians, table: TradeOff, war
     """The rule of this module; a warning when even the quietest metric lets more noise through than wanted."""
     half = np.ones(plant.nx) if jacobians.scale is None else jacobians.scale
     share = np.max(table.noise / (2 * half), axis=1)
-    useful = table.rate < max(BLIND, float(table.rate.min()) + 1e-12)
+    useful = table.rate < (USELESS if table.rate.min() < USELESS else BLIND)
     quiet = useful & (share <= NOISE_SHARE)
     if quiet.any():
         fastest = table.settling_time[quiet].min()

@@ -36,6 +36,7 @@ class MetricSearch:
     projection gain K = M^-1 C' (C M^-1 C')^-1 (scaled states per scaled output); ``direction`` ``(nx,)`` the direction that
     is slowest to be seen, in range-scaled states, and ``where`` ``(nx + nu,)`` the point at which it is (physical units);
     ``samples`` Jacobians checked; ``coordinates`` T ``(nx, nx)`` with z = T xi, None where xi are the range-scaled states z;
+    ``along_trajectories``: the rate holds where trajectories were, not all over the region;
     ``trade_off`` the curve that this metric was chosen from, where there was one.
     """
 
@@ -47,6 +48,7 @@ class MetricSearch:
     where: np.ndarray
     samples: int
     coordinates: np.ndarray | None = None
+    along_trajectories: bool = False
     trade_off: "TradeOff | None" = None
 
     @property

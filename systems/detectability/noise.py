@@ -102,15 +102,16 @@ def trade_off(
     jacobians: Jacobians | None = None,
     conditions: tuple[float, ...] = CONDITIONS,
     seed: int = 0,
+    coordinates: bool = True,
 ) -> tuple[TradeOff, tuple[MetricSearch, ...]]:
     """The curve and, row by row, the metrics behind it.
 
     Where the plain states allow nothing useful at the largest condition number (``USELESS``), observability coordinates are
-    tried too: the speed l that allows the fastest rate at a middling condition number, at all of them.
+    tried too (unless ``coordinates`` is False), and the rows that no other one beats in both rate and noise are kept.
     """
     jacobians = sample_jacobians(plant, region, seed=seed) if jacobians is None else jacobians
     found = _along(jacobians, conditions)
-    if min(s.rate for _, s in found) > USELESS and plant.nx <= FULL_METRIC_UP_TO:
+    if coordinates and min(s.rate for _, s in found) > USELESS and plant.nx <= FULL_METRIC_UP_TO:
         found += in_observability_coordinates(plant, jacobians, conditions)
     return curve(plant, jacobians, found), tuple(s for _, s in found)
 
@@ -118,17 +119,20 @@ def trade_off(
 def in_observability_coordinates(
     plant: DiscreteSystem, jacobians: Jacobians, conditions: tuple[float, ...] = CONDITIONS
 ) -> list[tuple[float, MetricSearch]]:
-    """(speed, metric) for every condition number, at the speed that is fastest at a middling one; empty if there are none."""
-    middling = conditions[3 * (len(conditions) - 1) // 4]
-    tried = []
+    """(speed, metric) from slow to fast over all speeds and condition numbers: those that no other beats in both rate and noise."""
+    found: list[tuple[float, MetricSearch]] = []
     for speed in SPEEDS:
         basis = observability_coordinates(plant, jacobians, speed)
         if basis is not None:
-            tried.append((search(jacobians=jacobians, condition=middling, coordinates=basis).rate, speed, basis))
-    if not tried:
-        return []
-    _, speed, basis = min(tried, key=lambda item: item[0])
-    return _along(jacobians, conditions, basis, speed)
+            found += _along(jacobians, tuple(k for k in conditions if 10 <= k <= 3000) or conditions, basis, speed)
+    scale = np.ones(plant.nx) if jacobians.scale is None else jacobians.scale
+    loud = curve(plant, jacobians, found).noise / scale if found else np.zeros((0, 1))
+    order = sorted(range(len(found)), key=lambda k: (found[k][1].rate, loud[k].max()))
+    kept: list[int] = []
+    for k in order:  # from fast to slow: a slower row is worth keeping where it is quieter
+        if found[k][1].rate < 1 and (not kept or loud[k].max() < 0.98 * loud[kept[-1]].max()):
+            kept.append(k)
+    return [found[k] for k in reversed(kept or order[:1])]
 
 
 def _along(
