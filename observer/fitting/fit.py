@@ -17,6 +17,7 @@ from observer.fitting.problem import (
     make_samples,
     make_scaling,
     to_samples,
+    visited_points,
 )
 from observer.fitting.result import FitResult, Progress, Status
 from observer.fitting.solver import Monitor, Solution, Solver
@@ -49,7 +50,7 @@ def fit(
     plant: DiscreteSystem,
     data: Trajectories,
     neurons: int = 20,
-    settling_time: float | None = None,
+    settling_time: float | str | None = None,
     *,
     contraction_rate: float | None = None,
     activation: str = "tanh",
@@ -70,8 +71,9 @@ def fit(
     ----------
     data : trajectories of the plant; half of the training transitions are theirs, half are uniform over the region.
     neurons : nv; 0 gives the best linear observer.
-    settling_time : seconds in which |e|_M falls to 2 %; or ``contraction_rate``, the bound per sample in (0, 1).
-        Left out: four of the plant's own time constants, or as fast as its outputs allow.
+    settling_time : seconds in which |e|_M falls to 2 %, or "auto"; or ``contraction_rate``, the bound per sample in (0, 1).
+        Left out, or "auto": four of the plant's own time constants, or as fast as its outputs and their noise allow
+        (:func:`observer.fitting.start.choose_rate`).
     activation : tanh (default), relu or sigmoid.
     solver : ``auto``, ``gauss_newton`` (interior-point Gauss-Newton, up to some 60,000 weights) or ``adam``.
     iterations, budget : limits, in iterations and seconds. Only iterations keep the result independent of the machine.
@@ -127,9 +129,15 @@ def fit(
         points = None
         if plant.nx + plant.nu > FILLED_DIMENSIONS:
             points = np.concatenate([physical[0], physical[1]], axis=1)[:: max(1, len(physical[0]) // 512)]
-        rate, found, warnings = choose_rate(plant, region, settling_time, contraction_rate, condition, seed, points)
+        rate, found, warnings = choose_rate(
+            plant, region, settling_time, contraction_rate, condition, seed, points, visited_points(data)
+        )
+        if found.along_trajectories and transitions == "model":  # the corners of the region cannot be fitted at this rate
+            physical = make_samples(plant, data, region, count, seed, filled=False)
+            held_out = make_samples(plant, data, region, max(1000, count // 4), seed + 1_000_003, filled=False)
+        scaling, basis = scaling.in_coordinates(found.coordinates), found.coordinates
         problem = Problem(
-            to_samples(plant, scaling, *physical), to_samples(plant, scaling, *held_out),
+            to_samples(plant, scaling, *physical, basis), to_samples(plant, scaling, *held_out, basis),
             found.metric, rate, found.rate, activation, neurons, scaling, seed,
         )  # fmt: skip
         inputs = len(system.known)

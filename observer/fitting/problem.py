@@ -25,11 +25,15 @@ FILLED_DIMENSIONS = 8
 
 @dataclass(frozen=True, eq=False)
 class Samples:
-    """Transitions in network units: x ``(m, nx)``, v ``(m, nv_in)``, x_next ``(m, nx)``."""
+    """Transitions in network units: x ``(m, nx)``, v ``(m, nv_in)``, x_next ``(m, nx)``.
+
+    ``coordinates`` ``(nx, nx)``: the map from network units to range-scaled states, None where they are the same.
+    """
 
     x: np.ndarray
     v: np.ndarray
     x_next: np.ndarray
+    coordinates: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.x)
@@ -54,7 +58,7 @@ class Problem:
 
     def physical_loss(self, residual: np.ndarray) -> float:
         """Mean of |x+ - f_o|_2^2 in physical units, of residuals ``(m, nx)`` in network units."""
-        return float(np.mean(np.sum((residual * self.scaling.state_scale) ** 2, axis=1)))
+        return float(np.mean(np.sum(self.scaling.deviations(residual) ** 2, axis=1)))
 
 
 def fitting_region(plant: DiscreteSystem, data: Trajectories) -> np.ndarray:
@@ -83,10 +87,17 @@ def _uniform(plant: DiscreteSystem, region: np.ndarray, count: int, seed: int) -
     return points[:, : plant.nx], points[:, plant.nx :]
 
 
+def visited_points(data: Trajectories, count: int = 2048) -> np.ndarray:
+    """``(m, nx + nu)``: states and inputs along the trajectories, evenly thinned to ``count``."""
+    found = data.transitions()
+    few = np.unique(np.linspace(0, max(0, len(found) - 1), min(count, len(found))).astype(int))
+    return np.concatenate([found.x[few], found.u[few]], axis=1)
+
+
 def make_samples(
-    plant: DiscreteSystem, data: Trajectories, region: np.ndarray, count: int, seed: int
+    plant: DiscreteSystem, data: Trajectories, region: np.ndarray, count: int, seed: int, filled: bool = True
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """(x, u, y, x_next) in physical units, ``count`` rows: half uniform over the region, half from the trajectories.
+    """(x, u, y, x_next) in physical units, ``count`` rows: half uniform over the region (if ``filled``), half from trajectories.
 
     With more than ``FILLED_DIMENSIONS`` states and inputs all rows come from the trajectories (there may be fewer then).
 
@@ -94,7 +105,7 @@ def make_samples(
     """
     transitions = data.transitions()
     rng = np.random.default_rng([seed, 7])
-    filled = plant.nx + plant.nu <= FILLED_DIMENSIONS
+    filled = filled and plant.nx + plant.nu <= FILLED_DIMENSIONS
     from_data = min(count // 2 if filled else count, len(transitions))
     chosen = np.sort(rng.choice(len(transitions), from_data, replace=False))
     x, u = _uniform(plant, region, count - from_data if filled else 0, seed)
@@ -142,8 +153,14 @@ def make_scaling(plant: DiscreteSystem, region: np.ndarray, y: np.ndarray) -> Sc
 
 
 def to_samples(
-    plant: DiscreteSystem, scaling: Scaling, x: np.ndarray, u: np.ndarray, y: np.ndarray, x_next: np.ndarray
+    plant: DiscreteSystem,
+    scaling: Scaling,
+    x: np.ndarray,
+    u: np.ndarray,
+    y: np.ndarray,
+    x_next: np.ndarray,
+    coordinates: np.ndarray | None = None,
 ) -> Samples:
     """Physical transitions as samples in network units."""
     v = np.concatenate([u[:, plant.system.known], y], axis=1)
-    return Samples(scaling.states(x), scaling.inputs(v), scaling.states(x_next))
+    return Samples(scaling.states(x), scaling.inputs(v), scaling.states(x_next), coordinates)

@@ -13,124 +13,12 @@ import numpy as np
 from scipy.linalg import eigh
 
 from observer.fitting.problem import Samples
+from observer.fitting.rate import choose_rate, headroom, rate_of_settling
 from observer.networks.explicit import ExplicitREN
-from systems.detectability import FULL_METRIC_UP_TO, MetricSearch, sample_jacobians, search
-from systems.discretization import DiscreteSystem
-from systems.errors import InputError, NotDetectable
-from systems.integration import time_scales
 
-CONDITIONS = (1.0, 3.0, 10.0, 30.0, 100.0, 300.0, 1000.0, 3000.0, 10000.0)
-DEFAULT_CONDITION = 100.0
+__all__ = ["choose_rate", "headroom", "initial_network", "linear_start", "projection_gain", "rate_of_settling"]
+
 SMALL_DIRECTIONS = 1e-4  # singular values of the data below this share of the largest
-
-
-def headroom(rate: float) -> float:
-    """The smallest bound worth asking for when ``rate`` is the fastest possible: neurons need room to turn in.
-
-    7 % above the fastest rate, or half of the remaining distance to 1 where that is closer.
-    """
-    return min(1.07 * rate, 1 - 0.5 * (1 - rate))
-
-
-def rate_of_settling(settling_time: float, dt: float) -> float:
-    """Contraction rate per sample at which |e|_M falls to 2 % in ``settling_time`` seconds: 0.02^(dt/T)."""
-    return 0.02 ** (dt / settling_time)
-
-
-def choose_rate(
-    plant: DiscreteSystem,
-    region: np.ndarray,
-    settling_time: float | None = None,
-    contraction_rate: float | None = None,
-    condition: float | None = None,
-    seed: int = 0,
-    points: np.ndarray | None = None,
-) -> tuple[float, MetricSearch, tuple[str, ...]]:
-    """(rate bound, metric, warnings): the smallest condition number whose metric allows the requested rate.
-
-    ``points`` ``(m, nx + nu)``: where to look, instead of all over the region. Without a request, |e|_M settles in four
-    of the plant's own time constants, or as fast as a metric with condition number 100 allows with headroom, whichever
-    is slower. Raises :class:`NotDetectable` when no metric reaches the rate, with the fastest rate found and the
-    direction that cannot be seen.
-    """
-    dt = plant.dt
-    if settling_time is not None and contraction_rate is not None:
-        raise InputError("both settling_time and contraction_rate are given; give one")
-    if settling_time is not None and not (np.isfinite(settling_time) and settling_time > 0):
-        raise InputError(f"settling_time is {settling_time!r}; expected a positive number of seconds")
-    if contraction_rate is not None and not 0 < contraction_rate < 1:
-        raise InputError(
-            f"contraction_rate is {contraction_rate!r}; expected a number per sample between 0 and 1, not 1: it would promise no rate"
-        )
-    if condition is not None and not condition >= 1:
-        raise InputError(f"condition is {condition!r}; expected a number, 1 or more")
-    jacobians = sample_jacobians(plant, region, seed=seed, points=points)
-    requested = (
-        contraction_rate
-        if contraction_rate is not None
-        else (rate_of_settling(settling_time, dt) if settling_time else None)
-    )
-    if requested is None:
-        first = DEFAULT_CONDITION if plant.nx <= FULL_METRIC_UP_TO else 1.0  # with many states a search takes long
-        best = search(jacobians=jacobians, condition=condition or first)
-        if best.rate >= 1 and condition is None:
-            best = search(jacobians=jacobians, condition=CONDITIONS[-1])
-        _refuse_if_blind(plant, best, None)
-        own = time_scales(plant.system)[1] if plant.system.kind == "continuous" else np.inf
-        natural = rate_of_settling(4 * own, dt) if np.isfinite(own) else 0.0
-        # Slower than 1000 samples is no observer anybody waits for; an unobservable plant has been refused above.
-        rate = max(min(natural, rate_of_settling(1000 * dt, dt)), headroom(best.rate))
-    else:
-        rate = requested
-    found: MetricSearch | None = None
-    for bound in (condition,) if condition is not None else CONDITIONS:
-        candidate = search(jacobians=jacobians, condition=bound)
-        if found is None or candidate.rate < found.rate:
-            found = candidate
-        if headroom(candidate.rate) <= rate * (1 + 1e-9) or (
-            plant.nx > FULL_METRIC_UP_TO and candidate.rate <= 1 - 1.2 * (1 - rate)
-        ):
-            found = candidate
-            break
-    assert found is not None
-    _refuse_if_blind(plant, found, rate)
-    warnings = []
-    if headroom(found.rate) > rate * (1 + 1e-6):
-        warnings.append(
-            f"the requested rate {rate:.4g} per sample is close to the fastest possible one ({found.rate:.4g}): "
-            "the residual may stay large; "
-            f"a settling time of {np.log(0.02) / np.log(headroom(found.rate)) * dt:.3g} s or more leaves room"
-        )
-    return rate, found, tuple(warnings)
-
-
-def _refuse_if_blind(plant: DiscreteSystem, found: MetricSearch, rate: float | None) -> None:
-    if found.rate < (1 - 1e-5 if rate is None else rate):
-        return
-    names = plant.system.state_names
-    parts = [f"{v:+.2g} {n}" for n, v in zip(names, found.direction, strict=True) if abs(v) > 0.05]
-    where = ", ".join(f"{n}={v:.3g}" for n, v in zip([*names, *plant.system.input_names], found.where, strict=True))
-    fastest = found.rate
-    seconds = (
-        f"settling time {np.log(0.02) / np.log(fastest) * plant.dt:.3g} s"
-        if fastest < 1 - 1e-5
-        else "that is, it does not decay"
-    )
-    asked = (
-        f"the requested rate {rate:.6g} per sample (settling time {np.log(0.02) / np.log(rate) * plant.dt:.3g} s)"
-        if rate
-        else "any rate below 1"
-    )
-    advice = (
-        "ask for a longer settling time, or add a measurement"
-        if fastest < 1 - 1e-5
-        else "measure another state, or narrow the ranges to where this direction can be seen"
-    )
-    raise NotDetectable(
-        f"no observer of '{plant.system.name}' contracts at {asked} in a constant metric: the fastest rate found is {fastest:.6g} per "
-        f"sample ({seconds}, condition number {found.condition:.3g}). The direction that cannot be seen fast enough from "
-        f"{', '.join(plant.system.output_names)} is ({' '.join(parts)}), in parts of each half range, near {where}; {advice}"
-    )
 
 
 def projection_gain(metric: np.ndarray, c: np.ndarray) -> np.ndarray:
@@ -203,6 +91,10 @@ def initial_network(
         few = min(8, n)
         rows = rng.standard_normal((q, few))
         rows = 0.1 * (rows / np.linalg.norm(rows, axis=1, keepdims=True)) @ principal[:few] * np.sqrt(n)
+    elif (
+        samples.coordinates is not None
+    ):  # neurons look along range-scaled states, whatever the network's own units are
+        rows = rows @ samples.coordinates
     seen = rows @ k
     d12 = np.zeros((q, m))
     d12[:, :inputs] = rng.uniform(-0.3, 0.3, (q, inputs)) - seen @ linear["D"]

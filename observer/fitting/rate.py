@@ -1,0 +1,233 @@
+"""Which contraction rate to ask for, and the refusal of one that no observer can have (MATH 2h).
+
+Without a request ("auto") the rate follows from the trade-off between speed and noise. On the plants of the library that curve
+is nearly straight on log axes, noise growing like 1/time or faster, so that it has no knee to look for. The rule is a level:
+
+    the fastest metric at which the noise of the outputs moves no estimated state by more than 2 % of its range (one standard
+    deviation; where no output states its noise, 0.5 % of its half range is taken), but no larger a condition number than is
+    needed to come within 15 % of that settling time, and no faster than four of the plant's own time constants.
+
+2 % of range is where validation counts an error as settled. Above it the noise alone would keep an estimate from settling.
+"""
+
+from dataclasses import replace
+
+import numpy as np
+
+from systems.detectability import (
+    CONDITIONS,
+    FULL_METRIC_UP_TO,
+    SETTLED,
+    USELESS,
+    Jacobians,
+    MetricSearch,
+    ResidualBound,
+    TradeOff,
+    curve,
+    residual_lower_bound,
+    sample_jacobians,
+    search,
+    settling_time,
+    trade_off,
+)
+from systems.discretization import DiscreteSystem
+from systems.errors import InputError, NotDetectable
+from systems.integration import time_scales
+
+NOISE_SHARE = 0.02  # of a state's range
+CLOSE = 1.15  # settling times that count as equally fast
+BLIND = 1 - 2e-4  # without a request: slower than this (20,000 samples to settle) is not seen at all
+WIDE_ENOUGH = 1.2  # with many states: stop searching when this much of the distance to 1 is to spare
+
+
+def headroom(rate: float) -> float:
+    """The smallest bound worth asking for when ``rate`` is the fastest possible: neurons need room to turn in.
+
+    7 % above the fastest rate, or half of the remaining distance to 1 where that is closer.
+    """
+    return min(1.07 * rate, 1 - 0.5 * (1 - rate))
+
+
+def rate_of_settling(settling_time: float, dt: float) -> float:
+    """Contraction rate per sample at which |e|_M falls to 2 % in ``settling_time`` seconds: 0.02^(dt/T)."""
+    return SETTLED ** (dt / settling_time)
+
+
+def requested_rate(
+    settling_time: float | str | None, contraction_rate: float | None, condition: float | None, dt: float
+) -> float | None:
+    """The rate per sample that was asked for, None for "auto". Raises :class:`InputError` for what cannot be meant."""
+    automatic = settling_time is None or (isinstance(settling_time, str) and settling_time.strip().lower() == "auto")
+    if settling_time is not None and contraction_rate is not None:
+        raise InputError("both settling_time and contraction_rate are given; give one")
+    if not automatic and (
+        isinstance(settling_time, str | bool) or not (np.isfinite(settling_time) and settling_time > 0)  # type: ignore[operator,arg-type]
+    ):
+        raise InputError(f"settling_time is {settling_time!r}; expected a positive number of seconds, or 'auto'")
+    if contraction_rate is not None and not 0 < contraction_rate < 1:
+        raise InputError(
+            f"contraction_rate is {contraction_rate!r}; expected a number per sample between 0 and 1, not 1: it would promise no rate"
+        )
+    if condition is not None and not condition >= 1:
+        raise InputError(f"condition is {condition!r}; expected a number, 1 or more")
+    if contraction_rate is not None:
+        return contraction_rate
+    return None if automatic else rate_of_settling(float(settling_time), dt)  # type: ignore[arg-type]
+
+
+def choose_rate(
+    plant: DiscreteSystem,
+    region: np.ndarray,
+    settling_time: float | str | None = None,
+    contraction_rate: float | None = None,
+    condition: float | None = None,
+    seed: int = 0,
+    points: np.ndarray | None = None,
+    visited: np.ndarray | None = None,
+) -> tuple[float, MetricSearch, tuple[str, ...]]:
+    """(rate bound, metric, warnings): the smallest condition number whose metric allows the rate; the metric carries the curve.
+
+    ``settling_time`` in seconds, or "auto" (also when left out): the rule above. ``points`` ``(m, nx + nu)``: where to look,
+    instead of all over the region; ``visited``: where to look when nothing useful is found all over the region. Raises :class:`NotDetectable` when no metric reaches the rate, with the fastest rate found,
+    the direction that cannot be seen, and what every observer would be wrong by at least; :class:`InputError` for requests
+    that cannot be meant.
+    """
+    asked = requested_rate(settling_time, contraction_rate, condition, plant.dt)
+    jacobians = sample_jacobians(plant, region, seed=seed, points=points)
+    if plant.nx > FULL_METRIC_UP_TO:
+        table, metrics = _wide(plant, jacobians, asked, condition)
+    else:
+        conditions = CONDITIONS if condition is None else (condition,)
+        table, metrics = trade_off(plant, jacobians=jacobians, conditions=conditions, coordinates=False)
+        if table.rate.min() > USELESS:
+            # Corners of a region that the plant never visits may ask for what it does not: look where it was, if that is known.
+            if visited is not None and points is None:
+                jacobians = sample_jacobians(plant, region, points=visited)
+            table, metrics = trade_off(plant, jacobians=jacobians, conditions=conditions)
+            metrics = tuple(replace(m, along_trajectories=visited is not None and points is None) for m in metrics)
+    warnings: list[str] = []
+    rate = asked
+    if rate is None:
+        fastest = min(metrics, key=lambda item: item.rate)
+        if fastest.rate >= BLIND:
+            raise _refusal(plant, region, jacobians, table, metrics, None, _natural(plant))
+        rate = _automatic(plant, jacobians, table, warnings)
+    enough = [k for k, item in enumerate(metrics) if headroom(item.rate) <= rate * (1 + 1e-9)]
+    half = np.ones(plant.nx) if jacobians.scale is None else jacobians.scale
+    loud = np.max(table.noise / half, axis=1)
+    quiet = [k for k in enough if loud[k] <= 1.05 * loud[enough].min()]
+    chosen = quiet[0] if quiet else int(np.argmin(table.rate))
+    found = replace(metrics[chosen], trade_off=replace(table, chosen=chosen))
+    if found.rate >= rate:
+        raise _refusal(plant, region, jacobians, table, metrics, asked, rate)
+    if headroom(found.rate) > rate * (1 + 1e-6) and plant.nx <= FULL_METRIC_UP_TO:
+        warnings.append(
+            f"the requested rate {rate:.4g} per sample is close to the fastest possible one ({found.rate:.4g}): "
+            "the residual may stay large; "
+            f"a settling time of {np.log(SETTLED) / np.log(headroom(found.rate)) * plant.dt:.3g} s or more leaves room"
+        )
+    return rate, found, tuple(warnings)
+
+
+def _natural(plant: DiscreteSystem) -> float:
+    """Four of the plant's own time constants as a rate, at most 1000 samples to settle."""
+    own = time_scales(plant.system)[1] if plant.system.kind == "continuous" else np.inf
+    natural = rate_of_settling(4 * own, plant.dt) if np.isfinite(own) else 0.0
+    return min(natural, USELESS)
+
+
+def _automatic(plant: DiscreteSystem, jacobians: Jacobians, table: TradeOff, warnings: list[str]) -> float:
+    """The rule of this module; a warning when even the quietest metric lets more noise through than wanted."""
+    half = np.ones(plant.nx) if jacobians.scale is None else jacobians.scale
+    share = np.max(table.noise / (2 * half), axis=1)
+    useful = table.rate < (USELESS if table.rate.min() < USELESS else BLIND)
+    quiet = useful & (share <= NOISE_SHARE)
+    if quiet.any():
+        fastest = table.settling_time[quiet].min()
+        row = int(np.flatnonzero(quiet & (table.settling_time <= CLOSE * fastest))[0])
+    else:
+        row = int(np.argmin(np.where(useful, share, np.inf)))
+        worst = int(np.argmax(table.noise[row] / half))
+        assumed = "assumed" if table.assumed else "stated"
+        warnings.append(
+            f"noise: at every rate the {assumed} noise of the outputs moves {plant.system.state_names[worst]} by more than "
+            f"{100 * NOISE_SHARE:g} % of its range (by {100 * share[row]:.3g} % or more, one standard deviation); "
+            "the slowest rates let the least through, and a better sensor or one more output would help"
+        )
+    return max(_natural(plant), headroom(float(table.rate[row])))
+
+
+def _wide(
+    plant: DiscreteSystem, jacobians: Jacobians, asked: float | None, condition: float | None
+) -> tuple[TradeOff, tuple[MetricSearch, ...]]:
+    """With many states a search takes long: condition number 1 first, and larger ones only until the rate is reached."""
+    metrics: list[MetricSearch] = []
+    for bound in (condition,) if condition is not None else CONDITIONS:
+        metrics.append(search(jacobians=jacobians, condition=bound, start=metrics[-1] if metrics else None))
+        rate = metrics[-1].rate
+        if rate < 1 if asked is None else rate <= 1 - WIDE_ENOUGH * (1 - asked) or headroom(rate) <= asked:
+            break
+    return curve(plant, jacobians, [(0.0, item) for item in metrics]), tuple(metrics)
+
+
+def _bound(
+    plant: DiscreteSystem, region: np.ndarray, jacobians: Jacobians, metrics: tuple[MetricSearch, ...], rate: float
+) -> ResidualBound | None:
+    """The lower bound of the residual: of the metrics tried, the one that is kindest to its worst state."""
+    half = np.ones(plant.nx) if jacobians.scale is None else jacobians.scale
+    kindest: ResidualBound | None = None
+    for item in metrics:
+        bound = residual_lower_bound(
+            plant, item.scaled_metric / half / half[:, None], rate, region, pairs=1024, iterations=40
+        )
+        if kindest is None or np.max(bound.state_error / half) < np.max(kindest.state_error / half):
+            kindest = bound
+    return kindest if kindest is not None and kindest.residual > 0 else None
+
+
+def _refusal(
+    plant: DiscreteSystem,
+    region: np.ndarray,
+    jacobians: Jacobians,
+    table: TradeOff,
+    metrics: tuple[MetricSearch, ...],
+    asked: float | None,
+    rate: float,
+) -> NotDetectable:
+    """The error of an impossible rate, with its numbers; ``rate`` is what was asked for, or would have been."""
+    found = min(metrics, key=lambda item: item.rate)
+    system, fastest, dt = plant.system, found.rate, plant.dt
+    names = system.state_names
+    parts = [f"{v:+.2g} {n}" for n, v in zip(names, found.direction, strict=True) if abs(v) > 0.05]
+    where = ", ".join(f"{n}={v:.3g}" for n, v in zip([*names, *system.input_names], found.where, strict=True))
+    seen = fastest < BLIND
+    seconds = f"settling time {settling_time(fastest, dt):.3g} s" if seen else "that is, it does not decay"
+    wanted = (
+        f"the requested rate {asked:.6g} per sample (settling time {settling_time(asked, dt):.3g} s)"
+        if asked is not None
+        else "any rate below 1"
+    )
+    advice = (
+        "ask for a longer settling time, or add a measurement"
+        if seen
+        else "measure another state, or narrow the ranges to where this direction can be seen"
+    )
+    bound = _bound(plant, region, jacobians, metrics, rate)
+    lower = ""
+    if bound is not None:
+        errors = ", ".join(
+            f"{value:.2g} {signal.unit}".rstrip() + f" in {signal.name}"
+            for signal, value in zip(system.states, bound.state_error, strict=True)
+        )
+        pair = " and ".join("(" + ", ".join(f"{v:.3g}" for v in row) + ")" for row in bound.pair)
+        lower = (
+            f" At {rate:.6g} per sample no contracting observer can promise errors below {errors}, in the kindest metric tried: "
+            f"the states {pair} have equal outputs and move apart, so that one residual is at least {bound.residual:.2g} in |.|_M."
+        )
+    return NotDetectable(
+        f"no observer of '{system.name}' contracts at {wanted} in a constant metric: the fastest rate found is {fastest:.6g} per "
+        f"sample ({seconds}, condition number {found.condition:.3g}). The direction that cannot be seen fast enough from "
+        f"{', '.join(system.output_names)} is ({' '.join(parts)}), in parts of each half range, near {where}; {advice}.{lower}",
+        requested_rate=asked, fastest_rate=fastest, settling_time=settling_time(fastest, dt) if seen else float("inf"),
+        direction=found.direction, where=found.where, residual_bound=bound, trade_off=table,
+    )  # fmt: skip
