@@ -63,8 +63,10 @@ class _Stepper:
 
     def loss(self, network: ExplicitREN) -> float:
         """f of a network over the training transitions."""
-        scaled = residual(network, self.problem.train) @ self.root.T
-        return 0.5 * float(np.mean(np.sum(scaled * scaled, axis=1)))
+        train = self.problem.train
+        scaled = residual(network, train) @ self.root.T
+        squares = np.einsum("kc,kc->k", scaled, scaled)
+        return 0.5 * float(np.mean(squares if train.weights is None else train.weights * squares))
 
     def prepare(self, run: _Run) -> tuple | None:
         """Derivatives at the current point, kept over refused steps; None when they are not finite."""

@@ -25,11 +25,12 @@ FILLED_DIMENSIONS = 8
 
 @dataclass(frozen=True, eq=False)
 class Samples:
-    """Transitions in network units: x ``(m, nx)``, v ``(m, nv_in)``, x_next ``(m, nx)``."""
+    """Transitions in network units: x ``(m, nx)``, v ``(m, nv_in)``, x_next ``(m, nx)``; weights ``(m,)``, mean 1, or None."""
 
     x: np.ndarray
     v: np.ndarray
     x_next: np.ndarray
+    weights: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.x)
