@@ -78,8 +78,8 @@ def _adam(problem: Problem, inputs: int, monitor: Monitor) -> Solution:
     with torch.no_grad():
         best_loss = float(train(ren)[0])
     last_look, since, iteration = best_loss, 0, 0
-    stored = load_checkpoint(monitor, problem)
-    if stored is not None and "adam.iteration" in stored:
+    stored = load_checkpoint(monitor, problem, needs="adam.iteration")
+    if stored is not None:
         iteration, factor, best_loss, last_look, since = (
             int(stored["adam.iteration"]), float(stored["adam.factor"]), float(stored["adam.best"]),
             float(stored["adam.last"]), int(stored["adam.since"]),

@@ -29,15 +29,18 @@ def save_checkpoint(monitor: Monitor, problem: Problem, arrays: dict[str, np.nda
     write_arrays(monitor.checkpoint, compress=False, **fixed, **history, **arrays)
 
 
-def load_checkpoint(monitor: Monitor, problem: Problem) -> dict[str, np.ndarray] | None:
-    """The arrays of an earlier, interrupted fit of the same problem, or None; restores history and elapsed time."""
+def load_checkpoint(monitor: Monitor, problem: Problem, needs: str) -> dict[str, np.ndarray] | None:
+    """The arrays of an earlier, interrupted fit of the same problem, or None; restores history and elapsed time.
+
+    ``needs``: an array without which the checkpoint is another solver's.
+    """
     if monitor.checkpoint is None or not Path(monitor.checkpoint).exists():
         return None
     try:
         arrays = read_arrays(monitor.checkpoint)
     except (OSError, ValueError, EOFError, KeyError, BadZipFile):
         return None  # a damaged checkpoint costs the time already spent, nothing else
-    if str(arrays.pop("hash", "")) != problem_hash(problem):
+    if str(arrays.pop("hash", "")) != problem_hash(problem) or needs not in arrays:
         return None
     monitor.elapsed_before = float(arrays.pop("elapsed", 0.0))
     for name in monitor.rows:

@@ -1,7 +1,7 @@
 """``fit``: from a plant and its trajectories to a contracting observer."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from importlib import import_module
 from pathlib import Path
 
@@ -30,10 +30,11 @@ from systems.trajectories import Trajectories
 
 #: name -> (module, function, default iterations). ``auto`` takes the first up to ``LARGE`` weights.
 SOLVERS: dict[str, tuple[str, str, int]] = {
-    "gauss_newton": ("observer.fitting.gauss_newton", "gauss_newton", 500),
+    "gauss_newton": ("observer.fitting.gauss_newton", "gauss_newton", 300),
     "adam": ("observer.fitting.adam", "adam", 2000),
 }
 LARGE = 60_000
+UNTIL_THE_BUDGET_ENDS = 1_000_000  # iterations, where a time budget is the only limit
 HELD_OUT = 0.2  # of logged trajectories, for the held-out loss and for the validation by replay
 
 
@@ -57,6 +58,7 @@ def fit(
     solver: str = "auto",
     iterations: int | None = None,
     budget: float | None = None,
+    tolerance: float | Mapping[str, float] | None = None,
     seed: int = 0,
     dtype: str = "float64",
     condition: float | None = None,
@@ -76,10 +78,13 @@ def fit(
         (:func:`observer.fitting.start.choose_rate`).
     activation : tanh (default), relu or sigmoid.
     solver : ``auto``, ``gauss_newton`` (interior-point Gauss-Newton, up to some 60,000 weights) or ``adam``.
-    iterations, budget : limits, in iterations and seconds. Only iterations keep the result independent of the machine.
+    iterations, budget : limits, in iterations and in seconds of wall time for the whole fit. Only iterations keep the
+        result independent of the machine; with a budget alone the iterations are not limited.
+    tolerance : steady error at which to stop: a share of each state's range, or {state: error in its unit}. Judged by
+        sqrt((M^-1)_ii) sup|r|_M / (1 - alpha) with the supremum over the transitions at hand.
     dtype : precision of the shipped weights; the fit and the certificate are always computed in float64.
     condition : bound on the metric's condition number; the smallest that allows the rate when left out.
-    samples : training transitions; 2000, or more for large networks, when left out.
+    samples : training transitions; 1000, or more for large networks, when left out.
     transitions : ``model`` takes next states from ``plant``; ``data`` takes them as logged, for a plant that is itself
         learned from logs, and holds out a fifth of the trajectories (of a single one, its end).
     progress : called with :class:`Progress`. checkpoint : ``.npz`` from which an interrupted fit resumes.
@@ -117,7 +122,7 @@ def fit(
     with threadpool_limits(limits=1, user_api="blas"):  # small factorisations are 5-100 times slower on two threads
         region = fitting_region(plant, data)
         parameters = parameter_count(system.nx, neurons, len(system.known) + system.ny)
-        count = samples or max(2000, 4 * parameters // system.nx)
+        count = samples or max(1000, 4 * parameters // system.nx)
         if transitions == "data":
             train, rest = data.split(HELD_OUT, seed)
             physical = logged_samples(plant, train, count, seed)
@@ -126,6 +131,7 @@ def fit(
             physical = make_samples(plant, data, region, count, seed)
             held_out = make_samples(plant, data, region, max(1000, count // 4), seed + 1_000_003)
         scaling = make_scaling(plant, region, physical[2])
+        allowed = _tolerance(tolerance, plant, region)
         points = None
         if plant.nx + plant.nu > FILLED_DIMENSIONS:
             points = np.concatenate([physical[0], physical[1]], axis=1)[:: max(1, len(physical[0]) // 512)]
@@ -153,7 +159,10 @@ def fit(
         )
         linear = Solution(start, problem.metric, multipliers, Status.LINEAR, 0)
         name, solve, default = _solver(solver, parameters)
-        monitor = Monitor(iterations or default, budget, progress, Path(checkpoint) if checkpoint else None)
+        monitor = Monitor(
+            iterations or (default if budget is None else UNTIL_THE_BUDGET_ENDS), budget, progress,
+            Path(checkpoint) if checkpoint else None, allowed, started=started,
+        )  # fmt: skip
         solution = solve(problem, inputs, monitor) if neurons else linear
         start_loss = problem.physical_loss(_residual(linear, problem))
         if not problem.physical_loss(_residual(solution, problem)) <= start_loss:
@@ -181,12 +190,34 @@ def fit(
         options={
             "neurons": neurons, "settling_time": settling_time, "contraction_rate": contraction_rate,
             "activation": activation, "solver": solver, "iterations": iterations, "budget": budget,
+            "tolerance": dict(tolerance) if isinstance(tolerance, Mapping) else tolerance,
             "dtype": dtype, "condition": condition, "samples": count, "transitions": transitions,
         },
         search=found,
         region=region,
         warnings=(*data.warnings, *warnings),
     )  # fmt: skip
+
+
+def _tolerance(
+    tolerance: float | Mapping[str, float] | None, plant: DiscreteSystem, region: np.ndarray
+) -> np.ndarray | None:
+    """Steady error per state ``(nx,)`` in physical units at which to stop; states that are not named never stop a fit."""
+    if tolerance is None:
+        return None
+    names = plant.system.state_names
+    values = tolerance if isinstance(tolerance, Mapping) else {"tolerance": tolerance}
+    for name, value in values.items():
+        if not (isinstance(value, int | float) and not isinstance(value, bool) and 0 < value < np.inf):
+            raise InputError(f"tolerance of {name} is {value!r}; expected a positive number")
+    if not isinstance(tolerance, Mapping):
+        return np.ptp(region, axis=1) * tolerance
+    unknown = [name for name in tolerance if name not in names]
+    if unknown or not tolerance:
+        raise InputError(
+            f"tolerance names {', '.join(map(repr, unknown)) or 'no state'}; expected states of the plant: {', '.join(names)}"
+        )
+    return np.array([tolerance.get(name, np.inf) for name in names])
 
 
 def _residual(solution: Solution, problem: Problem) -> np.ndarray:

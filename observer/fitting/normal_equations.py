@@ -9,8 +9,9 @@ import numpy as np
 from scipy.linalg import cho_factor, cho_solve
 
 from observer.fitting import barrier
-from observer.fitting.least_squares import constrained, residual_and_jacobian
+from observer.fitting.least_squares import constrained
 from observer.fitting.problem import Problem
+from observer.fitting.structured import normal_system
 from observer.networks.explicit import ExplicitREN
 
 RIDGE = 0.01
@@ -22,11 +23,12 @@ class DenseEquations:
     def __init__(
         self, problem: Problem, network: ExplicitREN, multipliers: np.ndarray, root: np.ndarray, lower: np.ndarray
     ) -> None:
-        r, jac = residual_and_jacobian(network, problem.train, root)
+        r, gradient, hessian = normal_system(network, problem.train, root)
         m = len(problem.train)
-        self.finite = bool(np.isfinite(r).all())
-        self.gradient = jac @ r / m
-        self.hessian = jac @ jac.T / m
+        self.finite = bool(np.isfinite(r).all() and np.isfinite(hessian).all())
+        self.gradient = gradient / m
+        hessian /= m
+        self.hessian = hessian
         a, b = barrier.directions(problem.metric, multipliers)
         self.slope, self.curvature = barrier.derivatives(lower, a, b)
         self.constrained = constrained(network.nx, network.nv)

@@ -28,12 +28,14 @@ class Samples:
     """Transitions in network units: x ``(m, nx)``, v ``(m, nv_in)``, x_next ``(m, nx)``.
 
     ``coordinates`` ``(nx, nx)``: the map from network units to range-scaled states, None where they are the same.
+    ``weights`` ``(m,)``, mean 1, or None.
     """
 
     x: np.ndarray
     v: np.ndarray
     x_next: np.ndarray
     coordinates: np.ndarray | None = None
+    weights: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.x)
@@ -55,6 +57,14 @@ class Problem:
     neurons: int
     scaling: Scaling
     seed: int
+
+    @property
+    def half_ranges(self) -> np.ndarray:
+        """Half of the region's width in each state ``(nx,)``, physical units."""
+        coordinates = self.train.coordinates
+        if coordinates is None:
+            return self.scaling.state_scale
+        return np.diag(self.scaling.matrix @ np.linalg.inv(coordinates)).copy()
 
     def physical_loss(self, residual: np.ndarray) -> float:
         """Mean of |x+ - f_o|_2^2 in physical units, of residuals ``(m, nx)`` in network units."""

@@ -10,7 +10,7 @@ from observer.state_observer import RENObserver
 from systems.detectability import MetricSearch
 from systems.discretization import DiscreteSystem
 
-HISTORY = ("iteration", "seconds", "loss", "held_out", "damping", "stage")
+HISTORY = ("iteration", "seconds", "loss", "held_out", "damping", "stage", "bound")
 
 
 class Status(StrEnum):
@@ -21,6 +21,7 @@ class Status(StrEnum):
     BUDGET = "budget"
     STALLED = "stalled"
     INTERRUPTED = "interrupted"
+    TOLERANCE = "tolerance"
     NON_FINITE = "non_finite"
     LINEAR = "linear"
 
@@ -36,6 +37,7 @@ _SENTENCES = {
     Status.BUDGET: "The time budget was used up while the loss was still falling; a larger budget would go further.",
     Status.STALLED: "No step improved the loss any more; try another seed, tanh neurons, or a longer settling time.",
     Status.INTERRUPTED: "The fit was interrupted; the best observer so far was kept. Run the same command again to continue.",
+    Status.TOLERANCE: "The steady error that the sampled residuals promise is within the tolerance; the certificate says what is proved.",
     Status.NON_FINITE: "The loss kept becoming non-finite even with the smallest steps; the best observer so far was kept. "
     "Check the plant for poles inside its ranges, or narrow them.",
     Status.LINEAR: "Without neurons the observer is the best linear one for this metric; nothing was trained.",
@@ -44,7 +46,10 @@ _SENTENCES = {
 
 @dataclass(frozen=True)
 class Progress:
-    """One line of progress: where the fit is and how well it does."""
+    """One line of progress: where the fit is and how well it does.
+
+    ``bound``: steady error that the sampled residuals promise, as the largest share of a state's range; nan where not computed.
+    """
 
     stage: str
     iteration: int
@@ -53,6 +58,7 @@ class Progress:
     held_out: float
     rate: float
     seconds: float
+    bound: float = float("nan")
 
 
 @dataclass(frozen=True)

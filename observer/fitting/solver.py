@@ -8,11 +8,14 @@ from typing import Protocol
 
 import numpy as np
 
+from observer.fitting.bounds import steady_bound
+from observer.fitting.least_squares import residual
 from observer.fitting.problem import Problem
 from observer.fitting.result import HISTORY, Progress, Status
 from observer.networks.explicit import ExplicitREN
 
 SAVE_EVERY = 2.0  # seconds between checkpoints
+RESERVE = 0.01  # of the budget, for what comes after the solver
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,16 +33,20 @@ class Solution:
 class Monitor:
     """What a solver tells the outside while it works: history, progress, checkpoints, and when to stop.
 
-    ``iterations``: limit of the whole fit; ``budget``: seconds or None; ``checkpoint``: file for resuming or None.
+    ``iterations``: limit of the whole fit; ``budget``: seconds or None; ``checkpoint``: file for resuming or None;
+    ``tolerance``: steady error per state ``(nx,)`` in physical units at which to stop, or None.
     """
 
     iterations: int
     budget: float | None = None
     progress: Callable[[Progress], None] | None = None
     checkpoint: Path | None = None
+    tolerance: np.ndarray | None = None
     elapsed_before: float = 0.0
     rows: dict[str, list[float]] = field(default_factory=lambda: {name: [] for name in HISTORY})
     started: float = field(default_factory=time.perf_counter)
+    reached: bool = False  # the tolerance, at the last look
+    last_saved: float = field(default_factory=time.perf_counter)
 
     @property
     def seconds(self) -> float:
@@ -47,9 +54,37 @@ class Monitor:
         return self.elapsed_before + time.perf_counter() - self.started
 
     @property
+    def seconds_left(self) -> float:
+        """Seconds of the budget that a solver may still use; infinite without a budget."""
+        return np.inf if self.budget is None else (1 - RESERVE) * self.budget - self.seconds
+
+    @property
     def out_of_time(self) -> bool:
         """Whether the budget is used up."""
-        return self.budget is not None and self.seconds >= self.budget
+        return self.seconds_left <= 0
+
+    @property
+    def time_to_save(self) -> bool:
+        """Whether a checkpoint is due; asked, it counts as written."""
+        now = time.perf_counter()
+        if self.checkpoint is None or now - self.last_saved < SAVE_EVERY:
+            return False
+        self.last_saved = now
+        return True
+
+    def look(
+        self, problem: Problem, network: ExplicitREN, metric: np.ndarray, multipliers: np.ndarray,
+        stage: int, label: str, iteration: int, total: int, damping: float,
+    ) -> None:  # fmt: skip
+        """Record a network: its losses in physical units and the steady error they promise."""
+        bound = steady_bound(network, problem, metric, multipliers)
+        self.reached = self.tolerance is not None and bool((bound <= self.tolerance).all())
+        self.record(
+            stage, label, iteration, total,
+            problem.physical_loss(residual(network, problem.train)),
+            problem.physical_loss(residual(network, problem.held_out)), damping, problem.rate,
+            float(np.max(bound / problem.half_ranges)) / 2,
+        )  # fmt: skip
 
     def record(
         self,
@@ -61,12 +96,14 @@ class Monitor:
         held_out: float,
         damping: float,
         rate: float,
+        bound: float = np.nan,
     ) -> None:
-        """One row of history, and a line of progress."""
-        for name, value in zip(HISTORY, (iteration, self.seconds, loss, held_out, damping, stage), strict=True):
+        """One row of history, and a line of progress. ``bound``: steady error, the largest share of a state's range."""
+        values = (iteration, self.seconds, loss, held_out, damping, stage, bound)
+        for name, value in zip(HISTORY, values, strict=True):
             self.rows[name].append(float(value))
         if self.progress is not None:
-            self.progress(Progress(label, iteration, total, loss, held_out, rate, self.seconds))
+            self.progress(Progress(label, iteration, total, loss, held_out, rate, self.seconds, bound))
 
 
 class Solver(Protocol):

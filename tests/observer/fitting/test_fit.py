@@ -123,9 +123,9 @@ def test_a_nonfinite_loss_ends_in_a_status(oscillator, oscillator_data, monkeypa
     from observer.fitting import normal_equations
 
     def broken(network, samples, root):
-        return np.full(samples.x.size, np.nan), np.full((1, samples.x.size), np.nan)
+        return np.full(samples.x.size, np.nan), np.full(1, np.nan), np.full((1, 1), np.nan)
 
-    monkeypatch.setattr(normal_equations, "residual_and_jacobian", broken)
+    monkeypatch.setattr(normal_equations, "normal_system", broken)
     result = fit(oscillator, oscillator_data, neurons=4, settling_time=2.0, iterations=10, samples=200)
     assert result.status == "non_finite" and result.one_step_loss <= result.start_loss * (1 + 1e-9)
 

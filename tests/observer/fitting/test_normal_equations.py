@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from observer import fit
-from observer.fitting import barrier, conjugate_gradients, gauss_newton
+from observer.fitting import barrier, conjugate_gradients, interior_point
 from observer.fitting.conjugate_gradients import IterativeEquations
 from observer.fitting.least_squares import pack, parameter_count
 from observer.fitting.normal_equations import RIDGE, DenseEquations
@@ -67,7 +67,7 @@ def test_the_preconditioner_pays(pair, rng):
 
 
 def test_a_fit_by_conjugate_gradients(oscillator, oscillator_data, monkeypatch):
-    monkeypatch.setattr(gauss_newton, "DENSE_PARAMETERS", 10)
+    monkeypatch.setattr(interior_point, "DENSE_PARAMETERS", 10)
     result = fit(oscillator, oscillator_data, neurons=6, settling_time=2.0, iterations=60, samples=400)
     assert result.one_step_loss < 0.05 * result.start_loss
 

@@ -81,7 +81,9 @@ def test_a_thousand_neurons(activation, kernel):
     np.testing.assert_allclose(gb, slope * (weights + gb @ np.tril(D11, -1)), rtol=0, atol=1e-12 * np.abs(gb).max())
     np.testing.assert_allclose(gD, np.tril(gb.T @ w, -1), rtol=0, atol=1e-12 * np.abs(gD).max())
     for other in solutions(D11, b, activation, kernel):
-        np.testing.assert_allclose(other, w, rtol=1e-12, atol=1e-12)  # the far blocks go to another BLAS: not bit for bit
+        np.testing.assert_allclose(
+            other, w, rtol=1e-12, atol=1e-12
+        )  # the far blocks go to another BLAS: not bit for bit
 
 
 @pytest.mark.parametrize("kernel", KERNELS)
