@@ -29,4 +29,9 @@ EXPERIMENTS = (
         "experiments.pde",
         "a reaction-diffusion line of 51 nodes seen at one: the published weights and ours",
     ),
+    Experiment(
+        "ablation",
+        "experiments.ablation.run",
+        "what each ingredient of the fit is worth: start, neurons, solver, activation, headroom, data",
+    ),
 )

@@ -59,7 +59,7 @@ def comparison_context(variants: Mapping[str, Variant], folder: Path) -> dict[st
             }
             banner["sentence"] = f"{sentence} Not met: {failed}." if failed else f"{sentence} All criteria are met."
         banners.append(banner)
-    return {"variants": banners, "table": comparison_table(variants)}
+    return {"variants": banners, "tables": [comparison_table(variants)]}
 
 
 def comparison_table(variants: Mapping[str, Variant]) -> Table:

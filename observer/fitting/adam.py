@@ -11,12 +11,11 @@ from contextlib import contextmanager
 import numpy as np
 import torch
 
-from observer.fitting import barrier
 from observer.fitting.checkpoints import load_checkpoint, save_checkpoint
 from observer.fitting.problem import Problem, Samples
 from observer.fitting.result import Status
 from observer.fitting.solver import Monitor, Solution
-from observer.fitting.start import initial_network
+from observer.fitting.starts import start_network
 from observer.networks.ren import ContractingREN
 from observer.networks.training import OneStepTraining
 
@@ -66,11 +65,7 @@ def adam(problem: Problem, inputs: int, monitor: Monitor) -> Solution:
 
 
 def _adam(problem: Problem, inputs: int, monitor: Monitor) -> Solution:
-    network, multipliers = initial_network(
-        problem.train, problem.metric, problem.rate,
-        fastest=problem.fastest, inputs=inputs, neurons=problem.neurons, activation=problem.activation, seed=(problem.seed, 11, 0),
-    )  # fmt: skip
-    multipliers = barrier.centre_multipliers(network, problem.metric, multipliers, problem.rate, steps=8)
+    network, multipliers = start_network(problem, inputs)
     ren = ContractingREN.from_explicit(network, problem.metric, multipliers, problem.rate, polar=False)
     train, held_out = _Loss(problem.train, problem.metric), _Loss(problem.held_out, problem.metric)
     factor, failures, status = 1.0, 0, Status.ITERATION_LIMIT

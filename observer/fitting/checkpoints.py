@@ -16,7 +16,7 @@ def problem_hash(problem: Problem) -> str:
     digest = hashlib.sha256()
     for array in (problem.train.x, problem.train.v, problem.train.x_next, problem.metric):
         digest.update(np.ascontiguousarray(array).tobytes())
-    digest.update(repr((problem.rate, problem.activation, problem.neurons, problem.seed)).encode())
+    digest.update(repr((problem.rate, problem.activation, problem.neurons, problem.seed, problem.start)).encode())
     return digest.hexdigest()
 
 

@@ -22,6 +22,7 @@ from observer.fitting.problem import (
 from observer.fitting.result import FitResult, Progress, Status
 from observer.fitting.solver import Monitor, Solution, Solver
 from observer.fitting.start import choose_rate, initial_network
+from observer.fitting.starts import check_start
 from observer.networks.activations import get_activation
 from observer.state_observer import RENObserver
 from systems.discretization import DiscreteSystem
@@ -64,6 +65,8 @@ def fit(
     condition: float | None = None,
     samples: int | None = None,
     transitions: str = "model",
+    start: str = "projected",
+    region_share: float = 0.5,
     progress: Callable[[Progress], None] | None = None,
     checkpoint: Path | str | None = None,
 ) -> FitResult:
@@ -87,6 +90,8 @@ def fit(
     samples : training transitions; 1000, or more for large networks, when left out.
     transitions : ``model`` takes next states from ``plant``; ``data`` takes them as logged, for a plant that is itself
         learned from logs, and holds out a fifth of the trajectories (of a single one, its end).
+    start, region_share : for ablations. Where the neurons begin (:mod:`observer.fitting.starts`), and the share of training
+        transitions that fill the region; held-out transitions are half and half whatever it is.
     progress : called with :class:`Progress`. checkpoint : ``.npz`` from which an interrupted fit resumes.
 
     Returns a :class:`FitResult`, whose observer is never worse on the held-out transitions than the linear start.
@@ -107,7 +112,10 @@ def fit(
         raise InputError(f"dtype is {dtype!r}; expected float32 or float64")
     if transitions not in ("model", "data"):
         raise InputError(f"transitions is {transitions!r}; expected model or data")
+    if not 0 <= region_share <= 1:
+        raise InputError(f"region_share is {region_share!r}; expected a number from 0 to 1")
     get_activation(activation)
+    check_start(start)
     wide = [
         s.name
         for s, (low, high) in zip(system.states, data.reached, strict=True)
@@ -128,7 +136,7 @@ def fit(
             physical = logged_samples(plant, train, count, seed)
             held_out = logged_samples(plant, rest, max(1000, count // 4), seed + 1_000_003)
         else:
-            physical = make_samples(plant, data, region, count, seed)
+            physical = make_samples(plant, data, region, count, seed, region_share=region_share)
             held_out = make_samples(plant, data, region, max(1000, count // 4), seed + 1_000_003)
         scaling = make_scaling(plant, region, physical[2])
         allowed = _tolerance(tolerance, plant, region)
@@ -138,16 +146,18 @@ def fit(
         rate, found, warnings = choose_rate(
             plant, region, settling_time, contraction_rate, condition, seed, points, visited_points(data)
         )
-        if found.along_trajectories and transitions == "model":  # the corners of the region cannot be fitted at this rate
+        if (
+            found.along_trajectories and transitions == "model"
+        ):  # the corners of the region cannot be fitted at this rate
             physical = make_samples(plant, data, region, count, seed, filled=False)
             held_out = make_samples(plant, data, region, max(1000, count // 4), seed + 1_000_003, filled=False)
         scaling, basis = scaling.in_coordinates(found.coordinates), found.coordinates
         problem = Problem(
             to_samples(plant, scaling, *physical, basis), to_samples(plant, scaling, *held_out, basis),
-            found.metric, rate, found.rate, activation, neurons, scaling, seed,
+            found.metric, rate, found.rate, activation, neurons, scaling, seed, start,
         )  # fmt: skip
         inputs = len(system.known)
-        start, multipliers = initial_network(
+        linear_network, multipliers = initial_network(
             problem.train,
             problem.metric,
             rate,
@@ -157,7 +167,7 @@ def fit(
             activation=activation,
             seed=seed,
         )
-        linear = Solution(start, problem.metric, multipliers, Status.LINEAR, 0)
+        linear = Solution(linear_network, problem.metric, multipliers, Status.LINEAR, 0)
         name, solve, default = _solver(solver, parameters)
         monitor = Monitor(
             iterations or (default if budget is None else UNTIL_THE_BUDGET_ENDS), budget, progress,
@@ -166,7 +176,7 @@ def fit(
         solution = solve(problem, inputs, monitor) if neurons else linear
         start_loss = problem.physical_loss(_residual(linear, problem))
         if not problem.physical_loss(_residual(solution, problem)) <= start_loss:
-            solution = Solution(start, problem.metric, multipliers, solution.status, solution.iterations)
+            solution = Solution(linear_network, problem.metric, multipliers, solution.status, solution.iterations)
             warnings = (
                 *warnings,
                 "training did not improve on the linear start on held-out transitions; the linear observer was kept",
@@ -192,6 +202,7 @@ def fit(
             "activation": activation, "solver": solver, "iterations": iterations, "budget": budget,
             "tolerance": dict(tolerance) if isinstance(tolerance, Mapping) else tolerance,
             "dtype": dtype, "condition": condition, "samples": count, "transitions": transitions,
+            "start": start, "region_share": region_share,
         },
         search=found,
         region=region,

@@ -19,7 +19,7 @@ from observer.fitting.least_squares import pack, parameter_count, residual, unpa
 from observer.fitting.linear_part import refit_linear_part
 from observer.fitting.normal_equations import DenseEquations
 from observer.fitting.problem import Problem
-from observer.fitting.start import initial_network
+from observer.fitting.starts import start_network
 from observer.networks.explicit import ExplicitREN
 
 DENSE_PARAMETERS = 3000  # above, steps are solved by conjugate gradients
@@ -72,14 +72,9 @@ class Stepper:
         return 0.5 * float(np.mean(squares if train.weights is None else train.weights * squares))
 
     def new_run(self, inputs: int, number: int) -> Run:
-        """The model-informed start whose neurons are drawn by the seed and ``number``."""
+        """The start of the problem whose neurons are drawn by the seed and ``number``."""
         problem = self.problem
-        network, multipliers = initial_network(
-            problem.train, problem.metric, problem.rate,
-            fastest=problem.fastest, inputs=inputs, neurons=problem.neurons, activation=problem.activation,
-            seed=(problem.seed, 11, number),
-        )  # fmt: skip
-        multipliers = barrier.centre_multipliers(network, problem.metric, multipliers, problem.rate, steps=8)
+        network, multipliers = start_network(problem, inputs, number)
         return Run(number, pack(network), multipliers, self.loss(network))
 
     def _prepare(self, run: Run) -> tuple | None:

@@ -45,7 +45,8 @@ class Samples:
 class Problem:
     """What a solver is given.
 
-    ``metric``: in network units, largest eigenvalue 1; ``rate``: the bound to keep; ``fastest``: what the metric allows.
+    ``metric``: in network units, largest eigenvalue 1; ``rate``: the bound to keep; ``fastest``: what the metric allows;
+    ``start``: one of :data:`observer.fitting.starts.STARTS`.
     """
 
     train: Samples
@@ -57,6 +58,7 @@ class Problem:
     neurons: int
     scaling: Scaling
     seed: int
+    start: str = "projected"
 
     @property
     def half_ranges(self) -> np.ndarray:
@@ -105,9 +107,16 @@ def visited_points(data: Trajectories, count: int = 2048) -> np.ndarray:
 
 
 def make_samples(
-    plant: DiscreteSystem, data: Trajectories, region: np.ndarray, count: int, seed: int, filled: bool = True
+    plant: DiscreteSystem,
+    data: Trajectories,
+    region: np.ndarray,
+    count: int,
+    seed: int,
+    filled: bool = True,
+    region_share: float = 0.5,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """(x, u, y, x_next) in physical units, ``count`` rows: half uniform over the region (if ``filled``), half from trajectories.
+    """(x, u, y, x_next) in physical units, ``count`` rows: ``region_share`` of them uniform over the region (if ``filled``), the
+    rest from trajectories.
 
     With more than ``FILLED_DIMENSIONS`` states and inputs all rows come from the trajectories (there may be fewer then).
 
@@ -116,7 +125,7 @@ def make_samples(
     transitions = data.transitions()
     rng = np.random.default_rng([seed, 7])
     filled = filled and plant.nx + plant.nu <= FILLED_DIMENSIONS
-    from_data = min(count // 2 if filled else count, len(transitions))
+    from_data = min(round((1 - region_share) * count) if filled else count, len(transitions))
     chosen = np.sort(rng.choice(len(transitions), from_data, replace=False))
     x, u = _uniform(plant, region, count - from_data if filled else 0, seed)
     x = np.concatenate([x, transitions.x[chosen]])

@@ -1,0 +1,48 @@
+"""The ablation at toy size: every variant is fitted, kept, and drawn; what is done already is not done again."""
+
+import json
+
+import pytest
+
+from experiments.ablation import run as ablation
+from experiments.ablation.measure import TOY, Outcome
+from experiments.ablation.variants import DEFAULT, FACTORS, VARIANTS, cases
+from systems.errors import InputError
+
+
+@pytest.fixture
+def few(monkeypatch):
+    """One plant, and the default with one variant of each of two factors."""
+    chosen = (DEFAULT, *(v for v in VARIANTS if v.name in ("random weights", "15 %")))
+    monkeypatch.setattr(ablation, "VARIANTS", chosen)
+    monkeypatch.setattr(ablation, "cases", lambda: cases()[1:])
+    return chosen
+
+
+def test_a_page_with_every_variant_and_resuming(tmp_path, few, monkeypatch):
+    said = []
+    assert ablation.run(tmp_path, report=said.append, size=TOY) == 0
+    metrics = json.loads((tmp_path / "metrics.json").read_text(encoding="utf-8"))
+    rows = metrics["cases"]["van_der_pol"]
+    assert set(rows) == {variant.key for variant in few}
+    assert rows[DEFAULT.key]["times_the_default"] == 1
+    assert rows["headroom-15_"]["rate"] != rows[DEFAULT.key]["rate"]
+    page = (tmp_path / "report.html").read_text(encoding="utf-8")
+    assert "random weights" in page and all(title in page for title in (FACTORS["start"], FACTORS["headroom"]))
+    assert (tmp_path / "figures" / "courses_van_der_pol.pdf").is_file()
+    assert sum("held-out loss" in line for line in said) == len(few)
+    monkeypatch.setattr(ablation, "measure", None)  # nothing is left to measure
+    assert ablation.run(tmp_path, report=said.append, size=TOY) == 0
+
+
+def test_time_to_a_loss_is_read_off_the_course():
+    outcome = Outcome(1e-6, 1.0, 1e-3, 0.9, "budget", 3, 2.0, (0.0, 0.5, 1.0, 2.0), (1.0, 1e-2, 1e-2, 1e-6))
+    assert outcome.time_to(0.1) == 0.5 and outcome.time_to(1e-3) == 2.0 and outcome.time_to(1e-9) == float("inf")
+    assert Outcome.from_data(json.loads(json.dumps(outcome.to_data()))) == outcome
+
+
+def test_every_factor_has_a_variant_and_options_are_refused(tmp_path):
+    assert {v.factor for v in VARIANTS} - {"default"} == set(FACTORS)
+    assert len({v.key for v in VARIANTS}) == len(VARIANTS)
+    with pytest.raises(InputError, match="varies neurons itself"):
+        ablation.run(tmp_path, neurons=3)
