@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from experiments.console import Console, Interrupted
+from experiments.logs import changed_logs
 from experiments.metrics import metrics_of
 from experiments.options import command_for
 from experiments.recipe import Recipe, differences, read_recipe, to_toml
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
 REPORT, FIGURES, CHECKPOINT = "report.html", "figures", "checkpoint.npz"
 SOURCES = ("source.toml", "source.py")
 WRITTEN_BY = {
-    "simulate": (runs.SYSTEM, *SOURCES, runs.CONFIG, runs.TRAJECTORIES),
+    "simulate": (runs.SYSTEM, *SOURCES, runs.CONFIG, runs.LOGS, runs.TRAJECTORIES),
     "fit": (CHECKPOINT, runs.OBSERVER, runs.HISTORY, runs.FIT),
     "certify": (runs.CERTIFICATE,),
     "validate": (runs.VALIDATION, runs.VALIDATION_NOISE, runs.METRICS),
@@ -95,13 +96,18 @@ def prepare(recipe: Recipe, out: Path, *, fresh: bool, console: Console) -> tupl
     if run.fit is None and not (out / CHECKPOINT).exists():
         # Nothing depends on these yet: after a refusal ("that rate is impossible") a person asks for another rate.
         differing = [text for text in differing if not text.startswith(("fit.", "validation."))]
+    changed = changed_logs(out) if run.logs else []
     if run.system.fingerprint != system.fingerprint:
         differing = [f"system ('{run.system.name}' there; '{system.name}', or its content, differs)"]
+        if changed and recipe.data.learned:
+            differing = [f"the logs ({', '.join(changed)} changed since)"]
     if differing:
         raise InputError(
             f"{out}: holds a run that differs in {', '.join(differing)}; "
             "add --fresh to start again, or give another --out"
         )
+    for log in changed:
+        console.warn(f"{log} changed since {out} learned from it; add --fresh to learn from it anew")
     return run, job
 
 
@@ -148,10 +154,11 @@ def simulate_step(run: Run, job: Job) -> Run:
     from systems import simulate
 
     options = job.recipe.data
-    length = f" of {options.duration:g} s" if options.duration else ""
+    length, logs = f" of {options.duration:g} s" if options.duration else "", {}
     if options.files:
-        from experiments.logs import learn_from
+        from experiments.logs import learn_from, log_record
 
+        logs = log_record(options.files, run.path)  # before they are read: one that changes meanwhile differs later
         with job.console.step("read", f"logs {options.files}, dt {run.plant.dt:g} s"):
             data = learn_from(options.files, run.system, run.plant.dt, options.columns, outputs=options.learned)
     else:
@@ -168,8 +175,11 @@ def simulate_step(run: Run, job: Job) -> Run:
     if given.suffix.lower() in (".toml", ".py") and given.is_file():
         write_bytes(run.path / f"source{given.suffix.lower()}", given.read_bytes())
     write_text(run.path / runs.CONFIG, to_toml(job.recipe))
+    if logs:
+        logs["trajectories"] = len(data)
+        write_json(run.path / runs.LOGS, logs, command=job.command)
     runs.save_trajectories(run.path, data)
-    return Run(run.path, run.system, run.plant, config=job.recipe.model_dump(exclude_none=True))
+    return Run(run.path, run.system, run.plant, config=job.recipe.model_dump(exclude_none=True), logs=logs)
 
 
 def fit_step(run: Run, job: Job, *, fresh: bool = False) -> Run:
@@ -183,10 +193,15 @@ def fit_step(run: Run, job: Job, *, fresh: bool = False) -> Run:
     if fresh:
         checkpoint.unlink(missing_ok=True)
     data = run.trajectories
+    learned_from = data
+    if job.recipe.data.learned:
+        from observer.replay import part
+
+        learned_from = part(data, job.recipe.seed)[0]
     with job.console.step("fit", f"{options.neurons} neurons, {options.activation}") as progress:
         result = fit(
             run.plant,
-            data,
+            learned_from,
             options.neurons,
             options.settling_time,
             contraction_rate=options.contraction_rate,
