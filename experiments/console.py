@@ -22,6 +22,7 @@ import typer
 DONE, FAILED, BAD_INPUT, FAULT, STOPPED, TERMINATED = 0, 1, 2, 3, 130, 143
 
 
+NOTICEABLE = 1.0  # s of compiling that are worth a line
 _GO_ON = "what was finished is kept, and the same command goes on from there"
 #: What a disk may answer, and what a person can do about it.
 _WAY_OUT = {
@@ -58,12 +59,13 @@ class Console:
     @contextmanager
     def step(self, name: str, about: str) -> Iterator[Callable[..., None]]:
         """Tell of one step of the pipeline: yields what takes the progress of ``fit``, and ends with the time taken."""
-        start = time.perf_counter()
+        start, before = time.perf_counter(), len(_compile_times())
         if not self.live:
             self.say(f"{name:<10} {about}")
             yield _plain(self, name)
             if time.perf_counter() - start > 1.0:
                 self.say(f"{name:<10} done in {time.perf_counter() - start:.1f} s")
+            self._tell_compilation(name, before)
             return
         from rich.console import Console as Terminal
         from rich.status import Status
@@ -71,6 +73,26 @@ class Console:
         with Status(f"{name} {about}", console=Terminal(stderr=True)) as status:
             yield lambda progress: status.update(f"{name} {_told(progress)}")
         self.say(f"{name:<10} {about}  {time.perf_counter() - start:.1f} s")
+        self._tell_compilation(name, before)
+
+    def _tell_compilation(self, name: str, before: int) -> None:
+        """What the compiler took of a step, where a person will have noticed it."""
+        new = [item for item in _compile_times()[before:] if item[0] > 0]
+        seconds = sum(item[0] for item in new)
+        if seconds < NOTICEABLE:
+            return
+        from systems.compilation import cache_folder
+
+        kept = f"cached for next time in {cache_folder()}"
+        if not all(cached for _, cached in new):
+            kept = f"not kept, as {cache_folder()} cannot be written; REN_OBSERVER_CACHE names another folder"
+        self.say(f"{name:<10} of that, {seconds:.1f} s to compile the plant to machine code ({kept})")
+
+
+def _compile_times() -> tuple[tuple[float, bool], ...]:
+    """Empty as long as nothing has loaded the compiler: the command line must not be the first to."""
+    compiler = sys.modules.get("systems.compilation")
+    return compiler.compile_times() if compiler is not None else ()
 
 
 def _plain(console: Console, name: str) -> Callable[..., None]:
