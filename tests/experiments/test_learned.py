@@ -155,6 +155,7 @@ def test_of_many_logs_the_judged_ones_are_seen_by_nothing_else(observer, shop, s
     observer(*words, "--out", shop / "other")
     other = load_run(shop / "other")
     assert other.system.fingerprint == run.system.fingerprint and _same_weights(other, run)
+    assert other.fit.one_step_loss == run.fit.one_step_loss  # by which iterates are chosen
     assert not np.array_equal(other.validation.x_hat, run.validation.x_hat)
 
 
