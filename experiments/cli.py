@@ -203,13 +203,15 @@ def verify(run_folder: Folder, **chosen: Any) -> int:
     """Check the files of a run, and its certificate anew from the shipped matrices."""
     from experiments.verify import verify as compare
 
-    agrees, differs = compare(run_folder)
+    found = compare(run_folder)
     if chosen.get("json"):
-        print(json.dumps({"agrees": agrees, "differs": differs}))
+        print(json.dumps(vars(found)))
     else:
-        print("\n".join([*(f"agrees   {text}" for text in agrees), *(f"DIFFERS  {text}" for text in differs)]))
-        print(f"{run_folder}: " + (f"{len(differs)} differ" if differs else "as certified"))
-    return FAILED if differs else DONE
+        for word, texts in (("agrees", found.agrees), ("absent", found.absent), ("DIFFERS", found.differs)):
+            for text in texts:
+                print(f"{word:<8} {text}")
+        print(f"{run_folder}: " + (f"{len(found.differs)} differ" if found.differs else "as certified"))
+    return FAILED if found.differs else DONE
 
 
 @app.command()

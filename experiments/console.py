@@ -4,6 +4,7 @@ Progress and messages go to stderr, results to stdout. A terminal gets one live 
 one a second; ``--quiet`` gets neither.
 """
 
+import errno
 import functools
 import os
 import signal
@@ -19,6 +20,20 @@ from typing import Any
 import typer
 
 DONE, FAILED, BAD_INPUT, FAULT, STOPPED, TERMINATED = 0, 1, 2, 3, 130, 143
+
+
+NOTICEABLE = 1.0  # s of compiling that are worth a line
+_GO_ON = "what was finished is kept, and the same command goes on from there"
+#: What a disk may answer, and what a person can do about it.
+_WAY_OUT = {
+    errno.ENOSPC: f"no space left on the disk; make room ({_GO_ON}), or write elsewhere",
+    errno.EDQUOT: f"the disk quota is used up; make room ({_GO_ON}), or write elsewhere",
+    errno.EFBIG: f"the file would be larger than the limit allows; raise it with ulimit -f ({_GO_ON})",
+    errno.EROFS: "the file system is read-only; write elsewhere, or mount it for writing",
+    errno.EACCES: "permission denied; check whose it is and who may use it, or write elsewhere",
+    errno.EPERM: "not permitted; check whose it is and who may use it, or write elsewhere",
+    errno.EIO: f"the disk reports an error; check it, or write elsewhere ({_GO_ON})",
+}
 
 
 class Interrupted(Exception):
@@ -44,12 +59,13 @@ class Console:
     @contextmanager
     def step(self, name: str, about: str) -> Iterator[Callable[..., None]]:
         """Tell of one step of the pipeline: yields what takes the progress of ``fit``, and ends with the time taken."""
-        start = time.perf_counter()
+        start, before = time.perf_counter(), len(_compile_times())
         if not self.live:
             self.say(f"{name:<10} {about}")
             yield _plain(self, name)
             if time.perf_counter() - start > 1.0:
                 self.say(f"{name:<10} done in {time.perf_counter() - start:.1f} s")
+            self._tell_compilation(name, before)
             return
         from rich.console import Console as Terminal
         from rich.status import Status
@@ -57,6 +73,26 @@ class Console:
         with Status(f"{name} {about}", console=Terminal(stderr=True)) as status:
             yield lambda progress: status.update(f"{name} {_told(progress)}")
         self.say(f"{name:<10} {about}  {time.perf_counter() - start:.1f} s")
+        self._tell_compilation(name, before)
+
+    def _tell_compilation(self, name: str, before: int) -> None:
+        """What the compiler took of a step, where a person will have noticed it."""
+        new = [item for item in _compile_times()[before:] if item[0] > 0]
+        seconds = sum(item[0] for item in new)
+        if seconds < NOTICEABLE:
+            return
+        from systems.compilation import cache_folder
+
+        kept = f"cached for next time in {cache_folder()}"
+        if not all(cached for _, cached in new):
+            kept = f"not kept, as {cache_folder()} cannot be written; REN_OBSERVER_CACHE names another folder"
+        self.say(f"{name:<10} of that, {seconds:.1f} s to compile the plant to machine code ({kept})")
+
+
+def _compile_times() -> tuple[tuple[float, bool], ...]:
+    """Empty as long as nothing has loaded the compiler: the command line must not be the first to."""
+    compiler = sys.modules.get("systems.compilation")
+    return compiler.compile_times() if compiler is not None else ()
 
 
 def _plain(console: Console, name: str) -> Callable[..., None]:
@@ -97,11 +133,11 @@ def answers(command: Callable[..., int]) -> Callable[..., None]:
 
 def _run(command: Callable[..., int], arguments: dict[str, Any], terminated: threading.Event) -> int:
     try:
-        return command(**arguments)
+        code = command(**arguments)
+        sys.stdout.flush()  # a full disk under `> file` is told here, and not by the interpreter at its exit
+        return code
     except (KeyboardInterrupt, Interrupted) as stop:
-        print(
-            str(stop) or "stopped; what was finished is kept, and the same command goes on from there", file=sys.stderr
-        )
+        print(str(stop) or f"stopped; {_GO_ON}", file=sys.stderr)
         return TERMINATED if terminated.is_set() else STOPPED
     except BrokenPipeError:  # `observer list | head`: the reader has seen enough
         sys.stdout = open(os.devnull, "w")  # else the interpreter complains again when it flushes at exit
@@ -126,11 +162,16 @@ def _explained(error: Exception) -> tuple[int, str]:
             BAD_INPUT,
             f"error: not enough memory ({error}); ask for fewer trials or trajectories, shorter ones, or a larger dt",
         )
-    if isinstance(error, OSError) and error.filename is not None:
-        return BAD_INPUT, f"error: {error.filename}: {error.strerror}"
+    if isinstance(error, OSError) and (error.filename is not None or error.errno in _WAY_OUT):
+        return BAD_INPUT, f"error: {_disk_error(error)}"
     text = " ".join(str(error).split())
     advice = "this is a fault of the application; re-run with OBSERVER_DEBUG=1 for the traceback"
     return FAULT, f"error: {type(error).__name__}: {text}; {advice}"
+
+
+def _disk_error(error: OSError) -> str:
+    place = error.filename if error.filename is not None else "the output"
+    return f"{place}: {_WAY_OUT.get(error.errno or 0, error.strerror)}"
 
 
 @contextmanager

@@ -1,5 +1,7 @@
 """Logs in the application: data to learn from, the replay of an observer, and the export of what a run holds."""
 
+import os
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -7,10 +9,20 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from experiments.console import Console
-from observer.runs import load_run
+from observer.runs import LOGS, load_run
+from observer.storage import file_hash, guarded, read_json
 from observer.validation import wrap
 from systems.errors import InputError
-from systems.recordings import FORMATS, Recording, export, parse_columns, read_logs, read_recordings, write_columns
+from systems.recordings import (
+    FORMATS,
+    Recording,
+    export,
+    log_files,
+    parse_columns,
+    read_logs,
+    read_recordings,
+    write_columns,
+)
 from systems.recordings.columnar import check_installed
 from systems.trajectories import Trajectories
 from systems.wording import nearest, shorten
@@ -24,10 +36,10 @@ if TYPE_CHECKING:
 def learned_plant(recipe: "Recipe") -> "System | None":
     """The plant of a file without equations, learned from the logs of the recipe; None for a plant that has equations.
 
-    What :func:`observer.fit` holds out of these logs is left out here too.
+    What :func:`observer.fit` holds out of these logs, and what is kept for the validation, is left out here too.
     """
     from observer.fitting.fit import HELD_OUT
-    from observer.replay import held_out_stretches
+    from observer.replay import held_out_stretches, part
     from systems.files import load_outline
     from systems.learned import learn_system
 
@@ -36,8 +48,41 @@ def learned_plant(recipe: "Recipe") -> "System | None":
         return None
     system, plain = outline
     data = learn_from(recipe.data.files, system, recipe.dt or system.dt, recipe.data.columns, outputs=True)
-    held_out_stretches(data, recipe.seed)  # refused now rather than after the fit
-    return learn_system(system, plain, data.split(HELD_OUT, recipe.seed)[0])
+    learned, judged, _ = part(data, recipe.seed)
+    held_out_stretches(judged)  # refused now rather than after the fit
+    return learn_system(system, plain, learned.split(HELD_OUT, recipe.seed)[0])
+
+
+def log_record(files: str, folder: Path) -> dict[str, Any]:
+    """The content of ``logs.json``: each log as it was named, as it lies from the run folder, and its SHA-256."""
+    return {
+        "logs": [
+            {"file": str(path), "from_run": os.path.relpath(path, folder), "sha256": file_hash(path)}
+            for path in log_files(files)
+        ]
+    }
+
+
+def compared_logs(folder: Path) -> list[tuple[str, bool | None]]:
+    """Each log of a run, and whether it is what it was when the run read it; None when it cannot be read any more."""
+    if not (folder / LOGS).is_file():
+        return []
+    document = read_json(folder / LOGS)
+    return guarded(folder / LOGS, lambda: [(str(log["file"]), _unchanged(log, folder)) for log in document["logs"]])
+
+
+def changed_logs(folder: Path) -> list[str]:
+    """The logs of a run that are not what they were when it read them."""
+    return [log for log, unchanged in compared_logs(folder) if unchanged is False]
+
+
+def _unchanged(log: Mapping[str, Any], folder: Path) -> bool | None:
+    for path in (folder / log["from_run"], Path(log["file"])):
+        try:
+            return file_hash(path) == log["sha256"]
+        except OSError:
+            continue
+    return None
 
 
 def learn_from(

@@ -7,12 +7,14 @@ from typing import Any
 import numpy as np
 
 from observer import runs
+from observer.replay import judged_apart
 from observer.runs import Run
 from observer.storage import FORMAT_VERSION, package_version, plain
 
 SHIPPED = (
     runs.SYSTEM,
     runs.CONFIG,
+    runs.LOGS,
     runs.TRAJECTORIES,
     runs.OBSERVER,
     runs.HISTORY,
@@ -85,7 +87,14 @@ def metrics_of(run: Run, command: str = "") -> dict[str, Any]:
         }
     for key, check in (("validation", run.validation), ("validation_noise", run.validation_noise)):
         if check is not None:
-            document[key] = check.metrics()
+            document[key] = check.metrics() | {"warnings": list(check.warnings)}
+    if run.logs:
+        document["data"] = {
+            "logs": {log["file"]: log["sha256"] for log in run.logs["logs"]},
+            "trajectories": run.logs["trajectories"],
+        }
+        if run.validation is not None and run.config.get("data", {}).get("learned"):
+            document["validation"]["logs_chose_the_iterate"] = not judged_apart(run.logs["trajectories"])
     if "validation" in document:
         document["verdict"] = verdict(run)
     document["hashes"] = runs.hashes(run.path, *SHIPPED)

@@ -7,25 +7,31 @@ before the part is replaced, so that a file that is there is always up to date: 
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from fnmatch import fnmatch
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from experiments.console import Console, Interrupted
+from experiments.logs import changed_logs
 from experiments.metrics import metrics_of
 from experiments.options import command_for
 from experiments.recipe import Recipe, differences, read_recipe, to_toml
 from observer import runs
 from observer.runs import Run, load_run
 from observer.storage import write_bytes, write_json, write_text
+from systems.atomic import check_room
 from systems.errors import InputError
 
 if TYPE_CHECKING:
-    from systems import DiscreteSystem, System
+    from observer.validation import Validation
+    from systems import DiscreteSystem, System, Trajectories
 
 REPORT, FIGURES, CHECKPOINT = "report.html", "figures", "checkpoint.npz"
 SOURCES = ("source.toml", "source.py")
 WRITTEN_BY = {
-    "simulate": (runs.SYSTEM, *SOURCES, runs.CONFIG, runs.TRAJECTORIES),
+    "simulate": (runs.SYSTEM, *SOURCES, runs.CONFIG, runs.LOGS, runs.TRAJECTORIES),
     "fit": (CHECKPOINT, runs.OBSERVER, runs.HISTORY, runs.FIT),
     "certify": (runs.CERTIFICATE,),
     "validate": (runs.VALIDATION, runs.VALIDATION_NOISE, runs.METRICS),
@@ -74,24 +80,34 @@ def prepare(recipe: Recipe, out: Path, *, fresh: bool, console: Console) -> tupl
         raise InputError(f"{out}: is a file; give a folder that is new, empty or a run")
     names = {item.name for item in out.iterdir()} if out.is_dir() else set()
     ours = runs.SYSTEM in names or runs.CONFIG in names
+    if not ours:  # a new run that was killed while it wrote its very first file
+        names = {name for name in names if not fnmatch(name, f".{Path(runs.SYSTEM).stem}.*.partial*")}
     if names and not ours:
         raise InputError(f"{out}: holds other files and is no run folder; give a folder that is new, empty or a run")
-    if not ours or fresh:
+    begun = not (out / runs.CONFIG).exists() and not (out / runs.TRAJECTORIES).exists()
+    if not ours or fresh or begun:
         return Run(out, system, plant), job
     for leftover in out.rglob(".*.partial*"):  # of a run that was killed while it wrote
         leftover.unlink(missing_ok=True)
     run = load_run(out)
+    if done("fit", run):  # and of one that was killed just before it let go of its checkpoint
+        (out / CHECKPOINT).unlink(missing_ok=True)
     differing = differences(read_recipe(out / runs.CONFIG), recipe)
     if run.fit is None and not (out / CHECKPOINT).exists():
         # Nothing depends on these yet: after a refusal ("that rate is impossible") a person asks for another rate.
         differing = [text for text in differing if not text.startswith(("fit.", "validation."))]
+    changed = changed_logs(out) if run.logs else []
     if run.system.fingerprint != system.fingerprint:
         differing = [f"system ('{run.system.name}' there; '{system.name}', or its content, differs)"]
+        if changed and recipe.data.learned:
+            differing = [f"the logs ({', '.join(changed)} changed since)"]
     if differing:
         raise InputError(
             f"{out}: holds a run that differs in {', '.join(differing)}; "
             "add --fresh to start again, or give another --out"
         )
+    for log in changed:
+        console.warn(f"{log} changed since {out} learned from it; add --fresh to learn from it anew")
     return run, job
 
 
@@ -138,10 +154,11 @@ def simulate_step(run: Run, job: Job) -> Run:
     from systems import simulate
 
     options = job.recipe.data
-    length = f" of {options.duration:g} s" if options.duration else ""
+    length, logs = f" of {options.duration:g} s" if options.duration else "", {}
     if options.files:
-        from experiments.logs import learn_from
+        from experiments.logs import learn_from, log_record
 
+        logs = log_record(options.files, run.path)  # before they are read: one that changes meanwhile differs later
         with job.console.step("read", f"logs {options.files}, dt {run.plant.dt:g} s"):
             data = learn_from(options.files, run.system, run.plant.dt, options.columns, outputs=options.learned)
     else:
@@ -152,14 +169,17 @@ def simulate_step(run: Run, job: Job) -> Run:
     for text in data.warnings:
         job.console.warn(text)
     run.path.mkdir(parents=True, exist_ok=True)
-    clear(run.path, *STEPS)
+    clear(run.path, *STEPS, room=_size(data))
+    runs.save_system(run.path, run.system, run.plant, command=job.command)  # first: it makes the folder a run folder
     given = Path(job.recipe.system)
     if given.suffix.lower() in (".toml", ".py") and given.is_file():
         write_bytes(run.path / f"source{given.suffix.lower()}", given.read_bytes())
-    runs.save_system(run.path, run.system, run.plant, command=job.command)
     write_text(run.path / runs.CONFIG, to_toml(job.recipe))
+    if logs:
+        logs["trajectories"] = len(data)
+        write_json(run.path / runs.LOGS, logs, command=job.command)
     runs.save_trajectories(run.path, data)
-    return Run(run.path, run.system, run.plant, config=job.recipe.model_dump(exclude_none=True))
+    return Run(run.path, run.system, run.plant, config=job.recipe.model_dump(exclude_none=True), logs=logs)
 
 
 def fit_step(run: Run, job: Job, *, fresh: bool = False) -> Run:
@@ -173,10 +193,15 @@ def fit_step(run: Run, job: Job, *, fresh: bool = False) -> Run:
     if fresh:
         checkpoint.unlink(missing_ok=True)
     data = run.trajectories
+    learned_from = data
+    if job.recipe.data.learned:
+        from observer.replay import part
+
+        learned_from = part(data, job.recipe.seed)[0]
     with job.console.step("fit", f"{options.neurons} neurons, {options.activation}") as progress:
         result = fit(
             run.plant,
-            data,
+            learned_from,
             options.neurons,
             options.settling_time,
             contraction_rate=options.contraction_rate,
@@ -192,9 +217,12 @@ def fit_step(run: Run, job: Job, *, fresh: bool = False) -> Run:
             checkpoint=checkpoint,
         )
     stopped = result.status == "interrupted"
-    clear(run.path, *STEPS[1:], keep=(CHECKPOINT,) if stopped else ())
+    room = sum(np.asarray(array).nbytes for array in result.observer.to_arrays().values())
+    clear(run.path, *STEPS[1:], room=room, keep=(CHECKPOINT,))
     runs.save_fit(run.path, result, command=job.command)
     write_text(run.path / runs.CONFIG, to_toml(job.recipe))
+    if not stopped:  # not before: should the disk be full, the work is still there
+        checkpoint.unlink(missing_ok=True)
     run = _with_metrics(
         replace(run, observer=result.observer, fit=result, certificate=None, validation=None, validation_noise=None),
         job,
@@ -242,7 +270,7 @@ def validate_step(run: Run, job: Job) -> Run:
             noisy = validate(
                 observer, run.plant, min(options.trials, max(20, options.trials // 4)), noise=True, **shared
             )
-    clear(run.path, *STEPS[3:])
+    clear(run.path, *STEPS[3:], room=_size(check) + (_size(noisy) if noisy is not None else 0))
     runs.save_validation(run.path / runs.VALIDATION, check)
     if noisy is not None:
         runs.save_validation(run.path / runs.VALIDATION_NOISE, noisy)
@@ -265,7 +293,7 @@ def _replay_step(run: Run, job: Job) -> Run:
             observer, run.plant, run.trajectories, options.trials, options.duration, job.recipe.seed,
             spread=options.spread, window=options.window,
         )  # fmt: skip
-    clear(run.path, *STEPS[3:])
+    clear(run.path, *STEPS[3:], room=_size(check))
     runs.save_validation(run.path / runs.VALIDATION, check)
     write_text(run.path / runs.CONFIG, to_toml(job.recipe))
     return _with_metrics(replace(run, validation=check, validation_noise=None), job)
@@ -305,14 +333,24 @@ STEP: dict[str, Callable[[Run, Job], Run]] = {
 }
 
 
-def clear(folder: Path, *steps: str, keep: tuple[str, ...] = ()) -> None:
-    """Remove what these steps wrote, the last step's files first. Files of other names stay."""
+def clear(folder: Path, *steps: str, room: int, keep: tuple[str, ...] = ()) -> None:
+    """Remove what these steps wrote, the last step's files first. Files of other names stay.
+
+    ``room``: bytes that are to be written next. A disk that has them not is told before anything is removed.
+    """
+    if any((folder / name).exists() for step in steps for name in WRITTEN_BY[step]):
+        check_room(folder, room)
     for step in reversed(steps):
         for name in reversed(WRITTEN_BY[step]):
             if name == FIGURES:
                 shutil.rmtree(folder / name, ignore_errors=True)
             elif name not in keep:
                 (folder / name).unlink(missing_ok=True)
+
+
+def _size(result: "Trajectories | Validation") -> int:
+    """Bytes of a result before compression."""
+    return sum(value.nbytes for value in vars(result).values() if isinstance(value, np.ndarray))
 
 
 def _with_metrics(run: Run, job: Job) -> Run:

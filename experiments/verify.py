@@ -1,19 +1,30 @@
 """Check a run folder that someone hands over: hashes of its files, and the certificate anew from its matrices."""
 
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
+from experiments.logs import compared_logs
 from observer import runs
 from observer.runs import load_run
-from observer.storage import file_hash, read_json
+from observer.storage import file_hash, load_observer, read_json
 from systems.errors import InputError
 
 TOLERANCE = 1e-6  # relative; another BLAS changes the last digits of an eigenvalue, never the sixth
 
 
-def verify(folder: Path) -> tuple[list[str], list[str]]:
-    """(what agrees, what differs), each a sentence. Raises InputError when the folder holds no certified run."""
+@dataclass(frozen=True)
+class Findings:
+    """Sentences: what agrees, what differs, and what is not here to be compared, which proves nothing either way."""
+
+    agrees: list[str]
+    differs: list[str]
+    absent: list[str]
+
+
+def verify(folder: Path) -> Findings:
+    """Compare a run with what it says of itself. Raises InputError when the folder holds no certified run."""
     if not (folder / runs.METRICS).is_file() or not (folder / runs.CERTIFICATE).is_file():
         if not (folder / runs.SYSTEM).is_file():
             load_run(folder)  # says what is wrong with the folder
@@ -22,14 +33,28 @@ def verify(folder: Path) -> tuple[list[str], list[str]]:
         )
     agrees, differs = _hashes(folder)
     try:
-        run = load_run(folder)
+        load_run(folder)
     except InputError as error:
-        return agrees, [*differs, str(error)]
-    if run.observer is None or run.certificate is None:
-        return agrees, [*differs, f"{runs.OBSERVER}: missing"]
+        if not any(str(error).startswith(f"{folder / text.partition(':')[0]}:") for text in differs):
+            differs.append(str(error))
+    try:
+        _certificate(folder, agrees, differs)
+    except InputError as error:  # too damaged to be looked into
+        if not any(text.partition(":")[0] in str(error) for text in differs):
+            differs.append(str(error))
+    return Findings(agrees, differs, _logs(folder, agrees, differs))
+
+
+def _certificate(folder: Path, agrees: list[str], differs: list[str]) -> None:
+    """Each number of the stored certificate against the one that the shipped matrices give."""
     from observer import certify
 
-    stored, anew = run.certificate.to_data(), certify(run.observer, run.plant).to_data()
+    system, plant = runs.load_system_and_plant(folder)
+    if not (folder / runs.OBSERVER).is_file():
+        differs.append(f"{runs.OBSERVER}: missing")
+        return
+    stored = read_json(folder / runs.CERTIFICATE, changed=True)
+    anew = certify(load_observer(folder / runs.OBSERVER, system), plant).to_data()
     for name in [name for name in anew if name != "reason"]:
         value = anew[name]
         if same(name, stored.get(name), value):
@@ -38,12 +63,11 @@ def verify(folder: Path) -> tuple[list[str], list[str]]:
             differs.append(
                 f"{runs.CERTIFICATE}: {name} is {stored.get(name)!r} there and {value!r} from the shipped matrices"
             )
-    return agrees, differs
 
 
 def _hashes(folder: Path) -> tuple[list[str], list[str]]:
     agrees, differs = [], []
-    for name, stated in read_json(folder / runs.METRICS).get("hashes", {}).items():
+    for name, stated in read_json(folder / runs.METRICS, changed=True).get("hashes", {}).items():
         path = folder / Path(name).name
         if not path.is_file():
             differs.append(f"{name}: missing")
@@ -52,6 +76,19 @@ def _hashes(folder: Path) -> tuple[list[str], list[str]]:
         else:
             agrees.append(f"hash of {name}")
     return agrees, differs
+
+
+def _logs(folder: Path, agrees: list[str], differs: list[str]) -> list[str]:
+    """The logs that the run learned from; returns those that are not here."""
+    absent = []
+    for log, found in compared_logs(folder):
+        if found is None:
+            absent.append(f"log {log}: no longer there, so not compared")
+        elif found:
+            agrees.append(f"log {log}")
+        else:
+            differs.append(f"log {log}: changed since the run learned from it")
+    return absent
 
 
 def same(name: str, stored: object, anew: object) -> bool:

@@ -4,7 +4,8 @@
 |------------------------|----------------------------------------------------------------|-----------------|
 | ``system.json``        | the plant as data, and its discretisation                      | ``save_system`` |
 | ``config.toml``        | every option as resolved                                       | the application |
-| ``trajectories.npz``   | simulated data                                                 | ``Trajectories``|
+| ``logs.json``          | the logs that the data was read from, and their hashes         | the application |
+| ``trajectories.npz``   | simulated or logged data                                       | ``Trajectories``|
 | ``observer.safetensors``, ``history.csv``, ``fit.json`` | the observer and how fitting went | ``save_fit``   |
 | ``certificate.json``   | what holds for the shipped matrices                            | ``save_certificate`` |
 | ``validation.npz``, ``validation_noise.npz`` | trials against the plant                 | ``Validation``  |
@@ -39,7 +40,7 @@ if TYPE_CHECKING:
     from observer.validation import Validation
     from systems import DiscreteSystem, System, Trajectories
 
-SYSTEM, CONFIG, TRAJECTORIES = "system.json", "config.toml", "trajectories.npz"
+SYSTEM, CONFIG, LOGS, TRAJECTORIES = "system.json", "config.toml", "logs.json", "trajectories.npz"
 OBSERVER, HISTORY, FIT = "observer.safetensors", "history.csv", "fit.json"
 CERTIFICATE, VALIDATION, VALIDATION_NOISE, METRICS = (
     "certificate.json",
@@ -66,6 +67,7 @@ class Run:
 
     path : the folder. system, plant : the System and its DiscreteSystem. config : ``config.toml`` as nested dicts.
     observer, fit, certificate, validation, validation_noise : results, see their classes. metrics : ``metrics.json``.
+    logs : ``logs.json``, of a run that learned from logs.
     """
 
     path: Path
@@ -78,6 +80,7 @@ class Run:
     validation: "Validation | None" = None
     validation_noise: "Validation | None" = None
     metrics: dict[str, Any] = field(default_factory=dict)
+    logs: dict[str, Any] = field(default_factory=dict)
 
     @property
     def trajectories(self) -> "Trajectories":
@@ -107,7 +110,20 @@ def load_run(path: "str | Path") -> Run:
         load_validation(path / name) if (path / name).is_file() else None for name in (VALIDATION, VALIDATION_NOISE)
     ]
     metrics = read_json(path / METRICS) if (path / METRICS).is_file() else {}
-    return Run(path, system, plant, config, observer, fit, certificate, checks[0], checks[1], metrics)
+    logs = read_json(path / LOGS) if (path / LOGS).is_file() else {}
+    _check_hashes(path, metrics)
+    return Run(path, system, plant, config, observer, fit, certificate, checks[0], checks[1], metrics, logs)
+
+
+def _check_hashes(folder: Path, metrics: Mapping[str, Any]) -> None:
+    """Refuse files other than those that ``metrics.json`` was made from; the certificate, which may be newer, has its own checksum."""
+    for name, stated in metrics.get("hashes", {}).items():
+        path = folder / Path(name).name
+        if name != CERTIFICATE and path.is_file() and file_hash(path) != stated:
+            raise InputError(
+                f"{path}: not the file that {METRICS} was made from, so it is damaged or was changed by hand; "
+                "restore it, or make the run again"
+            )
 
 
 def save_system(folder: Path, system: "System", plant: "DiscreteSystem", *, command: str = "") -> None:

@@ -57,8 +57,15 @@ def write_json(
     header = {"format_version": FORMAT_VERSION, "package_version": package_version()}
     if command:
         header["command"] = command
-    document = {**header, **content, **({"hashes": dict(hashes)} if hashes else {})}
-    write_text(path, json.dumps(plain(document), indent=1, allow_nan=False) + "\n")
+    document = plain({**header, **content, **({"hashes": dict(hashes)} if hashes else {})})
+    document["checksum"] = _checksum(document)
+    write_text(path, json.dumps(document, indent=1, allow_nan=False) + "\n")
+
+
+def _checksum(document: Mapping[str, Any]) -> str:
+    """SHA-256 of a JSON document however it is laid out, without the checksum itself."""
+    rest = {key: value for key, value in document.items() if key != "checksum"}
+    return sha256(json.dumps(rest, sort_keys=True).encode()).hexdigest()
 
 
 def plain(value: Any) -> Any:
@@ -78,8 +85,11 @@ def plain(value: Any) -> Any:
     return value
 
 
-def read_json(path: Path) -> dict[str, Any]:
-    """The content of a JSON file of a run. Raises InputError that names a file that is missing, damaged or newer."""
+def read_json(path: Path, *, changed: bool = False) -> dict[str, Any]:
+    """The content of a JSON file of a run. Raises InputError that names a file that is missing, damaged or newer.
+
+    ``changed``: accept a document that does not match its checksum. Files of early versions have none.
+    """
 
     def parse() -> dict[str, Any]:
         document = json.loads(Path(path).read_text(encoding="utf-8"))
@@ -89,6 +99,11 @@ def read_json(path: Path) -> dict[str, Any]:
 
     document = guarded(path, parse)
     check_version(path, document.get("format_version"), document.get("package_version"))
+    if document.pop("checksum", None) not in (None, _checksum(document)) and not changed:
+        raise InputError(
+            f"{path}: its content does not match its checksum, so it is damaged or was changed by hand; "
+            "restore it, or repeat the step that writes it"
+        )
     return document
 
 

@@ -1,9 +1,10 @@
 """Files that are whole or not there: written beside their place, flushed to the disk and moved over it."""
 
 import os
+import re
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -20,19 +21,50 @@ def _umask() -> int:
 
 @contextmanager
 def atomic_path(path: Path) -> Iterator[Path]:
-    """A temporary path beside ``path`` that replaces it when the block ends well, and vanishes otherwise."""
+    """A temporary path beside ``path`` that replaces it when the block ends well, and vanishes otherwise.
+
+    Raises OSError, which names ``path`` whatever call failed; the file that was there before is then as it was.
+    """
     path = Path(path)
-    handle, name = tempfile.mkstemp(prefix=f".{path.stem}.", suffix=f".partial{path.suffix}", dir=path.parent)
-    os.close(handle)
-    partial = Path(name)
+    partial: Path | None = None
     try:
+        handle, name = tempfile.mkstemp(prefix=f".{path.stem}.", suffix=f".partial{path.suffix}", dir=path.parent)
+        os.close(handle)
+        partial = Path(name)
         yield partial
         with partial.open("rb+") as written:
             os.fsync(written.fileno())
         partial.chmod(0o666 & ~_umask())  # mkstemp makes files that only their owner can read
         os.replace(partial, path)
+    except OSError as error:
+        raise _named(error, path) from error
     finally:
-        partial.unlink(missing_ok=True)
+        if partial is not None:
+            with suppress(OSError):  # a disk that turned read-only must not hide the first error
+                partial.unlink(missing_ok=True)
+
+
+def check_room(folder: Path, size: int) -> None:
+    """Raise the OSError that writing ``size`` bytes into ``folder`` would meet, before anything there is touched."""
+    size = max(size, 4096)
+    try:
+        with tempfile.TemporaryFile(dir=folder, prefix=".", suffix=".partial") as file:
+            if hasattr(os, "posix_fallocate"):
+                os.posix_fallocate(file.fileno(), 0, size)
+            else:
+                file.write(bytes(size))
+    except OSError as error:
+        raise _named(error, folder) from error
+
+
+def _named(error: OSError, path: Path) -> OSError:
+    """The same error about ``path``: a failed write knows no file name, and a temporary one tells a person nothing."""
+    number, reason = error.errno, error.strerror or " ".join(str(error).split())
+    if number is None:  # HDF5 has the number in its text only
+        stated = re.search(r"errno = (\d+)", reason)
+        number = int(stated.group(1)) if stated else None
+        reason = os.strerror(number) if number is not None else reason
+    return OSError(number, reason, str(path)) if number is not None else OSError(f"{path}: {reason}")
 
 
 def write_arrays(path: Path | str, *, compress: bool = True, **arrays: Any) -> None:

@@ -49,16 +49,21 @@ def rollout(x0, u, p, dt, start, result):
         for n in range(u.shape[1]):
             step(start + n * dt, result[k, n], u[k, n], p, result[k, n + 1])
 """
+_spent: list[tuple[float, bool]] = []
 _WORK_PER_THREAD = 2_000_000  # elementary operations that pay for another thread
 
 
 @dataclass(frozen=True)
 class CompiledGraph:
-    """``rollout`` of a step graph as machine code; ``seconds`` is what compiling took in this process (0: it was cached)."""
+    """``rollout`` of a step graph as machine code; ``seconds`` is what compiling took in this process (0: it was cached).
+
+    ``cached``: the next process takes it from the disk.
+    """
 
     graph: Graph
     module: ModuleType
     seconds: float
+    cached: bool
 
     def rollout(self, x0: np.ndarray, u: np.ndarray, p: np.ndarray, dt: float, start: float = 0.0) -> np.ndarray:
         """States ``(K, N+1, nx)`` from x0 ``(K, nx)`` under u ``(K, N, nu)``; several threads over the batch."""
@@ -110,12 +115,12 @@ def compile_graph(graph: Graph) -> CompiledGraph:
     name = f"plant_{hashlib.sha256(text.encode()).hexdigest()[:24]}"
     started = time.perf_counter()
     makers = (
-        lambda: _from_cache(name, text),
-        lambda: _from_cache(name, text, clean=True),
-        lambda: _in_memory(name, text),
+        (lambda: _from_cache(name, text), True),
+        (lambda: _from_cache(name, text, clean=True), True),
+        (lambda: _in_memory(name, text), False),
     )
     last: Exception = RuntimeError("no compiler")
-    for make in makers:
+    for make, cached in makers:
         module = make()
         if module is None:
             continue
@@ -125,8 +130,15 @@ def compile_graph(graph: Graph) -> CompiledGraph:
             last = error
             continue
         hits = sum(module.rollout.stats.cache_hits.values())
-        return CompiledGraph(graph, module, 0.0 if hits else time.perf_counter() - started)
+        seconds = 0.0 if hits else time.perf_counter() - started
+        _spent.append((seconds, cached))
+        return CompiledGraph(graph, module, seconds, cached)
     raise last
+
+
+def compile_times() -> tuple[tuple[float, bool], ...]:
+    """(seconds, cached) of every graph that was compiled or loaded in this process, in order; for progress messages."""
+    return tuple(_spent)
 
 
 def _warm(graph: Graph, module: ModuleType) -> None:

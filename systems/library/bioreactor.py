@@ -20,8 +20,9 @@ FACTS = Facts(equilibria=(_equilibrium(0.3), _equilibrium(0.2), ((0.0, 4.0), (0.
 def bioreactor() -> System:
     """X' = (mu(S) - D) X, S' = D (S_f - S) - mu(S) X / Y, mu(S) = mu_max S / (K_s + S), biomass X measured.
 
-    Biomass X and substrate S [g/l]; the dilution rate D [1/h] is the input. Source: Bequette, Process Dynamics (1998),
-    module 8 (Monod kinetics). At high S growth saturates and the biomass says little of S, which then fades as D.
+    Biomass X and substrate S [g/l]; the dilution rate D [1/h] is the input. Source: Bequette, Process Dynamics:
+    Modeling, Analysis, and Simulation (1998), the module on biochemical reactors (Monod kinetics). At high S
+    growth saturates and the biomass says little of S, which then fades as D.
     """
 
     def dynamics(x, u, p):  # type: ignore[no-untyped-def]
@@ -32,7 +33,7 @@ def bioreactor() -> System:
     return System(
         name="bioreactor",
         description="Continuous fermenter with Monod growth, biomass measured",
-        source="Bequette (1998), module 8",
+        source="Bequette (1998), biochemical reactors",
         states=[
             Signal("biomass", "g/l", (0.3, 2.5), initial=(1.0, 1.7), limits=(0.0, 10.0)),
             Signal("substrate", "g/l", (0.0, 3.0), initial=(0.05, 1.5), limits=(0.0, 10.0)),

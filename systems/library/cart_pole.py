@@ -29,8 +29,9 @@ def cart_pole() -> System:
 
     (M + m) q'' + m l (a'' cos a - a'^2 sin a) = F - b q',    l a'' + q'' cos a + g sin a = -c a' / (m l)
 
-    Metres, radians, newtons. Source: Barto, Sutton, Anderson, IEEE Trans. SMC 13, 1983 (masses and length; angle measured from
-    hanging here, friction added). The pole swings about hanging and stays below upright: less than one turn, nothing to wrap.
+    Metres, radians, newtons. Source: Barto, Sutton, Anderson, IEEE Trans. SMC 13, 1983 (masses, and half the length of
+    its rod as l; angle measured from hanging here, friction added). The pole swings about hanging and stays below
+    upright: less than one turn, nothing to wrap.
     """
 
     def dynamics(x, u, p):  # type: ignore[no-untyped-def]

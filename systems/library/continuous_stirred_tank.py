@@ -22,8 +22,8 @@ def continuous_stirred_tank() -> System:
     """C' = F/V (C_f - C) - r, T' = F/V (T_f - T) + (-dH)/(rho cp) r - UA/(V rho cp) (T - T_j), r = k0 exp(-E/(R T)) C.
 
     Concentration C [kmol/m^3], temperature T [K] measured, jacket temperature T_j [K] as the input. Source: Bequette,
-    Process Dynamics: Modeling, Analysis, and Simulation (1998), module 9, case 2: at T_j = 298 K three steady states, the
-    middle one a saddle.
+    Process Dynamics: Modeling, Analysis, and Simulation (1998), the module on diabatic stirred tanks, case 2: at
+    T_j = 298 K three steady states, the middle one a saddle.
     """
 
     def dynamics(x, u, p):  # type: ignore[no-untyped-def]
@@ -42,7 +42,7 @@ def continuous_stirred_tank() -> System:
     return System(
         name="continuous_stirred_tank",
         description="Exothermic stirred-tank reactor with a cooling jacket, temperature measured",
-        source="Bequette (1998), module 9, case 2",
+        source="Bequette (1998), diabatic stirred tanks, case 2",
         states=[
             Signal("concentration", "kmol/m^3", (0.5, 9.5), initial=(2.0, 6.0), limits=(0.0, 10.0)),
             Signal("temperature", "K", (300.0, 410.0), initial=(320.0, 360.0), limits=(200.0, 600.0)),

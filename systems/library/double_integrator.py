@@ -14,7 +14,7 @@ FACTS = Facts(
 
 
 def double_integrator() -> System:
-    """x1' = x2, x2' = u, y = x1. Linear, marginally stable; source: any textbook (e.g. Franklin, Powell, Workman, ch. 8)."""
+    """x1' = x2, x2' = u, y = x1. Linear, marginally stable; source: any textbook (e.g. Franklin, Powell, Workman)."""
     return System(
         name="double_integrator",
         description="Mass on a line pushed by a known acceleration, position measured",

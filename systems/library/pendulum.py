@@ -17,9 +17,10 @@ FACTS = Facts(
 
 
 def pendulum() -> System:
-    """theta'' = -(g/l) sin(theta) - c theta' + u, y = theta. Source: Khalil, Nonlinear Systems, section 1.2.1.
+    """theta'' = -(g/l) sin(theta) - c theta' + u, y = theta.
 
-    The region stays below the upright position and is shorter than one turn, so that the angle need not be wrapped.
+    Source: Khalil, Nonlinear Systems (3rd ed., 2002), the pendulum of its introduction. The region stays below the upright
+    position and is shorter than one turn, so that the angle need not be wrapped.
     """
 
     def dynamics(x, u, p):  # type: ignore[no-untyped-def]

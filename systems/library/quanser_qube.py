@@ -34,8 +34,7 @@ def quanser_qube() -> System:
     mp Lr l c theta'' + J alpha'' - J s c theta'^2 + mp g l s = -Dp alpha'
 
     s, c = sin, cos alpha; l = Lp/2, J = mp Lp^2/3, Jr = mr Lr^2/12, tau = km (V - km theta') / Rm. Source: Quanser QUBE-Servo 2
-    courseware (data; the arm's inertia as there). The courseware's printed equations carry alpha from upright in one line and
-    from hanging in the other; these are Lagrange's with alpha from hanging, and keep the energy.
+    courseware (data; the arm's inertia as there). The equations are Lagrange's with alpha from hanging, and keep the energy.
     """
 
     def dynamics(x, u, p):  # type: ignore[no-untyped-def]

@@ -16,13 +16,13 @@ FACTS = Facts(
 def reverse_duffing() -> System:
     """x1' = x2^3, x2' = -x1, y = x1; dimensionless, no input, every trajectory periodic.
 
-    Source: the worked example of the KKL literature (Bernard, Andrieu, Astolfi, Annual Reviews in Control 2022). From
+    Source: an example of the literature on KKL observers (Buisson-Fenet et al., arXiv 2204.00318). From
     |x1|, |x2| <= 1 the energy x1^2/2 + x2^4/4 is at most 3/4, so that |x1| <= 1.225 and |x2| <= 1.317.
     """
     return System(
         name="reverse_duffing",
         description="Reverse Duffing oscillator, first state measured: no constant metric contracts",
-        source="Bernard, Andrieu, Astolfi (2022)",
+        source="Buisson-Fenet et al. (2022)",
         states=[
             Signal("x1", "", (-1.3, 1.3), initial=(-1.0, 1.0)),
             Signal("x2", "", (-1.4, 1.4), initial=(-1.0, 1.0)),

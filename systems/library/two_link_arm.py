@@ -31,7 +31,8 @@ def two_link_arm() -> System:
     """M(q) q'' + C(q, q') q' + G(q) + c q' = torque, y = q; uniform rods, q1 from hanging, q2 relative to the first link.
 
     M11 = a + 2 b cos q2, M12 = d + b cos q2, M22 = d; a = m1 l1^2/3 + m2 l1^2 + d, b = m2 l1 l2/2, d = m2 l2^2/3. Radians,
-    newton metres. Source: Spong, Hutchinson, Vidyasagar, Robot Modeling and Control (2006), section 7.3. Angles stay within
+    newton metres. Source: Spong, Hutchinson, Vidyasagar, Robot Modeling and Control (2006), the planar elbow
+    manipulator; sizes and friction are ours. Angles stay within
     less than one turn about hanging.
     """
 

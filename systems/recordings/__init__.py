@@ -4,7 +4,16 @@
 ``export`` writes the same formats. Parquet and HDF5 need the extra ``pip install ren-observer[files]``.
 """
 
-from systems.recordings.reading import Recording, parse_columns, read_logs, read_recordings
+from systems.recordings.reading import Recording, log_files, parse_columns, read_logs, read_recordings
 from systems.recordings.writing import FORMATS, export, write_columns
 
-__all__ = ["FORMATS", "Recording", "export", "parse_columns", "read_logs", "read_recordings", "write_columns"]
+__all__ = [
+    "FORMATS",
+    "Recording",
+    "export",
+    "log_files",
+    "parse_columns",
+    "read_logs",
+    "read_recordings",
+    "write_columns",
+]

@@ -95,7 +95,7 @@ def read_logs(
     if max_gap < 1:
         raise InputError(f"max_gap is {max_gap!r}; expected 1 sample or more")
     mapping = _checked(columns or {}, system)
-    tables = [table for path in _files(source) for table in open_tables(path, mapping.get("t"))]
+    tables = [table for path in log_files(source) for table in open_tables(path, mapping.get("t"))]
     return [_recording(table, system, float(dt), mapping, required, max_gap) for table in tables]
 
 
@@ -110,7 +110,8 @@ def parse_columns(text: str) -> dict[str, str]:
     return result
 
 
-def _files(source: Any) -> list[Path]:
+def log_files(source: Any) -> list[Path]:
+    """The files of a path, a pattern, or several of them, in the order in which they are read."""
     sources = [source] if isinstance(source, str | os.PathLike) else source
     if not isinstance(sources, Iterable):
         raise InputError(

@@ -1,11 +1,16 @@
 """A plant without equations: signals and logs only, from the file to a validated observer."""
 
 import json
+import shutil
 
 import numpy as np
 import pytest
 
+import reports
+from experiments.cli import app
 from observer import fit, load_run
+from observer.replay import part
+from observer.storage import write_text
 from systems import InputError, discretize, export, load_system, mass_spring_damper, simulate
 from systems.files import load_outline
 from systems.learned import learn_system
@@ -87,7 +92,8 @@ def test_run_from_logs_alone_is_validated_on_what_was_held_out(observer, shop, s
     run = load_run(shop / "run")
     _, held_out = run.trajectories.split(0.2, seed=0)
     assert all(any(np.array_equal(trial[:5], log[:5]) for log in held_out.x) for trial in run.validation.x[:1])
-    assert "on logs held out of the fit" in (shop / "run" / "report.html").read_text()
+    page = (shop / "run" / "report.html").read_text()
+    assert "on logs held out of the fit" in page and "by which the fit also chose its best iterate" in page
     # The true plant agrees, though it was never shown.
     fresh = simulate(spring, 5, duration=20.0, seed=9)
     late = run.observer.run(np.zeros((5, 2)), fresh.u, fresh.y)[:, 200:] - fresh.x[:, 200:]
@@ -110,3 +116,99 @@ def test_logs_too_short_to_hold_out_are_refused_before_anything_is_written(obser
 def test_fit_refuses_an_unknown_source_of_transitions(spring):
     with pytest.raises(InputError, match="expected model or data"):
         fit(spring, simulate(spring, 2, duration=2.0), transitions="logs")
+
+
+LEARN = ["--neurons", 0, "--settling-time", 3, "--trials", 6, "--quiet"]
+
+
+@pytest.fixture
+def quick(monkeypatch):
+    """No figures: they take seconds, and have their own tests."""
+    monkeypatch.setattr(reports, "write_report", _page, raising=False)
+
+
+def _page(folder, **_):
+    write_text(folder / "report.html", "page")
+
+
+def _same_weights(one, two):
+    pairs = zip(one.observer.weights.weights().values(), two.observer.weights.weights().values(), strict=True)
+    return all(np.array_equal(a, b) for a, b in pairs)
+
+
+def test_of_many_logs_the_judged_ones_are_seen_by_nothing_else(observer, shop, spring, quick):
+    """A log that the observer is judged on must change neither the learned plant, nor the weights, nor the iterate."""
+    export(simulate(spring, 10, duration=20.0, seed=2), shop / "many.csv", spring.system)
+    words = ["run", shop / "plant.toml", "--data", shop / "many_*.csv", *LEARN]
+    assert observer(*words, "--out", shop / "run").code == 0
+    run = load_run(shop / "run")
+    rest, judged, apart = part(run.trajectories, 0)
+    assert apart and (len(rest), len(judged)) == (9, 1)
+    assert np.array_equal(run.validation.x[0], judged.x[0, : len(run.validation.t)])
+    metrics = json.loads((shop / "run" / "metrics.json").read_text())
+    assert metrics["validation"]["logs_chose_the_iterate"] is False and metrics["data"]["trajectories"] == 10
+    assert "of 1 of the 10 logs, which the fit saw in no way" in metrics["validation"]["warnings"][0]
+    # Another measurement in the judged log: same observer, other trials.
+    log = shop / f"many_{[np.array_equal(x, judged.x[0]) for x in run.trajectories.x].index(True):03d}.csv"
+    lines = log.read_text().splitlines()
+    log.write_text("\n".join([*lines[:2], *(line.rpartition(",")[0] + ",0.123" for line in lines[2:])]) + "\n")
+    observer(*words, "--out", shop / "other")
+    other = load_run(shop / "other")
+    assert other.system.fingerprint == run.system.fingerprint and _same_weights(other, run)
+    assert other.fit.one_step_loss == run.fit.one_step_loss  # by which iterates are chosen
+    assert not np.array_equal(other.validation.x_hat, run.validation.x_hat)
+
+
+@pytest.mark.parametrize(
+    ("pattern", "said"), [("log_*", "the one held-out log"), ("log_000", "the held-out end of the only log")]
+)
+def test_a_single_held_out_log_is_said_to_have_chosen_the_iterate_too(observer, shop, quick, pattern, said):
+    words = ["run", shop / "plant.toml", "--data", shop / f"{pattern}.csv", *LEARN, "--out", shop / "run"]
+    assert observer(*words).code in (0, 1)
+    metrics = json.loads((shop / "run" / "metrics.json").read_text())
+    assert metrics["validation"]["logs_chose_the_iterate"] is True
+    assert f"{said}, by which the fit also chose its best iterate" in metrics["validation"]["warnings"][0]
+
+
+@pytest.fixture(scope="module")
+def learned(tmp_path_factory, spring):
+    """A finished run beside its logs, which have moved together since."""
+    folder = tmp_path_factory.mktemp("learned")
+    (folder / "built").mkdir()
+    (folder / "built" / "plant.toml").write_text(OUTLINE)
+    export(simulate(spring, 6, duration=20.0, seed=2), folder / "built" / "log.csv", spring.system)
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(SystemExit) as ended:
+        patch.setattr(reports, "write_report", _page, raising=False)
+        app([str(word) for word in _words(folder / "built")])
+    assert ended.value.code == 0
+    (folder / "built").rename(folder / "moved")
+    return folder / "moved"
+
+
+def _words(folder):
+    return ["run", folder / "plant.toml", "--data", folder / "log_*.csv", *LEARN, "--out", folder / "run"]
+
+
+@pytest.fixture
+def place(learned, tmp_path):
+    shutil.copytree(learned, tmp_path / "place")
+    return tmp_path / "place"
+
+
+def test_verify_says_which_log_changed_or_is_gone(observer, place):
+    found = json.loads(observer("verify", place / "run", "--json").out)
+    assert found["differs"] == found["absent"] == [] and sum("log " in text for text in found["agrees"]) == 6
+    (place / "log_004.csv").unlink()
+    answer = observer("verify", place / "run")
+    assert answer.code == 0 and answer.out.count("absent ") == 1 and "log_004.csv: no longer there" in answer.out
+    log = place / "log_001.csv"
+    log.write_text(log.read_text().replace("0.05,", "0.050,", 1))
+    answer = observer("verify", place / "run")
+    assert answer.code == 1 and "1 differ" in answer.out and "log_001.csv: changed since the run learned" in answer.out
+
+
+def test_a_run_is_not_resumed_over_other_logs(observer, place):
+    log = place / "log_002.csv"
+    log.write_text("\n".join(log.read_text().splitlines()[:-20]) + "\n")
+    answer = observer(*_words(place))
+    assert answer.code == 2 and "differs in the logs (" in answer.err and "log_002.csv changed since)" in answer.err

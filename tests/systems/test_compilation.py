@@ -9,7 +9,7 @@ import pytest
 
 from systems import ALL_SYSTEMS, discretize, simulate
 from systems import compilation as module
-from systems.compilation import _TEXT, cache_folder, compile_graph, source
+from systems.compilation import _TEXT, cache_folder, compile_graph, compile_times, source
 from systems.evaluation import evaluate, from_casadi
 from systems.graph import ARITY, Graph
 
@@ -81,7 +81,8 @@ def test_the_cache_is_used_and_a_damaged_one_is_replaced():
     first = compile_graph(graph)
     assert first.seconds > 0
     compile_graph.cache_clear()
-    assert compile_graph(graph).seconds == 0.0
+    assert first.cached and compile_graph(graph).seconds == 0.0
+    assert compile_times()[-2:] == ((first.seconds, True), (0.0, True))
     file = next(cache_folder().glob("plant_*.py"))
     file.write_text("raise SystemExit('tampered')\n")
     compile_graph.cache_clear()
@@ -118,5 +119,7 @@ def test_without_a_writable_cache(monkeypatch, tmp_path):
     x = ca.SX.sym("x", 1)
     names = [ca.SX.sym("t"), x, ca.SX.sym("u", 0), ca.SX.sym("p", 0)]
     graph = from_casadi(ca.Function("f", names, [0.5 * x], ["t", "x", "u", "p"], ["o"]))
-    result = compile_graph(graph).rollout(np.ones((1, 1)), np.zeros((1, 3, 0)), np.zeros(0), 1.0)
+    compiled = compile_graph(graph)
+    assert compiled.seconds > 0 and not compiled.cached
+    result = compiled.rollout(np.ones((1, 1)), np.zeros((1, 3, 0)), np.zeros(0), 1.0)
     np.testing.assert_allclose(result[0, :, 0], [1, 0.5, 0.25, 0.125])
