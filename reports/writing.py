@@ -44,7 +44,7 @@ def write_report(
     results = Results(system, plant, fit, certificate, validation, validation_noise, command, dict(metrics or {}))
     embedded = [embed(picture) for picture in pictures(results)]
     page = report_page(results, embedded, title)
-    return _publish(Path(folder), page, embedded, [kind.name for kind in ALL_FIGURES])
+    return publish(Path(folder), page, embedded, [kind.name for kind in ALL_FIGURES])
 
 
 def write_comparison_report(
@@ -88,10 +88,10 @@ def write_comparison_report(
     page = comparison_page(
         {"title": title, "summary": summary, "notes": notes, "command": command, "pictures": embedded, **context}
     )
-    return _publish(folder, page, embedded, [COMPARISON, *[picture.name for picture in extra]])
+    return publish(folder, page, embedded, [COMPARISON, *[picture.name for picture in extra]])
 
 
-def _publish(folder: Path, page: str, embedded: Sequence[EmbeddedPicture], known: Sequence[str]) -> Path:
+def publish(folder: Path, page: str, embedded: Sequence[EmbeddedPicture], known: Sequence[str]) -> Path:
     """Put all files in place, the page last; pictures of an earlier report that this one does not have are removed."""
     figures = folder / FIGURES
     figures.mkdir(parents=True, exist_ok=True)
