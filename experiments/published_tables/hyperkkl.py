@@ -7,7 +7,7 @@ hypercube in the published box, x_hat0 = 0, over 50 s (FitzHugh-Nagumo 100 s), a
 
 for each of four inputs, whose parameters are drawn per trial: zero; constant U[-1, 1]; A sin(w t + phi), A U[0.1, 1],
 w U[0.5, 3], phi U[0, 2 pi]; square wave A sign(sin(w t)), A U[0.1, 1], w U[0.5, 2]. Lorenz is not in the published table;
-it is measured by the same protocol with dt = 0.01 from the box (-15, 15)^2 x (10, 40).
+it is measured by the same protocol with dt = 0.01 from the box of Rössler, [-10, 10]^3.
 """
 
 import time
@@ -66,7 +66,7 @@ PROTOCOLS: dict[str, Protocol] = {
         "fitzhugh_nagumo", ((-2.5, 2.5), (-1.5, 1.5)), (9.8, 42.1, 30.9, 32.5), 1.0, duration=100.0
     ),
     "rossler": Protocol("rossler", ((-10.0, 10.0),) * 3, (52.7, 55.4, 53.5, 54.0), None),
-    "lorenz": Protocol("lorenz", ((-15.0, 15.0), (-15.0, 15.0), (10.0, 40.0)), None, 2.0, dt=0.01),
+    "lorenz": Protocol("lorenz", ((-10.0, 10.0),) * 3, None, 2.0, dt=0.01),
 }
 
 #: Arguments of ``fit`` per plant; ``trajectories`` and ``data_duration`` [s] are those of the training data.

@@ -16,7 +16,7 @@ INTRODUCTIONS = {
     "published box, first estimate zero, elementwise mean of 200 |x - x_hat| / (|x| + |x_hat| + 1e-8) over trials, samples (the first "
     "included) and states. The projection observer knows the exact model: its score is what the first estimate and the transient "
     "cost by themselves at the same metric.",
-    "lorenz": "The protocol of the table above with dt 0.01 s and starts in (-15, 15)^2 x (10, 40); nobody has published it.",
+    "lorenz": "The protocol of the table above with dt 0.01 s and starts in the box of Rössler; no value is published.",
     "defaults": (default_rows.__doc__ or "").partition("\n\n")[2],
     "refused": "No constant metric makes an observer of these plants contract. The application has to say so before it trains, with the "
     "fastest rate, the direction that is not seen and the place.",

@@ -13,7 +13,7 @@ from experiments.published_tables.catalogue import GROUPS, all_rows, choose, par
 from experiments.published_tables.rows import FULL, OPEN, PASS, Measurement, Row, Size, Summary, summarise
 from experiments.published_tables.store import Store
 from observer.storage import write_json
-from systems.errors import InputError
+from systems.errors import InputError, NotDetectable
 
 OPTIONS = ("rows", "seeds", "fresh", "size")
 
@@ -48,7 +48,10 @@ def run(
     try:
         for number, (row, n) in enumerate(pending, 1):
             start = time.perf_counter()
-            measurement = row.measure(n, size)
+            try:
+                measurement = row.measure(n, size)
+            except NotDetectable as refusal:  # an answer of the application, and a result of the row
+                measurement = Measurement({}, False, str(refusal), time.perf_counter() - start)
             store.save(row, n, measurement)
             report(f"[{number}/{len(pending)}] {_line(row, n, measurement)}  ({time.perf_counter() - start:.0f} s)")
     except KeyboardInterrupt:
