@@ -228,7 +228,7 @@ def run(system: Reference, out: Out, config: Config = None, **chosen: Any) -> in
 
 @app.command()
 @answers
-@takes("fit", "seed", "output")
+@takes("fit", "seed", "fresh", "output")
 def experiment(
     name: Annotated[str, typer.Argument(help="One of those that `observer list` shows.")],
     out: Annotated[
@@ -237,6 +237,13 @@ def experiment(
     full: Annotated[
         bool, typer.Option("--full", help="Run the published recipe again instead of taking its stored figures.")
     ] = False,
+    rows: Annotated[
+        str | None,
+        typer.Option("--rows", metavar="NAMES", help="Of published_tables: rows or groups, as box,hyperkkl.duffing."),
+    ] = None,
+    seeds: Annotated[
+        str | None, typer.Option("--seeds", metavar="NUMBERS", help="Of published_tables: seeds, as 0-4 or 0,2.")
+    ] = None,
     **chosen: Any,
 ) -> int:
     """Run a named experiment and compare it with what was published."""
@@ -250,6 +257,11 @@ def experiment(
     keys = to_keys(chosen)
     values = _recipe(name, None, chosen).flat()
     options = {"seed": values.pop("seed")} | {key.rpartition(".")[2]: values[key] for key in keys if key in values}
+    options |= {"fresh": True} if chosen.get("fresh") else {}
+    for option, value in (("rows", rows), ("seeds", seeds)):
+        if value is not None and option not in known[name].options:
+            raise InputError(f"experiment '{name}' has no --{option}; leave it out")
+        options |= {option: value} if value is not None else {}
     code = known[name].load()(folder, full=full, quiet=console.quiet, report=console.say, **options)
     if chosen.get("json"):
         print((folder / "metrics.json").read_text(encoding="utf-8"), end="")

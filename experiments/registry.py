@@ -7,11 +7,15 @@ from importlib import import_module
 
 @dataclass(frozen=True)
 class Experiment:
-    """A named experiment: ``module`` has ``run(out, *, full, seed, quiet, report, **options) -> exit code``."""
+    """A named experiment: ``module`` has ``run(out, *, full, seed, quiet, report, **options) -> exit code``.
+
+    ``options``: those of the command line that only some experiments have.
+    """
 
     name: str
     module: str
     description: str
+    options: tuple[str, ...] = ()
 
     def load(self) -> Callable[..., int]:
         """Import the module and return its ``run``."""
@@ -33,5 +37,11 @@ EXPERIMENTS = (
         "ablation",
         "experiments.ablation.run",
         "what each ingredient of the fit is worth: start, neurons, solver, activation, headroom, data",
+    ),
+    Experiment(
+        "published_tables",
+        "experiments.published_tables.runner",
+        "every published protocol at equal conditions: ours, median and worst of five seeds, beside the published value",
+        options=("rows", "seeds"),
     ),
 )

@@ -83,6 +83,11 @@ def comparison_page(context: dict[str, Any]) -> str:
     return _environment().get_template("comparison.html").render(versions=versions(), **context)
 
 
+def published_page(context: dict[str, Any]) -> str:
+    """The HTML of the published tables."""
+    return _environment().get_template("published.html").render(versions=versions(), **context)
+
+
 def versions() -> list[tuple[str, str]]:
     """Python and the packages on which the numbers depend; none of them is imported."""
     found = [("Python", platform.python_version())]
