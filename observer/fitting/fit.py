@@ -132,7 +132,9 @@ def fit(
         rate, found, warnings = choose_rate(
             plant, region, settling_time, contraction_rate, condition, seed, points, visited_points(data)
         )
-        if found.along_trajectories and transitions == "model":  # the corners of the region cannot be fitted at this rate
+        if (
+            found.along_trajectories and transitions == "model"
+        ):  # the corners of the region cannot be fitted at this rate
             physical = make_samples(plant, data, region, count, seed, filled=False)
             held_out = make_samples(plant, data, region, max(1000, count // 4), seed + 1_000_003, filled=False)
         scaling, basis = scaling.in_coordinates(found.coordinates), found.coordinates
