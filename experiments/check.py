@@ -1,28 +1,40 @@
 """What can be said about a plant before a fit: its signals, its discretisation, and how fast it can be observed."""
 
-import math
 from typing import Any
+
+import numpy as np
 
 from experiments.console import Console
 from experiments.recipe import Recipe
 from observer.storage import plain
 
-SETTLED = 0.02  # the share of the first error at which it counts as settled
-
 
 def examine(recipe: Recipe, console: Console) -> dict[str, Any]:
     """Findings as plain data; ``detectable`` is the verdict. Raises InputError for a plant that cannot be used."""
     from experiments.run import plan
-    from systems.detectability import search
+    from observer.fitting.rate import choose_rate
+    from systems.detectability import MetricSearch, settling_time
+    from systems.errors import NotDetectable
     from systems.integration import time_scales
 
+    refused: NotDetectable | None = None
+    found: MetricSearch | None = None
+    chosen: float | None = None
+    notes: tuple[str, ...] = ()
     with console.step("check", recipe.system):
         _, system, plant = plan(recipe)
-        found = search(plant)
+        try:
+            chosen, found, notes = choose_rate(plant, system.state_ranges)
+            table = found.trade_off
+        except NotDetectable as error:
+            refused, table = error, error.trade_off
         fastest, typical = time_scales(system) if system.kind == "continuous" else (None, None)
-    for text in (*system.unused, *plant.warnings):
+    for text in (*system.unused, *plant.warnings, *notes):
         console.warn(text)
-    detectable = found.rate < 1
+    assert table is not None
+    best = int(np.argmin(table.rate))
+    direction, where = (refused.direction, refused.where) if refused is not None else (found.direction, found.where)  # type: ignore[union-attr]
+    bound = None if refused is None else refused.residual_bound
     signals = [("state", system.states), ("input", system.inputs), ("output", system.outputs)]
     return plain(
         {
@@ -42,20 +54,22 @@ def examine(recipe: Recipe, console: Console) -> dict[str, Any]:
             "fastest_time_constant": fastest,
             "typical_time_constant": typical,
             "time_dependent": system.time_dependent,
-            "rate": found.rate,
-            "settling_time": settling_time(found.rate, plant.dt) if detectable else None,
-            "condition": found.condition,
-            "slowest_direction": dict(zip(system.state_names, found.direction, strict=True)),
-            "where": dict(zip((*system.state_names, *system.input_names), found.where, strict=True)),
-            "samples": found.samples,
-            "detectable": detectable,
+            "rate": table.rate[best],
+            "settling_time": table.settling_time[best] if refused is None else None,
+            "condition": table.condition[best],
+            "slowest_direction": dict(zip(system.state_names, direction, strict=True)),
+            "where": dict(zip((*system.state_names, *system.input_names), where, strict=True)),
+            "detectable": refused is None,
+            "reason": "" if refused is None else str(refused),
+            "unavoidable_error": None
+            if bound is None
+            else dict(zip(system.state_names, bound.state_error, strict=True)),
+            "chosen_rate": chosen,
+            "chosen_settling_time": None if chosen is None else settling_time(chosen, plant.dt),
+            "trade_off": {**vars(table), "chosen": -1 if found is None else found.trade_off.chosen},  # type: ignore[union-attr]
+            "observability_coordinates": found is not None and found.coordinates is not None,
         }
     )
-
-
-def settling_time(rate: float, dt: float) -> float:
-    """Seconds in which an error that shrinks by ``rate`` per step falls to 2 %; one step when it vanishes at once."""
-    return dt * math.log(SETTLED) / math.log(rate) if rate > 0 else dt
 
 
 def lines(findings: dict[str, Any]) -> list[str]:
@@ -81,19 +95,37 @@ def lines(findings: dict[str, Any]) -> list[str]:
         text.append(
             "the equations depend on t: it can be simulated, not fitted; make the time-dependent signal a known input"
         )
+    text += _curve(findings)
     if findings["detectable"]:
         text.append(
             f"fastest rate: {findings['rate']:.4g} per step, errors fall to 2 % in {findings['settling_time']:.3g} s "
-            f"(metric condition {findings['condition']:.3g}, {findings['samples']} points of the region)"
+            f"(metric condition {findings['condition']:.3g})"
         )
-        text.append("verdict: detectable; an observer that converges at this rate or slower can be built")
+        text.append(
+            f"automatic rate: {findings['chosen_rate']:.4g} per step, errors fall to 2 % in {findings['chosen_settling_time']:.3g} s"
+        )
+        where = " in observability coordinates" if findings["observability_coordinates"] else ""
+        text.append(f"verdict: detectable{where}; an observer that converges at this rate or slower can be built")
     else:
-        slow = max(findings["slowest_direction"], key=lambda name: abs(findings["slowest_direction"][name]))
-        where = ", ".join(f"{name} = {value:.3g}" for name, value in findings["where"].items())
-        text.append(
-            f"fastest rate: {findings['rate']:.6g} per step, at {where}; errors do not shrink there, mostly in '{slow}'"
-        )
-        text.append(
-            "verdict: not detectable with a constant metric; measure more, narrow the ranges, or change the states"
-        )
+        text.append(f"verdict: not detectable: {findings['reason']}")
+    return text
+
+
+def _curve(findings: dict[str, Any]) -> list[str]:
+    """The trade-off as a table: settling time and the noise of every state, for metrics of growing condition number."""
+    curve = findings["trade_off"]
+    states = [signal for signal in findings["signals"] if signal["kind"] == "state"]
+    if len(states) > 6 or not findings["detectable"] or all(time is None for time in curve["settling_time"]):
+        return []
+    noise = "0.5 % of the half range of the outputs, as none is stated" if curve["assumed"] else "the outputs as stated"
+    text = [f"settling time against noise (standard deviation of each error, from noise of {noise}):"]
+    text.append(
+        "  " + "".join(f"{head:>13}" for head in ("condition", "rate", "2 % in [s]", *(s["name"] for s in states)))
+    )
+    rows = zip(*(curve[name] for name in ("condition", "rate", "settling_time", "noise")), strict=True)
+    for k, (condition, rate, time, row) in enumerate(rows):
+        if time is None or time > 20_000 * findings["dt"]:  # not seen at all
+            continue
+        mark = "  <- automatic" if k == curve["chosen"] else ""
+        text.append("  " + "".join(f"{value:>13.4g}" for value in (condition, rate, time, *row)) + mark)
     return text

@@ -34,6 +34,16 @@ def seconds(value: Any) -> Any:
         raise ValueError("expected a time such as 20s, 2m or 1h") from None
 
 
+def _settling(value: Any) -> Any:
+    """A time, or "auto", which is what is done when nothing is said: both are None."""
+    if isinstance(value, str) and value.strip().lower() == "auto":
+        return None
+    try:
+        return seconds(value)
+    except ValueError:
+        raise ValueError("expected a time such as 20s, 2m or 1h, or auto") from None
+
+
 def _covered(name: str) -> str:
     """The name of an activation that the certificate covers; the refusal of another says why."""
     from observer.networks.activations import get_activation
@@ -98,7 +108,7 @@ class FitRecipe(_Section):
 
     neurons: Annotated[int, Field(ge=0, le=100_000)] = 20
     activation: Annotated[str, AfterValidator(_covered)] = "tanh"
-    settling_time: Annotated[Positive, BeforeValidator(seconds)] | None = None
+    settling_time: Annotated[Positive | None, BeforeValidator(_settling)] = None
     contraction_rate: Annotated[float, Field(gt=0, le=1, allow_inf_nan=False)] | None = None
     solver: Annotated[str, AfterValidator(_solver)] = "auto"
     epochs: Count | None = None

@@ -173,13 +173,15 @@ def save_fit(folder: Path, fit: "FitResult", *, command: str = "") -> None:
     content = {name: getattr(fit, name) for name in _FIT_NUMBERS}
     content |= {"one_step_rms": fit.one_step_rms, "region": fit.region, "warnings": list(fit.warnings)}
     content["search"] = {item.name: getattr(fit.search, item.name) for item in fields(fit.search)}
+    if fit.search.trade_off is not None:
+        content["search"]["trade_off"] = dict(vars(fit.search.trade_off))
     write_json(folder / FIT, content, command=command, hashes=hashes(folder, SYSTEM, TRAJECTORIES, OBSERVER, HISTORY))
 
 
 def load_fit(folder: Path, plant: "DiscreteSystem", observer: "RENObserver") -> "FitResult":
     """Rebuild the FitResult of a run around its observer."""
     from observer.fitting.result import FitResult
-    from systems.detectability import MetricSearch
+    from systems.detectability import MetricSearch, TradeOff
 
     path = folder / FIT
     document = read_json(path)
@@ -191,6 +193,11 @@ def load_fit(folder: Path, plant: "DiscreteSystem", observer: "RENObserver") -> 
 
     def build() -> FitResult:
         search = {name: _number_or_array(value) for name, value in document["search"].items()}
+        if search.get("trade_off") is not None:
+            curve = {name: _number_or_array(value) for name, value in search["trade_off"].items()}
+            for name in ("settling_time", "gain", "noise"):  # JSON has no infinity: an observer that does not exist
+                curve[name] = np.where(np.isnan(curve[name]), np.inf, curve[name])
+            search["trade_off"] = TradeOff(**curve)
         values = {name: document[name] for name in _FIT_NUMBERS}
         for name in ("one_step_loss", "start_loss", "seconds"):
             values[name] = _float(values[name])

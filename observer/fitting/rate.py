@@ -88,9 +88,9 @@ def choose_rate(
     """(rate bound, metric, warnings): the smallest condition number whose metric allows the rate; the metric carries the curve.
 
     ``settling_time`` in seconds, or "auto" (also when left out): the rule above. ``points`` ``(m, nx + nu)``: where to look,
-    instead of all over the region; ``visited``: where to look when nothing useful is found all over the region. Raises :class:`NotDetectable` when no metric reaches the rate, with the fastest rate found,
-    the direction that cannot be seen, and what every observer would be wrong by at least; :class:`InputError` for requests
-    that cannot be meant.
+    instead of all over the region; ``visited``: where to look when nothing useful is found all over the region. Raises
+    :class:`NotDetectable` when no metric reaches the rate, with the fastest rate found, the direction that cannot be seen, and
+    what every observer would be wrong by at least; :class:`InputError` for requests that cannot be meant.
     """
     asked = requested_rate(settling_time, contraction_rate, condition, plant.dt)
     jacobians = sample_jacobians(plant, region, seed=seed, points=points)

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from reports.figures.estimates import starts_figure as starts_figure
     from reports.figures.estimates import states_figure as states_figure
     from reports.figures.settling import settling_figure as settling_figure
+    from reports.figures.trade_off import trade_off_figure as trade_off_figure
     from reports.figures.training import loss_figure as loss_figure
 
 _HOME = {
@@ -26,6 +27,7 @@ _HOME = {
     **dict.fromkeys(("errors_figure", "map_figure", "norm_figure"), "errors"),
     **dict.fromkeys(("phase_figure", "starts_figure", "states_figure"), "estimates"),
     "settling_figure": "settling",
+    "trade_off_figure": "trade_off",
     "loss_figure": "training",
 }
 

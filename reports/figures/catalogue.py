@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from reports.figures.errors import errors_figure, map_figure, norm_figure
 from reports.figures.estimates import phase_figure, starts_figure, states_figure
 from reports.figures.settling import settling_figure
+from reports.figures.trade_off import curve_of, trade_off_figure
 from reports.figures.training import loss_figure
 from reports.results import Results
 from reports.selection import MAXIMUM_STATES, hardest_states, transient_end
@@ -155,6 +156,19 @@ def _phase_reading(r: Results) -> str:
     return text
 
 
+def _trade_off_reading(r: Results) -> str:
+    curve = curve_of(r.fit)
+    noise = (
+        "a noise of 0.5 % of the half range on every output, as none is stated" if curve.assumed else "the stated noise"
+    )
+    return (
+        "Each point is an observer that the plant allows: further left it forgets a wrong start sooner, further up it lets "
+        f"more of {noise} through (one standard deviation, of the projection observer, to first order). The ring is "
+        "the metric in use; the dashed line is the rate the network was asked to keep, slower than the metric's own so "
+        "that the neurons have room."
+    )
+
+
 ALL_FIGURES: tuple[FigureKind, ...] = (
     FigureKind(
         "states",
@@ -217,6 +231,14 @@ ALL_FIGURES: tuple[FigureKind, ...] = (
             "Paths of the plant and of the estimates in the plane of two states, from several starts, with the "
             "operating range."
         ),
+    ),
+    FigureKind(
+        "trade_off",
+        "Speed against noise",
+        lambda r: curve_of(r.fit) is not None,
+        lambda r: trade_off_figure(r.fit, r.system),
+        _trade_off_reading,
+        lambda r: "Steady-state noise of the states against settling time on log axes, with the chosen metric marked.",
     ),
     FigureKind(
         "loss",

@@ -24,7 +24,7 @@ def certified_settling(certificate: Any, dt: float) -> float | None:
 def required_settling(fit: Any, certificate: Any, dt: float) -> float | None:
     """The settling time [s] that was asked for: the option, or that of the rate bound of the network."""
     asked = fit.options.get("settling_time") if fit is not None and fit.options else None
-    if asked:
+    if asked and asked != "auto":
         return float(asked)
     bound = getattr(getattr(fit, "observer", None), "contraction_rate", None) or getattr(
         certificate, "rate_bound", None

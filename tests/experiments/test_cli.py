@@ -60,7 +60,7 @@ def test_new_writes_a_plant_that_checks(observer, tmp_path):
 def test_check_tells_signals_time_scales_and_the_rate(observer):
     answer = observer("check", "van_der_pol", "--quiet")
     assert answer.code == 0 and answer.err == ""
-    for text in ("state   x1", "time scales", "substep", "fastest rate", "verdict: detectable"):
+    for text in ("state   x1", "time scales", "substep", "<- automatic", "fastest rate", "verdict: detectable"):
         assert text in answer.out
     findings = json.loads(observer("check", "van_der_pol", "--json", "--quiet").out)
     assert 0 < findings["rate"] < 1 and findings["detectable"] is True
@@ -73,7 +73,7 @@ def test_check_says_which_state_cannot_be_seen(observer, tmp_path):
         '[dynamics]\na = "-a"\nb = "0*a"\n[outputs]\ny = "a"\n[sampling]\ndt = 0.1\n'
     )
     answer = observer("check", file, "--quiet")
-    assert answer.code == 1 and "mostly in 'b'" in answer.out and "not detectable" in answer.out
+    assert answer.code == 1 and "(-1 b)" in answer.out.replace("+", "-") and "not detectable" in answer.out
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,62 @@
+"""What a faster observer costs: settling time against the noise that reaches each state."""
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from reports.figures.settling import required_settling
+from reports.selection import MAXIMUM_STATES
+from reports.style import COLUMN, CYCLE, LINES, label, log_axis, new_figure, plain, styled
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+_MARKERS = "osD^vP"
+
+
+def curve_of(fit: Any) -> Any:
+    """The trade-off of a fit where it has two points or more that can be drawn, else None."""
+    curve = getattr(getattr(fit, "search", None), "trade_off", None)
+    if curve is None or np.sum(_drawable(curve)) < 2:
+        return None
+    return curve
+
+
+def trade_off_figure(fit: Any, system: Any) -> "Figure":
+    """Noise of the states that suffer most (percent of range, log) over settling time (log); the metric in use is ringed."""
+    curve = curve_of(fit)
+    widths = np.array([high - low for low, high in (signal.range for signal in system.states)], dtype=float)
+    rows = np.flatnonzero(_drawable(curve))
+    rows = rows[np.argsort(np.asarray(curve.settling_time)[rows])]
+    time = np.asarray(curve.settling_time, dtype=float)[rows]
+    share = 100 * np.asarray(curve.noise, dtype=float)[rows] / widths
+    loudest = np.sort(np.argsort(share.max(axis=0))[::-1][:MAXIMUM_STATES])
+    asked = required_settling(fit, None, fit.plant.dt)
+    with styled():
+        figure = new_figure(COLUMN, 3.0)
+        axes = figure.subplots()
+        for n, i in enumerate(loudest):
+            axes.plot(
+                time, share[:, i], color=CYCLE[n % len(CYCLE)], marker=_MARKERS[n % len(_MARKERS)], markersize=2.8,
+                linewidth=1.1, label=plain(system.states[i].name, 18),
+            )  # fmt: skip
+        used = np.flatnonzero(rows == curve.chosen)
+        if used.size:
+            at = np.repeat(time[used[0]], len(loudest))
+            axes.plot(
+                at, share[used[0], loudest], linestyle="none", marker="o", markersize=8, markerfacecolor="none",
+                markeredgecolor=LINES["worst"]["color"], label="metric in use",
+            )  # fmt: skip
+        if asked:
+            axes.axvline(asked, **LINES["region"], label="rate asked of the network")
+        axes.set_xscale("log")
+        positive = share[:, loudest][share[:, loudest] > 0]
+        if positive.size:
+            log_axis(axes, positive.min() / 1.5, 1.5 * positive.max())
+        axes.set(xlabel=label("settling time of |e| in the metric", "s"), ylabel="noise in the estimate [% of range]")
+        figure.legend(handles=axes.get_legend_handles_labels()[0], loc="outside upper center", ncols=2)
+    return figure
+
+
+def _drawable(curve: Any) -> np.ndarray:
+    return np.isfinite(curve.settling_time) & np.isfinite(curve.noise).all(axis=1)
