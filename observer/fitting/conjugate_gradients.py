@@ -17,7 +17,7 @@ from scipy.linalg import cho_factor, cho_solve, eigh
 from observer.fitting.least_squares import constrained, pack, unpack
 from observer.fitting.normal_equations import RIDGE
 from observer.fitting.problem import Problem
-from observer.networks.activations import get_activation
+from observer.networks.equilibrium.tangent import adjoint, tangent
 from observer.networks.explicit import ExplicitREN
 
 ITERATIONS, TOLERANCE, PROBES = 30, 0.05, 4
@@ -34,12 +34,8 @@ class IterativeEquations:
         self.sizes = (n, q, network.nu)
         self.constrained = constrained(n, q)
         self.x, self.v = np.ascontiguousarray(problem.train.x.T), np.ascontiguousarray(problem.train.v.T)
-        activation = get_activation(network.activation)
-        pre = network.C1 @ self.x + network.D12 @ self.v + network.bv[:, None]
-        self.w = np.zeros((q, self.m))
-        for j in range(q):
-            self.w[j] = activation(pre[j] + network.D11[j, :j] @ self.w[:j] if j else pre[j])
-        self.s = activation.slope(self.w)
+        self.w = np.ascontiguousarray(network.equilibrium(problem.train.x, problem.train.v).T)
+        self.weights = problem.train.weights
         r = (
             network.A @ self.x
             + network.B1 @ self.w
@@ -48,7 +44,7 @@ class IterativeEquations:
             - problem.train.x_next.T
         )
         self.finite = bool(np.isfinite(r).all())
-        self.gradient = self._transposed(problem.metric @ r) / self.m
+        self.gradient = self._transposed(self._weighted(problem.metric @ r)) / self.m
         self.inverse = cho_solve((lower, True), np.eye(len(lower)), check_finite=False)
         self.slope = self._chain(self.inverse)
 
@@ -56,22 +52,16 @@ class IterativeEquations:
 
     def _forward(self, d: ExplicitREN) -> np.ndarray:
         """J d, ``(n, m)``, not yet in the metric."""
-        q = self.sizes[1]
         change = d.C1 @ self.x + d.D12 @ self.v + d.bv[:, None] + d.D11 @ self.w
-        dw = np.zeros_like(self.w)
-        for j in range(q):
-            dw[j] = self.s[j] * (change[j] + self.network.D11[j, :j] @ dw[:j] if j else change[j])
+        dw = tangent(self.network.D11, self.w, change, self.network.activation)
         return d.A @ self.x + d.B1 @ self.w + d.B2 @ self.v + d.bx[:, None] + self.network.B1 @ dw
 
     def _backward(self, rho: np.ndarray) -> np.ndarray:
         """gamma ``(q, m)``: the derivative of rho' x+ with respect to each neuron's argument."""
-        q = self.sizes[1]
-        gamma = self.network.B1.T @ rho
-        for j in reversed(range(q)):
-            if j + 1 < q:
-                gamma[j] += self.network.D11[j + 1 :, j] @ gamma[j + 1 :]
-            gamma[j] *= self.s[j]
-        return gamma
+        return adjoint(self.network.D11, self.w, self.network.B1.T @ rho, self.network.activation)
+
+    def _weighted(self, rho: np.ndarray) -> np.ndarray:
+        return rho if self.weights is None else rho * self.weights
 
     def _transposed(self, rho: np.ndarray) -> np.ndarray:
         """J' rho as a weight vector."""
@@ -107,11 +97,11 @@ class IterativeEquations:
     def quadratic(self, move: np.ndarray) -> float:
         """move' (J'J/m) move."""
         scaled = self.root @ self._forward(self._unpack(move))
-        return float(np.sum(scaled * scaled)) / self.m
+        return float(np.sum(self._weighted(scaled * scaled))) / self.m
 
     def _apply(self, weight: float, d: np.ndarray) -> np.ndarray:
         network = self._unpack(d)
-        result = self._transposed(self.metric @ self._forward(network)) / self.m
+        result = self._transposed(self._weighted(self.metric @ self._forward(network))) / self.m
         result[: self.constrained] += weight * self._curvature(network)
         result[self.constrained :] += RIDGE * weight * d[self.constrained :]
         return result
@@ -122,7 +112,7 @@ class IterativeEquations:
         n, q, k = self.sizes
         one = np.ones((1, self.m))
         z = np.concatenate([self.x, self.w, self.v, one])
-        moments = z @ z.T / self.m
+        moments = z @ self._weighted(z).T / self.m
         moments[np.diag_indices_from(moments)] += 1e-10 * np.trace(moments) / len(moments)
         seen = self.inverse[: n + q, : n + q]
         through = self.metric @ self.inverse[n + q :, n + q :] @ self.metric
@@ -135,7 +125,7 @@ class IterativeEquations:
         divisor = 1 + 2 * weight * np.outer(left, np.maximum(right, 0))
         probes = np.random.default_rng(0).choice([-1.0, 1.0], (PROBES, n, 1))
         gain = np.mean([self._backward(self.root.T @ probe @ one) ** 2 for probe in probes], axis=(0, 2))
-        factors = []
+        inverses = np.zeros((q, len(z), len(z)))
         for i in range(q):
             chosen = np.concatenate([np.arange(n + i), np.arange(n + q, len(z))])
             block = gain[i] * moments[np.ix_(chosen, chosen)]
@@ -144,16 +134,15 @@ class IterativeEquations:
             )
             tail = np.arange(n + i, len(chosen))
             block[tail, tail] += RIDGE * weight
-            factors.append((chosen, cho_factor(block, check_finite=False)))
+            factored = cho_factor(block, check_finite=False)
+            inverses[i][np.ix_(chosen, chosen)] = cho_solve(factored, np.eye(len(block)), check_finite=False)
 
         def apply(residual: np.ndarray) -> np.ndarray:
             d = self._unpack(residual)
             state = np.concatenate([d.A, d.B1, d.B2, d.bx[:, None]], axis=1)
             state = u @ ((u.T @ state @ v) / divisor) @ v.T
             rows = np.concatenate([d.C1, d.D11, d.D12, d.bv[:, None]], axis=1)
-            hidden = np.zeros_like(rows)
-            for i, (chosen, factored) in enumerate(factors):
-                hidden[i, chosen] = cho_solve(factored, rows[i, chosen], check_finite=False)
+            hidden = (inverses @ rows[:, :, None])[:, :, 0]
             parts = {
                 "A": state[:, :n], "B1": state[:, n : n + q], "B2": state[:, n + q : n + q + k], "bx": state[:, -1],
                 "C1": hidden[:, :n], "D11": hidden[:, n : n + q], "D12": hidden[:, n + q : n + q + k], "bv": hidden[:, -1],

@@ -32,6 +32,8 @@ from systems.trajectories import Trajectories
 #: name -> (module, function, default iterations). ``auto`` takes the first up to ``LARGE`` weights.
 SOLVERS: dict[str, tuple[str, str, int]] = {
     "gauss_newton": ("observer.fitting.gauss_newton", "gauss_newton", 300),
+    "levenberg_marquardt": ("observer.fitting.levenberg_marquardt", "levenberg_marquardt", 300),
+    "lbfgs": ("observer.fitting.lbfgs", "lbfgs", 2000),
     "adam": ("observer.fitting.adam", "adam", 2000),
 }
 LARGE = 60_000

@@ -14,12 +14,11 @@ from observer.fitting.interior_point import Run, Stepper
 from observer.fitting.problem import Problem
 from observer.fitting.result import Status
 from observer.fitting.sharpening import sharpen
-from observer.fitting.solver import Monitor, Solution
+from observer.fitting.solver import LOOK, Monitor, Solution
 
 STARTS, ROUNDS = 8, (10, 25, 60)  # iterations after which half of the starts drop out
 LARGE_STARTS, LARGE_ROUNDS = 2, (8,)  # by conjugate gradients
 RACE_SHARE = 0.4  # of a time budget, at most
-LOOK = 10  # iterations between looks at all losses
 
 
 def rounds(starts: int, ends: tuple[int, ...]) -> list[tuple[int, int]]:

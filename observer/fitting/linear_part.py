@@ -33,9 +33,20 @@ FLOOR = 1e-13  # of the mean feature: below it moments are rounding, and a step 
 
 
 def refit_linear_part(
-    ren: ExplicitREN, samples: Samples, metric: np.ndarray, multipliers: np.ndarray, rate: float, mu: float
+    ren: ExplicitREN,
+    samples: Samples,
+    metric: np.ndarray,
+    multipliers: np.ndarray,
+    rate: float,
+    mu: float,
+    *,
+    weighting: np.ndarray | None = None,
 ) -> ExplicitREN | None:
-    """``ren`` with new A, B1, B2 and bx, certified for the same rate, or None where it cannot be computed."""
+    """``ren`` with new A, B1, B2 and bx, certified for the same rate, or None where it cannot be computed.
+
+    ``weighting`` ``(n, n)``: the norm of the residual, where it is not the metric of the certificate.
+    """
+    weighting = metric if weighting is None else weighting
     held = barrier.factor(ren, metric, multipliers, rate)
     if held is None:
         return None
@@ -49,7 +60,7 @@ def refit_linear_part(
     inverse = cho_solve((lower, True), np.eye(len(lower)), check_finite=False)
     p_zz, p_3z, p_33 = inverse[: n + q, : n + q], inverse[n + q :, : n + q], inverse[n + q :, n + q :]
     t, u = metric @ p_33 @ metric, metric @ p_3z
-    right = -metric @ (r @ weighted.T) / m
+    right = -weighting @ (r @ weighted.T) / m
     right[:, : n + q] += 2 * mu * u
     if not (np.isfinite(right).all() and np.isfinite(moments).all()):
         return None
@@ -57,7 +68,7 @@ def refit_linear_part(
     moments[np.diag_indices_from(moments)] += floor
     try:
         solve = _dense if right.size <= DENSE else _iterative
-        move = solve(metric, moments, mu, t, u, p_zz, right)
+        move = solve(weighting, moments, mu, t, u, p_zz, right)
     except np.linalg.LinAlgError:
         return None
     if not np.isfinite(move).all():

@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -15,6 +15,7 @@ from observer.fitting.result import HISTORY, Progress, Status
 from observer.networks.explicit import ExplicitREN
 
 SAVE_EVERY = 2.0  # seconds between checkpoints
+LOOK = 10  # iterations between looks at all losses
 RESERVE = 0.01  # of the budget, for what comes after the solver
 
 
@@ -112,3 +113,39 @@ class Solver(Protocol):
     def __call__(self, problem: Problem, inputs: int, monitor: Monitor) -> Solution:
         """Fit; ``inputs`` counts the known inputs among the columns of v. KeyboardInterrupt ends it with the best so far."""
         ...
+
+
+def drive(
+    problem: Problem,
+    monitor: Monitor,
+    state: Any,
+    step: Callable[[], None],
+    certified: Callable[[], tuple[ExplicitREN, np.ndarray, np.ndarray]],
+    save: Callable[[], None],
+    label: str,
+) -> Status:
+    """Step until the iterations, the budget or the tolerance say stop, looking every ``LOOK`` iterations; how it ended.
+
+    ``state``: has ``iteration`` and ``done`` (the name of a Status when there is no way on). ``certified`` gives the network
+    with its metric and multipliers; ``save`` writes a checkpoint from which the solver resumes exactly.
+    """
+    longest = 0.0
+    try:
+        while state.iteration < monitor.iterations and not state.done:
+            if monitor.seconds_left < 0.5 * longest or monitor.out_of_time:
+                return Status.BUDGET
+            began = time.perf_counter()
+            step()
+            if state.iteration % LOOK == 0 or state.iteration == monitor.iterations or state.done:
+                monitor.look(
+                    problem, *certified(), 0, label, state.iteration, monitor.iterations, getattr(state, "damping", 1.0)
+                )
+                if monitor.reached:
+                    return Status.TOLERANCE
+                if monitor.time_to_save:
+                    save()
+            longest = max(0.9 * longest, time.perf_counter() - began)
+    except KeyboardInterrupt:
+        save()
+        return Status.INTERRUPTED
+    return Status(state.done) if state.done else Status.ITERATION_LIMIT
