@@ -2,11 +2,12 @@
 
     minimise   f(theta) - mu log det Q(theta, M, Lam),      f = 1/2 mean |x_hat - x|^2 in simulation
 
-    (H + (lam f + mu) N  [constrained weights] + 0.01 (lam f + mu) I  [free weights]) d = -(grad f - mu grad log det Q)
+    (H + mu N + lam diag H) d = -(grad f - mu grad log det Q)
 
-H is the Gauss-Newton matrix of f and N the Hessian of -log det Q, as in the one-step solver. Under noise f does not go to
-zero, so mu is not tied to it: it falls whenever a step gains little, down to where the barrier only keeps the inside.
-After each accepted step M and Lam are centred again. Training ends when held-out rollouts gain no more.
+H is the Gauss-Newton matrix of f and N the Hessian of -log det Q, which has entries for the constrained weights alone. The
+one-step solver damps with N; here that was slow: a low gain lies far from the middle of the certificate. Under noise f does
+not go to zero, so mu also falls whenever a step gains little, down to where the barrier only keeps the inside. After each
+accepted step M and Lam are centred again. Training ends when held-out rollouts gain no more.
 """
 
 from dataclasses import dataclass, field, replace
@@ -19,11 +20,11 @@ from observer.fitting.fine_tune_metric import centre
 from observer.fitting.fine_tune_rollouts import Rollouts
 from observer.fitting.fine_tune_sensitivities import normal_equations
 from observer.fitting.least_squares import constrained, pack, unpack
-from observer.fitting.normal_equations import RIDGE
 from observer.networks.explicit import ExplicitREN
 
-FIRST_BARRIER, LAST_BARRIER, LITTLE = 1e-2, 1e-6, 1e-2  # mu / f at the start and at the end; gain / f that lowers mu
+FIRST_BARRIER, LAST_BARRIER, LITTLE = 1e-2, 1e-3, 1e-2  # mu / f at the start and at the end; gain / f that lowers mu
 PATIENCE, WORTH = 40, 0.99  # ends when this many iterations have not brought held-out to this share of what it was
+FLOOR = 3e-3  # of the mean curvature: the least that a weight is damped by, in units of lam
 CURVATURE_ROWS = 12_000  # rows of the residual that the Gauss-Newton matrix is made from
 
 
@@ -42,7 +43,7 @@ class Point:
     best_loss: float
     mark: float
     since: int = 0
-    damping: float = 1.0
+    damping: float = 0.1
     iteration: int = 0
     refused: int = 0
     done: str = ""
@@ -101,10 +102,10 @@ class Tuner:
             return replace(point, done="non_finite", iteration=point.iteration + 1)
         q, lower, gradient, hessian, slope, curvature = prepared
         f, mu, k = point.loss / 2, point.mu, constrained(*self.sizes[:2])
-        weight, free = point.damping * f + mu, np.arange(k, len(gradient))
         matrix, right = hessian.copy(), -gradient
-        matrix[:k, :k] += weight * curvature
-        matrix[free, free] += RIDGE * weight
+        matrix[:k, :k] += mu * curvature
+        scale = np.diag(hessian)
+        matrix[np.diag_indices_from(matrix)] += point.damping * (scale + FLOOR * scale.mean())
         right[:k] += mu * slope
         try:
             move = cho_solve(cho_factor(matrix, check_finite=False), right, check_finite=False)
@@ -112,9 +113,7 @@ class Tuner:
             return self._refuse(point)
         if not np.isfinite(move).all():
             return self._refuse(point)
-        whole = barrier.certificate_matrix(
-            self.network(point.theta + move), point.metric, point.multipliers, self.rate
-        )
+        whole = barrier.certificate_matrix(self.network(point.theta + move), point.metric, point.multipliers, self.rate)
         move = move * barrier.longest_step(lower, whole - q)
         theta = point.theta + move
         network = self.network(theta)
@@ -130,6 +129,7 @@ class Tuner:
         ratio = merit / expected if expected > 0 else 0.0
         damping = point.damping * (0.2 if ratio > 0.7 else 1.0 if ratio > 0.25 else 2.0)
         metric, multipliers = centre(network, point.metric, point.multipliers, self.rate, steps=2)
+        mu = min(mu, FIRST_BARRIER * loss / 2)
         mu = min(mu, max(LAST_BARRIER * loss / 2, 0.2 * mu)) if merit < LITTLE * f else mu
         moved = replace(
             point, theta=theta, metric=metric, multipliers=multipliers, loss=loss, held_out=self.held_out.loss(network),
