@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from observer.certification.certificate import Certificate as Certificate
     from observer.certification.certificate import certify as certify
+    from observer.fitting.fine_tune import fine_tune as fine_tune
     from observer.fitting.fit import fit as fit
     from observer.fitting.result import FitResult as FitResult
     from observer.fitting.result import Progress as Progress
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "fit": "fitting.fit",
+    "fine_tune": "fitting.fine_tune",
     "FitResult": "fitting.result",
     "Progress": "fitting.result",
     "certify": "certification.certificate",

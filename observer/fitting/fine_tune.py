@@ -1,0 +1,256 @@
+"""``fine_tune``: make a fitted observer good under noise, and keep its proof.
+
+The one-step fit knows no noise: of all observers that copy the plant it takes the one that its metric favours, usually a
+fast one that passes much of the noise on. Fine-tuning minimises what a user sees,
+
+    mean |x_hat[k] - x[k]|^2   in simulation, from wrong first estimates, with noise, bias and missing measurements,
+
+inside the same certificate at a slower rate bound. Method: :mod:`observer.fitting.fine_tune_step`.
+"""
+
+import hashlib
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+from zipfile import BadZipFile
+
+import numpy as np
+from threadpoolctl import threadpool_limits
+
+from observer.fitting import solver
+from observer.fitting.fine_tune_gain import best_gain, design, slower_rate
+from observer.fitting.fine_tune_rollouts import Rollouts, make_rollouts, make_sensing
+from observer.fitting.fine_tune_step import Point, Tuner
+from observer.fitting.fit import HELD_OUT, make_observer
+from observer.fitting.least_squares import parameter_count
+from observer.fitting.problem import Problem, logged_samples, make_samples, to_samples
+from observer.fitting.result import FitResult, Progress, Status
+from observer.fitting.solver import Monitor, Solution
+from systems.atomic import read_arrays, write_arrays
+from systems.discretization import DiscreteSystem
+from systems.errors import InputError
+from systems.trajectories import Trajectories
+
+SHORTEST, LONGEST = 100, 400  # samples of a rollout by default, but for short trajectories
+SAMPLES, FEWEST = 24_000, 64  # samples of all training rollouts together, and rollouts at least
+LARGEST = 3000  # weights
+ITERATIONS = 250
+NAME = "fine_tune"  # the solver of the result
+
+
+def fine_tune(
+    fitted: FitResult,
+    plant: DiscreteSystem,
+    data: Trajectories,
+    *,
+    noise: Any = None,
+    bias: Any = None,
+    dropout: float = 0.0,
+    initial_error: float = 1.0,
+    horizon: int | None = None,
+    skip: float = 0.5,
+    rollouts: int | None = None,
+    contraction_rate: float | None = None,
+    iterations: int = ITERATIONS,
+    budget: float | None = None,
+    seed: int = 0,
+    progress: Callable[[Progress], None] | None = None,
+    checkpoint: Path | str | None = None,
+) -> FitResult:
+    """Tune a fitted observer for measurement noise, bias and dropouts; contraction stays certified.
+
+    Parameters
+    ----------
+    data : the true trajectories, without noise; a fifth of them is held out.
+    noise, bias : standard deviations in the units of the outputs, one number or one for each: of white noise (as stated
+        with the outputs when left out) and of a constant drawn for each trajectory.
+    dropout : chance that a measurement is missing; h(x_hat, u) stands in for it.
+    initial_error : first estimates are off by up to this many half widths of the initial ranges.
+    horizon : samples of a rollout; four settling times of ``fitted``, 100 to 400, when left out.
+    skip : share of the horizon that is not counted. By default errors count in the second half, as in a validation: the
+        certified rate sees to the first. 0 counts all, and trades noise for a faster start.
+    contraction_rate : bound per sample to keep, not faster than certified. Left out: the rate of the best constant gain
+        (Kalman, :mod:`observer.fitting.fine_tune_gain`) with half of its distance to 1 as headroom.
+    iterations, budget : limits, in iterations and seconds. Only iterations keep the result independent of the machine.
+    progress : called with :class:`Progress`. checkpoint : ``.npz`` from which an interrupted fine-tuning resumes.
+
+    Returns a :class:`FitResult` with ``solver`` "fine_tune", whose observer is never worse than ``fitted`` on held-out
+    rollouts. ``history`` holds the simulation loss, in squares of half a range; ``options["simulation_loss"]`` and
+    ``["simulation_loss_before"]`` its held-out values, ``["gain_loss"]`` that of the best constant gain. Missing
+    measurements are outside the certificate: it speaks of samples at which y is there.
+
+    Raises :class:`InputError` for unusable arguments, for a network above some 3000 weights, and where nothing states a noise.
+    """
+    started = time.perf_counter()
+    observer = fitted.observer
+    _check(fitted, plant, skip, {"horizon": horizon, "rollouts": rollouts, "iterations": iterations, "budget": budget})
+    sensing = make_sensing(plant, noise, bias, dropout, initial_error)
+    if horizon is None:
+        settling = np.log(0.02) / np.log(min(observer.contraction_rate, 0.9999))
+        horizon = min(int(np.clip(4 * settling, SHORTEST, LONGEST)), int(data.lengths.max()) - 1)
+    count = rollouts or max(FEWEST, SAMPLES // horizon)
+    logged = fitted.options.get("transitions") == "data"
+    with threadpool_limits(limits=1, user_api="blas"):  # as in ``fit``: the matrices are small
+        train, rest = data.split(HELD_OUT, seed)
+        counted = int(skip * horizon)
+        drawn = [
+            make_rollouts(plant, part, observer.scaling, sensing, horizon, count, (seed, 31, k), counted, logged)
+            for k, part in enumerate((train, rest))
+        ]
+        found = design(plant, observer.scaling, sensing, horizon) if not logged else None
+        gain = best_gain(found, drawn[0]) if found is not None else None
+        if contraction_rate is not None:
+            rate = float(contraction_rate)
+        elif found is None:
+            rate = 1 - 0.5 * (1 - observer.contraction_rate)
+        else:
+            rate = slower_rate(found, gain and gain[0], observer.contraction_rate)
+        size = observer.scaling.state_scale
+        network, metric = observer.scaling.inverse().fold(observer.weights), observer.metric * np.outer(size, size)
+        tuner = Tuner(drawn[0], drawn[1], rate, network.activation, network.nv)
+        first = tuner.start(network, metric, observer.multipliers) if 0 < rate < 1 else None
+        if first is None:
+            raise InputError(
+                f"contraction_rate is {rate:.6g}; expected a number below 1 and above the {observer.contraction_rate:.6g} that the "
+                "observer is certified at: fine-tuning may slow it down, a faster one needs a new fit"
+            )
+        monitor = Monitor(iterations, budget, progress, Path(checkpoint) if checkpoint else None)
+        point, status = _tune(tuner, first, monitor)
+        samples = _held_out(fitted, plant, rest, logged, seed)
+        if not point.best_loss < first.held_out:
+            rate = observer.contraction_rate
+        theta, metric, multipliers = point.best
+        solution = Solution(tuner.network(theta), metric, multipliers, status, point.iteration)
+        scaled = to_samples(plant, observer.scaling, *samples)
+        problem = Problem(
+            scaled, scaled, metric, rate, fitted.search.rate, network.activation, network.nv, observer.scaling, seed
+        )
+        if point.best_loss < first.held_out:
+            observer = make_observer(solution, problem, plant, str(fitted.options.get("dtype", "float64")))
+            if not drawn[1].loss(observer.scaling.inverse().fold(observer.weights)) < first.held_out:
+                observer = fitted.observer
+    x, u, y, x_next = samples
+    residual = observer.step(x, u, y) - x_next
+    kept = observer is fitted.observer
+    return replace(
+        fitted,
+        observer=observer,
+        plant=plant,
+        status=status.value,
+        message=status.sentence,
+        solver=NAME,
+        history={key: np.array(values) for key, values in monitor.rows.items()},
+        one_step_loss=float(np.mean(np.sum(residual**2, axis=1))),
+        one_step_rms=np.sqrt(np.mean(residual**2, axis=0)),
+        seconds=monitor.elapsed_before + time.perf_counter() - started,
+        iterations=point.iteration,
+        seed=seed,
+        options=fitted.options | {
+            "noise": sensing.noise.tolist(), "bias": sensing.bias.tolist(), "dropout": sensing.dropout,
+            "initial_error": sensing.initial_error, "horizon": horizon, "skip": skip, "rollouts": count,
+            "iterations": iterations, "budget": budget, "settling_time": None, "contraction_rate": observer.contraction_rate,
+            "simulation_loss": first.held_out if kept else point.best_loss, "simulation_loss_before": first.held_out,
+            "gain_loss": gain[1] if gain else None, "gain_rate": found.rate(gain[0]) if found and gain else None,
+        },
+        warnings=(
+            ("fine-tuning did not improve on the fitted observer in held-out simulations; it was kept",) if kept else ()
+        ),
+    )  # fmt: skip
+
+
+def _check(fitted: FitResult, plant: DiscreteSystem, skip: float, numbers: dict[str, Any]) -> None:
+    for name, value in numbers.items():
+        if value is not None and not value > 0:
+            raise InputError(f"{name} is {value!r}; expected a positive number")
+    if not 0 <= skip < 1:
+        raise InputError(f"skip is {skip!r}; expected the share of the horizon that is not counted, from 0 to below 1")
+    weights, observer = fitted.observer.weights, fitted.observer
+    if plant.system.state_names != observer.system.state_names or abs(plant.dt - observer.dt) > 1e-12 * plant.dt:
+        raise InputError(
+            f"the observer was fitted to '{observer.system.name}' at dt = {observer.dt:g} s, the plant is '{plant.system.name}' at "
+            f"{plant.dt:g} s; give the plant of the fit"
+        )
+    size = parameter_count(weights.nx, weights.nv, weights.nu)
+    if size > LARGEST:
+        raise InputError(
+            f"the observer has {size} weights; fine-tuning takes at most {LARGEST} (its sensitivities grow with their square): "
+            "fit one with fewer neurons"
+        )
+
+
+def _tune(tuner: Tuner, point: Point, monitor: Monitor) -> tuple[Point, Status]:
+    """Iterate from ``point``, or from the checkpoint of the same problem."""
+    key = _hash(tuner, point)
+    point = _restore(monitor, key) or point
+    saved = monitor.seconds
+    try:
+        while point.iteration < monitor.iterations and not point.done:
+            if monitor.out_of_time:
+                return point, Status.BUDGET
+            point = tuner.step(point)
+            if point.iteration % 5 == 0 or point.iteration == monitor.iterations or point.done:
+                monitor.record(
+                    0, "fine-tune", point.iteration, monitor.iterations, point.loss, point.best_loss, point.damping, tuner.rate
+                )  # fmt: skip
+            if monitor.checkpoint is not None and monitor.seconds - saved > solver.SAVE_EVERY:
+                _save(monitor, key, point)
+                saved = monitor.seconds
+    except KeyboardInterrupt:
+        _save(monitor, key, point)
+        return point, Status.INTERRUPTED
+    return point, Status(point.done) if point.done else Status.ITERATION_LIMIT
+
+
+_ARRAYS = ("theta", "metric", "multipliers")
+_NUMBERS = ("loss", "held_out", "mu", "best_loss", "mark", "since", "damping", "iteration", "refused")
+
+
+def _hash(tuner: Tuner, point: Point) -> str:
+    """A hash of everything that decides the course of the fine-tuning."""
+    digest = hashlib.sha256()
+    parts: list[np.ndarray] = [getattr(point, name) for name in _ARRAYS]
+    for rollouts in (tuner.train, tuner.held_out):
+        parts += [rollouts.x, rollouts.v, rollouts.start]
+    for array in parts:
+        digest.update(np.ascontiguousarray(array).tobytes())
+    digest.update(repr((tuner.rate, tuner.train.skip, tuner.activation)).encode())
+    return digest.hexdigest()
+
+
+def _save(monitor: Monitor, key: str, point: Point) -> None:
+    if monitor.checkpoint is None:
+        return
+    arrays = {name: getattr(point, name) for name in _ARRAYS}
+    arrays |= {f"best.{name}": value for name, value in zip(_ARRAYS, point.best, strict=True)}
+    arrays |= {name: np.array(getattr(point, name)) for name in _NUMBERS}
+    arrays |= {f"history.{name}": np.array(values) for name, values in monitor.rows.items()}
+    write_arrays(monitor.checkpoint, compress=False, hash=np.array(key), elapsed=np.array(monitor.seconds), **arrays)
+
+
+def _restore(monitor: Monitor, key: str) -> Point | None:
+    if monitor.checkpoint is None or not monitor.checkpoint.exists():
+        return None
+    try:
+        arrays = read_arrays(monitor.checkpoint)
+        if str(arrays["hash"]) != key:
+            return None
+        numbers = {name: arrays[name].item() for name in _NUMBERS}
+        best = (arrays["best.theta"], arrays["best.metric"], arrays["best.multipliers"])
+        point = Point(**{name: arrays[name] for name in _ARRAYS}, best=best, **numbers)
+        rows = {name: arrays[f"history.{name}"].tolist() for name in monitor.rows}
+    except (OSError, ValueError, EOFError, KeyError, TypeError, BadZipFile):
+        return None  # a damaged checkpoint costs the time already spent, nothing else
+    monitor.elapsed_before, monitor.rows = float(arrays["elapsed"]), rows
+    return point
+
+
+def _held_out(
+    fitted: FitResult, plant: DiscreteSystem, rest: Trajectories, logged: bool, seed: int
+) -> tuple[np.ndarray, ...]:
+    """Transitions for the one-step loss of the result, as ``fit`` holds them out."""
+    count = max(1000, int(fitted.options.get("samples") or 2000) // 4)
+    if logged:
+        return logged_samples(plant, rest, count, seed + 1_000_003)
+    return make_samples(plant, rest, fitted.region, count, seed + 1_000_003)

@@ -1,0 +1,107 @@
+"""The constant-gain observers of the linearised plant: how slow an observer should be for a given noise.
+
+    x_hat+ = F(x_hat, u) + L (y - h(x_hat, u)),     L = A P C'(C P C' + R)^-1,     P = A P A' + Q - L (C P C' + R) L'
+
+Steady-state Kalman predictor at the middle of the region, by ``scipy.linalg.solve_discrete_are``. R holds the variances
+of noise and bias. Q is that of the disturbances; a plant without them has none, and its Kalman gain would fade to zero,
+so that a wrong first estimate would never be forgotten: Q gets the variance of the first errors spread over the horizon.
+From there Q is scaled up and down, and the gain that does best in simulation on the true plant is taken. Network units.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.linalg import solve_discrete_are, solve_discrete_lyapunov
+
+from observer.fitting.fine_tune_rollouts import Rollouts, Sensing
+from observer.scaling import Scaling
+from systems.discretization import DiscreteSystem
+
+LEAST_NOISE = 1e-6  # of half an output's range: below it R would be singular
+SLOWEST = 0.9999
+FACTORS = 10.0 ** np.arange(-4, 2.5, 0.5)
+
+
+@dataclass(frozen=True, eq=False)
+class GainDesign:
+    """The linearised plant and the covariances that its constant gains are made from."""
+
+    a: np.ndarray
+    c: np.ndarray
+    q: np.ndarray
+    r: np.ndarray
+
+    def gain(self, factor: float = 1.0) -> np.ndarray | None:
+        """L ``(nx, ny)`` for Q times ``factor``; None where the Riccati equation has no stabilising solution."""
+        try:
+            p = solve_discrete_are(self.a.T, self.c.T, factor * self.q, self.r)
+        except (np.linalg.LinAlgError, ValueError):
+            return None
+        return self.a @ p @ self.c.T @ np.linalg.inv(self.c @ p @ self.c.T + self.r)
+
+    def rate(self, gain: np.ndarray) -> float:
+        """Spectral radius of A - L C: the rate per sample at which a small error dies out."""
+        return float(np.max(np.abs(np.linalg.eigvals(self.a - gain @ self.c))))
+
+    def noise_level(self, gain: np.ndarray) -> np.ndarray:
+        """Standard deviations ``(nx,)`` of the estimate that noise of covariance R alone causes, in network units."""
+        cover = solve_discrete_lyapunov(self.a - gain @ self.c, gain @ self.r @ gain.T)
+        return np.sqrt(np.maximum(np.diag(cover), 0.0))
+
+    def curve(self, factors: np.ndarray) -> np.ndarray:
+        """``(m, 1 + nx)``: rate and noise levels of the gains for Q times each factor."""
+        gains = [gain for gain in map(self.gain, factors) if gain is not None]
+        return np.array([[self.rate(g), *self.noise_level(g)] for g in gains if self.rate(g) < 1])
+
+
+def design(plant: DiscreteSystem, scaling: Scaling, sensing: Sensing, horizon: int) -> GainDesign:
+    """Linearise ``plant`` at the middle of the region and of its inputs."""
+    system = plant.system
+    x, u = scaling.state_centre, system.input_ranges.mean(axis=1)
+    a, b = plant.jacobian(x, u)
+    c, _ = plant.output_jacobian(x, u)
+    s, outputs = scaling.state_scale, scaling.input_scale[len(system.known) :]
+    a, b, c = a * s / s[:, None], b / s[:, None], c * s / outputs[:, None]
+    first = sensing.initial_error * 0.5 * np.ptp(system.initial_ranges, axis=1) / s
+    hidden = np.setdiff1d(np.arange(system.nu), system.known)
+    disturbance = b[:, hidden] * np.ptp(system.input_ranges[hidden], axis=1)
+    # A uniform quantity of width w has the variance w^2 / 12.
+    q = np.diag(first**2 / 3 / horizon + 1e-12) + disturbance @ disturbance.T / 12
+    noise = np.maximum(np.hypot(sensing.noise, sensing.bias) / outputs, LEAST_NOISE)
+    return GainDesign(a, c, q, np.diag(noise**2))
+
+
+def best_gain(found: GainDesign, rollouts: Rollouts) -> tuple[np.ndarray, float] | None:
+    """(L, its loss) of the gains for Q times ``FACTORS`` that does best on the rollouts, with the plant's own F and h.
+
+    None where no gain stays finite on them.
+    """
+    gains = [gain for gain in map(found.gain, FACTORS) if gain is not None and found.rate(gain) < 1]
+    losses = [gain_loss(gain, rollouts) for gain in gains]
+    if not losses or not np.isfinite(min(losses)):
+        return None
+    best = int(np.argmin(losses))
+    return gains[best], losses[best]
+
+
+def gain_loss(gain: np.ndarray, rollouts: Rollouts) -> float:
+    """The simulation loss of x_hat+ = F(x_hat, u) + L (y - h(x_hat, u)); infinite where it leaves all bounds."""
+    scaling, x_hat, total = rollouts.scaling, rollouts.start, 0.0
+    with np.errstate(all="ignore"):
+        for k in range(rollouts.steps):
+            u, y = rollouts.u[:, k], rollouts.v[:, k, rollouts.outputs]
+            innovation = np.nan_to_num(y - rollouts.expected(x_hat, u), nan=0.0)  # a missing y says nothing
+            following = rollouts.plant.step(x_hat * scaling.state_scale + scaling.state_centre, u)
+            x_hat = scaling.states(following) + innovation @ gain.T
+            if not np.isfinite(x_hat).all() or np.abs(x_hat).max() > 1e3:
+                return np.inf
+            if k >= rollouts.skip:
+                total += float(np.mean(np.sum((x_hat - rollouts.x[:, k + 1]) ** 2, axis=1)))
+    return total / (rollouts.steps - rollouts.skip)
+
+
+def slower_rate(found: GainDesign, gain: np.ndarray | None, fitted: float) -> float:
+    """The rate bound to tune at: that of the gain with half of its distance to 1 as headroom, and never a faster bound
+    than the observer has already."""
+    slower = 1 - 0.5 * (1 - (fitted if gain is None else found.rate(gain)))
+    return max(fitted, min(slower, SLOWEST))
