@@ -74,7 +74,7 @@ RECIPES: dict[str, dict[str, Any]] = {
     "duffing": {"neurons": 12, "contraction_rate": 0.65},
     "van_der_pol": {"neurons": 12, "contraction_rate": 0.65},
     "fitzhugh_nagumo": {"neurons": 12, "contraction_rate": 0.87},
-    "rossler": {"neurons": 20, "contraction_rate": 0.95},
+    "rossler": {"neurons": 20, "contraction_rate": 0.9},
     "lorenz": {"neurons": 20, "contraction_rate": 0.98},
 }
 BUDGET, TRAJECTORIES = 20.0, 100

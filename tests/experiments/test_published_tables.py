@@ -303,9 +303,7 @@ def test_unknown_options_are_refused(tmp_path, observer):
 
 def test_toy_size_from_fit_to_page(tmp_path):
     lines: list[str] = []
-    code = runner.run(
-        tmp_path, rows="hyperkkl.duffing,defaults.box", seeds="0", size=TOY, report=lines.append
-    )
+    code = runner.run(tmp_path, rows="hyperkkl.duffing,defaults.box", seeds="0", size=TOY, report=lines.append)
     assert code == 1  # five iterations reach no bar
     metrics = json.loads((tmp_path / "metrics.json").read_text())
     duffing = metrics["rows"]["hyperkkl.duffing"]
