@@ -96,12 +96,14 @@ class Measurement:
     def from_data(cls, data: Mapping[str, Any]) -> "Measurement":
         """The inverse of ``to_data``; None becomes nan."""
         values = {key: float("nan") if value is None else float(value) for key, value in data["values"].items()}
-        seconds = [float("nan") if data[k] is None else float(data[k]) for k in ("seconds", "processor_seconds")]
+        wall, processor = (
+            float("nan") if data[k] is None else float(data[k]) for k in ("seconds", "processor_seconds")
+        )
         curves = tuple(
             Curve(c["panel"], c["label"], c["x"], [float("nan") if y is None else y for y in c["y"]])
             for c in data["curves"]
         )
-        return cls(values, bool(data["holds"]), str(data["reason"]), *seconds, dict(data["facts"]), curves)
+        return cls(values, bool(data["holds"]), str(data["reason"]), wall, processor, dict(data["facts"]), curves)
 
 
 @dataclass(frozen=True)

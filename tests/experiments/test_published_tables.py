@@ -153,7 +153,10 @@ def test_pde_data_starts_from_level_profiles():
     assert (np.ptp(data.x[:, 0], axis=1) == 0).all() and np.ptp(data.x[:, 0, 0]) > 0
 
 
-@pytest.mark.parametrize("name", refusal_rows.PLANTS)
+@pytest.mark.parametrize(
+    "name",
+    ["reverse_duffing", *(pytest.param(n, marks=pytest.mark.slow) for n in ("van_der_pol_y2", "chain_at_a_node"))],
+)
 def test_plants_without_such_an_observer_are_refused_with_the_numbers(name):
     m = refusal_rows.measure(name, 0, TOY)
     assert m.holds and m.values["rate"] > 1 - 1e-5
