@@ -36,13 +36,7 @@ SCORES = {
 def section(group: str, title: str, summaries: Sequence[Summary]) -> PublishedSection:
     """The section of one protocol."""
     extra = {"hyperkkl": ("projection observer", "rate ᾱ"), "lorenz": ("projection observer", "rate ᾱ")}.get(group, ())
-    rows = tuple(
-        PublishedRow(
-            f"{s.row.name}: {o.entry.label}", o.entry.unit, o.median, o.worst, o.entry.published, o.entry.bar, o.entry.strict,
-            _status(s, o), s.seconds, len(s.measurements), tuple(_extra(s, o) for _ in extra[:1]) + tuple(_rate(s) for _ in extra[1:]),
-        )
-        for s in summaries for o in s.outcomes
-    )  # fmt: skip
+    rows = tuple(_published_row(s, o, extra) for s in summaries for o in s.outcomes)
     notes = tuple(f"{s.row.name}: {s.reason}" for s in summaries if s.reason)
     recipes = tuple(
         f"{s.row.name}: {', '.join(f'{key} {value}' for key, value in s.row.recipe.items())}, budget {s.row.budget:g} s"
@@ -51,6 +45,15 @@ def section(group: str, title: str, summaries: Sequence[Summary]) -> PublishedSe
     )
     intro = " ".join(INTRODUCTIONS[group].split())
     return PublishedSection(group, title, intro, rows, extra, notes, recipes, _panels(group, summaries))
+
+
+def _published_row(s: Summary, o: Outcome, extra: Sequence[str]) -> PublishedRow:
+    e = o.entry
+    cells = (_extra(s, o), _rate(s)) if extra else ()
+    return PublishedRow(
+        f"{s.row.name}: {e.label}", e.unit, o.median, o.worst, e.published, e.bar, e.strict, _status(s, o),
+        s.seconds, s.processor_seconds, len(s.measurements), cells,
+    )  # fmt: skip
 
 
 def _status(s: Summary, o: Outcome) -> str:
