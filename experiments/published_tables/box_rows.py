@@ -24,8 +24,8 @@ PLANTS: dict[str, tuple[str, str, str]] = {
     "true_ode": ("rk4", "oracle", "Box, Runge-Kutta model against the true ODE"),
 }
 RECIPES: dict[str, dict[str, Any]] = {
-    "euler": {"neurons": 20, "contraction_rate": 0.95},
-    "true_ode": {"neurons": 20, "contraction_rate": 0.95},
+    "euler": {"neurons": 12, "contraction_rate": 0.95},
+    "true_ode": {"neurons": 12, "contraction_rate": 0.95},
 }
 
 

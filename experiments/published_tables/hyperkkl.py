@@ -74,8 +74,8 @@ RECIPES: dict[str, dict[str, Any]] = {
     "duffing": {"neurons": 12, "contraction_rate": 0.65},
     "van_der_pol": {"neurons": 12, "contraction_rate": 0.65},
     "fitzhugh_nagumo": {"neurons": 12, "contraction_rate": 0.87},
-    "rossler": {"neurons": 20, "contraction_rate": 0.95},
-    "lorenz": {"neurons": 20, "contraction_rate": 0.98},
+    "rossler": {"neurons": 20, "contraction_rate": 0.9},
+    "lorenz": {"neurons": 12, "contraction_rate": 0.985},
 }
 BUDGET, TRAJECTORIES = 20.0, 100
 

@@ -4,20 +4,26 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from experiments import published_box
-from experiments.published_tables import box_rows, default_rows, pde_rows
+from experiments.published_tables import box_rows
 from experiments.published_tables.rows import Outcome, Summary
 from reports.published import Level, Line, Panel, PublishedRow, PublishedSection
 from reports.quantities import Number, number_text
 
 INTRODUCTIONS = {
-    "box": (box_rows.__doc__ or "").partition("\n\n")[2],
-    "pde": (pde_rows.__doc__ or "").partition("\n\n")[2],
+    "box": "50 starts U[-0.2, 0.2]^2, no force, first estimate zero, 20 s. The first row is the published model (explicit Euler, "
+    "0.01 s), on itself; the second is fitted to the Runge-Kutta model and judged against the true ODE, which nobody has published. "
+    "The loss is the held-out one-step loss; the published one is that of the published recipe trained again.",
+    "pde": "51 nodes, four Euler steps a sample and the sensor at node 24, as the published code has it; from the profile 0.5 and the "
+    "estimate 0 over 2000 samples; medians over five draws of the boundary. The third entry is the held-out loss 10 s into the fit; "
+    "beside it what the JAX package reaches in 350 s.",
     "hyperkkl": "The plant is one classical Runge-Kutta step a sample with the input held over it; 100 Latin-hypercube starts in the "
     "published box, first estimate zero, elementwise mean of 200 |x - x_hat| / (|x| + |x_hat| + 1e-8) over trials, samples (the first "
     "included) and states. The projection observer knows the exact model: its score is what the first estimate and the transient "
     "cost by themselves at the same metric.",
     "lorenz": "The protocol of the table above with dt 0.01 s and starts in the box of Rössler; no value is published.",
-    "defaults": (default_rows.__doc__ or "").partition("\n\n")[2],
+    "defaults": "What a person gets who gives a name and nothing else, as by `observer run NAME --budget 20s`: 100 trajectories, the "
+    "default network, a rate chosen by the program, 200 trials from random starts against the true ODE. A row passes when its verdict "
+    "does: at least 99 % of the trials within 2 % of every range over the second half, none diverged, the certificate holds.",
     "refused": "No constant metric makes an observer of these plants contract. The application has to say so before it trains, with the "
     "fastest rate, the direction that is not seen and the place.",
 }
@@ -30,13 +36,7 @@ SCORES = {
 def section(group: str, title: str, summaries: Sequence[Summary]) -> PublishedSection:
     """The section of one protocol."""
     extra = {"hyperkkl": ("projection observer", "rate ᾱ"), "lorenz": ("projection observer", "rate ᾱ")}.get(group, ())
-    rows = tuple(
-        PublishedRow(
-            f"{s.row.name}: {o.entry.label}", o.entry.unit, o.median, o.worst, o.entry.published, o.entry.bar, o.entry.strict,
-            _status(s, o), s.seconds, len(s.measurements), tuple(_extra(s, o) for _ in extra[:1]) + tuple(_rate(s) for _ in extra[1:]),
-        )
-        for s in summaries for o in s.outcomes
-    )  # fmt: skip
+    rows = tuple(_published_row(s, o, extra) for s in summaries for o in s.outcomes)
     notes = tuple(f"{s.row.name}: {s.reason}" for s in summaries if s.reason)
     recipes = tuple(
         f"{s.row.name}: {', '.join(f'{key} {value}' for key, value in s.row.recipe.items())}, budget {s.row.budget:g} s"
@@ -45,6 +45,15 @@ def section(group: str, title: str, summaries: Sequence[Summary]) -> PublishedSe
     )
     intro = " ".join(INTRODUCTIONS[group].split())
     return PublishedSection(group, title, intro, rows, extra, notes, recipes, _panels(group, summaries))
+
+
+def _published_row(s: Summary, o: Outcome, extra: Sequence[str]) -> PublishedRow:
+    e = o.entry
+    cells = (_extra(s, o), _rate(s)) if extra else ()
+    return PublishedRow(
+        f"{s.row.name}: {e.label}", e.unit, o.median, o.worst, e.published, e.bar, e.strict, _status(s, o),
+        s.seconds, s.processor_seconds, len(s.measurements), cells,
+    )  # fmt: skip
 
 
 def _status(s: Summary, o: Outcome) -> str:

@@ -96,12 +96,14 @@ class Measurement:
     def from_data(cls, data: Mapping[str, Any]) -> "Measurement":
         """The inverse of ``to_data``; None becomes nan."""
         values = {key: float("nan") if value is None else float(value) for key, value in data["values"].items()}
-        seconds = [float("nan") if data[k] is None else float(data[k]) for k in ("seconds", "processor_seconds")]
+        wall, processor = (
+            float("nan") if data[k] is None else float(data[k]) for k in ("seconds", "processor_seconds")
+        )
         curves = tuple(
             Curve(c["panel"], c["label"], c["x"], [float("nan") if y is None else y for y in c["y"]])
             for c in data["curves"]
         )
-        return cls(values, bool(data["holds"]), str(data["reason"]), *seconds, dict(data["facts"]), curves)
+        return cls(values, bool(data["holds"]), str(data["reason"]), wall, processor, dict(data["facts"]), curves)
 
 
 @dataclass(frozen=True)
@@ -139,13 +141,17 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Summary:
-    """A row over all measured seeds: its outcomes, and ``status``, the worst of theirs and of what must hold."""
+    """A row over all measured seeds: its outcomes, and ``status``, the worst of theirs and of what must hold.
+
+    ``seconds``, ``processor_seconds``: medians over the seeds.
+    """
 
     row: Row
     measurements: Mapping[int, Measurement]
     outcomes: tuple[Outcome, ...]
     status: str
     seconds: float
+    processor_seconds: float
     reason: str
 
 
@@ -154,7 +160,7 @@ def summarise(row: Row, measurements: Mapping[int, Measurement]) -> Summary:
     done = list(measurements.values())
     if not done:
         nothing = tuple(Outcome(e, float("nan"), float("nan"), OPEN) for e in row.entries)
-        return Summary(row, {}, nothing, OPEN, float("nan"), "")
+        return Summary(row, {}, nothing, OPEN, float("nan"), float("nan"), "")
     outcomes = []
     for entry in row.entries:
         values = np.array([m.values.get(entry.key, np.nan) for m in done], dtype=float)
@@ -167,6 +173,7 @@ def summarise(row: Row, measurements: Mapping[int, Measurement]) -> Summary:
     faults = [m.reason for m in done if m.reason and not m.holds] or [m.reason for m in done if m.reason]
     return Summary(
         row, dict(measurements), tuple(outcomes), status, float(np.median([m.seconds for m in done])),
+        float(np.median([m.processor_seconds for m in done])),
         faults[0] if faults else "",
     )  # fmt: skip
 

@@ -108,7 +108,7 @@ def _metrics(summaries: Sequence[Summary], seeds: Sequence[int], size: Size) -> 
     for s in summaries:
         rows[s.row.name] = {
             "title": s.row.title, "status": s.status, "reason": s.reason, "seeds": sorted(s.measurements),
-            "budget": s.row.budget, "seconds": s.seconds, "recipe": dict(s.row.recipe),
+            "budget": s.row.budget, "seconds": s.seconds, "processor_seconds": s.processor_seconds, "recipe": dict(s.row.recipe),
             "entries": {
                 o.entry.key: {
                     "label": o.entry.label, "unit": o.entry.unit, "median": o.median, "worst": o.worst,
