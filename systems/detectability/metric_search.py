@@ -97,6 +97,8 @@ def search(
         jacobians = sample_jacobians(plant, region, seed=seed)
     a, c = jacobians.a, jacobians.c
     if coordinates is not None:
+        if not (np.isfinite(coordinates).all() and np.linalg.cond(coordinates) < 1e14):
+            raise InputError("coordinates is a singular matrix; expected T with z = T xi for every state z")
         a, c = np.linalg.solve(coordinates, a @ coordinates), c @ coordinates
     n = kernels(c)
     with threadpool_limits(limits=1, user_api="blas"):  # the matrices are small; two threads only wait for each other
