@@ -12,9 +12,11 @@ do nothing yet: B1 = 0. It is strictly feasible, so that the certificate holds b
 import numpy as np
 from scipy.linalg import eigh
 
+from observer.fitting.contracting_fit import clip, contracting_fit
 from observer.fitting.problem import Samples
 from observer.fitting.rate import choose_rate, headroom, rate_of_settling
 from observer.networks.explicit import ExplicitREN
+from systems.errors import InputError
 
 __all__ = ["choose_rate", "headroom", "initial_network", "linear_start", "projection_gain", "rate_of_settling"]
 
@@ -27,13 +29,6 @@ def projection_gain(metric: np.ndarray, c: np.ndarray) -> np.ndarray:
     return inverse @ np.linalg.pinv(c @ inverse)
 
 
-def _clip(a: np.ndarray, metric: np.ndarray, bound: float) -> np.ndarray:
-    """The nearest map in the M norm with |A|_M <= bound, by clipping singular values."""
-    r = np.linalg.cholesky(metric).T
-    left, values, right = np.linalg.svd(r @ a @ np.linalg.inv(r))
-    return np.linalg.inv(r) @ (left * np.minimum(values, bound)) @ right @ r
-
-
 def linear_start(
     samples: Samples, metric: np.ndarray, rate: float, fastest: float, inputs: int
 ) -> tuple[dict[str, np.ndarray], np.ndarray, np.ndarray]:
@@ -43,6 +38,12 @@ def linear_start(
     allows an exact observer; A is cut only where it is slower than both 3 % and a quarter of the way below the bound.
     """
     x, v, x_next = samples.x, samples.v, samples.x_next
+    values = np.linalg.eigvalsh(metric) if np.isfinite(metric).all() else np.full(len(metric), np.nan)
+    if not values[0] > 1e-13 * values[-1]:
+        raise InputError(
+            f"the metric is singular (eigenvalues from {values[0]:.3g} to {values[-1]:.3g}), so that it measures no error in some "
+            "direction; expected a positive definite one, as the metric search gives it"
+        )
     u, y, one = v[:, :inputs], v[:, inputs:], np.ones((len(x), 1))
     regressors = np.concatenate([x, u, one], axis=1)
     n = x.shape[1]
@@ -55,17 +56,15 @@ def linear_start(
         c, d, cy = output[:, :n], output[:, n:-1], output[:, -1]
         k = projection_gain(metric, c)
         a = a_bar @ (np.eye(n) - k @ c)
-        clipped = _clip(a, metric, bound)
+        clipped = clip(a, metric, bound)
         fits = np.allclose(clipped, a, rtol=0, atol=1e-12)
         if fits:
             break
     if fits:
         gain = a_bar @ k
         b2, bx = np.concatenate([b - gain @ d, gain], axis=1), c0 - gain @ cy
-    else:  # A was not contracting enough: the best input matrix for the clipped one
-        a = clipped
-        refit = np.linalg.lstsq(np.concatenate([v, one], axis=1), x_next - x @ a.T, rcond=None)[0].T
-        b2, bx = refit[:, :-1], refit[:, -1]
+    else:  # A was not contracting enough: the best one that is
+        a, b2, bx = contracting_fit(x, v, x_next, metric, bound, clipped)
     return {"A": a, "B2": b2, "bx": bx, "D": d, "cy": cy}, k, c
 
 

@@ -53,7 +53,7 @@ def trade_off_figure(fit: Any, system: Any) -> "Figure":
         positive = share[:, loudest][share[:, loudest] > 0]
         if positive.size:
             log_axis(axes, positive.min() / 1.5, 1.5 * positive.max())
-        axes.set(xlabel=label("settling time of |e| in the metric", "s"), ylabel="noise in the estimate [% of range]")
+        axes.set(xlabel=label("settling time", "s"), ylabel="noise in the estimate [% of range]")
         figure.legend(handles=axes.get_legend_handles_labels()[0], loc="outside upper center", ncols=2)
     return figure
 

@@ -71,13 +71,13 @@ def residual_lower_bound(
         raise InputError(f"rate is {rate!r}; expected a contraction rate per sample between 0 and 1")
     box = _Box(plant, region)
     x, other, u = _draw(plant, box, pairs, seed)
+    if not len(x):  # equal outputs mean equal states
+        none = np.full((2, plant.nx), np.nan)
+        return ResidualBound(0.0, 0.0, np.zeros(plant.nx), none, np.full(plant.nu, np.nan), rate, 0)
     tried = len(x)
     gap = _gap(plant, metric, rate, x, other, u)
     best = np.argsort(gap)[-64:]
     x, other, u, gap = _ascend(plant, box, metric, rate, x[best], other[best], u[best], gap[best], iterations)
-    if not len(gap):  # equal outputs mean equal states
-        none = np.full((2, plant.nx), np.nan)
-        return ResidualBound(0.0, 0.0, np.zeros(plant.nx), none, np.full(plant.nu, np.nan), rate, tried)
     k = int(np.argmax(gap))
     residual = 0.5 * max(float(gap[k]), 0.0)
     error = residual / (1 - rate)
@@ -117,6 +117,8 @@ def _to_fibre(
     plant: DiscreteSystem, box: _Box, x: np.ndarray, other: np.ndarray, u: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
     """``other`` moved to the fibre of ``x`` by Newton steps of least length (per width), and where that worked."""
+    if not len(x):
+        return other, np.zeros(0, dtype=bool)
     target = plant.output(x, u)
     size = np.maximum(1e-300, np.abs(target).max(axis=0, initial=0.0) + np.ptp(target, axis=0))
     for _ in range(NEWTON_STEPS):
@@ -176,8 +178,6 @@ def _ascend(
     iterations: int,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """Projected gradient ascent of the gap over (x, x', u) in units of the region, each pair with its own step length."""
-    if not len(x):
-        return x, other, u, gap
     n, wide_u = plant.nx, np.ptp(box.inputs, axis=1)
     scale = np.concatenate([box.width, box.width, wide_u])
     low = np.concatenate([box.region[:, 0], box.region[:, 0], box.inputs[:, 0]])

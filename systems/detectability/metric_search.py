@@ -11,7 +11,7 @@ kappa on the condition number keeps the noise gain of the observer finite. Sourc
 """
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 from threadpoolctl import threadpool_limits
@@ -97,6 +97,8 @@ def search(
         jacobians = sample_jacobians(plant, region, seed=seed)
     a, c = jacobians.a, jacobians.c
     if coordinates is not None:
+        if not (np.isfinite(coordinates).all() and np.linalg.cond(coordinates) < 1e14):
+            raise InputError("coordinates is a singular matrix; expected T with z = T xi for every state z")
         a, c = np.linalg.solve(coordinates, a @ coordinates), c @ coordinates
     n = kernels(c)
     with threadpool_limits(limits=1, user_api="blas"):  # the matrices are small; two threads only wait for each other
@@ -147,7 +149,16 @@ class _Centres:
         return self.metric
 
 
-def _grow(solver: "_Centres", a: np.ndarray, n: np.ndarray, target: float | None) -> np.ndarray:
+class _Method(Protocol):
+    """What finds the metric of a few Jacobians, from where it stopped last."""
+
+    condition: float
+    metric: np.ndarray
+
+    def minimise(self, a: np.ndarray, n: np.ndarray, target: float | None) -> np.ndarray: ...
+
+
+def _grow(solver: _Method, a: np.ndarray, n: np.ndarray, target: float | None) -> np.ndarray:
     """The metric of all Jacobians from problems with a few of them: solve, add the worst, until none is worse."""
     metric = solver.metric
     if not n.shape[2] or solver.condition <= 1 + 1e-6:

@@ -15,6 +15,31 @@ def _pair(rng):
     return ren, scaling
 
 
+def test_a_full_matrix_of_scales_folds_like_a_diagonal_one(rng):
+    """x = S xi + m with a full S: the same map in other coordinates, the metric carried over, and back again."""
+    ren, diagonal = _pair(rng)
+    t = np.array([[1.0, 2.0], [0.3, -0.5]])
+    scaling, network = diagonal.in_coordinates(t), ren.explicit().to_numpy()
+    np.testing.assert_allclose(scaling.matrix, np.diag(diagonal.state_scale) @ t)
+    xi, v = rng.normal(size=(20, 2)), rng.normal(size=(20, 3))
+    x, u = xi @ scaling.matrix.T + scaling.state_centre, v * scaling.input_scale + scaling.input_centre
+    np.testing.assert_allclose(scaling.states(x), xi, atol=1e-12)
+    folded, ahead = scaling.fold(network), network.next_state(xi, v)
+    np.testing.assert_allclose(
+        folded.next_state(x, u), ahead @ scaling.matrix.T + scaling.state_centre, rtol=1e-9, atol=1e-9
+    )
+    metric, d = np.array([[2.0, 0.3], [0.3, 1.0]]), rng.normal(size=(5, 2))
+    physical = scaling.fold_metric(metric)
+    moved = scaling.deviations(d)
+    np.testing.assert_allclose(np.einsum("ki,ij,kj->k", moved, physical, moved), np.einsum("ki,ij,kj->k", d, metric, d))
+    again = scaling.inverse().fold(folded)
+    for name, value in network.weights().items():
+        np.testing.assert_allclose(getattr(again, name), value, rtol=1e-7, atol=1e-9)
+    assert diagonal.in_coordinates(None) is diagonal
+    with pytest.raises(InputError, match="invertible"):
+        diagonal.in_coordinates(np.ones((2, 2)))
+
+
 def test_the_folded_network_is_the_same_map(rng):
     ren, scaling = _pair(rng)
     network = ren.explicit().to_numpy()

@@ -50,6 +50,18 @@ def test_direct_parameters_give_the_shipped_weights(fitted):
         np.testing.assert_allclose(getattr(again, name), value, rtol=1e-8, atol=1e-8)
 
 
+def test_a_run_gives_the_trade_off_back(fitted, oscillator, oscillator_data, tmp_path):
+    from observer import runs
+
+    runs.save_system(tmp_path, oscillator.system, oscillator)
+    runs.save_trajectories(tmp_path, oscillator_data)
+    runs.save_fit(tmp_path, fitted)
+    curve, again = fitted.search.trade_off, runs.load_run(tmp_path).fit.search.trade_off
+    assert curve.chosen == again.chosen >= 0 and curve.output_noise.tolist() == [0.01]
+    for name in ("condition", "rate", "settling_time", "gain", "noise", "speed", "output_noise"):
+        np.testing.assert_array_equal(getattr(again, name), getattr(curve, name))
+
+
 def test_same_seed_same_observer(fitted, oscillator, oscillator_data):
     again = fit(oscillator, oscillator_data, neurons=8, settling_time=2.0, iterations=100, samples=600)
     for name, value in fitted.observer.weights.weights().items():

@@ -1,10 +1,12 @@
 """The start is the linear observer it claims to be, strictly certified; impossible rates are refused with numbers."""
 
 import functools
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
+from observer import RENObserver, certify, fit
 from observer.fitting import barrier
 from observer.fitting.problem import fitting_region, make_samples, make_scaling, to_samples
 from observer.fitting.start import (
@@ -165,3 +167,102 @@ def test_close_to_the_limit_is_a_warning(plants):
 
 def test_rate_of_settling():
     assert np.isclose(rate_of_settling(2.0, 0.01) ** 200, 0.02)
+
+
+def test_automatic_is_the_default_and_keeps_noise_below_its_share(plants):
+    plant = plants["box"]
+    region, half = plant.system.state_ranges, 0.5 * np.ptp(plant.system.state_ranges, axis=1)
+    rate, found, _ = choose_rate(plant, region, settling_time="auto")
+    same, other, _ = choose_rate(plant, region)
+    assert rate == same and np.array_equal(found.metric, other.metric)
+    curve = found.trade_off
+    assert curve.rate[curve.chosen] == found.rate and found.rate < rate
+    assert (curve.noise[curve.chosen] <= 0.02 * 2 * half).all()
+
+
+def _double_integrator(noise):
+    return discretize(
+        System(
+            name="di", states=[Signal("q", "m", (-1, 1)), Signal("w", "m/s", (-1, 1))],
+            outputs=[Signal("y", "m", noise=noise)], dynamics=lambda x: [x[1], 0 * x[0]], output=lambda x: [x[0]], dt=0.05,
+        )
+    )  # fmt: skip
+
+
+def test_a_noisier_sensor_gives_a_slower_observer_and_at_last_a_warning():
+    """No time constant of its own holds this plant back, so that noise alone decides."""
+    region = np.array([[-1.0, 1.0], [-1.0, 1.0]])
+    rates_, warned = [], []
+    for noise in (1e-4, 3e-3, 1e-1):
+        rate, _, warnings = choose_rate(_double_integrator(noise), region)
+        rates_.append(rate)
+        warned.append(any(text.startswith("noise:") for text in warnings))
+    assert rates_[0] < rates_[1] < rates_[2] < 1 and warned == [False, False, True]
+
+
+def _masses(damping):
+    """Three equal masses between two walls; the middle one is the node of the mode (1, 0, -1)."""
+    states = [Signal(n, "", (-1, 1)) for n in ("q1", "q2", "q3", "w1", "w2", "w3")]
+
+    def dynamics(x):
+        q, w = x[:3], x[3:]
+        pull = [-2 * q[0] + q[1], q[0] - 2 * q[1] + q[2], q[1] - 2 * q[2]]
+        return [*w, *(pull[k] - damping * w[k] for k in range(3))]
+
+    return discretize(
+        System(name="masses", states=states, outputs=[Signal("y")], dynamics=dynamics, output=lambda x: [x[1]], dt=0.2)
+    )
+
+
+def test_a_mode_measured_at_its_node_is_refused_by_name_and_damping_makes_it_slow():
+    plant = _masses(0.0)
+    with pytest.raises(NotDetectable, match="no observer of 'masses'") as caught:
+        choose_rate(plant, plant.system.state_ranges)
+    error = caught.value
+    mode = np.array([1, 0, -1]) / np.sqrt(2)
+    amplitude, speed = mode @ error.direction[:3], mode @ error.direction[3:]
+    assert np.hypot(amplitude, speed) > 0.99  # all of the direction lies in the mode that the middle mass never shows
+    assert error.fastest_rate == pytest.approx(1, abs=1e-4) and error.settling_time == np.inf
+    damped = _masses(0.4)
+    rate, found, _ = choose_rate(damped, damped.system.state_ranges)
+    decay = np.exp(-0.5 * 0.4 * 0.2)  # of the hidden mode: |exp(lambda dt)|, lambda = -c/2 +- i w
+    assert decay - 1e-6 < found.rate < 1 - 0.8 * (1 - decay) and found.rate < rate < 1
+
+
+def test_a_refusal_carries_its_numbers():
+    plant = _system(lambda x: [x[1] ** 3, -x[0]], lambda x: [x[0]])
+    region = plant.system.state_ranges
+    with pytest.raises(NotDetectable, match="no contracting observer can promise errors below") as caught:
+        choose_rate(plant, region, contraction_rate=0.95)
+    error = caught.value
+    assert error.requested_rate == 0.95 and error.fastest_rate > 0.999
+    assert abs(error.direction[1]) > 0.99 and abs(error.where[1]) < 0.2
+    x, other = error.residual_bound.pair
+    assert x[0] == pytest.approx(other[0]) and error.residual_bound.rate == 0.95
+    assert (error.residual_bound.state_error > 0.02).all()
+    assert error.trade_off.noise.shape[1] == 2
+
+
+def test_roessler_is_fitted_in_observability_coordinates_and_proved(plants):
+    """Refused in its own states at any condition number; HyperKKL's sampling and starts are the harder of the two."""
+    plant = discretize(ALL_SYSTEMS["rossler"](), dt=0.05)
+    data = simulate(plant, 20, seed=0)
+    result = fit(plant, data, neurons=4, iterations=15, samples=500)
+    assert result.search.coordinates is not None and result.search.along_trajectories
+    assert result.observer.scaling.state_scale.shape == (3, 3)
+    proof = certify(result.observer, plant)
+    assert proof.holds and proof.rate <= result.observer.contraction_rate + 1e-9
+    assert result.one_step_loss < result.start_loss
+    again = RENObserver.from_arrays(result.observer.to_arrays(), result.observer.meta(), plant.system)
+    np.testing.assert_array_equal(again.scaling.state_scale, result.observer.scaling.state_scale)
+
+
+def test_a_singular_metric_and_states_that_copy_each_other(plants):
+    samples, _, rate, found, _ = _prepared_once("van_der_pol")
+    with pytest.raises(InputError, match="metric is singular"):
+        linear_start(samples, np.diag([1.0, 0.0]), rate, found.rate, 1)
+    copied = replace(samples, x=np.repeat(samples.x[:, :1], 2, axis=1))
+    network, multipliers = initial_network(
+        copied, found.metric, rate, fastest=found.rate, inputs=1, neurons=4, activation="tanh", seed=0
+    )
+    assert barrier.factor(network, found.metric, multipliers, rate) is not None
