@@ -17,7 +17,7 @@ def examine(recipe: Recipe, console: Console) -> dict[str, Any]:
     from systems.integration import time_scales
 
     with console.step("check", recipe.system):
-        _, system, plant = plan(recipe)
+        _, system, plant = plan(recipe, console)
         found = search(plant)
         fastest, typical = time_scales(system) if system.kind == "continuous" else (None, None)
     for text in (*system.unused, *plant.warnings):
