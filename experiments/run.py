@@ -339,7 +339,8 @@ def clear(folder: Path, *steps: str, room: int, keep: tuple[str, ...] = ()) -> N
 
     ``room``: bytes that are to be written next. A disk that has them not is told before anything is removed.
     """
-    if any((folder / name).exists() for step in steps for name in WRITTEN_BY[step]):
+    results = {name for step in steps for name in WRITTEN_BY[step]} - {CHECKPOINT, runs.METRICS}
+    if any((folder / name).exists() for name in results):
         check_room(folder, room)
     for step in reversed(steps):
         for name in reversed(WRITTEN_BY[step]):
