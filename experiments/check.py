@@ -22,7 +22,7 @@ def examine(recipe: Recipe, console: Console) -> dict[str, Any]:
     chosen: float | None = None
     notes: tuple[str, ...] = ()
     with console.step("check", recipe.system):
-        _, system, plant = plan(recipe)
+        _, system, plant = plan(recipe, console)
         try:
             chosen, found, notes = choose_rate(plant, system.state_ranges)
             table = found.trade_off

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from systems import System
 
 
-def learned_plant(recipe: "Recipe") -> "System | None":
+def learned_plant(recipe: "Recipe", console: Console) -> "System | None":
     """The plant of a file without equations, learned from the logs of the recipe; None for a plant that has equations.
 
     What :func:`observer.fit` holds out of these logs, and what is kept for the validation, is left out here too.
@@ -47,10 +47,11 @@ def learned_plant(recipe: "Recipe") -> "System | None":
     if outline is None or recipe.data.files is None:
         return None
     system, plain = outline
-    data = learn_from(recipe.data.files, system, recipe.dt or system.dt, recipe.data.columns, outputs=True)
-    learned, judged, _ = part(data, recipe.seed)
-    held_out_stretches(judged)  # refused now rather than after the fit
-    return learn_system(system, plain, learned.split(HELD_OUT, recipe.seed)[0])
+    with console.step("learn", f"the plant of {recipe.system} from logs {recipe.data.files}"):
+        data = learn_from(recipe.data.files, system, recipe.dt or system.dt, recipe.data.columns, outputs=True)
+        learned, judged, _ = part(data, recipe.seed)
+        held_out_stretches(judged)  # refused now rather than after the fit
+        return learn_system(system, plain, learned.split(HELD_OUT, recipe.seed)[0])
 
 
 def log_record(files: str, folder: Path) -> dict[str, Any]:
@@ -99,11 +100,29 @@ def learn_from(
     unlogged = np.isnan(data.y).all(axis=(0, 1)) & (not outputs)
     if unlogged.any():
         data = replace(data, y=np.where(unlogged, system.measure(data.x, data.u), data.y))
+    missing = _missing(data, system)
     if not len(data.transitions()):
+        samples = int(data.lengths.sum())
+        empty = [f"'{name}'" for name, count in missing.items() if count == samples]
+        advice = f"no row has a number for {', '.join(empty)}" if empty else "fill the empty cells"
         raise InputError(
-            f"{files}: no two neighbouring samples are complete, so there is nothing to learn from; fill the empty columns"
+            f"{files}: no two neighbouring samples are complete, so there is nothing to learn from; {advice}"
         )
+    if missing:
+        told = ", ".join(f"{name} in {count}" for name, count in missing.items())
+        text = f"of {int(data.lengths.sum())} logged samples some miss a value ({told}); nothing is learned from those"
+        data = replace(data, warnings=(*data.warnings, text))
     return data
+
+
+def _missing(data: Trajectories, system: "System") -> dict[str, int]:
+    """Signal -> in how many samples it has no value; only those that miss some."""
+    inside = np.arange(len(data.t)) < data.lengths[:, None]
+    counts = {}
+    for values, names in ((data.x, system.state_names), (data.u, system.input_names), (data.y, system.output_names)):
+        absent = (np.isnan(values) & inside[:, :, None]).sum(axis=(0, 1))
+        counts |= {name: int(count) for name, count in zip(names, absent, strict=True) if count}
+    return counts
 
 
 def replay(

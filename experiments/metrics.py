@@ -117,7 +117,8 @@ def table(run: Run) -> Iterator[tuple[str, str, str, str]]:
     if run.fit is not None:
         fit = run.fit
         ratio = fit.start_loss / fit.one_step_loss if fit.one_step_loss else math.inf
-        yield "fit", f"{fit.status}, loss {fit.one_step_loss:.3g}", f"{ratio:.3g} times below the linear start", ""
+        better = f"{ratio:.3g} times below the linear start" if ratio > 1 else "no better than the linear start"
+        yield "fit", f"{fit.status}, loss {fit.one_step_loss:.3g}", better, ""
     criteria = run.validation.criteria if run.validation is not None else ()
     for criterion in criteria:
         yield criterion.name.replace("_", " "), shown(criterion.value), criterion.requirement, _word(criterion.passed)

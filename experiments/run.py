@@ -49,7 +49,7 @@ class Job:
     console: Console
 
 
-def plan(recipe: Recipe) -> "tuple[Recipe, System, DiscreteSystem]":
+def plan(recipe: Recipe, console: Console) -> "tuple[Recipe, System, DiscreteSystem]":
     """Load the plant of a recipe and resolve what follows from it: dt, substeps, duration of the data.
 
     Raises InputError for everything that cannot be used; nothing is written.
@@ -59,7 +59,7 @@ def plan(recipe: Recipe) -> "tuple[Recipe, System, DiscreteSystem]":
     if recipe.data.files:
         from experiments.logs import learned_plant
 
-        learned = learned_plant(recipe)
+        learned = learned_plant(recipe, console)
     else:
         learned = None
     system = learned or load_system(recipe.system)
@@ -74,7 +74,7 @@ def prepare(recipe: Recipe, out: Path, *, fresh: bool, console: Console) -> tupl
 
     Raises InputError when ``out`` is something else than a run folder, or holds a run with another recipe or plant.
     """
-    recipe, system, plant = plan(recipe)
+    recipe, system, plant = plan(recipe, console)
     job = Job(recipe, command_for(recipe, out), console)
     if out.exists() and not out.is_dir():
         raise InputError(f"{out}: is a file; give a folder that is new, empty or a run")
@@ -293,6 +293,7 @@ def _replay_step(run: Run, job: Job) -> Run:
             observer, run.plant, run.trajectories, options.trials, options.duration, job.recipe.seed,
             spread=options.spread, window=options.window,
         )  # fmt: skip
+    job.console.say(f"{'validate':<10} {check.warnings[0]}")
     clear(run.path, *STEPS[3:], room=_size(check))
     runs.save_validation(run.path / runs.VALIDATION, check)
     write_text(run.path / runs.CONFIG, to_toml(job.recipe))
@@ -338,7 +339,8 @@ def clear(folder: Path, *steps: str, room: int, keep: tuple[str, ...] = ()) -> N
 
     ``room``: bytes that are to be written next. A disk that has them not is told before anything is removed.
     """
-    if any((folder / name).exists() for step in steps for name in WRITTEN_BY[step]):
+    results = {name for step in steps for name in WRITTEN_BY[step]} - {CHECKPOINT, runs.METRICS}
+    if any((folder / name).exists() for name in results):
         check_room(folder, room)
     for step in reversed(steps):
         for name in reversed(WRITTEN_BY[step]):

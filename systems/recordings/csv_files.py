@@ -38,7 +38,10 @@ class _Csv:
             text = content.decode("utf-8-sig")
         except UnicodeDecodeError as error:
             line = content.count(b"\n", 0, error.start) + 1
-            raise InputError(f"{path}, row {line}: {_BINARY}") from None
+            found = content[error.start : error.start + 1]
+            raise InputError(
+                f"{path}, row {line}: the byte {found!r} is not UTF-8; expected a CSV file saved as UTF-8"
+            ) from None
         self.text = text.replace("\r\n", "\n").replace("\r", "\n") if "\r" in text else text
         self.first, self.offset = 1, 0
         self.lines = np.zeros(0, dtype=int)

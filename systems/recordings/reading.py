@@ -167,6 +167,7 @@ def _recording(
     if len(columns[table.time]) < 2:
         raise InputError(f"{table.label} holds {len(columns[table.time])} rows of numbers; expected at least two")
     seconds, first = stamps(table, columns[table.time])
+    _are_seconds(table, seconds, dt)
     t, bridge = grid(seconds, dt), longest_bridge(seconds, dt, max_gap)
     if len(t) < 2:
         raise InputError(f"{table.label} lasts {seconds[-1]:g} s; expected more than one sampling time (dt = {dt:g} s)")
@@ -235,6 +236,16 @@ def _not_absurd(table: Table, column: str, signal: Signal, values: np.ndarray) -
         raise InputError(
             f"{table.label}, row {table.row(index)}, column '{column}': {values[index]:.6g} is more than ten times the range "
             f"({low:g}, {high:g}) away; is the unit right? Correct or empty the cell, or widen the range"
+        )
+
+
+def _are_seconds(table: Table, seconds: np.ndarray, dt: float) -> None:
+    """Rows a hundred samples apart are stamps in another unit, not a slow logger."""
+    spacing = float(np.median(np.diff(seconds)))
+    if spacing >= 100 * dt:
+        raise InputError(
+            f"{table.label}, column '{table.time}': a row every {spacing:.4g} s, and dt is {dt:g} s; are these stamps "
+            "milliseconds? Convert the column to seconds, or ask for a dt of the order of the rows"
         )
 
 

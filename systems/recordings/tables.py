@@ -149,7 +149,7 @@ def stamps(table: Table, values: np.ndarray) -> tuple[np.ndarray, float]:
 
 
 def _told(value: Any) -> Any:
-    return value.item() if isinstance(value, np.number) else str(value)
+    return float(f"{value:.12g}") if isinstance(value, np.number) else str(value)
 
 
 def _dates(values: np.ndarray, place: Callable[[int], str]) -> np.ndarray:

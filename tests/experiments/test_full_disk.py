@@ -18,6 +18,8 @@ from experiments.run import CHECKPOINT
 from observer import load_run
 from observer.fitting import solver
 from observer.storage import write_bytes, write_text
+from systems import export, simulate
+from systems.recordings import FORMATS
 
 PLANT = """
 name = "spring"
@@ -197,3 +199,25 @@ def test_a_real_file_system_that_is_full_or_read_only(shop, options, said):
     ended = _child(shop, 0, "unshare", "-m", "sh", "-c", script, "sh")
     assert ended.returncode == 2 and len(ended.stderr.splitlines()) == 1, ended.stderr
     assert ended.stderr.startswith("error: run/") and said in ended.stderr and ended.stdout == ""
+
+
+@pytest.mark.skipif(os.name != "posix", reason="needs RLIMIT_FSIZE")
+@pytest.mark.parametrize("kind", sorted(FORMATS))
+def test_an_export_that_does_not_fit_leaves_nothing(tmp_path, oscillator, kind):
+    """Each library has its own words for a full disk, HDF5 two of them; a person gets those of the application."""
+    import resource
+
+    for module in {"parquet": ("pyarrow", "pandas"), "hdf5": ("h5py",)}.get(kind, ()):
+        pytest.importorskip(module)
+    path = tmp_path / f"data{FORMATS[kind]}"
+    path.write_bytes(b"earlier")
+    data = simulate(oscillator, 1, duration=100.0)
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (6000, hard))
+    try:
+        with pytest.raises(OSError) as refused:
+            export(data, path, oscillator.system)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert (refused.value.errno, refused.value.filename) == (errno.EFBIG, str(path))
+    assert [item.name for item in tmp_path.iterdir()] == [path.name] and path.read_bytes() == b"earlier"

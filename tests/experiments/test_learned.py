@@ -212,3 +212,53 @@ def test_a_run_is_not_resumed_over_other_logs(observer, place):
     log.write_text("\n".join(log.read_text().splitlines()[:-20]) + "\n")
     answer = observer(*_words(place))
     assert answer.code == 2 and "differs in the logs (" in answer.err and "log_002.csv changed since)" in answer.err
+
+
+def _edited(log, out, change):
+    lines = log.read_text().splitlines()
+    out.write_text("\n".join(change(lines)) + "\n")
+    return out
+
+
+def test_what_a_log_misses_is_said_and_counted(observer, shop, quick):
+    """Gaps and empty cells are left out of the fit; a person is told of how many, and of which signals."""
+
+    def holes(lines):
+        lines = [
+            line if not 50 <= k < 53 else ",".join([*line.split(",")[:2], "", *line.split(",")[3:]])
+            for k, line in enumerate(lines)
+        ]
+        return lines[:100] + lines[120:]
+
+    log = _edited(shop / "log_000.csv", shop / "holes.csv", holes)
+    words = ["run", shop / "plant.toml", "--data", log, *LEARN, "--out", shop / "run"]
+    answer = observer(*words)
+    assert (
+        "of 401 logged samples some miss a value (position in 20, velocity in 23, force in 20, measured_position in 20)"
+        in answer.err
+    )
+    assert load_run(shop / "run").trajectories.transitions().x.shape[0] == 400 - 4 - 21
+    empty = _edited(
+        log,
+        shop / "empty.csv",
+        lambda lines: lines[:2] + [",".join([*r.split(",")[:2], "", *r.split(",")[3:]]) for r in lines[2:]],
+    )
+    answer = observer("run", shop / "plant.toml", "--data", empty, "--out", shop / "other")
+    assert answer.code == 2 and "no row has a number for 'velocity'" in answer.err and not (shop / "other").exists()
+
+
+@pytest.mark.parametrize(("factor", "said"), [(1000.0, "are these stamps milliseconds?"), (1 / 3600, "lasts 0.00")])
+def test_stamps_in_another_unit_are_refused(observer, shop, factor, said):
+    def scaled(lines):
+        return lines[:1] + [f"{factor * float(r.split(',')[0])!r},{r.split(',', 1)[1]}" for r in lines[2:]]
+
+    log = _edited(shop / "log_000.csv", shop / "log.csv", scaled)
+    answer = observer("run", shop / "plant.toml", "--data", log, "--out", shop / "run", "--quiet")
+    assert answer.code == 2 and len(answer.err.splitlines()) == 1 and said in answer.err and not (shop / "run").exists()
+
+
+def test_a_file_of_another_encoding_is_named_with_its_row(observer, shop):
+    text = (shop / "log_000.csv").read_text().replace("m/s", "°/s", 1)
+    (shop / "old.csv").write_bytes(text.encode("latin-1"))
+    answer = observer("run", shop / "plant.toml", "--data", shop / "old.csv", "--out", shop / "run", "--quiet")
+    assert answer.code == 2 and "old.csv, row 2: the byte b'\\xb0' is not UTF-8" in answer.err
