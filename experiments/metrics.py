@@ -8,7 +8,7 @@ import numpy as np
 
 from observer import runs
 from observer.runs import Run
-from observer.storage import FORMAT_VERSION, package_version, plain
+from observer.storage import FORMAT_VERSION, package_version, plain, read_json
 
 SHIPPED = (
     runs.SYSTEM,
@@ -20,7 +20,9 @@ SHIPPED = (
     runs.CERTIFICATE,
     runs.VALIDATION,
     runs.VALIDATION_NOISE,
+    runs.FINE_TUNING,
 )
+_HEADER = ("format_version", "package_version", "command", "hashes")
 
 
 def metrics_of(run: Run, command: str = "") -> dict[str, Any]:
@@ -86,6 +88,9 @@ def metrics_of(run: Run, command: str = "") -> dict[str, Any]:
     for key, check in (("validation", run.validation), ("validation_noise", run.validation_noise)):
         if check is not None:
             document[key] = check.metrics()
+    if (run.path / runs.FINE_TUNING).is_file():
+        content = read_json(run.path / runs.FINE_TUNING)
+        document["fine_tuning"] = {name: value for name, value in content.items() if name not in _HEADER}
     if "validation" in document:
         document["verdict"] = verdict(run)
     document["hashes"] = runs.hashes(run.path, *SHIPPED)
