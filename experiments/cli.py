@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from experiments import log_commands
+from experiments import fine_tuning_command, log_commands
 from experiments.console import DONE, FAILED, Console, answers
 from experiments.log_commands import check_fit
 from experiments.options import BY_KEY, takes, to_keys
@@ -268,6 +268,7 @@ def experiment(
     return code
 
 
+app.command("fine-tune")(fine_tuning_command.fine_tune)
 app.command()(log_commands.estimate)
 app.command()(log_commands.export)
 

@@ -9,7 +9,7 @@ import numpy as np
 from observer import runs
 from observer.replay import judged_apart
 from observer.runs import Run
-from observer.storage import FORMAT_VERSION, package_version, plain
+from observer.storage import FORMAT_VERSION, package_version, plain, read_json
 
 SHIPPED = (
     runs.SYSTEM,
@@ -22,7 +22,9 @@ SHIPPED = (
     runs.CERTIFICATE,
     runs.VALIDATION,
     runs.VALIDATION_NOISE,
+    runs.FINE_TUNING,
 )
+_HEADER = ("format_version", "package_version", "command", "hashes")
 
 
 def metrics_of(run: Run, command: str = "") -> dict[str, Any]:
@@ -95,6 +97,9 @@ def metrics_of(run: Run, command: str = "") -> dict[str, Any]:
         }
         if run.validation is not None and run.config.get("data", {}).get("learned"):
             document["validation"]["logs_chose_the_iterate"] = not judged_apart(run.logs["trajectories"])
+    if (run.path / runs.FINE_TUNING).is_file():
+        content = read_json(run.path / runs.FINE_TUNING)
+        document["fine_tuning"] = {name: value for name, value in content.items() if name not in _HEADER}
     if "validation" in document:
         document["verdict"] = verdict(run)
     document["hashes"] = runs.hashes(run.path, *SHIPPED)

@@ -156,6 +156,12 @@ def command_for(recipe: "Recipe", folder: Path) -> str:
     """The command that makes a run again, with every option that differs from its default."""
     from experiments.recipe import Recipe
 
+    if recipe.fine_tune.source is not None:
+        words = ["observer", "fine-tune", recipe.fine_tune.source, "--out", str(folder)]
+        for name, value in recipe.fine_tune.model_dump(exclude={"source"}, exclude_none=True).items():
+            text = ",".join(f"{item}" for item in value) if isinstance(value, tuple) else f"{value}"
+            words += [f"--{name.replace('_', '-')}", text]
+        return shlex.join(words)
     given, default = recipe.flat(), Recipe(system=recipe.system).flat()
     words = ["observer", "run", recipe.system, "--out", str(folder)]
     for key, value in given.items():

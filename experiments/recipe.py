@@ -136,6 +136,19 @@ class ValidationRecipe(_Section):
     window: tuple[float, float] | None = None
 
 
+class FineTuneRecipe(_Section):
+    """Where a fine-tuned run came from (None: it is none), and the arguments of ``observer.fine_tune``."""
+
+    source: str | None = None
+    noise: tuple[Annotated[float, Field(ge=0, allow_inf_nan=False)], ...] | None = None
+    bias: tuple[Annotated[float, Field(ge=0, allow_inf_nan=False)], ...] | None = None
+    dropout: Annotated[float, Field(ge=0, lt=1)] | None = None
+    horizon: Annotated[int, Field(ge=2, le=100_000)] | None = None
+    contraction_rate: Annotated[float, Field(gt=0, lt=1)] | None = None
+    iterations: Count | None = None
+    budget: Annotated[Positive, BeforeValidator(seconds)] | None = None
+
+
 class Recipe(_Section):
     """A whole run. ``system`` is a name of the library or a file as it was given."""
 
@@ -147,6 +160,7 @@ class Recipe(_Section):
     data: DataRecipe = Field(default_factory=DataRecipe)
     fit: FitRecipe = Field(default_factory=FitRecipe)
     validation: ValidationRecipe = Field(default_factory=ValidationRecipe)
+    fine_tune: FineTuneRecipe = Field(default_factory=FineTuneRecipe)
 
     def flat(self) -> dict[str, Any]:
         """Every key with its section in front, ``{"dt": 0.05, "fit.neurons": 20, ...}``."""
@@ -198,6 +212,8 @@ def to_toml(recipe: Recipe, remarks: Mapping[str, str] | None = None) -> str:
     tables = [("", {key: value for key, value in document.items() if not isinstance(value, dict)})]
     tables += [(key, value) for key, value in document.items() if isinstance(value, dict)]
     for section, values in tables:
+        if section == "fine_tune" and values["source"] is None:
+            continue
         if section:
             lines += ["", f"[{section}]"]
         for key, value in values.items():

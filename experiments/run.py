@@ -32,7 +32,7 @@ REPORT, FIGURES, CHECKPOINT = "report.html", "figures", "checkpoint.npz"
 SOURCES = ("source.toml", "source.py")
 WRITTEN_BY = {
     "simulate": (runs.SYSTEM, *SOURCES, runs.CONFIG, runs.LOGS, runs.TRAJECTORIES),
-    "fit": (CHECKPOINT, runs.OBSERVER, runs.HISTORY, runs.FIT),
+    "fit": (CHECKPOINT, runs.OBSERVER, runs.HISTORY, runs.FIT, runs.FINE_TUNING),
     "certify": (runs.CERTIFICATE,),
     "validate": (runs.VALIDATION, runs.VALIDATION_NOISE, runs.METRICS),
     "report": (REPORT, FIGURES),
@@ -118,6 +118,8 @@ def reopen(out: Path, changes: dict[str, Any], *, step: str, fresh: bool, consol
     """
     run = load_run(out)
     recipe = read_recipe(out / runs.CONFIG)
+    if step == "fit" and recipe.fine_tune.source is not None:
+        raise InputError(f"{out}: holds a fine-tuned observer; `{command_for(recipe, out)} --fresh` tunes it again")
     asked = recipe.changed(**changes)
     differing = differences(recipe, asked)
     if differing and step == "fit" and done("fit", run) and not fresh:

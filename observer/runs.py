@@ -9,6 +9,7 @@
 | ``observer.safetensors``, ``history.csv``, ``fit.json`` | the observer and how fitting went | ``save_fit``   |
 | ``certificate.json``   | what holds for the shipped matrices                            | ``save_certificate`` |
 | ``validation.npz``, ``validation_noise.npz`` | trials against the plant                 | ``Validation``  |
+| ``fine_tuning.json``   | a fine-tuned run: what it came from, and errors before and after | the application |
 | ``metrics.json``       | the numbers                                                    | the application |
 """
 
@@ -48,6 +49,7 @@ CERTIFICATE, VALIDATION, VALIDATION_NOISE, METRICS = (
     "validation_noise.npz",
     "metrics.json",
 )
+FINE_TUNING = "fine_tuning.json"
 _FIT_NUMBERS = (
     "status",
     "message",

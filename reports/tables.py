@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from reports.figures.fine_tuning import NAMES, seconds_to_settle
 from reports.figures.settling import certified_settling
 from reports.quantities import Number, percent
 from reports.results import Results
@@ -33,8 +34,10 @@ class Section:
 
 
 def sections(results: Results) -> list[Section]:
-    """Plant, discretisation, network, fit, certificate, validation."""
+    """Plant, discretisation, network, fit, certificate, validation; fine-tuning where there was one."""
+    tuned = results.metrics.get("fine_tuning")
     return [
+        *([_fine_tuning(tuned, results)] if tuned else []),
         _plant(results),
         _discretisation(results),
         _network(results),
@@ -42,6 +45,43 @@ def sections(results: Results) -> list[Section]:
         _certificate(results),
         _validation(results),
     ]
+
+
+def _fine_tuning(tuned: Mapping[str, Any], results: Results) -> Section:
+    """Rates and errors before and after, on the same trials."""
+    names = [name for name in NAMES if name in tuned["rates"]]
+    options = results.fit.options if results.fit is not None and results.fit.options else {}
+    facts = [
+        ("tuned from", str(tuned["source"]), "that run is kept as it is"),
+        ("noise", _cell(tuned["noise"]), "standard deviation of each output, tuned for"),
+        ("bias", _cell(tuned["bias"]), "standard deviation of a constant for each trajectory, tuned for"),
+        (
+            "missing measurements",
+            percent(tuned["dropout"]),
+            "tuned for; the certificate speaks of samples that are there",
+        ),
+        ("loss before", Number(options.get("simulation_loss_before")), "held-out simulations, squares of half a range"),
+        ("loss after", Number(options.get("simulation_loss")), "same simulations"),
+    ]
+    rates = tuple(
+        (
+            NAMES[name],
+            Number(tuned["rates"][name], "", 6),
+            Number(seconds_to_settle(tuned["rates"][name], results.plant.dt), "s", 4),
+            "linearised plant, not proved" if name == "constant gain" else "proved",
+        )
+        for name in names
+    )
+    tables = [Table(tuple(facts)), Table(rates, ("observer", "rate per step", "time to 2 %", ""))]
+    rows = tuple(
+        (item["name"], state, unit or "–", *[Number(item["rms"][name][i], "", 4) for name in names])
+        for item in tuned.get("conditions", ())
+        for i, (state, unit) in enumerate(zip(tuned["states"], tuned["units"], strict=True))
+    )
+    if rows:
+        columns = ("condition", "state", "unit", *[f"RMS {NAMES[name]}" for name in names])
+        tables.append(Table(rows, columns, "Errors over the second half of the same trials"))
+    return Section("Fine-tuning", tuple(tables))
 
 
 def _plant(results: Results) -> Section:

@@ -21,7 +21,7 @@ from threadpoolctl import threadpool_limits
 
 from observer.fitting import solver
 from observer.fitting.fine_tune_gain import best_gain, design, slower_rate
-from observer.fitting.fine_tune_rollouts import Rollouts, make_rollouts, make_sensing
+from observer.fitting.fine_tune_rollouts import make_rollouts, make_sensing
 from observer.fitting.fine_tune_step import Point, Tuner
 from observer.fitting.fit import HELD_OUT, make_observer
 from observer.fitting.least_squares import parameter_count
@@ -116,7 +116,7 @@ def fine_tune(
                 f"contraction_rate is {rate:.6g}; expected a number below 1 and above the {observer.contraction_rate:.6g} that the "
                 "observer is certified at: fine-tuning may slow it down, a faster one needs a new fit"
             )
-        monitor = Monitor(iterations, budget, progress, Path(checkpoint) if checkpoint else None)
+        monitor = Monitor(iterations, budget, progress, Path(checkpoint) if checkpoint else None, started=started)
         point, status = _tune(tuner, first, monitor)
         samples = _held_out(fitted, plant, rest, logged, seed)
         if not point.best_loss < first.held_out:
@@ -153,6 +153,7 @@ def fine_tune(
             "iterations": iterations, "budget": budget, "settling_time": None, "contraction_rate": observer.contraction_rate,
             "simulation_loss": first.held_out if kept else point.best_loss, "simulation_loss_before": first.held_out,
             "gain_loss": gain[1] if gain else None, "gain_rate": found.rate(gain[0]) if found and gain else None,
+            "gain": gain[0].tolist() if gain else None,
         },
         warnings=(
             ("fine-tuning did not improve on the fitted observer in held-out simulations; it was kept",) if kept else ()

@@ -9,12 +9,14 @@ From there Q is scaled up and down, and the gain that does best in simulation on
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from scipy.linalg import solve_discrete_are, solve_discrete_lyapunov
 
 from observer.fitting.fine_tune_rollouts import Rollouts, Sensing
 from observer.scaling import Scaling
+from observer.state_observer import StateObserver, check_last
 from systems.discretization import DiscreteSystem
 
 LEAST_NOISE = 1e-6  # of half an output's range: below it R would be singular
@@ -77,27 +79,28 @@ def best_gain(found: GainDesign, rollouts: Rollouts) -> tuple[np.ndarray, float]
     None where no gain stays finite on them.
     """
     gains = [gain for gain in map(found.gain, FACTORS) if gain is not None and found.rate(gain) < 1]
-    losses = [gain_loss(gain, rollouts) for gain in gains]
-    if not losses or not np.isfinite(min(losses)):
+    if not gains:
         return None
+    losses = gain_losses(np.stack(gains), rollouts)
     best = int(np.argmin(losses))
-    return gains[best], losses[best]
+    return (gains[best], float(losses[best])) if np.isfinite(losses[best]) else None
 
 
-def gain_loss(gain: np.ndarray, rollouts: Rollouts) -> float:
-    """The simulation loss of x_hat+ = F(x_hat, u) + L (y - h(x_hat, u)); infinite where it leaves all bounds."""
-    scaling, x_hat, total = rollouts.scaling, rollouts.start, 0.0
+def gain_losses(gains: np.ndarray, rollouts: Rollouts) -> np.ndarray:
+    """The simulation losses ``(m,)`` of x_hat+ = F(x_hat, u) + L (y - h(x_hat, u)) for gains ``(m, nx, ny)``, side by side;
+    infinite where an estimate leaves all bounds."""
+    scaling, total = rollouts.scaling, np.zeros(len(gains))
+    x_hat = np.broadcast_to(rollouts.start, (len(gains), *rollouts.start.shape))
     with np.errstate(all="ignore"):
         for k in range(rollouts.steps):
             u, y = rollouts.u[:, k], rollouts.v[:, k, rollouts.outputs]
-            innovation = np.nan_to_num(y - rollouts.expected(x_hat, u), nan=0.0)  # a missing y says nothing
+            innovation = np.where(np.isnan(y), 0.0, y - rollouts.expected(x_hat, u))  # a missing y says nothing
             following = rollouts.plant.step(x_hat * scaling.state_scale + scaling.state_centre, u)
-            x_hat = scaling.states(following) + innovation @ gain.T
-            if not np.isfinite(x_hat).all() or np.abs(x_hat).max() > 1e3:
-                return np.inf
+            x_hat = scaling.states(following) + innovation @ np.swapaxes(gains, 1, 2)
+            x_hat = np.where(np.abs(x_hat) < 1e3, x_hat, np.nan)
             if k >= rollouts.skip:
-                total += float(np.mean(np.sum((x_hat - rollouts.x[:, k + 1]) ** 2, axis=1)))
-    return total / (rollouts.steps - rollouts.skip)
+                total += np.mean(np.sum((x_hat - rollouts.x[:, k + 1]) ** 2, axis=2), axis=1)
+    return np.where(np.isfinite(total), total, np.inf) / (rollouts.steps - rollouts.skip)
 
 
 def slower_rate(found: GainDesign, gain: np.ndarray | None, fitted: float) -> float:
@@ -105,3 +108,32 @@ def slower_rate(found: GainDesign, gain: np.ndarray | None, fitted: float) -> fl
     than the observer has already."""
     slower = 1 - 0.5 * (1 - (fitted if gain is None else found.rate(gain)))
     return max(fitted, min(slower, SLOWEST))
+
+
+class ConstantGain(StateObserver):
+    """x_hat+ = F(x_hat, u) + L (y - h(x_hat, u)) with the discretised plant's F: what a tuned observer is measured by.
+
+    ``gain`` ``(nx, ny)`` in network units. It proves nothing. A missing y corrects nothing; disturbances are taken at the
+    middle of their range.
+    """
+
+    def __init__(self, plant: DiscreteSystem, scaling: Scaling, gain: np.ndarray) -> None:
+        self.system, self.dt, self.plant = plant.system, plant.dt, plant
+        outputs = scaling.input_scale[len(plant.system.known) :]
+        self.gain = scaling.state_scale[:, None] * np.asarray(gain, dtype=float) / outputs
+
+    def init(self, x_hat0: Any) -> np.ndarray:
+        """The first estimate itself."""
+        return np.array(check_last("x_hat0", x_hat0, self.system.nx, self.system.state_names))
+
+    def step(self, state: Any, u: Any, y: Any) -> np.ndarray:
+        """x_hat[k+1] from x_hat[k], u[k] and y[k]."""
+        u = np.array(u, dtype=float)
+        hidden = np.setdiff1d(np.arange(self.system.nu), self.system.known)
+        u[..., hidden] = self.system.input_ranges[hidden].mean(axis=1)
+        innovation = np.nan_to_num(np.asarray(y, dtype=float) - self.plant.output(state, u), nan=0.0)
+        return self.plant.step(state, u) + innovation @ self.gain.T
+
+    def estimate(self, state: Any) -> np.ndarray:
+        """The state is the estimate."""
+        return state

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from reports.figures.errors import errors_figure, map_figure, norm_figure
 from reports.figures.estimates import phase_figure, starts_figure, states_figure
+from reports.figures.fine_tuning import fine_tuning_figure, fine_tuning_reading
 from reports.figures.settling import settling_figure
 from reports.figures.trade_off import curve_of, trade_off_figure
 from reports.figures.training import loss_figure
@@ -171,6 +172,17 @@ def _trade_off_reading(r: Results) -> str:
 
 ALL_FIGURES: tuple[FigureKind, ...] = (
     FigureKind(
+        "fine_tuning",
+        "Before and after fine-tuning",
+        lambda r: bool(r.metrics.get("fine_tuning", {}).get("conditions")),
+        lambda r: fine_tuning_figure(r.metrics["fine_tuning"], r.plant.dt),
+        lambda r: fine_tuning_reading(r.metrics["fine_tuning"]),
+        lambda r: (
+            "Bars of the RMS error before and after fine-tuning without noise, with noise, with bias and with missing "
+            "measurements; and a plane of settling time against the noise that passes."
+        ),
+    ),
+    FigureKind(
         "states",
         "States and estimates",
         _validated,
@@ -243,7 +255,7 @@ ALL_FIGURES: tuple[FigureKind, ...] = (
     FigureKind(
         "loss",
         "How the fit went",
-        lambda r: r.fit is not None and len(r.fit.history.get("loss", ())) > 0,
+        lambda r: r.fit is not None and r.fit.solver != "fine_tune" and len(r.fit.history.get("loss", ())) > 0,
         lambda r: loss_figure(r.fit),
         lambda r: (
             "Lower is better; where several starts raced, each is a curve of its own. The dotted line is the linear "

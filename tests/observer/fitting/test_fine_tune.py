@@ -7,11 +7,10 @@ from scipy.linalg import solve_discrete_are
 
 from observer import Progress, certify, fine_tune, fit
 from observer.fitting import barrier
-from observer.fitting.fine_tune_gain import design, gain_loss
+from observer.fitting.fine_tune_gain import design, gain_losses
 from observer.fitting.fine_tune_metric import centre
 from observer.fitting.fine_tune_rollouts import make_rollouts, make_sensing
 from observer.fitting.fine_tune_sensitivities import normal_equations, sensitivities
-
 from systems import InputError, Signal, System, discretize, simulate
 
 A = np.array([[0.95, 0.2], [-0.15, 0.93]])
@@ -162,7 +161,7 @@ def test_same_seed_same_observer_and_a_resumed_one_ends_as_an_unbroken_one(curve
 
 def test_sensitivities_are_those_of_autograd(curved, rollouts):
     """The loss rebuilt in torch, with h of a missing y inside the graph; gradient by backpropagation through time."""
-    plant, _, fitted = curved
+    _, _, fitted = curved
     network, _, _ = network_of(fitted, 0.95)
     scaling = rollouts.scaling
     ren = network.to_torch()
@@ -187,7 +186,7 @@ def test_sensitivities_are_those_of_autograd(curved, rollouts):
     expected = np.concatenate([g.ravel() for g in [*expected, grads["D12"], grads["bv"]]])
     gradient, hessian = normal_equations(network, rollouts)
     np.testing.assert_allclose(gradient, expected, rtol=1e-9, atol=1e-12)
-    e, s = sensitivities(network, rollouts)
+    _, s = sensitivities(network, rollouts)
     s = s[:, :, rollouts.skip :].reshape(len(s), -1)
     np.testing.assert_allclose(hessian, s @ s.T / (s.shape[1] / 2), rtol=1e-9, atol=1e-12)
 
@@ -231,11 +230,12 @@ def test_a_constant_gain_is_simulated_as_the_observer_it_is(curved, rollouts):
     from dataclasses import replace
 
     exact = replace(rollouts, start=rollouts.x[:, 0])
-    assert gain_loss(np.zeros((2, 1)), exact) < 1e-20
+    assert gain_losses(np.zeros((1, 2, 1)), exact) < 1e-20
     found = design(plant, fitted.observer.scaling, make_sensing(plant, 0.05, None, 0.0, 1.0), 100)
     gain = found.gain()
     assert found.rate(gain) < 1
-    assert gain_loss(gain, rollouts) < gain_loss(10 * gain, rollouts)
+    right, wild = gain_losses(np.stack([gain, 10 * gain]), rollouts)
+    assert right < wild
 
 
 @pytest.mark.parametrize(
