@@ -336,7 +336,7 @@ STEP: dict[str, Callable[[Run, Job], Run]] = {
 }
 
 
-def clear(folder: Path, *steps: str, room: int, keep: tuple[str, ...] = ()) -> None:
+def clear(folder: Path, *steps: str, room: int = 0, keep: tuple[str, ...] = ()) -> None:
     """Remove what these steps wrote, the last step's files first. Files of other names stay.
 
     ``room``: bytes that are to be written next. A disk that has them not is told before anything is removed.
