@@ -2,7 +2,6 @@
 
 import errno
 import os
-import re
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -61,12 +60,9 @@ def check_room(folder: Path, size: int) -> None:
 
 def _named(error: OSError, path: Path) -> OSError:
     """The same error about ``path``: a failed write knows no file name, and a temporary one tells a person nothing."""
-    number, reason = error.errno, error.strerror or " ".join(str(error).split())
-    if number is None:  # HDF5 has the number in its text only
-        stated = re.search(r"errno = (\d+)", reason)
-        number = int(stated.group(1)) if stated else None
-        reason = os.strerror(number) if number is not None else reason
-    return OSError(number, reason, str(path)) if number is not None else OSError(f"{path}: {reason}")
+    if error.errno is None:
+        return OSError(f"{path}: {' '.join(str(error).split())}")
+    return OSError(error.errno, error.strerror, str(path))
 
 
 def write_arrays(path: Path | str, *, compress: bool = True, **arrays: Any) -> None:

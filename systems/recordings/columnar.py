@@ -5,6 +5,7 @@ npz: arrays ``(N,)``, or ``(K, N)`` with a row per trajectory and ``lengths (K,)
 Parquet: columns; the index of a DataFrame counts as one; a unit is ``unit`` in the metadata of a field.
 """
 
+import io
 import json
 import zipfile
 from collections.abc import Mapping, Sequence
@@ -192,16 +193,11 @@ def open_hdf5(path: Path, time: str | None) -> list[Table]:
 def write_hdf5(path: Path, tables: Sequence[Columns], units: Mapping[str, str]) -> None:
     """Datasets at the root for one table, in groups ``trajectory_000``, ... for several."""
     (h5py,) = _needed(path, "HDF5", "h5py")
-    with atomic_path(path) as partial:
-        try:
-            _fill_hdf5(h5py, partial, tables, units)
-        except RuntimeError as error:  # what HDF5 makes of a disk that is full when it closes the file
-            raise OSError(str(error)) from error
-
-
-def _fill_hdf5(h5py: Any, path: Path, tables: Sequence[Columns], units: Mapping[str, str]) -> None:
-    with h5py.File(path, "w", track_order=True) as file:
+    content = io.BytesIO()  # on a full disk h5py would print a traceback for every dataset that it cannot close
+    with h5py.File(content, "w", track_order=True) as file:
         for k, table in enumerate(tables):
             group = file if len(tables) == 1 else file.create_group(f"trajectory_{k:03d}", track_order=True)
             for name, values in table.items():
                 group.create_dataset(name, data=values).attrs["unit"] = units.get(name, "")
+    with atomic_path(path) as partial, partial.open("wb") as stream:
+        stream.write(content.getbuffer())

@@ -204,7 +204,7 @@ def test_a_real_file_system_that_is_full_or_read_only(shop, options, said):
 @pytest.mark.skipif(os.name != "posix", reason="needs RLIMIT_FSIZE")
 @pytest.mark.parametrize("kind", sorted(FORMATS))
 def test_an_export_that_does_not_fit_leaves_nothing(tmp_path, oscillator, kind):
-    """Each library has its own words for a full disk, HDF5 two of them; a person gets those of the application."""
+    """Each library has its own words for a full disk; a person gets those of the application."""
     import resource
 
     for module in {"parquet": ("pyarrow", "pandas"), "hdf5": ("h5py",)}.get(kind, ()):
