@@ -24,6 +24,7 @@ NOMINAL_NOISE = 0.005  # of an output's half range, where no output states its n
 SETTLED = 0.02
 USELESS = SETTLED ** (1 / 1000)  # slower than 1000 samples is no observer anybody waits for
 POINTS = 256
+LARGEST = 3000.0  # condition number of a metric in observability coordinates, which hold the rest
 
 
 @dataclass(frozen=True, eq=False)
@@ -121,10 +122,14 @@ def in_observability_coordinates(
 ) -> list[tuple[float, MetricSearch]]:
     """(speed, metric) from slow to fast over all speeds and condition numbers: those that no other beats in both rate and noise."""
     found: list[tuple[float, MetricSearch]] = []
+    smaller = tuple(k for k in conditions if 10 <= k < LARGEST)
     for speed in SPEEDS:
         basis = observability_coordinates(plant, jacobians, speed)
         if basis is not None:
-            found += _along(jacobians, tuple(k for k in conditions if 10 <= k <= 3000) or conditions, basis, speed)
+            last = search(jacobians=jacobians, condition=min(LARGEST, conditions[-1]), coordinates=basis)
+            if last.rate < USELESS:  # else smaller condition numbers are slower still
+                found += _along(jacobians, smaller, basis, speed)
+            found.append((speed, last))
     scale = np.ones(plant.nx) if jacobians.scale is None else jacobians.scale
     loud = curve(plant, jacobians, found).noise / scale if found else np.zeros((0, 1))
     order = sorted(range(len(found)), key=lambda k: (found[k][1].rate, loud[k].max()))

@@ -200,6 +200,27 @@ def test_comparison_overlays_variants_and_published_points():
     assert curve.values[-1] == pytest.approx(np.sqrt((ours.error[:, -1, 1] ** 2).mean()))
 
 
+def test_the_trade_off_is_drawn_where_there_is_one_with_the_metric_in_use_ringed():
+    from reports.figures import trade_off_figure
+    from systems.detectability import TradeOff
+
+    parts = fake_results(2, trials=3, duration=1.0)
+    assert "trade_off" not in [p.name for p in pictures(Results(**parts))]  # a run of an older version has no curve
+    time = np.array([np.inf, 4.0, 2.0, 1.0])
+    noise = np.array([[np.inf, np.inf], [0.006, 0.01], [0.012, 0.03], [0.024, 0.09]])
+    none = np.zeros(4)
+    parts["fit"].search.trade_off = TradeOff(
+        none + 1, none + 0.9, time, none, noise, none, np.array([0.1]), False, chosen=2
+    )
+    drawn = {p.name: p for p in pictures(Results(**parts))}
+    assert "the stated noise" in drawn["trade_off"].reading
+    axes = shown(trade_off_figure(parts["fit"], parts["system"]))[0]
+    np.testing.assert_allclose(axes.lines[0].get_xdata(), [1.0, 2.0, 4.0])
+    width = np.diff(parts["system"].states[0].range)[0]
+    np.testing.assert_allclose(axes.lines[0].get_ydata(), 100 * noise[[3, 2, 1], 0] / width)
+    np.testing.assert_allclose(axes.lines[2].get_xdata(), [2.0, 2.0])  # the ring
+
+
 def test_mistakes_in_curves_are_named():
     system = fake_system(2)
     ours = fake_validation(system, trials=2, duration=1.0)

@@ -22,7 +22,7 @@ from systems import ALL_SYSTEMS, InputError, NotDetectable, Signal, System, disc
 # Plants that a constant metric can see; the fields (reaction_diffusion) take minutes here and have their own tests.
 SEEN = (
     "box", "double_integrator", "mass_spring_damper", "pendulum", "van_der_pol", "duffing", "lorenz", "fitzhugh_nagumo",
-    "lotka_volterra", "quadruple_tank", "continuous_stirred_tank", "bioreactor", "induction_motor", "cart_pole", "rossler",
+    "lotka_volterra", "quadruple_tank", "continuous_stirred_tank", "bioreactor", "induction_motor", "cart_pole",
 )  # fmt: skip
 UNSEEN = ("reverse_duffing",)
 
