@@ -102,7 +102,7 @@ def tangent(X: np.ndarray, rate: float, n: int, q: int) -> np.ndarray:
     E, F, B, C, lam, D = blocks(X.T @ X + EPS * np.eye(len(X)), rate, n, q)
     a, b = np.triu_indices(len(X))
     # Off the diagonal Xi_ab = Xi_ba = 1/sqrt(2), so that |Xi|_F is the Euclidean norm of the unknowns.
-    scale = np.where(a == b, 1.0, 1 / np.sqrt(2))[:, None, None]
+    scale = np.where(a == b, 1.0, np.sqrt(2))[:, None, None]  # H moves by 2 X'Xi X
     dH = scale * X[a][:, :, None] * X[b][:, None, :]
     dE, dF, dB, dC, dlam, dD = blocks(dH + dH.transpose(0, 2, 1), rate, n, q)
     A, B1 = np.linalg.solve(E, F), np.linalg.solve(E, B)
