@@ -120,11 +120,15 @@ def fit(
             "use its sine and cosine as states and outputs, or narrow its range below one period"
         )
     started = time.perf_counter()
+    import_module(
+        "observer.networks.ren"
+    )  # torch: seconds where it was not loaded yet, that count against the budget now
     with threadpool_limits(limits=1, user_api="blas"):  # small factorisations are 5-100 times slower on two threads
         region = fitting_region(plant, data)
         parameters = parameter_count(system.nx, neurons, len(system.known) + system.ny)
         # A surface over more dimensions needs more points before its held-out supremum is that of the points.
-        spread = 1000 * min(max(system.nx + len(system.known) - 1, 1), 3)
+        dimensions = system.nx + len(system.known)
+        spread = 1000 * min(max(dimensions - 1, 1), 3 if dimensions <= FILLED_DIMENSIONS else 2)
         count = samples or max(spread, 4 * parameters // system.nx)
         if transitions == "data":
             train, rest = data.split(HELD_OUT, seed)
