@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from observer.validation import Validation
 
 TRIALS, DURATION, NEURONS, ITERATIONS = 50, 20.0, 20, 100
-VELOCITY_BAR = 2e-3  # m/s, RMS over 10-20 s on the published model
+VELOCITY_BAR = 1e-4  # m/s, RMS over 10-20 s on the published model
 PROTOCOL = {"trials": TRIALS, "duration": DURATION, "estimate_start": "zero"}
 
 

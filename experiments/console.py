@@ -110,9 +110,9 @@ def _plain(console: Console, name: str) -> Callable[..., None]:
 def _told(progress: Any) -> str:
     """Stage, iteration, losses, rate and time of a Progress; parts that are not known yet are left out."""
     words = [f"{progress.stage} {progress.iteration}" + (f"/{progress.total}" if progress.total else "")]
-    for label, name in (("loss", "loss"), ("held-out", "held_out"), ("rate", "rate")):
+    for label, name in (("loss", "loss"), ("held-out", "held_out"), ("bound", "bound"), ("rate", "rate")):
         value = getattr(progress, name, None)
-        if value is not None:
+        if value is not None and value == value:  # a bound that was not computed is nan
             words.append(f"{label} {value:.4g}")
     return "  ".join([*words, f"{progress.seconds:.1f} s"])
 

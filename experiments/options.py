@@ -84,6 +84,14 @@ OPTIONS = (
     Option("fit", "--solver", "fit.solver", str, "How the observer is trained; auto chooses by size.", "NAME"),
     Option("fit", "--epochs", "fit.epochs", int, "Iterations of the solver at most.", "COUNT"),
     Option("fit", "--budget", "fit.budget", str, "Time for training at most, as 20s or 2m.", "TIME"),
+    Option(
+        "fit",
+        "--tolerance",
+        "fit.tolerance",
+        float,
+        "Stop training when the steady error it promises is this share of each range.",
+        "SHARE",
+    ),
     Option("validation", "--trials", "validation.trials", int, "Trials from random starts.", "COUNT"),
     Option(
         "validation",

@@ -113,6 +113,7 @@ class FitRecipe(_Section):
     solver: Annotated[str, AfterValidator(_solver)] = "auto"
     epochs: Count | None = None
     budget: Annotated[Positive, BeforeValidator(seconds)] | None = None
+    tolerance: Positive | None = None
     dtype: Literal["float64", "float32"] = "float64"
     condition: Annotated[float, Field(ge=1, allow_inf_nan=False)] | None = None
 

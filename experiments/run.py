@@ -211,6 +211,7 @@ def fit_step(run: Run, job: Job, *, fresh: bool = False) -> Run:
             solver=options.solver,
             iterations=options.epochs,
             budget=options.budget,
+            tolerance=options.tolerance,
             seed=job.recipe.seed,
             dtype=options.dtype,
             condition=options.condition,

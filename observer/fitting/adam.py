@@ -16,6 +16,8 @@ from observer.fitting.problem import Problem, Samples
 from observer.fitting.result import Status
 from observer.fitting.solver import Monitor, Solution
 from observer.fitting.starts import start_network
+from observer.networks.explicit import ExplicitREN
+from observer.networks.optimizer import Adam
 from observer.networks.ren import ContractingREN
 from observer.networks.training import OneStepTraining
 
@@ -44,6 +46,23 @@ def _training(ren: ContractingREN, metric: np.ndarray, factor: float) -> OneStep
         size = float(value.detach().square().mean().sqrt()) if value.numel() else 1.0
         rates[name] = FIRST_STEP * factor * max(size, 1e-2)
     return OneStepTraining(ren, rates, metric=metric)
+
+
+def _state(ren: ContractingREN, optimizer: Adam) -> dict[str, np.ndarray]:
+    """Parameters, moments and step lengths, as copies."""
+    arrays = {f"now.{name}": value.detach().numpy().copy() for name, value in ren.named_parameters()}
+    for k, entry in enumerate(optimizer.entries):
+        arrays |= {f"mean.{k}": entry.mean.numpy().copy(), f"square.{k}": entry.square.numpy().copy()}
+        arrays[f"rate.{k}"] = np.array([entry.rate, entry.steps])
+    return arrays
+
+
+def _set_state(ren: ContractingREN, optimizer: Adam, stored: dict[str, np.ndarray]) -> None:
+    ren.load_state_dict({name: torch.from_numpy(stored[f"now.{name}"]) for name, _ in ren.named_parameters()})
+    for k, entry in enumerate(optimizer.entries):
+        entry.mean.copy_(torch.from_numpy(stored[f"mean.{k}"]))
+        entry.square.copy_(torch.from_numpy(stored[f"square.{k}"]))
+        entry.rate, entry.steps = float(stored[f"rate.{k}"][0]), int(stored[f"rate.{k}"][1])
 
 
 @contextmanager
@@ -75,19 +94,30 @@ def _adam(problem: Problem, inputs: int, monitor: Monitor) -> Solution:
     last_look, since, iteration = best_loss, 0, 0
     stored = load_checkpoint(monitor, problem, needs="adam.iteration")
     if stored is not None:
-        iteration, factor, best_loss, last_look, since = (
+        iteration, factor, best_loss, last_look, since, failures = (
             int(stored["adam.iteration"]), float(stored["adam.factor"]), float(stored["adam.best"]),
-            float(stored["adam.last"]), int(stored["adam.since"]),
+            float(stored["adam.last"]), int(stored["adam.since"]), int(stored["adam.failures"]),
         )  # fmt: skip
         best = {name: torch.from_numpy(stored[f"best.{name}"]) for name in best}
-        ren.load_state_dict(best)
+        ren.load_state_dict(best)  # step lengths go by the parameters from which the optimizer was started
     training = _training(ren, problem.metric, factor)
+    if stored is not None:
+        _set_state(ren, training.optimizer, stored)
     samples = (problem.train.x, problem.train.v, problem.train.x_next)
 
-    def save() -> None:
-        arrays = {f"best.{name}": value.numpy() for name, value in best.items()}
-        numbers = {"iteration": iteration, "factor": factor, "best": best_loss, "last": last_look, "since": since}
-        save_checkpoint(monitor, problem, arrays | {f"adam.{name}": np.array(value) for name, value in numbers.items()})
+    def snapshot() -> dict[str, np.ndarray]:
+        numbers = {
+            "iteration": iteration, "factor": factor, "best": best_loss, "last": last_look, "since": since, "failures": failures,
+        }  # fmt: skip
+        arrays = {f"best.{name}": value.numpy().copy() for name, value in best.items()}
+        return (
+            arrays
+            | _state(ren, training.optimizer)
+            | {f"adam.{name}": np.array(value) for name, value in numbers.items()}
+        )
+
+    # What an interruption in the middle of a look leaves behind is the state after the look before it.
+    held, rows_held = snapshot(), len(monitor.rows["iteration"])
 
     def restart(shorter: float) -> OneStepTraining:
         nonlocal factor
@@ -126,19 +156,32 @@ def _adam(problem: Problem, inputs: int, monitor: Monitor) -> Solution:
                 monitor.record(
                     0, "adam", iteration, monitor.iterations,
                     problem.physical_loss(r.numpy()), problem.physical_loss(r_held.numpy()), factor, problem.rate,
+                    monitor.promise(problem, *_certified(ren)) if np.isfinite(current) else np.nan,
                 )  # fmt: skip
+                if monitor.reached:
+                    status, best = Status.TOLERANCE, {n: v.detach().clone() for n, v in ren.named_parameters()}
+                    break
                 if not np.isfinite(current) or since >= PATIENCE:
                     training, since, last_look = restart(SHRINK), 0, best_loss
                     if factor < SMALLEST:
                         status = Status.CONVERGED
                         break
-                save()
+                held, rows_held = snapshot(), len(monitor.rows["iteration"])
+                if monitor.time_to_save:
+                    save_checkpoint(monitor, problem, held)
     except KeyboardInterrupt:
         status = Status.INTERRUPTED
-        save()
+        for values in monitor.rows.values():
+            del values[rows_held:]
+        save_checkpoint(monitor, problem, held)
     ren.load_state_dict(best)
+    return Solution(*_certified(ren), status, iteration)
+
+
+def _certified(ren: ContractingREN) -> tuple[ExplicitREN, np.ndarray, np.ndarray]:
+    """The network with its metric and multipliers."""
     with torch.no_grad():
         explicit = ren.explicit().to_numpy()
         metric, multipliers = ren.metric().numpy(), ren.multipliers().numpy()
     size = float(np.linalg.eigvalsh(metric)[-1])  # M and Lam scale together; largest eigenvalue 1 as elsewhere
-    return Solution(explicit, metric / size, multipliers / size, status, iteration)
+    return explicit, metric / size, multipliers / size

@@ -89,7 +89,7 @@ def fit(
         sqrt((M^-1)_ii) sup|r|_M / (1 - alpha) with the supremum over the transitions at hand.
     dtype : precision of the shipped weights; the fit and the certificate are always computed in float64.
     condition : bound on the metric's condition number; the smallest that allows the rate when left out.
-    samples : training transitions; 1000, or more for large networks, when left out.
+    samples : training transitions; 1000 to 3000 by the dimensions, or more for large networks, when left out.
     transitions : ``model`` takes next states from ``plant``; ``data`` takes them as logged, for a plant that is itself
         learned from logs, and holds out a fifth of the trajectories (of a single one, its end).
     start, region_share : for ablations. Where the neurons begin (:mod:`observer.fitting.starts`), and the share of training
@@ -129,10 +129,16 @@ def fit(
             "use its sine and cosine as states and outputs, or narrow its range below one period"
         )
     started = time.perf_counter()
+    import_module(
+        "observer.networks.ren"
+    )  # torch: seconds where it was not loaded yet, that count against the budget now
     with threadpool_limits(limits=1, user_api="blas"):  # small factorisations are 5-100 times slower on two threads
         region = fitting_region(plant, data)
         parameters = parameter_count(system.nx, neurons, len(system.known) + system.ny)
-        count = samples or max(1000, 4 * parameters // system.nx)
+        # A surface over more dimensions needs more points before its held-out supremum is that of the points.
+        dimensions = system.nx + len(system.known)
+        spread = 1000 * min(max(dimensions - 1, 1), 3 if dimensions <= FILLED_DIMENSIONS else 2)
+        count = samples or max(spread, 4 * parameters // system.nx)
         if transitions == "data":
             train, rest = data.split(HELD_OUT, seed)
             physical = logged_samples(plant, train, count, seed)

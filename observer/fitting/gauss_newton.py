@@ -47,15 +47,19 @@ def gauss_newton(problem: Problem, inputs: int, monitor: Monitor) -> Solution:
     runs = _restore(problem, monitor) or []
     status: Status | None = None
     solution: Solution | None = None
+    polished: int | None = None  # rows of history when the sharpening began, which starts anew when resumed
     try:
         if not runs:
             runs = _starts(stepper, inputs, monitor)
         status = _advance(stepper, monitor, runs)
         best = min(runs, key=lambda run: run.loss)
         if stepper.dense and status is None and best.done in ("", "converged", "stalled"):
+            polished = len(monitor.rows["iteration"])
             solution, status = sharpen(stepper, monitor, best)
     except KeyboardInterrupt:
         status = Status.INTERRUPTED
+        for values in monitor.rows.values() if polished is not None else ():
+            del values[polished:]
         if runs:
             _save(problem, monitor, runs)
     if not runs:  # interrupted before anything could be computed

@@ -29,7 +29,9 @@ from observer.fitting.solver import Monitor, Solution, drive
 from observer.fitting.structured import normal_system
 from observer.networks.explicit import ExplicitREN
 from observer.networks.export import direct_parameters
+from systems.errors import InputError
 
+LARGEST = 5000  # unknowns of the certificate's factor
 EPS = 1e-9  # of the direct parameters, as they are shipped
 
 
@@ -49,6 +51,13 @@ class _State:
 
 def levenberg_marquardt(problem: Problem, inputs: int, monitor: Monitor) -> Solution:
     """From the model-informed start; ``monitor.iterations`` trial steps at most. Deterministic; resumes exactly."""
+    n, q = problem.train.x.shape[1], problem.neurons
+    unknowns = (2 * n + q) * (2 * n + q + 1) // 2
+    if unknowns > LARGEST:
+        raise InputError(
+            f"solver levenberg_marquardt solves dense equations in {unknowns} unknowns for {n} states and {q} neurons; "
+            f"expected at most {LARGEST}: use gauss_newton, or fewer neurons"
+        )
     stepper = Stepper(problem)
     state = _restore(problem, monitor) or _start(stepper, inputs)
 
@@ -102,7 +111,7 @@ def tangent(X: np.ndarray, rate: float, n: int, q: int) -> np.ndarray:
     E, F, B, C, lam, D = blocks(X.T @ X + EPS * np.eye(len(X)), rate, n, q)
     a, b = np.triu_indices(len(X))
     # Off the diagonal Xi_ab = Xi_ba = 1/sqrt(2), so that |Xi|_F is the Euclidean norm of the unknowns.
-    scale = np.where(a == b, 1.0, 1 / np.sqrt(2))[:, None, None]
+    scale = np.where(a == b, 1.0, np.sqrt(2))[:, None, None]  # H moves by 2 X'Xi X
     dH = scale * X[a][:, :, None] * X[b][:, None, :]
     dE, dF, dB, dC, dlam, dD = blocks(dH + dH.transpose(0, 2, 1), rate, n, q)
     A, B1 = np.linalg.solve(E, F), np.linalg.solve(E, B)

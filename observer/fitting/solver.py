@@ -78,14 +78,19 @@ class Monitor:
         stage: int, label: str, iteration: int, total: int, damping: float,
     ) -> None:  # fmt: skip
         """Record a network: its losses in physical units and the steady error they promise."""
-        bound = steady_bound(network, problem, metric, multipliers)
-        self.reached = self.tolerance is not None and bool((bound <= self.tolerance).all())
+        share = self.promise(problem, network, metric, multipliers)
         self.record(
             stage, label, iteration, total,
             problem.physical_loss(residual(network, problem.train)),
             problem.physical_loss(residual(network, problem.held_out)), damping, problem.rate,
-            float(np.max(bound / problem.half_ranges)) / 2,
+            share,
         )  # fmt: skip
+
+    def promise(self, problem: Problem, network: ExplicitREN, metric: np.ndarray, multipliers: np.ndarray) -> float:
+        """The steady error that the samples promise, as the largest share of a state's range; sets ``reached``."""
+        bound = steady_bound(network, problem, metric, multipliers)
+        self.reached = self.tolerance is not None and bool((bound <= self.tolerance).all())
+        return float(np.max(bound / problem.half_ranges)) / 2
 
     def record(
         self,
