@@ -60,7 +60,8 @@ def measure(name: str, seed: int, size: Size) -> Measurement:
     from observer import fit
 
     plant = discretize(PLANTS[name][0]())
-    data = simulate(plant, size.trajectories or 20, 20 * plant.dt if size is not FULL else None, seed)
+    # At full length at every size: trajectories that are too short may never come to where nothing is seen.
+    data = simulate(plant, size.trajectories or 20, seed=seed)
     trained = []
     start, clock = time.perf_counter(), time.process_time()
     try:

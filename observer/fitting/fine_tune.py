@@ -36,7 +36,7 @@ from systems.trajectories import Trajectories
 SHORTEST, LONGEST = 100, 400  # samples of a rollout by default, but for short trajectories
 SAMPLES, FEWEST = 24_000, 64  # samples of all training rollouts together, and rollouts at least
 LARGEST = 3000  # weights
-ITERATIONS = 250
+ITERATIONS = 120
 NAME = "fine_tune"  # the solver of the result
 
 

@@ -19,6 +19,8 @@ from systems.discretization import DiscreteSystem
 from systems.errors import InputError
 from systems.trajectories import Trajectories
 
+SMALLEST_ERROR = 0.01  # of the largest first error
+
 
 @dataclass(frozen=True, eq=False)
 class Sensing:
@@ -41,9 +43,13 @@ class Sensing:
         return np.where(missing, np.nan, y + noise + bias)
 
     def first_estimates(self, plant: DiscreteSystem, x0: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-        """x0 ``(K, nx)`` plus a uniform error."""
+        """x0 ``(K, nx)`` plus a uniform error, whose size is drawn for each trajectory, even on a log scale.
+
+        With large ones alone, their last remains would outweigh the noise, and the tuned observer would be fast, not quiet.
+        """
         half = 0.5 * np.ptp(plant.system.initial_ranges, axis=1)
-        return x0 + self.initial_error * half * rng.uniform(-1, 1, x0.shape)
+        size = self.initial_error * SMALLEST_ERROR ** rng.random((len(x0), 1))
+        return x0 + size * half * rng.uniform(-1, 1, x0.shape)
 
 
 def make_sensing(plant: DiscreteSystem, noise: Any, bias: Any, dropout: float, initial_error: float) -> Sensing:

@@ -24,7 +24,7 @@ def _network(n, q, k, rate=0.85, seed=1, activation="tanh"):
 
 def _samples(rng, n, k, m, weights=False):
     drawn = rng.uniform(0.1, 2, m) if weights else None
-    return Samples(rng.normal(size=(m, n)), rng.normal(size=(m, k)), rng.normal(size=(m, n)), drawn)
+    return Samples(rng.normal(size=(m, n)), rng.normal(size=(m, k)), rng.normal(size=(m, n)), weights=drawn)
 
 
 @pytest.mark.parametrize("weights", [False, True])
