@@ -101,11 +101,14 @@ def choose_rate(
         conditions = CONDITIONS if condition is None else (condition,)
         table, metrics = trade_off(plant, jacobians=jacobians, conditions=conditions, coordinates=False)
         if table.rate.min() > USELESS:
+            everywhere = jacobians, table, metrics
             # Corners of a region that the plant never visits may ask for what it does not: look where it was, if that is known.
             if visited is not None and points is None:
                 jacobians = sample_jacobians(plant, region, points=visited)
             table, metrics = trade_off(plant, jacobians=jacobians, conditions=conditions)
             metrics = tuple(replace(m, along_trajectories=visited is not None and points is None) for m in metrics)
+            if table.rate.min() >= BLIND:  # nothing is gained: the refusal speaks of the whole region
+                jacobians, table, metrics = everywhere
     warnings: list[str] = []
     rate = asked
     if rate is None:
