@@ -81,10 +81,16 @@ def fine_tune(
     ``["simulation_loss_before"]`` its held-out values, ``["gain_loss"]`` that of the best constant gain. Missing
     measurements are outside the certificate: it speaks of samples at which y is there.
 
-    Raises :class:`InputError` for unusable arguments, for a network above some 3000 weights, and where nothing states a noise.
+    Raises :class:`InputError` for unusable arguments, for a network above some 3000 weights, where nothing states a noise, and
+    for an observer in observability coordinates.
     """
     started = time.perf_counter()
     observer = fitted.observer
+    if observer.scaling.state_scale.ndim == 2:
+        raise InputError(
+            "this observer works in observability coordinates, for which fine-tuning is not there yet; keep it as it is, or fit again "
+            "with a slower settling time, at which the plain states may do"
+        )
     _check(fitted, plant, skip, {"horizon": horizon, "rollouts": rollouts, "iterations": iterations, "budget": budget})
     sensing = make_sensing(plant, noise, bias, dropout, initial_error)
     if horizon is None:
