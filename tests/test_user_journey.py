@@ -108,7 +108,7 @@ def test_the_python_session_of_the_readme(capsys):
 
 
 def test_every_command_of_the_readme_exists(monkeypatch, capsys):
-    commands = set(re.findall(r"(?:^    |`)observer (\w+)", README.read_text(encoding="utf-8"), flags=re.MULTILINE))
+    commands = set(re.findall(r"(?:^    |`)observer ([\w-]+)", README.read_text(encoding="utf-8"), flags=re.MULTILINE))
     assert {"check", "run", "experiment", "verify", "new"} <= commands
     for command in commands:
         assert _observer(monkeypatch, command, "--help") == 0
