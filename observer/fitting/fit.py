@@ -24,6 +24,7 @@ from observer.fitting.solver import Monitor, Solution, Solver
 from observer.fitting.start import choose_rate, initial_network
 from observer.fitting.starts import check_start
 from observer.networks.activations import get_activation
+from observer.networks.export import direct_parameters
 from observer.state_observer import RENObserver
 from systems.discretization import DiscreteSystem
 from systems.errors import InputError
@@ -38,6 +39,7 @@ SOLVERS: dict[str, tuple[str, str, int]] = {
 }
 LARGE = 60_000
 UNTIL_THE_BUDGET_ENDS = 1_000_000  # iterations, where a time budget is the only limit
+EPS = 1e-9  # of the direct parameters: H = X'X + eps I
 HELD_OUT = 0.2  # of logged trajectories, for the held-out loss and for the validation by replay
 
 
@@ -129,9 +131,6 @@ def fit(
             "use its sine and cosine as states and outputs, or narrow its range below one period"
         )
     started = time.perf_counter()
-    import_module(
-        "observer.networks.ren"
-    )  # torch: seconds where it was not loaded yet, that count against the budget now
     with threadpool_limits(limits=1, user_api="blas"):  # small factorisations are 5-100 times slower on two threads
         region = fitting_region(plant, data)
         parameters = parameter_count(system.nx, neurons, len(system.known) + system.ny)
@@ -248,11 +247,8 @@ def make_observer(solution: Solution, problem: Problem, plant: DiscreteSystem, d
 
     float32 weights are rounded first, so that the certificate speaks of the numbers that are shipped.
     """
-    from observer.networks.ren import ContractingREN
-
-    ren = ContractingREN.from_explicit(
-        solution.network, solution.metric, solution.multipliers, problem.rate, polar=False
-    )
+    network = solution.network.to_numpy()
+    direct = direct_parameters(network, solution.metric, solution.multipliers, problem.rate, EPS)
     weights = problem.scaling.fold(solution.network)
     if dtype == "float32":
         weights = weights.to_numpy(np.float32).to_numpy(np.float64)
@@ -262,8 +258,8 @@ def make_observer(solution: Solution, problem: Problem, plant: DiscreteSystem, d
         multipliers=solution.multipliers,
         contraction_rate=problem.rate,
         scaling=problem.scaling,
-        direct=ren.direct(),
+        direct=direct,
         system=plant.system,
         dt=plant.dt,
-        eps=ren.eps,
+        eps=EPS,
     )
