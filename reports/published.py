@@ -149,7 +149,7 @@ def _draw(axes: Any, panel: Panel) -> None:
     axes.set_title(plain(panel.title, 40))
     axes.set_xlabel(label("time", "s"))
     axes.set_ylabel(plain(panel.axis, 40))
-    axes.legend(fontsize=6, ncols=2, loc="best")
+    axes.legend(fontsize=6, ncols=2, loc="upper center", bbox_to_anchor=(0.5, -0.2))  # below: lines cross every corner
 
 
 def write_published_report(

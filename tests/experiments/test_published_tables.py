@@ -113,7 +113,7 @@ def test_the_exact_projection_observer_scores_what_it_should(name, condition, lo
     protocol = hyperkkl.PROTOCOLS[name]
     plant = protocol.discretized()
     kinds = ("zero",) if name == "lorenz" else ("zero", "square")
-    tests = [hyperkkl.trials(plant, kind, 32, protocol.duration, seed=1) for kind in kinds]
+    tests = [hyperkkl.trials(plant, kind, 32, protocol.duration, seed=1)[0] for kind in kinds]
     region = np.stack([np.min([t.reached[:, 0] for t in tests], 0), np.max([t.reached[:, 1] for t in tests], 0)], 1)
     half = 0.5 * np.ptp(region, axis=1)
     metric = search(plant, condition, region=region).metric / np.outer(half, half)
@@ -141,7 +141,7 @@ def test_trials_and_training_data_never_share_a_draw():
     learned = hyperkkl.training_data(plant, 8, 1.0, seed=0)
     assert len(learned) == 8 and [bool(row.any()) for row in learned.u[:, :, 0]] == [False] * 2 + [True] * 6
     for kind in hyperkkl.INPUTS:
-        test = hyperkkl.trials(plant, kind, 8, 1.0, seed=1)
+        test = hyperkkl.trials(plant, kind, 8, 1.0, seed=1)[0]
         assert not np.isclose(test.x[:, None, 0], learned.x[None, :, 0]).all(axis=2).any()
 
 
@@ -324,3 +324,14 @@ def test_toy_size_from_fit_to_page(tmp_path):
 @pytest.mark.slow
 def test_the_bars_at_full_size(tmp_path):
     assert runner.run(tmp_path, seeds="0") == 0
+
+
+def test_a_start_from_which_the_plant_escapes_is_drawn_anew_and_counted():
+    plant = hyperkkl.PROTOCOLS["rossler"].discretized()
+    x0 = np.array([[9.342, -9.511, -8.596], [1.0, 1.0, 1.0]])
+    u = np.zeros((2, 401, 1))
+    with np.errstate(all="ignore"):
+        assert not np.isfinite(plant.rollout(x0, u[:, :-1])[0]).all()  # it does escape
+    kept, redrawn = hyperkkl.lasting(plant, x0, u, seed=0)
+    assert redrawn >= 1 and np.array_equal(kept[1], x0[1]) and not np.array_equal(kept[0], x0[0])
+    assert np.isfinite(plant.rollout(kept, u[:, :-1])).all()
