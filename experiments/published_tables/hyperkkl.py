@@ -188,7 +188,8 @@ def measure(name: str, seed: int, size: Size) -> Measurement:
         "rate bound": result.observer.contraction_rate, "rate proved": proof.rate, "fastest rate": result.search.rate,
         "condition": result.search.condition, "neurons": result.observer.weights.nv, "status": str(result.status),
         "one-step loss": result.one_step_loss, "one-step rms": result.one_step_rms, "iterations": result.iterations,
-        "region": result.region, "trials drawn anew": redrawn, "trials that leave the region": outside, "dt": plant.dt, "certificate": proof.reason,
+        "region": result.region, "trials drawn anew": redrawn,
+        "trials that leave the region": outside, "dt": plant.dt, "certificate": proof.reason,
     }  # fmt: skip
     return Measurement(
         values, bool(proof.holds), "" if proof.holds else proof.reason, result.seconds, processor, facts, tuple(curves)
