@@ -1,6 +1,6 @@
 """The explicit REN: the matrices that are evaluated, certified and shipped."""
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import numpy as np
@@ -118,6 +118,10 @@ class ExplicitREN:
     def weights(self) -> dict[str, Any]:
         """The twelve weights by name, in the order of ``WEIGHTS``."""
         return {name: getattr(self, name) for name in WEIGHTS}
+
+    def with_weights(self, **changes: Any) -> "ExplicitREN":
+        """A copy with some of the weights replaced, by name."""
+        return replace(self, **changes)
 
     def to_numpy(self, dtype: Any = np.float64) -> "ExplicitREN":
         """A copy with NumPy arrays of ``dtype`` (float64 unless told), detached from any autograd graph."""

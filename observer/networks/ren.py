@@ -8,13 +8,16 @@ import numpy as np
 import torch
 
 from observer.networks.activations import get_activation
+from observer.networks.claims import RENClaim, Verdict
 from observer.networks.direct_map import DirectToExplicit
 from observer.networks.explicit import ExplicitREN
 from observer.networks.export import direct_parameters
+from observer.networks.network import disturb
 from observer.networks.shapes import check_shape
+from observer.networks.starts import polar_scale, random_orthogonal
 from systems.errors import InputError
 
-STARTS: tuple[str, ...] = ("random", "long_memory")
+STARTS: tuple[str, ...] = ("random", "long_memory", "random_qr")
 DTYPES: dict[str, torch.dtype] = {"float32": torch.float32, "float64": torch.float64}
 
 
@@ -33,14 +36,16 @@ class ContractingREN(torch.nn.Module):
 
     Parameters
     ----------
-    nu, nx, nv, ny : numbers of inputs, states, neurons and outputs; nv = 0: linear; ny = nx for identity output.
+    nu, nx, nv, ny : numbers of inputs, states, neurons and outputs; nv = 0: linear; nx = 0: memoryless; ny = nx for
+        identity output.
     contraction_rate : the bound per step, in (0, 1]. At 1 no rate is prescribed: error bounds need less than 1.
     activation : "relu", "tanh" or "sigmoid".
     polar : scale of H as one parameter of its own.
     identity_output : y = x; C2, D21, D22 and by are then constants and no parameters.
     eps : added to the diagonal of H. norm_eps : added inside the norm of the polar form; zero except for weights
         that came from an implementation which adds it.
-    start : "random", or "long_memory" (A near rate * I, and the neurons small enough for that rate).
+    start : "random", "random_qr" (X orthogonal: H as well conditioned as can be), or "long_memory" (A near rate * I,
+        and the neurons small enough for that rate). From a linear system: ``observer.networks.linear_start``.
     seed : an integer or a ``torch.Generator``. dtype : "float64", "float32" or the torch dtype.
 
     Errors: InputError for sizes, a rate or options out of range. Source: arXiv 2104.05942, sections IV and V.
@@ -91,6 +96,8 @@ class ContractingREN(torch.nn.Module):
             raise InputError(f"start {start!r} is not known; expected {' or '.join(STARTS)}")
         generator = seed if isinstance(seed, torch.Generator) else torch.Generator().manual_seed(int(seed))
         values = _random_start(self, generator)
+        if start == "random_qr":
+            values |= _orthogonal_start(self, generator)
         if start == "long_memory":
             values |= _long_memory_start(self, values, generator)
         for name, value in values.items():
@@ -133,7 +140,7 @@ class ContractingREN(torch.nn.Module):
         """
         if kernel not in ("auto", "fused", "reference"):
             raise InputError(f"explicit kernel {kernel!r} is not known; expected auto, fused or reference")
-        if kernel == "fused" or (kernel == "auto" and self.X.device.type == "cpu"):
+        if self.nx and (kernel == "fused" or (kernel == "auto" and self.X.device.type == "cpu")):
             p = self.p if self.polar else None
             numbers = (self.contraction_rate, self.eps, self.norm_eps)
             A, B1, B2, C1, D11, D12 = DirectToExplicit.apply(self.X, self.Y1, p, self.B2, self.D12, *numbers)
@@ -165,6 +172,21 @@ class ContractingREN(torch.nn.Module):
     def multipliers(self) -> torch.Tensor:
         """The diagonal of Lam (nv,)."""
         return self._implicit()[2]
+
+    def certificate(self) -> RENClaim:
+        """The contraction that is promised, with the metric and the multipliers that prove it, in float64."""
+        M, Lam = (value.detach().double().cpu().numpy() for value in (self.metric(), self.multipliers()))
+        return RENClaim(self.contraction_rate, M, Lam)
+
+    def verify(self, explicit: ExplicitREN | None = None) -> Verdict:
+        """Recompute the promise in float64 from ``explicit`` (the network's own where it is left out) alone."""
+        with torch.no_grad():
+            return self.certificate().verify(self.explicit() if explicit is None else explicit)
+
+    @classmethod
+    def example(cls, seed: int = 0) -> "ContractingREN":
+        """A small network at random parameters, far from any start: what the contract tests run on."""
+        return disturb(cls(2, 3, 5, 2, contraction_rate=0.9, seed=seed), seed + 1)
 
     def forward(self, x: torch.Tensor, u: torch.Tensor, kernel: str = "auto") -> tuple[torch.Tensor, torch.Tensor]:
         """One step: (x+ (..., nx), y (..., ny)) for x (..., nx) and u (..., nu)."""
@@ -252,9 +274,8 @@ def check_rate(rate: float) -> float:
 
 def _sizes(**sizes: int) -> tuple[int, ...]:
     for name, value in sizes.items():
-        least = 0 if name in ("nv", "nu") else 1
-        if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < least:
-            raise InputError(f"{name} is {value!r}; expected a whole number, at least {least}")
+        if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 0:
+            raise InputError(f"{name} is {value!r}; expected a whole number, at least 0")
     return tuple(int(value) for value in sizes.values())
 
 
@@ -274,6 +295,12 @@ def _random_start(ren: ContractingREN, generator: torch.Generator) -> dict[str, 
     if ren.polar:
         values["p"] = (values["X"].square().sum() + ren.norm_eps).sqrt()[None]
     return values
+
+
+def _orthogonal_start(ren: ContractingREN, generator: torch.Generator) -> dict[str, torch.Tensor]:
+    """X orthogonal, so that H = (1 + eps) I."""
+    X = random_orthogonal(2 * ren.nx + ren.nv, generator)
+    return {"X": X, **({"p": polar_scale(X, ren.norm_eps)} if ren.polar else {})}
 
 
 def _long_memory_start(
