@@ -20,6 +20,7 @@ from systems.discretization import DiscreteSystem
 from systems.errors import InputError
 
 LABEL = "particle filter"
+EXPENSE = 5  # of the evaluations of a tuning one in so many
 PARTICLES = 500
 knobs = covariance_knobs
 
