@@ -1,0 +1,28 @@
+"""No observer: the model runs beside the plant and never looks at y. What every other estimator has to beat."""
+
+from typing import Any
+
+from observer.baselines.gaussian import Baseline
+from observer.baselines.model import Knob
+from systems.discretization import DiscreteSystem
+
+LABEL = "open loop"
+
+
+class OpenLoop(Baseline):
+    """x_hat[k+1] = F(x_hat[k], u[k]). It forgets a wrong start only as fast as the plant does itself."""
+
+    def step(self, state: Any, u: Any, y: Any) -> Any:
+        """x_hat[k+1] from x_hat[k] and u[k]; y is not used."""
+        u, y = self.signals(u, y)
+        return self.plant.step(state, u)
+
+
+def knobs(plant: DiscreteSystem) -> tuple[Knob, ...]:
+    """Nothing to tune."""
+    return ()
+
+
+def make(plant: DiscreteSystem) -> OpenLoop:
+    """The model itself."""
+    return OpenLoop(plant)
