@@ -102,8 +102,9 @@ def refine(
 
     start = np.zeros(len(lower[0]) + nv)
     before = cost(start)[0]
-    # Memory of many steps: log Lam and M are scaled very differently.
-    found = minimize(cost, start, jac=True, method="L-BFGS-B", options={"maxiter": iterations, "maxcor": 30})
+    # Memory of many steps: log Lam and M are scaled very differently. A line search may look at where all overflows.
+    with np.errstate(over="ignore", invalid="ignore"):
+        found = minimize(cost, start, jac=True, method="L-BFGS-B", options={"maxiter": iterations, "maxcor": 30})
     best = Refined(M0, Lam0, contraction_rate(ren, M0, Lam0), "as shipped")
     if not found.fun < before - 1e-9:
         return best
