@@ -162,12 +162,35 @@ def fit(
 @app.command()
 @answers
 @takes("output")
-def certify(run_folder: Folder, **chosen: Any) -> int:
-    """Certify the observer of a run: contraction rate, margin, gains."""
+def certify(
+    run_folder: Folder,
+    budget: Annotated[
+        str | None,
+        typer.Option("--budget", metavar="TIME", help="Time to bound the residual, as 30s; 5s when left out."),
+    ] = None,
+    gap: Annotated[
+        float | None,
+        typer.Option(
+            "--gap", metavar="SHARE", help="Stop when the proved bound exceeds an attained residual by this share."
+        ),
+    ] = None,
+    **chosen: Any,
+) -> int:
+    """Certify the observer of a run: contraction rate, gains, and a proved bound of its residual over the region."""
+    from experiments.recipe import seconds
     from experiments.run import certify_step, reopen
+    from systems.errors import InputError
 
+    try:
+        time = None if budget is None else float(seconds(budget))
+    except ValueError as error:
+        raise InputError(f"--budget is {budget!r}; {error}") from error
+    if (time is not None and not 0 < time < float("inf")) or (gap is not None and not 0 < gap < float("inf")):
+        raise InputError(
+            f"--budget is {budget}, --gap is {gap}; expected a time above 0 such as 30s, and a share above 0"
+        )
     run, job = reopen(run_folder, {}, step="certify", fresh=False, console=Console(chosen.get("quiet", False)))
-    run = certify_step(run, job)
+    run = certify_step(run, job, budget=time, gap=gap)
     _print_results(run, chosen)
     return DONE if run.certificate is not None and run.certificate.holds else FAILED
 

@@ -157,7 +157,8 @@ def _compare_step(before: Run, run: Run, job: Job) -> None:
         "units": [signal.unit for signal in run.system.states],
         "widths": np.ptp(run.system.state_ranges, axis=1),
         "rates": {
-            "before": certify(before.observer, before.plant).rate, "after": certify(run.observer, run.plant).rate
+            "before": certify(before.observer, before.plant, residual=False).rate,
+            "after": certify(run.observer, run.plant, residual=False).rate,
         },
         "noise": options["noise"], "bias": options["bias"], "dropout": options["dropout"],
     }  # fmt: skip

@@ -10,6 +10,7 @@ from observer import runs
 from observer.replay import judged_apart
 from observer.runs import Run
 from observer.storage import FORMAT_VERSION, package_version, plain, read_json
+from systems.errors import InputError
 
 SHIPPED = (
     runs.SYSTEM,
@@ -86,6 +87,7 @@ def metrics_of(run: Run, command: str = "") -> dict[str, Any]:
             "gain_u": proof.gain_u,
             "holds": proof.holds,
             "reason": proof.reason,
+            **accuracy(run),
         }
     for key, check in (("validation", run.validation), ("validation_noise", run.validation_noise)):
         if check is not None:
@@ -104,6 +106,41 @@ def metrics_of(run: Run, command: str = "") -> dict[str, Any]:
         document["verdict"] = verdict(run)
     document["hashes"] = runs.hashes(run.path, *SHIPPED)
     return plain(document)
+
+
+def accuracy(run: Run) -> dict[str, Any]:
+    """What the certificate says of accuracy, in few numbers: its ``kind`` is always beside them."""
+    from observer.certification.envelope import steady_error
+
+    bounds = run.certificate.bounds if run.certificate is not None else None
+    if bounds is None:
+        return {}
+    names, result = (
+        run.system.state_names,
+        {"kind": bounds.kind, "accuracy": bounds.reason, "region": bounds.region.box},
+    )
+    if bounds.proof is not None and run.certificate is not None:
+        p = bounds.proof
+        result |= {"residual_upper": p.residual_upper, "residual_lower": p.residual_lower, "residual_status": p.status}
+        result |= {"residual_structural": bounds.structural, "residual_seconds": bounds.seconds}
+        for key, held in (("steady_error", False), ("steady_error_unforced", True)):
+            if held and bounds.horizon is None:
+                continue
+            try:
+                values, sources = steady_error(run.certificate, held_input=held)
+            except InputError:  # a bound that is not finite, so none
+                continue
+            result |= {key: dict(zip(names, values, strict=True)), f"{key}_by": dict(zip(names, sources, strict=True))}
+    if bounds.statistical is not None:
+        s = bounds.statistical
+        result |= {
+            "trials": s.trials,
+            "coverage": s.coverage,
+            "confidence": s.confidence,
+            "largest_residual_met": s.residual,
+        }
+        result |= {"largest_error_met": dict(zip(names, s.state_error, strict=True)), "window_met": s.window}
+    return result
 
 
 def verdict(run: Run) -> str:

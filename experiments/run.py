@@ -239,14 +239,25 @@ def fit_step(run: Run, job: Job, *, fresh: bool = False) -> Run:
     return run
 
 
-def certify_step(run: Run, job: Job) -> Run:
-    """Certify the shipped matrices."""
+def certify_step(run: Run, job: Job, *, budget: float | None = None, gap: float | None = None) -> Run:
+    """Certify the shipped matrices, and bound the residual over the region within ``budget`` seconds.
+
+    Left out, the budget is 5 s, or what the fit took where that was less (at least 1 s): a small trial stays small.
+    """
     from observer import certify
+    from observer.certification.certificate import BUDGET, GAP
 
     observer = _needed(run)
-    with job.console.step("certify", "contraction rate and gains of the shipped matrices"):
-        certificate = certify(observer, run.plant)
-    runs.save_certificate(run.path, certificate, command=job.command)
+    taken = run.fit.seconds if run.fit is not None else BUDGET
+    time, share = budget or min(BUDGET, max(1.0, taken)), gap or GAP
+    asked = f" --budget {time:g}s --gap {share:g}" if budget or gap else ""
+    with job.console.step("certify", "contraction, gains, and the residual over the region"):
+        certificate = certify(observer, run.plant, budget=time, gap=share, seed=job.recipe.seed)
+    runs.save_certificate(
+        run.path, certificate, command=f"observer certify {run.path}{asked}" if asked else job.command
+    )
+    if certificate.bounds is not None:
+        job.console.say(f"{'certify':<10} {certificate.bounds.kind}: {certificate.bounds.reason}")
     return _with_metrics(replace(run, certificate=certificate), job)
 
 

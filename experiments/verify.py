@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -11,6 +12,7 @@ from observer.runs import load_run
 from observer.storage import file_hash, load_observer, read_json
 from systems.errors import InputError
 
+BUDGET = 60.0  # seconds to prove the bounds again; seldom needed
 TOLERANCE = 1e-6  # relative; another BLAS changes the last digits of an eigenvalue, never the sixth
 
 
@@ -48,14 +50,16 @@ def verify(folder: Path) -> Findings:
 def _certificate(folder: Path, agrees: list[str], differs: list[str]) -> None:
     """Each number of the stored certificate against the one that the shipped matrices give."""
     from observer import certify
+    from observer.certification.identity import changed
 
     system, plant = runs.load_system_and_plant(folder)
     if not (folder / runs.OBSERVER).is_file():
         differs.append(f"{runs.OBSERVER}: missing")
         return
     stored = read_json(folder / runs.CERTIFICATE, changed=True)
-    anew = certify(load_observer(folder / runs.OBSERVER, system), plant).to_data()
-    for name in [name for name in anew if name != "reason"]:
+    observer = load_observer(folder / runs.OBSERVER, system)
+    anew = certify(observer, plant, residual=False).to_data()
+    for name in [name for name in anew if name not in ("reason", "bounds", "identity")]:
         value = anew[name]
         if same(name, stored.get(name), value):
             agrees.append(f"certificate {name}")
@@ -63,6 +67,30 @@ def _certificate(folder: Path, agrees: list[str], differs: list[str]) -> None:
             differs.append(
                 f"{runs.CERTIFICATE}: {name} is {stored.get(name)!r} there and {value!r} from the shipped matrices"
             )
+    others = changed(stored.get("identity") or {}, anew["identity"])
+    for name in others:
+        what = "the plant and its discretisation are" if name == "plant" else f"{name} is"
+        differs.append(f"{runs.CERTIFICATE}: {what} not what was certified (its fingerprint differs)")
+    if stored.get("identity") and not others:
+        agrees.append("identity of the matrices and of the plant")
+    if stored.get("bounds") and others:
+        differs.append(
+            f"{runs.CERTIFICATE}: its bounds speak of another observer or plant, so they were not searched again"
+        )
+    elif stored.get("bounds"):
+        _bounds(stored["bounds"], observer, plant, agrees, differs)
+
+
+def _bounds(data: dict[str, Any], observer: Any, plant: Any, agrees: list[str], differs: list[str]) -> None:
+    """The stated region and accuracy, found and proved anew."""
+    from observer.certification.bounds import Bounds
+    from observer.certification.recheck import recheck
+
+    for holds, text in recheck(Bounds.from_data(data), observer, plant, budget=BUDGET):
+        if holds:
+            agrees.append(f"certificate {text}")
+        else:
+            differs.append(f"{runs.CERTIFICATE}: {text}")
 
 
 def _hashes(folder: Path) -> tuple[list[str], list[str]]:

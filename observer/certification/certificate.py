@@ -1,22 +1,29 @@
 """The certificate of an observer: what is proved about it, with every number a reader needs to check it."""
 
 import math
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 import numpy as np
 
+from observer.certification.bounds import Bounds
 from observer.certification.contraction import contraction_rate, find_fault, input_gain, lmi_margin
+from observer.certification.identity import identity
+from observer.certification.plain_data import to_plain
 from systems.errors import InputError
 
 RATE_TOLERANCE = 1e-9  # the proved rate may exceed the bound by this much
 MARGIN_TOLERANCE = 1e-12
+BUDGET, GAP = 5.0, 0.05  # seconds for the residual bound, and the gap at which its search stops
+_ADDED = ("bounds", "identity")  # fields that files of early versions do not have
 _TEST_AT = 1 + 1e-9  # at the proved rate itself the smallest eigenvalue is zero, of either sign after rounding
 
 
 @dataclass(frozen=True, eq=False)
 class Certificate:
     """Two estimates under the same measurements approach each other: |e+|_M <= rate |e|_M, for all states and inputs.
+
+    With ``bounds``, also how far the estimate is from the state of the plant: |e|_M <= rate^k |e_0|_M + residual / (1 - rate).
 
     Attributes
     ----------
@@ -28,6 +35,8 @@ class Certificate:
     gain_y, gain_u : |e+|_M per Euclidean unit of measurement error and of input error, in one step.
     state_gain : (nx,), |e_i| <= state_gain_i |e|_M, in the unit of state i.
     holds : every check passed. reason : a sentence, what is proved or which check failed.
+    bounds : the residual over a region and what follows from it; None where it was not asked for.
+    identity : fingerprints of every matrix and of the plant that the certificate speaks of.
     """
 
     rate: float
@@ -42,39 +51,68 @@ class Certificate:
     state_gain: np.ndarray
     holds: bool
     reason: str
+    bounds: Bounds | None = None
+    identity: dict[str, str] = field(default_factory=dict)
 
     def to_data(self) -> dict[str, Any]:
         """Plain data for JSON; a number that is not finite becomes None."""
-        return {field.name: _plain(getattr(self, field.name)) for field in fields(self)}
+        return to_plain(self)
 
     @classmethod
     def from_data(cls, data: dict[str, Any]) -> "Certificate":
         """The inverse of ``to_data``; None becomes nan. InputError names what is missing."""
-        missing = [field.name for field in fields(cls) if field.name not in data]
+        missing = [field.name for field in fields(cls) if field.name not in (*data, *_ADDED)]
         if missing:
             raise InputError(f"certificate: {', '.join(missing)} missing; expected the fields that to_data writes")
         values: dict[str, Any] = {}
-        for field in fields(cls):
-            value = data[field.name]
-            if field.name in ("metric", "multipliers", "state_gain"):
-                values[field.name] = np.array(value, dtype=float)
-            elif field.name in ("holds", "reason"):
-                values[field.name] = value
+        for item in fields(cls):
+            name, value = item.name, data.get(item.name)
+            if name == "bounds":
+                values[name] = None if value is None else Bounds.from_data(value)
+            elif name == "identity":
+                values[name] = dict(value or {})
+            elif name in ("metric", "multipliers", "state_gain"):
+                values[name] = np.array(value, dtype=float)
+            elif name in ("holds", "reason"):
+                values[name] = value
             else:
-                values[field.name] = math.nan if value is None else float(value)
+                values[name] = math.nan if value is None else float(value)
         return cls(**values)
 
 
-@np.errstate(over="ignore", invalid="ignore", divide="ignore")  # absurd weights are answered, not warned about
-def certify(observer: Any, plant: Any) -> Certificate:
-    """Prove the contraction of ``observer``, from its explicit weights in physical units alone.
+def certify(
+    observer: Any,
+    plant: Any,
+    *,
+    region: Any = None,
+    residual: bool = True,
+    budget: float = BUDGET,
+    gap: float = GAP,
+    seed: int = 0,
+) -> Certificate:
+    """Prove the contraction of ``observer`` from its explicit weights, and bound its residual over a region.
 
     observer : has ``weights`` (ExplicitREN with input [known inputs; outputs]), ``metric``, ``multipliers``,
         ``contraction_rate``, ``dt`` and ``system``. plant : the DiscreteSystem that it observes.
+    region : X ``(nx, 2)``, or X x U ``(nx + nu, 2)``; the ranges enlarged to what trajectories (``seed``) reach when left out.
+    residual : False stops after contraction and gains, which takes milliseconds.
+    budget : seconds for the residual; whenever they end, the best bound so far holds. gap : proved over attained, minus 1,
+        at which it is good enough.
 
     Weights that prove nothing (changed, not finite, wrong shapes) give a certificate that does not hold, with the
-    reason; only an observer of another plant or sampling time is an InputError.
+    reason; only an observer of another plant or sampling time, and a region that is none, are InputErrors.
     """
+    certificate = _contraction(observer, plant)
+    if not residual or not certificate.holds:
+        return certificate
+    from observer.certification.accuracy import bound_accuracy
+
+    bounds = bound_accuracy(observer, plant, region=region, budget=budget, gap=gap, seed=seed)
+    return replace(certificate, bounds=bounds)
+
+
+@np.errstate(over="ignore", invalid="ignore", divide="ignore")  # absurd weights are answered, not warned about
+def _contraction(observer: Any, plant: Any) -> Certificate:
     _check_match(observer, plant)
     weights, system = observer.weights, observer.system
     M, Lam = np.asarray(observer.metric, dtype=float), np.asarray(observer.multipliers, dtype=float)
@@ -90,6 +128,7 @@ def certify(observer: Any, plant: Any) -> Certificate:
         "gain_y": math.nan,
         "gain_u": math.nan,
         "state_gain": np.full(system.nx, np.nan),
+        "identity": identity(observer, plant),
     }
     fault = _wrong_size(weights, system) or find_fault(weights, M, Lam)
     if fault:
@@ -153,11 +192,3 @@ def _check_match(observer: Any, plant: Any) -> None:
 
 def _condition(M: np.ndarray) -> float:
     return float(np.linalg.cond(M)) if np.isfinite(M).all() else math.inf
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, np.ndarray):
-        return [_plain(item) for item in value]
-    if isinstance(value, float | np.floating):
-        return float(value) if math.isfinite(value) else None
-    return value

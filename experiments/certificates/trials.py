@@ -1,0 +1,168 @@
+"""Trials against a certificate: does any error cross its envelope, or any residual its bound, while the plant is in X?"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from observer.certification.accuracy import residual
+from observer.certification.envelope import envelope
+from systems.errors import SimulationError
+from systems.trajectories import draw_inputs, draw_starts, simulate
+
+CHUNK = 500
+
+
+@dataclass
+class Tally:
+    """Counts over trials. left : trials whose plant left X, which count until it does. samples : those that were judged.
+
+    crossings : trials with an error above the envelope; exceeded : trials with a residual above a proved bound; closest :
+    the largest error over envelope after the first sample; reached : the largest residual over its proved bound.
+    late ``(nx,)`` : largest |e_i| in the second half of the trials that stayed in X; largest ``(nx,)`` : at any time in X, of
+    a many-step bound from its number of steps on.
+    """
+
+    trials: int = 0
+    left: int = 0
+    samples: int = 0
+    crossings: int = 0
+    exceeded: int = 0
+    failed: int = 0
+    closest: float = 0.0
+    reached: float = 0.0
+    late: Any = 0.0
+    largest: Any = 0.0
+
+    def to_data(self) -> dict[str, Any]:
+        """Plain numbers."""
+        return dict(vars(self))
+
+
+def judge(
+    tally: Tally,
+    observer: Any,
+    plant: Any,
+    certificate: Any,
+    x0: np.ndarray,
+    guess: np.ndarray,
+    u: np.ndarray,
+    held: bool,
+) -> None:
+    """Simulate trials from ``x0`` and ``guess`` ``(K, nx)`` under ``u`` ``(K, N, nu)`` on the discretised plant, and count."""
+    bounds = certificate.bounds
+    try:
+        data = simulate(plant, len(x0), (u.shape[1] - 1) * plant.dt, x0=x0, u=u)
+        x, y = data.x, data.y
+    except SimulationError:  # one trial of many leaves all bounds of sense: each for itself
+        if len(x0) == 1:
+            tally.trials, tally.failed = tally.trials + 1, tally.failed + 1
+            return
+        for k in range(len(x0)):
+            judge(tally, observer, plant, certificate, x0[k : k + 1], guess[k : k + 1], u[k : k + 1], held)
+        return
+    error = np.abs(observer.run(guess, u, y) - x)
+    inside = bounds.region.holds(x)
+    box = bounds.region.box[plant.nx :]
+    inside &= np.all((u >= box[:, 0]) & (u <= box[:, 1]), axis=-1)
+    so_far = np.logical_and.accumulate(inside, axis=1)
+    # The error at k is bounded when x_0 ... x_(k-1) were in X: the residual of the last step is at k-1.
+    judged = np.concatenate([np.ones((len(x), 1), dtype=bool), so_far[:, :-1]], axis=1)
+    found = envelope(certificate, guess - x0, u.shape[1], held_input=held)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        share = np.where(judged[..., None], error / found.bound, 0.0)
+    above = ~(error <= found.bound * (1 + 1e-12) + 1e-300) & judged[..., None]
+    r = residual(observer, plant, x[:, :-1], u[:, :-1])
+    over = np.zeros(so_far[:, :-1].shape, dtype=bool)
+    for p in bounds.proofs:
+        size = np.sqrt(np.maximum(np.einsum("...i,ij,...j->...", r, p.metric, r), 0.0))
+        over |= ~(size <= p.residual_upper) | ~np.all(np.abs(r) <= p.state_upper, axis=-1)
+        tally.reached = max(
+            tally.reached, float(np.max(np.where(inside[:, :-1], size, 0.0) / p.residual_upper, initial=0.0))
+        )
+    stayed = inside.all(axis=1)
+    tally.trials += len(x)
+    tally.left += int((~stayed).sum())
+    tally.samples += int(judged.sum())
+    tally.crossings += int(above.any(axis=(1, 2)).sum())
+    tally.exceeded += int((over & inside[:, :-1]).any(axis=1).sum())
+    tally.closest = max(tally.closest, float(np.max(share[:, 1:], initial=0.0)))
+    begin = bounds.horizon.steps if held and bounds.horizon is not None else 0
+    seen = np.where(judged[..., None], error, 0.0)[:, begin:]
+    tally.largest = np.maximum(tally.largest, seen.max(axis=(0, 1), initial=0.0))
+    if stayed.any():
+        tally.late = np.maximum(tally.late, error[stayed, x.shape[1] // 2 :].max(axis=(0, 1)))
+
+
+def fresh_trials(
+    observer: Any, plant: Any, certificate: Any, count: int, duration: float, seed: int, excitation: str | None = None
+) -> Tally:
+    """``count`` trials of the usual law: plant and estimate start at random in the set of starts."""
+    tally, system = Tally(late=np.zeros(plant.nx), largest=np.zeros(plant.nx)), plant.system
+    steps = round(duration / plant.dt) + 1
+    for part, start in enumerate(range(0, count, CHUNK)):
+        size = min(CHUNK, count - start)
+        draw = int(np.random.default_rng([seed, part]).integers(2**31))
+        u = draw_inputs(system, plant.dt, size, steps, draw, excitation)
+        guess = draw_starts(system, size, draw + 1)
+        judge(tally, observer, plant, certificate, draw_starts(system, size, draw), guess, u, _unforced(u))
+    return tally
+
+
+def exact_starts(
+    observer: Any, plant: Any, certificate: Any, count: int, duration: float, seed: int, excitation: str | None = None
+) -> Tally:
+    """Trials with x_hat_0 = x_0 anywhere in X, so that nothing but the residual makes an error."""
+    tally, rng = Tally(late=np.zeros(plant.nx), largest=np.zeros(plant.nx)), np.random.default_rng([seed, 3])
+    box = certificate.bounds.region.box[: plant.nx]
+    steps = round(duration / plant.dt) + 1
+    for start in range(0, count, CHUNK):
+        size = min(CHUNK, count - start)
+        x0 = rng.uniform(box[:, 0], box[:, 1], (size, plant.nx))
+        u = draw_inputs(plant.system, plant.dt, size, steps, int(rng.integers(2**31)), excitation)
+        judge(tally, observer, plant, certificate, x0, x0, u, _unforced(u))
+    return tally
+
+
+def adversarial_trials(observer: Any, plant: Any, certificate: Any, count: int, duration: float, seed: int) -> Tally:
+    """Starts meant to break it: worst points of the residual and corners of X, with errors along the worst directions of M.
+
+    A third each: first errors sqrt(ten ranges) along M^-1 e_i, where |e_i| is as large as |e|_M allows; no first error from
+    the points of X where a short search made the largest error; corners of X against opposite corners. Inputs jump between
+    the ends of their ranges in half of them and are zero in the others.
+    """
+    tally, rng = Tally(late=np.zeros(plant.nx), largest=np.zeros(plant.nx)), np.random.default_rng([seed, 4])
+    bounds, nx, system = certificate.bounds, plant.nx, plant.system
+    box, width = bounds.region.box[:nx], np.ptp(bounds.region.box[:nx], axis=1)
+    worst = np.array([p.attained_at[:nx] for p in bounds.proofs])
+    steps = round(duration / plant.dt) + 1
+    third = max(1, count // 3)
+    x0 = np.clip(
+        worst[rng.integers(len(worst), size=third)] + 0.01 * width * rng.normal(size=(third, nx)), box[:, 0], box[:, 1]
+    )
+    directions = np.concatenate([np.linalg.inv(p.metric) for p in bounds.proofs])
+    directions = directions / np.abs(directions / width).max(axis=1, keepdims=True)
+    scale = 10.0 ** rng.uniform(-4, 1, third) * rng.choice([-1.0, 1.0], third)
+    first = (x0, x0 + scale[:, None] * directions[rng.integers(len(directions), size=third)])
+    many = rng.uniform(box[:, 0], box[:, 1], (20 * third, nx))
+    short = min(steps, 40)
+    u = draw_inputs(system, plant.dt, len(many), short, seed, "prbs")
+    try:
+        y_x = simulate(plant, len(many), (short - 1) * plant.dt, x0=many, u=u)
+        made = np.abs(observer.run(many, u, y_x.y) - y_x.x) / width
+        score = np.where(bounds.region.holds(y_x.x)[..., None], made, 0.0).max(axis=(1, 2))
+        second = many[np.argsort(score)[-third:]]
+    except SimulationError:
+        second = many[:third]
+    corners = box[np.arange(nx), rng.integers(2, size=(count - 2 * third, nx))]
+    starts = np.concatenate([first[0], second, corners])
+    guesses = np.concatenate([first[1], second, box.sum(axis=1) - corners])
+    order = rng.permutation(len(starts))
+    for held, some in ((False, order[::2]), (True, order[1::2])):
+        u = draw_inputs(system, plant.dt, len(some), steps, seed + 1, "zero" if held else "prbs")
+        judge(tally, observer, plant, certificate, starts[some], guesses[some], u, held and _unforced(u))
+    return tally
+
+
+def _unforced(u: np.ndarray) -> bool:
+    return not np.any(u)

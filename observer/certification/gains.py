@@ -1,0 +1,95 @@
+"""Proved gains through a REN in closed form, with their derivatives: what refining a metric or multipliers climbs on.
+
+For dx+ = A dx + B1 dw, dv = C1 dx + D11 dw and neurons of slope in [0, 1], and any weight O = Z'Z on the result,
+
+    |Z dx+|^2 <= gain^2 |dx|_N^2,   gain^2 = lambda_max(N^-1 (A'O A + K'R^-1 K)),
+    K = Lam C1 + B1'O A,   R = 2 Lam - Lam D11 - D11'Lam - B1'O B1 > 0,
+
+by the incremental sector inequality 2 dw'Lam (dv - dw) >= 0 (MATH 2a). With a unit eigenvector v (v'N v = 1), w = R^-1 K v
+and z = A v + B1 w:   d gain^2 / dO = z z',   d / dN = -gain^2 v v',   d / dLam = 2 w (C1 v + D11 w - w) elementwise.
+"""
+
+import numpy as np
+from scipy.linalg import cho_factor, cho_solve, eigh
+from scipy.optimize import minimize
+
+SMOOTH = 40  # power mean of the eigenvalues: where the largest ones meet, the maximum has no gradient
+
+
+class Failed(ValueError):
+    """R is not positive definite: these multipliers prove nothing."""
+
+
+def squared_gain(A, B1, C1, D11, O, N, Lam, power: float = np.inf):
+    """(gain^2, d/dO, d/dN, d/dLam); with a finite ``power`` the power mean of all eigenvalues, which is above gain^2.
+
+    Shapes: A (k, n), B1 (k, nv), C1 (nv, n), D11 (nv, nv), O (k, k), N (n, n), Lam (nv,). Raises Failed.
+    """
+    LD = Lam[:, None] * D11
+    R = 2 * np.diag(Lam) - LD - LD.T - B1.T @ O @ B1
+    K = Lam[:, None] * C1 + B1.T @ O @ A
+    try:
+        if len(Lam):
+            W = cho_solve(cho_factor(R), K)
+        else:
+            W = np.zeros_like(K)
+        S = A.T @ O @ A + K.T @ W
+        values, vectors = eigh((S + S.T) / 2, N)
+    except (np.linalg.LinAlgError, ValueError) as error:
+        raise Failed(str(error)) from error
+    values = np.maximum(values, 0.0)
+    top = values[-1]
+    if top <= 0 or not np.isfinite(power):
+        share, result = np.zeros(len(values)), float(top)
+        share[-1] = 1.0
+    else:
+        ratio = values / top
+        total = np.sum(ratio**power)
+        result = float(top * total ** (1 / power))
+        share = ratio ** (power - 1) * total ** (1 / power - 1)
+    w = W @ vectors
+    z = A @ vectors + B1 @ w
+    d_out = (z * share) @ z.T
+    d_in = -(vectors * (share * values)) @ vectors.T
+    d_lam = 2 * np.sum(share * w * (C1 @ vectors + D11 @ w - w), axis=1)
+    return result, d_out, d_in, d_lam
+
+
+def smallest_gain(A, B1, C1, D11, O, N, Lam, iterations: int = 60) -> tuple[float, np.ndarray]:
+    """The gain at the best multipliers found from ``Lam``, (gain, multipliers): every number it returns is proved.
+
+    The scale of the multipliers is that of O: it is searched first, then each multiplier by L-BFGS in its logarithm.
+    """
+
+    def at(log: np.ndarray) -> tuple[float, np.ndarray]:
+        try:
+            value, _, _, slope = squared_gain(A, B1, C1, D11, O, N, np.exp(log), power=SMOOTH)
+        except Failed:
+            return np.inf, np.zeros_like(log)
+        return value, slope * np.exp(log)
+
+    if not len(Lam):
+        return float(np.sqrt(squared_gain(A, B1, C1, D11, O, N, Lam)[0])), Lam
+    base = np.log(Lam)
+    start = min((base + shift for shift in np.linspace(-20, 20, 41)), key=lambda log: at(log)[0])
+    best_log, best = start, at(start)[0]
+    if np.isfinite(best) and best > 0:
+        found = minimize(_guarded(at, best), start, jac=True, method="L-BFGS-B", options={"maxiter": iterations})
+        if at(found.x)[0] < best:
+            best_log = found.x
+    if not np.isfinite(best):
+        return float("inf"), Lam
+    value = squared_gain(A, B1, C1, D11, O, N, np.exp(best_log))[0]
+    return float(np.sqrt(value)) * (1 + 1e-9), np.exp(best_log)
+
+
+def _guarded(at, size: float):
+    """The logarithm of ``at``; a point that proves nothing is far up, so that the line search comes back."""
+
+    def call(log: np.ndarray) -> tuple[float, np.ndarray]:
+        value, slope = at(log)
+        if not np.isfinite(value) or value <= 0:
+            return 50.0, np.zeros_like(log)
+        return float(np.log(value / size)), slope / value
+
+    return call

@@ -1,0 +1,108 @@
+"""The region of a certificate: the operating ranges enlarged to what trajectories reach, and how that was found.
+
+A bound over X x U speaks of the plant while x stays in X. X is not proved to be forward invariant: trajectories are
+simulated from a stated seed, X is the smallest box that holds them and the ranges, and a margin is added where they
+leave the ranges. Whoever leaves X later is counted, not covered.
+"""
+
+from dataclasses import dataclass
+from itertools import product
+from typing import Any
+
+import numpy as np
+
+from systems.discretization import DiscreteSystem
+from systems.errors import InputError, SimulationError
+from systems.trajectories import draw_starts, simulate
+
+MARGIN = 0.02  # of a state's range, added on each side that trajectories reach beyond
+TRAJECTORIES = 100
+_CORNERS_UP_TO = 6  # states: the corners of the set of starts are tried as well
+
+
+@dataclass(frozen=True, eq=False)
+class Region:
+    """``box`` ``(nx + nu, 2)``: X over the states, then U over all inputs. ``how``: "reached", "ranges" or "given".
+
+    ``seed``, ``trajectories``, ``duration`` [s], ``margin`` (share of each range): what finds the same box again.
+    ``sentence``: the same for a person.
+    """
+
+    box: np.ndarray
+    how: str
+    seed: int = 0
+    trajectories: int = 0
+    duration: float = 0.0
+    margin: float = 0.0
+    sentence: str = ""
+
+    def holds(self, x: np.ndarray) -> np.ndarray:
+        """Whether states x ``(..., nx)`` lie in X, ``(...)``."""
+        x = np.asarray(x, dtype=float)
+        box = self.box[: x.shape[-1]]
+        return np.all((x >= box[:, 0]) & (x <= box[:, 1]), axis=-1)
+
+
+def reached_region(
+    plant: DiscreteSystem,
+    *,
+    seed: int = 0,
+    trajectories: int = TRAJECTORIES,
+    duration: float | None = None,
+    margin: float = MARGIN,
+) -> Region:
+    """X x U around ``trajectories`` simulated with the usual inputs, from random starts and the corners of their set.
+
+    ``duration`` [s]: the plant's own, or 200 samples, when left out. ``margin``: share of each range. U are the ranges
+    of all inputs, of disturbances too. Where the plant cannot be simulated from there, X are the ranges (``how`` says so).
+    """
+    system = plant.system
+    ranges = np.array(system.state_ranges, dtype=float)
+    inputs = np.asarray(system.input_ranges, dtype=float).reshape(system.nu, 2)
+    length = float(duration or system.duration or 200 * plant.dt)
+    starts = draw_starts(system, trajectories, seed)
+    if system.nx <= _CORNERS_UP_TO:
+        starts = np.concatenate([starts, np.array(list(product(*system.initial_ranges)), dtype=float)])
+    try:
+        data = simulate(plant, len(starts), length, seed, x0=starts)
+    except (SimulationError, InputError) as error:
+        text = f"X are the operating ranges: trajectories could not be simulated ({error})."
+        return Region(np.concatenate([ranges, inputs]), "ranges", seed, trajectories, length, margin, text)
+    wide = margin * np.ptp(ranges, axis=1)
+    low = np.where(data.reached[:, 0] < ranges[:, 0], data.reached[:, 0] - wide, ranges[:, 0])
+    high = np.where(data.reached[:, 1] > ranges[:, 1], data.reached[:, 1] + wide, ranges[:, 1])
+    for k, signal in enumerate(system.states):
+        if signal.limits is not None:
+            low[k], high[k] = (
+                max(low[k], min(signal.limits[0], ranges[k, 0])),
+                min(high[k], max(signal.limits[1], ranges[k, 1])),
+            )
+    box = np.concatenate([np.stack([low, high], axis=1), inputs])
+    grown = [s.name for s, new, old in zip(system.states, box, ranges, strict=False) if (new != old).any()]
+    text = (
+        f"X are the operating ranges{', enlarged in ' + ', '.join(grown) if grown else ''}: they hold {len(starts)} simulated "
+        f"trajectories of {length:g} s (seed {seed}; margin {100 * margin:g} % of a range where they went beyond). "
+        "That X is never left is not proved."
+    )
+    return Region(box, "reached", seed, trajectories, length, margin, text)
+
+
+def given_region(plant: DiscreteSystem, region: Any) -> Region:
+    """A region as a person gives it: ``(nx, 2)`` (inputs keep their ranges) or ``(nx + nu, 2)``, low below high.
+
+    Raises InputError for another shape or for bounds that are not finite or in the wrong order.
+    """
+    system = plant.system
+    box = np.array(region, dtype=float)
+    if box.shape == (system.nx, 2):
+        box = np.concatenate([box, np.asarray(system.input_ranges, dtype=float).reshape(system.nu, 2)])
+    names = (*system.state_names, *system.input_names)
+    if box.shape != (len(names), 2):
+        raise InputError(
+            f"region has shape {np.shape(region)}; expected ({system.nx}, 2) for {', '.join(system.state_names)}, or "
+            f"({len(names)}, 2) with the inputs below"
+        )
+    for name, (low, high) in zip(names, box, strict=True):
+        if not (np.isfinite([low, high]).all() and low <= high):
+            raise InputError(f"region of '{name}' is ({low:g}, {high:g}); expected two finite numbers, low before high")
+    return Region(box, "given", sentence="X and U as they were given. That X is never left is not proved.")

@@ -1,0 +1,146 @@
+"""The statistical certificate: what fresh trajectories say where nothing can be proved (MATH 2f, 4).
+
+The unit of sampling is a whole trajectory, started and driven by a stated law. With N of them, drawn after the observer
+was finished, and s the largest score of the N, another trajectory of the same law scores above s with a probability of at
+most eps, with confidence 1 - beta over the draw, when (1 - eps)^N <= beta. After k exceedances of a threshold fixed
+beforehand, eps is the Clopper-Pearson bound Beta^-1(1 - beta; k + 1, N - k). A quantile of a law is not a supremum over a region.
+"""
+
+import math
+import time
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from scipy.special import betaincinv
+
+from systems.errors import InputError
+from systems.trajectories import draw_starts, simulate
+
+CONFIDENCE = 1 - 1e-6
+TRIALS = 1375  # coverage 99 % at that confidence; 13,809 for 99.9 %
+_CHUNK = 25
+
+
+@dataclass(frozen=True, eq=False)
+class StatisticalBound:
+    """Largest scores over ``trials`` fresh trajectories: nothing here is proved for every state.
+
+    kind : always "statistical". residual : largest |r|_M met. state_residual, state_error ``(nx,)`` : largest |r_i|, and |e_i| over
+    ``window`` [s], in physical units. coverage, confidence : with this confidence, each number by itself is not exceeded by
+    another trajectory of the law with at least this probability. law : how trajectories are drawn, in words.
+    """
+
+    kind: str
+    trials: int
+    coverage: float
+    confidence: float
+    residual: float
+    state_residual: np.ndarray
+    state_error: np.ndarray
+    window: np.ndarray
+    duration: float
+    seed: int
+    seconds: float
+    law: str
+
+    @property
+    def sentence(self) -> str:
+        """The claim in words, with its coverage and confidence."""
+        return (
+            f"Statistical, not proved: with confidence {confidence_text(self.confidence)}, at least {100 * self.coverage:.4g} % of "
+            f"the trajectories drawn as these {self.trials} stay below the stated numbers, each number by itself."
+        )
+
+
+def confidence_text(confidence: float) -> str:
+    """0.999999 as "1 - 1e-06": the digits that matter are those after the nines."""
+    return f"1 - {1 - confidence:.1g}" if confidence > 0.999 else f"{confidence:g}"
+
+
+def sample_size(coverage: float, confidence: float = CONFIDENCE) -> int:
+    """The fewest trajectories whose largest score covers ``coverage`` of the law with ``confidence``."""
+    _check_shares(coverage, confidence)
+    return math.ceil(math.log1p(-confidence) / math.log(coverage) - 1e-9)
+
+
+def covered(trials: int, confidence: float = CONFIDENCE, exceedances: int = 0) -> float:
+    """The share of the law that lies below a threshold which ``exceedances`` of ``trials`` exceeded (Clopper-Pearson).
+
+    With none it is also the coverage of the largest score.
+    """
+    if not 0 <= exceedances <= trials or trials < 1:
+        raise InputError(
+            f"{exceedances} exceedances of {trials} trials; expected 0 <= exceedances <= trials, trials >= 1"
+        )
+    _check_shares(0.5, confidence)
+    if exceedances == trials:
+        return 0.0
+    return 1 - float(betaincinv(exceedances + 1, trials - exceedances, confidence))
+
+
+def _check_shares(coverage: float, confidence: float) -> None:
+    for name, value in (("coverage", coverage), ("confidence", confidence)):
+        if not 0 < value < 1:
+            raise InputError(f"{name} is {value!r}; expected a number between 0 and 1, such as 0.99")
+
+
+def bound_statistically(
+    observer: Any,
+    plant: Any,
+    trials: int | None = None,
+    *,
+    metric: np.ndarray | None = None,
+    confidence: float = CONFIDENCE,
+    duration: float | None = None,
+    budget: float | None = None,
+    seed: int = 0,
+) -> StatisticalBound:
+    """Scores of fresh trajectories; both the plant and the estimate start at random in the set of starts.
+
+    trials : 1375 when left out. metric : M of |r|_M, the observer's own when left out. duration : of a trajectory [s]; the
+    plant's own when left out; errors are judged over its second half. budget : seconds; where they end before all trials are done,
+    fewer are counted and the coverage says so (how long a trial takes does not depend on its score).
+
+    The plant is the discretised one. Raises InputError for shares and counts out of range.
+    """
+    system, begin = plant.system, time.monotonic()
+    wanted = TRIALS if trials is None else int(trials)
+    if wanted < 1:
+        raise InputError(f"trials is {trials!r}; expected a whole number, 1 or more")
+    M = np.asarray(observer.metric if metric is None else metric, dtype=float)
+    root = np.linalg.cholesky((M + M.T) / 2)
+    length = float(duration or system.duration or 200 * plant.dt)
+    residual, state_residual, state_error = 0.0, np.zeros(system.nx), np.zeros(system.nx)
+    count, part = 0, 0
+    while count < wanted:
+        size = min(_CHUNK, wanted - count)
+        draw = int(np.random.default_rng([seed, 77, part]).integers(2**31))
+        data = simulate(plant, size, length, draw)
+        guess = draw_starts(system, size, draw + 1)
+        error = observer.run(guess, data.u, data.y) - data.x
+        ahead = observer.step(data.x[:, :-1], data.u[:, :-1], data.y[:, :-1]) - data.x[:, 1:]
+        late = np.abs(error[:, data.x.shape[1] // 2 :])
+        scores = (np.max(np.linalg.norm(ahead @ root, axis=-1)), np.abs(ahead).max(axis=(0, 1)), late.max(axis=(0, 1)))
+        scores = [np.where(np.isnan(score), np.inf, score) for score in scores]  # a nan is the worst score, not none
+        residual = float(np.maximum(residual, scores[0]))
+        state_residual, state_error = np.maximum(state_residual, scores[1]), np.maximum(state_error, scores[2])
+        count, part = count + size, part + 1
+        if budget is not None and (time.monotonic() - begin) * (1 + 1 / part) > budget:
+            break
+    start = length / 2
+    return StatisticalBound(
+        "statistical",
+        count,
+        covered(count, confidence),
+        confidence,
+        residual,
+        state_residual,
+        state_error,
+        np.array([start, length]),
+        length,
+        seed,
+        time.monotonic() - begin,
+        f"plant and estimate start independently, uniform over the set of starts; usual inputs; {length:g} s; "
+        f"{getattr(plant, 'method', 'the')} model; no noise",
+    )
