@@ -74,7 +74,10 @@ def smallest_gain(A, B1, C1, D11, O, N, Lam, iterations: int = 60) -> tuple[floa
     start = min((base + shift for shift in np.linspace(-20, 20, 41)), key=lambda log: at(log)[0])
     best_log, best = start, at(start)[0]
     if np.isfinite(best) and best > 0:
-        found = minimize(_guarded(at, best), start, jac=True, method="L-BFGS-B", options={"maxiter": iterations})
+        reach = [(value - 30, value + 30) for value in start]
+        found = minimize(
+            _guarded(at, best), start, jac=True, method="L-BFGS-B", bounds=reach, options={"maxiter": iterations}
+        )
         if at(found.x)[0] < best:
             best_log = found.x
     if not np.isfinite(best):

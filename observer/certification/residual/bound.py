@@ -1,0 +1,150 @@
+"""``bound_residual``: the largest one-step residual of an observer over a region, proved from above and attained from below.
+
+    r(x, u) = f_o(x, u, h(x, u)) - F(x, u),      rho_M = sup |r(x, u)|_M over the region
+
+F the discretised plant, h its output, f_o the observer. With the contraction rate alpha of the metric M this is what bounds
+the error of estimation: |e_t|_M <= alpha^t |e_0|_M + rho_M / (1 - alpha)  (MATH 2e).
+"""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from observer.certification.residual.attained import climb, sample
+from observer.certification.residual.model import Model, make_model
+from observer.certification.residual.search import Search
+from observer.state_observer import RENObserver
+from systems.discretization import DiscreteSystem
+from systems.errors import InputError
+
+BATCH = 2048
+
+
+@dataclass(frozen=True, eq=False)
+class ResidualBound:
+    """rho_M between ``lower`` and ``upper``.
+
+    Attributes
+    ----------
+    region : (nx + nu, 2), all states, then all inputs of the plant (disturbances too: the plant feels them), physical units.
+    metric : M (nx, nx).
+    upper : proved; no state and input of the region gives a larger |r|_M, computed in float64 or exactly.
+    lower : attained at ``attained_at`` (nx + nu,).
+    state_upper : (nx,), proved bounds of |r_i| in the unit of state i; the search does not work on their tightness.
+    rounding : the part of ``upper`` that covers rounding. gap : the relative gap that was asked for.
+    cells, seconds : what it took, in all if it was resumed.
+    status : "tight" (upper <= (1 + gap) lower, or within rounding of lower), "budget" or "stopped"; ``upper`` holds in each case.
+    open_cells : (n, nx + nu, 2) cells still to be divided, from which ``resume`` goes on. open_bounds : (n,) their bounds.
+    closed : (nx + 2,) largest bounds of |r|_M and |r_i|, and rounding, over the cells that are done.
+    """
+
+    region: np.ndarray
+    metric: np.ndarray
+    upper: float
+    lower: float
+    attained_at: np.ndarray
+    state_upper: np.ndarray
+    rounding: float
+    gap: float
+    cells: int
+    seconds: float
+    status: str
+    open_cells: np.ndarray
+    open_bounds: np.ndarray
+    closed: np.ndarray = field(default_factory=lambda: np.zeros(0))
+
+
+def bound_residual(
+    observer: RENObserver,
+    plant: DiscreteSystem,
+    *,
+    region: Any = None,
+    metric: Any = None,
+    gap: float = 0.05,
+    budget: float = 30.0,
+    resume: ResidualBound | None = None,
+    threads: int | None = None,
+    progress: Callable[[ResidualBound], None] | None = None,
+    seed: int = 0,
+) -> ResidualBound:
+    """Bound |r|_M over a region by branch and bound on second-order forms (MATH 2f, 4).
+
+    Parameters
+    ----------
+    region : (nx + nu, 2), physical units; the ranges of states and inputs when left out. Equal ends fix a dimension.
+    metric : M; the observer's own when left out.
+    gap : stop when upper <= (1 + gap) lower. budget : or after so many seconds; what is proved by then holds.
+    resume : a result of the same observer, plant, region and metric to go on from. The division of the region is taken from
+        it as it is: keep it with the certificate, not with strangers.
+    threads : all cores that the process may use when left out. progress : called after each round with the result so far.
+    seed : of the samples with which the attained value starts.
+
+    Ctrl-C returns what is proved so far, with status "stopped". Raises :class:`Unprovable` where the plant has an operation
+    or a number of dimensions for which nothing can be proved; :class:`InputError` for unusable arguments.
+    """
+    if not (gap > 0 and math.isfinite(gap)):
+        raise InputError(f"gap is {gap!r}; expected a positive number")
+    if not budget >= 0:
+        raise InputError(f"budget is {budget!r}; expected a number of seconds, 0 or more")
+    if resume is not None:
+        region, metric = resume.region if region is None else region, resume.metric if metric is None else metric
+    model = make_model(observer, plant, region, metric, threads)
+    search = _fresh(model, gap, seed) if resume is None else _resumed(model, gap, resume)
+
+    def report(search: Search) -> None:
+        if progress is not None:
+            progress(_result(model, search, "budget", gap))
+
+    return _result(model, search, search.run(budget, report), gap)
+
+
+def _search(model: Model, gap: float, **state: Any) -> Search:
+    def size(points: np.ndarray) -> np.ndarray:
+        return model.norm(model.residual(points))
+
+    return Search(
+        region=model.region, bound=model.bound, values=lambda points: size(points)[:, None],
+        climb=lambda points, _: climb(size, points, model.region, step=0.01)[0],
+        columns=1, gap=gap, batch=BATCH, gains=model.gains, **state,
+    )  # fmt: skip
+
+
+def _fresh(model: Model, gap: float, seed: int) -> Search:
+    points, values = sample(lambda p: model.norm(model.residual(p)), model.region, seed)
+    best = int(np.argmax(values))
+    return _search(
+        model, gap, open=model.bound(model.region[None]), closed=np.zeros(model.plant.nx + 2), cells=1,
+        lower=np.array([max(values[best], 0.0)]), best=points[[best]],
+    )  # fmt: skip
+
+
+def _resumed(model: Model, gap: float, old: ResidualBound) -> Search:
+    if (
+        old.region.shape != model.region.shape
+        or (old.region != model.region).any()
+        or (old.metric != model.metric).any()
+    ):
+        raise InputError("resume: its region or metric is another one; expected those of the bound to go on from")
+    there = float(model.norm(model.residual(old.attained_at[None]))[0])
+    if there != old.lower:
+        raise InputError(
+            f"resume: at its worst point this observer and plant have |r|_M = {there:.6g}, not {old.lower:.6g}; "
+            "it belongs to another observer or plant"
+        )
+    return _search(
+        model, gap, open=model.bound(np.ascontiguousarray(old.open_cells)), closed=old.closed.copy(), cells=old.cells,
+        seconds=old.seconds, lower=np.array([old.lower]), best=old.attained_at[None].copy(),
+    )  # fmt: skip
+
+
+def _result(model: Model, search: Search, status: str, gap: float) -> ResidualBound:
+    upper = search.upper
+    return ResidualBound(
+        region=model.region, metric=model.metric, upper=float(upper[0]), lower=float(search.lower[0]),
+        attained_at=search.best[0].copy(), state_upper=upper[1:].copy(), rounding=search.rounding * model.inflate, gap=gap,
+        cells=search.cells, seconds=search.seconds, status=status, open_cells=search.open.cells,
+        open_bounds=search.open.bounds[:, 0], closed=search.closed.copy(),
+    )  # fmt: skip

@@ -1,0 +1,158 @@
+"""``bound_horizon``: what the residuals of N steps add up to, with their signs, proved over a region (MATH 4).
+
+    d(N) = f_o^N(x; u, y) - F^N(x; u)      started at x_hat = x, fed the outputs of the plant, one input u held throughout
+
+Residuals along a trajectory cancel, so that |d(N)| is often far below the sum that rho_M / (1 - alpha) stands for. As
+two estimates under the same measurements approach by alpha^N, the error N samples later is at most alpha^N |e|_M + |d(N)|_M,
+and while the plant is in the region at the start of every stretch of N samples (its input held from N samples ago),
+
+    |e_i|  <=  sqrt((M^-1)_ii) alpha^N eta + sup |d_i(N)|,      eta = sup |d(N)|_M / (1 - alpha^N)       in the limit.
+"""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from observer.certification.residual.attained import climb, sample
+from observer.certification.residual.model import Model, make_model
+from observer.certification.residual.search import Search
+from observer.state_observer import RENObserver
+from systems.discretization import DiscreteSystem
+from systems.errors import InputError
+
+BATCH = 128
+REMAINS = 0.05  # alpha^N where the number of steps is left open
+_SAMPLES, _CLIMBERS, _ROUNDS = 1024, 8, 25
+
+
+@dataclass(frozen=True, eq=False)
+class HorizonBound:
+    """d(N) over a region.
+
+    Attributes
+    ----------
+    steps : N. region : (nx + nu, 2), physical units; inputs that are fixed have equal ends. metric : M (nx, nx).
+    rate : alpha per step with which the estimates approach.
+    upper, lower : sup |d(N)|_M, proved and attained. state_upper, state_lower : (nx,), of |d_i(N)|, in the unit of state i.
+    steady_state : (nx,), the bound of |e_i| above, from ``upper`` and ``state_upper``.
+    cells, seconds : what it took. status : "tight" (all within the gap that was asked for), "budget" or "stopped".
+    """
+
+    steps: int
+    region: np.ndarray
+    metric: np.ndarray
+    rate: float
+    upper: float
+    lower: float
+    state_upper: np.ndarray
+    state_lower: np.ndarray
+    steady_state: np.ndarray
+    cells: int
+    seconds: float
+    status: str
+
+
+def bound_horizon(
+    observer: RENObserver,
+    plant: DiscreteSystem,
+    *,
+    rate: float,
+    steps: int | None = None,
+    region: Any = None,
+    metric: Any = None,
+    input: Any = None,
+    gap: float = 0.2,
+    budget: float = 20.0,
+    threads: int | None = None,
+    progress: Callable[[HorizonBound], None] | None = None,
+    seed: int = 0,
+) -> HorizonBound:
+    """Bound |d(N)|_M and |d_i(N)| over all starts in a region, by branch and bound.
+
+    Parameters
+    ----------
+    rate : alpha*, proved for this metric (:func:`observer.certify`), per step.
+    steps : N; as many as make alpha^N 0.05 when left out. region : (nx + nu, 2); the ranges when left out.
+    input : (nu,) the input held over the stretch, zero when left out; or "held": any one of the region.
+    gap, budget, threads, progress, seed : as for :func:`bound_residual`, for |d|_M and every |d_i|.
+
+    Raises :class:`Unprovable` and :class:`InputError` as :func:`bound_residual` does.
+    """
+    if not 0 < rate < 1:
+        raise InputError(f"rate is {rate!r}; expected the proved contraction rate per step, between 0 and 1")
+    if steps is None:
+        steps = max(1, math.ceil(math.log(REMAINS) / math.log(rate)))
+    if isinstance(steps, bool) or not isinstance(steps, int) or steps < 1:
+        raise InputError(f"steps is {steps!r}; expected a whole number, 1 or more")
+    if not gap > 0 or not budget >= 0:
+        raise InputError(f"gap is {gap!r} and budget {budget!r}; expected a positive number and seconds, 0 or more")
+    model = make_model(observer, plant, _region(plant, region, input), metric, threads)
+    rate = rate * (1 + 1e-12)
+
+    def values(points: np.ndarray) -> np.ndarray:
+        d = _rolled(model, points, steps)
+        return np.column_stack([model.norm(d), np.abs(d)])
+
+    def column(k: int) -> Callable[[np.ndarray], np.ndarray]:
+        return lambda points: values(points)[:, k]
+
+    def further(points: np.ndarray, k: int) -> np.ndarray:
+        return climb(column(k), points, model.region, step=0.01, rounds=_ROUNDS)[0]
+
+    starts = [sample(column(k), model.region, seed, _SAMPLES, _CLIMBERS, _ROUNDS) for k in range(1 + plant.nx)]
+    best = np.array([points[np.argmax(found)] for points, found in starts])
+    lower = np.array([max(found.max(), 0.0) for _, found in starts])
+    search = Search(
+        region=model.region, bound=lambda cells: model.bound(cells, rate, steps), values=values, climb=further,
+        columns=1 + plant.nx, gap=gap, batch=BATCH, open=model.bound(model.region[None], rate, steps), cells=1,
+        closed=np.zeros(plant.nx + 2), lower=lower, best=best, gains=model.gains,
+    )  # fmt: skip
+
+    def report(search: Search) -> None:
+        if progress is not None:
+            progress(_result(model, search, rate, steps, "budget"))
+
+    return _result(model, search, rate, steps, search.run(budget, report))
+
+
+def _region(plant: DiscreteSystem, region: Any, input: Any) -> np.ndarray:
+    system = plant.system
+    if region is None:
+        region = np.concatenate([system.state_ranges, system.input_ranges.reshape(-1, 2)])
+    region = np.array(region, dtype=float)
+    if isinstance(input, str):
+        if input != "held":
+            raise InputError(f"input is {input!r}; expected 'held', or the numbers of {', '.join(system.input_names)}")
+        return region
+    held = np.zeros(plant.nu) if input is None else np.asarray(input, dtype=float)
+    if held.shape != (plant.nu,):
+        raise InputError(f"input has shape {held.shape}; expected ({plant.nu},) for {', '.join(system.input_names)}")
+    if region.shape == (plant.nx + plant.nu, 2):
+        region[plant.nx :] = held[:, None]
+    return region
+
+
+def _rolled(model: Model, points: np.ndarray, steps: int) -> np.ndarray:
+    """d(N) (k, nx) from points (k, nx + nu), as anybody computes it in float64."""
+    plant, system, ren = model.plant, model.plant.system, model.observer.weights
+    x, u = points[:, : plant.nx], points[:, plant.nx :]
+    estimate, known = x, u[:, system.known]
+    with np.errstate(all="ignore"):
+        for _ in range(steps):
+            inputs = np.concatenate([known, system.measure(x, u)], axis=1)
+            x, estimate = plant.step(x, u), ren.next_state(estimate, inputs)
+        return estimate - x
+
+
+def _result(model: Model, search: Search, rate: float, steps: int, status: str) -> HorizonBound:
+    upper, remains = search.upper, rate**steps
+    eta = upper[0] / (1 - remains)
+    return HorizonBound(
+        steps=steps, region=model.region, metric=model.metric, rate=rate, upper=float(upper[0]),
+        lower=float(search.lower[0]), state_upper=upper[1:], state_lower=search.lower[1:].copy(),
+        steady_state=(model.gains * remains * eta + upper[1:]) * (1 + 1e-12), cells=search.cells, seconds=search.seconds,
+        status=status,
+    )  # fmt: skip

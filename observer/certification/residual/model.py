@@ -1,0 +1,167 @@
+"""What is bounded: observer and plant as the kernels take them, the region, the metric, and its evaluation in threads."""
+
+import os
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+
+from observer.certification.contraction import find_fault
+from observer.certification.residual import kernels
+from observer.certification.residual.program import Program, Unprovable, compile_program
+from observer.networks.activations import get_activation
+from observer.state_observer import RENObserver
+from systems.discretization import DiscreteSystem
+from systems.errors import InputError
+
+MOST_DIMENSIONS = 8  # of (x, u) that have any width: 2^8 corners per cell, and halving each of them once is 256 cells
+_PER_THREAD = 64  # cells that pay for another thread
+
+
+@dataclass(frozen=True, eq=False)
+class Cells:
+    """Bounds over n cells: ``cells`` (n, nx + nu, 2); ``bounds`` (n, 1 + nx), of |.|_M and of each state; ``lost`` (n,), the
+    rounding in the first; ``split`` (n,), the dimension to halve; ``corners`` (n, nx + nu), where |.|_M may be worst."""
+
+    cells: np.ndarray
+    bounds: np.ndarray
+    lost: np.ndarray
+    split: np.ndarray
+    corners: np.ndarray
+
+    def take(self, chosen: np.ndarray) -> "Cells":
+        """Some of them."""
+        return Cells(*(getattr(self, name)[chosen] for name in self.__dataclass_fields__))
+
+    def join(self, other: "Cells") -> "Cells":
+        """These, then the others."""
+        return Cells(*(np.concatenate([getattr(self, n), getattr(other, n)]) for n in self.__dataclass_fields__))
+
+
+@dataclass(frozen=True, eq=False)
+class Model:
+    """Observer, plant, region (nx + nu, 2) and metric, checked. Made by :func:`make_model`."""
+
+    observer: RENObserver
+    plant: DiscreteSystem
+    region: np.ndarray
+    metric: np.ndarray
+    threads: int
+
+    @cached_property
+    def root(self) -> np.ndarray:
+        """R, upper triangular, M = R'R."""
+        return np.ascontiguousarray(np.linalg.cholesky(self.metric).T)
+
+    @cached_property
+    def gains(self) -> np.ndarray:
+        """(nx,), |v_i| <= gains_i |v|_M."""
+        return np.linalg.norm(np.linalg.inv(self.root), axis=1) * (1 + 1e-10)
+
+    @cached_property
+    def inflate(self) -> float:
+        """Factor for the rounding of R itself and of the last sums."""
+        size = np.sqrt(np.diag(self.metric))
+        condition = np.linalg.cond(self.metric / size / size[:, None])
+        return float((1 + 1e-10) * (1 + 32 * len(size) ** 2 * np.finfo(float).eps * condition))
+
+    @cached_property
+    def free(self) -> np.ndarray:
+        """Dimensions of the region that have a width."""
+        return np.flatnonzero(self.region[:, 1] > self.region[:, 0])
+
+    @cached_property
+    def _arguments(self) -> tuple[Any, ...]:
+        ren, system = self.observer.weights, self.plant.system
+        assert self.plant.graph is not None
+        values = system.parameter_values
+        step = compile_program(self.plant.graph, values, f"the discretised plant '{system.name}'")
+        output = compile_program(system.output, values, f"the output of '{system.name}'")
+        arrays = (np.hstack([ren.A, ren.B2]), ren.B1, np.hstack([ren.C1, ren.D12]), ren.D11, ren.bx, ren.bv)
+        net = (*(np.ascontiguousarray(array, dtype=float) for array in arrays), get_activation(ren.activation).code)
+        known = np.array(system.known, dtype=np.int64)
+        return net, _rows(step), _rows(output), known, self.root, self.gains
+
+    def prepare(self) -> "Model":
+        """Raises :class:`Unprovable` now and not later."""
+        assert self._arguments
+        return self
+
+    def bound(self, cells: np.ndarray, rate: float = 0.0, steps: int = 0) -> Cells:
+        """Bounds over cells (n, nx + nu, 2): of the residual, or with ``steps`` of what it becomes over so many."""
+        n, size = len(cells), len(self.region)
+        result = Cells(
+            cells, np.empty((n, 1 + self.plant.nx)), np.empty(n), np.empty(n, dtype=np.int64), np.empty((n, size))
+        )
+        widths = (self.region[:, 1] - self.region[:, 0])[self.free]
+        upper, states = np.empty(n), np.empty((n, self.plant.nx))
+
+        def run(a: int, b: int) -> None:
+            out = (upper[a:b], states[a:b], result.split[a:b], result.corners[a:b], result.lost[a:b])
+            kernels.bound_cells(*self._arguments, rate, steps, cells[a:b], self.free, widths, self.inflate, *out)
+
+        count = max(1, min(self.threads, n // _PER_THREAD))
+        if count == 1:
+            run(0, n)
+        else:
+            cuts = np.linspace(0, n, 4 * count + 1).astype(int)
+            with ThreadPoolExecutor(count) as pool:  # the compiled loops release the GIL
+                for job in [pool.submit(run, a, b) for a, b in pairwise(cuts)]:
+                    job.result()
+        result.bounds[:, 0], result.bounds[:, 1:] = upper, states
+        return result
+
+    def residual(self, points: np.ndarray) -> np.ndarray:
+        """r (k, nx) at points (k, nx + nu), as anybody computes it in float64."""
+        x, u = points[:, : self.plant.nx], points[:, self.plant.nx :]
+        system = self.plant.system
+        inputs = np.concatenate([u[:, system.known], system.measure(x, u)], axis=1)
+        return self.observer.weights.next_state(x, inputs) - self.plant.step(x, u)
+
+    def norm(self, vectors: np.ndarray) -> np.ndarray:
+        """|v|_M (k,)."""
+        return np.linalg.norm(vectors @ self.root.T, axis=1)
+
+
+def _rows(program: Program) -> tuple[np.ndarray, ...]:
+    return program.code, program.a, program.b, program.c, program.outputs
+
+
+def make_model(observer: RENObserver, plant: DiscreteSystem, region: Any, metric: Any, threads: int | None) -> Model:
+    """Check what is given. Raises :class:`Unprovable` where nothing can be proved, :class:`InputError` for what is wrong."""
+    system, ren = plant.system, observer.weights
+    if plant.graph is None:
+        raise Unprovable(
+            f"the plant '{system.name}' is discretised by {plant.method}, which has no formula to prove anything about; "
+            "discretise it by euler, rk4 or exact, or rely on the statistical certificate"
+        )
+    if region is None:
+        region = np.concatenate([system.state_ranges, system.input_ranges.reshape(-1, 2)])
+    region = np.array(region, dtype=float)
+    if region.shape != (plant.nx + plant.nu, 2):
+        names = ", ".join((*system.state_names, *system.input_names))
+        raise InputError(f"region has shape {region.shape}; expected ({plant.nx + plant.nu}, 2) for {names}")
+    if not (np.isfinite(region).all() and (region[:, 0] <= region[:, 1]).all()):
+        raise InputError(f"region is {region.tolist()}; expected finite pairs, low <= high")
+    wide = int((region[:, 1] > region[:, 0]).sum())
+    if wide > MOST_DIMENSIONS:
+        raise Unprovable(
+            f"the region of '{system.name}' has {wide} dimensions in states and inputs; a bound over it can be proved up to "
+            f"{MOST_DIMENSIONS}: fix some of them, or rely on the statistical certificate"
+        )
+    if ren.nx != plant.nx or ren.nu != len(system.known) + plant.ny or not ren.has_identity_output:
+        raise InputError(
+            f"the observer has {ren.nx} states and {ren.nu} inputs; the plant '{system.name}' needs {plant.nx} and "
+            f"{len(system.known) + plant.ny}, and an observer whose output is its state"
+        )
+    metric = np.array(observer.metric if metric is None else metric, dtype=float)
+    fault = find_fault(ren, metric, observer.multipliers)
+    if fault:
+        raise InputError(f"no residual bound: {fault}")
+    count = (
+        threads or len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else threads or os.cpu_count() or 1
+    )
+    return Model(observer, plant, region, 0.5 * (metric + metric.T), count).prepare()
