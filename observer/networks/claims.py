@@ -64,7 +64,7 @@ def scaled_margin(form: np.ndarray) -> float:
     if not np.isfinite(form).all():
         return float("nan")
     form = (form + form.conj().T) / 2
-    diagonal = np.diag(form).real
+    diagonal = np.real(np.diag(form))
     if (diagonal <= 0).any() and (np.abs(form[diagonal <= 0]) > 0).any():
         # An indefinite form: its scale is that of the largest entries.
         return float(np.linalg.eigvalsh(form)[0] / np.abs(form).max())

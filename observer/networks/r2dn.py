@@ -1,0 +1,271 @@
+"""R2DN: a robust recurrent deep network. A linear system around a feedforward network, certified as a whole."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import torch
+
+from observer.networks.lbdn import LBDN, ExplicitLBDN, to_array
+from observer.networks.network import Network, check_positive, check_sizes, disturb, make_generator
+from observer.networks.r2dn_claim import R2DNClaim
+from observer.networks.ren import check_rate
+from observer.networks.starts import polar_scale, random_values
+from observer.networks.supply import contraction_block, inner_shapes
+from systems.errors import InputError
+
+MATRICES: tuple[str, ...] = ("A", "B1", "B2", "C1", "C2", "D12", "D21", "D22", "bx", "bv", "by")
+
+
+@dataclass(frozen=True, eq=False)
+class ExplicitR2DN:
+    """x+ = A x + B1 w + B2 u + bx,  w = phi(C1 x + D12 u + bv),  y = C2 x + D21 w + D22 u + by.
+
+    phi: the ``inner`` ExplicitLBDN, nv to nv. Shapes as in ``ExplicitREN``, which has D11 in place of phi.
+    """
+
+    A: Any
+    B1: Any
+    B2: Any
+    C1: Any
+    C2: Any
+    D12: Any
+    D21: Any
+    D22: Any
+    bx: Any
+    bv: Any
+    by: Any
+    inner: ExplicitLBDN
+
+    @property
+    def nx(self) -> int:
+        """Number of states."""
+        return int(self.A.shape[0])
+
+    @property
+    def nu(self) -> int:
+        """Number of inputs."""
+        return int(self.B2.shape[1])
+
+    @property
+    def nv(self) -> int:
+        """Width at which the inner network is coupled."""
+        return int(self.B1.shape[1])
+
+    @property
+    def ny(self) -> int:
+        """Number of outputs."""
+        return int(self.C2.shape[0])
+
+    def step(self, x: Any, u: Any) -> tuple[Any, Any]:
+        """One step: (x+ (..., nx), y (..., ny)) for x (..., nx) and u (..., nu)."""
+        w = self.inner(x @ self.C1.T + u @ self.D12.T + self.bv)
+        x_next = x @ self.A.T + w @ self.B1.T + u @ self.B2.T + self.bx
+        return x_next, x @ self.C2.T + w @ self.D21.T + u @ self.D22.T + self.by
+
+    def weights(self) -> dict[str, Any]:
+        """The matrices, and W0, b0, ... of the inner network, by name."""
+        return {name: getattr(self, name) for name in MATRICES} | self.inner.weights()
+
+    def with_weights(self, **changes: Any) -> "ExplicitR2DN":
+        """A copy with some of the weights replaced, by name."""
+        own = {name: changes[name] for name in MATRICES if name in changes}
+        rest = {name: value for name, value in changes.items() if name not in MATRICES}
+        return replace(self, inner=self.inner.with_weights(**rest), **own)
+
+    def to_numpy(self, dtype: Any = np.float64) -> "ExplicitR2DN":
+        """A copy with NumPy arrays of ``dtype``, detached from any autograd graph."""
+        return self.with_weights(**{name: to_array(value, dtype) for name, value in self.weights().items()})
+
+
+class R2DN(Network):
+    """R2DN that contracts at a rate and, with ``gamma``, has a bounded incremental gain (MATH 2c).
+
+        H = X'X + eps I + blkdiag(C1'C1, B1~B1~')        or polar   p^2 X'X / (|X|_F^2 + norm_eps) + ...
+        P = H22,  F = H21,  E = (H11 + P/rate^2 + Y - Y')/2,   A = E^-1 F,  B1 = E^-1 B1~
+
+    so that |dx+|_M <= rate |dx|_M, M = E'P^-1 E, for any 1-Lipschitz phi. H is (2 nx, 2 nx), however deep phi is.
+    With ``gamma``: D22 = 0, D12 = sqrt(gamma) N12, D21 = sqrt(gamma) N21 with N'N < I, B2 = E^-1 B2~, and
+
+        H = X'X + eps I + J Rc^-1 J' + blkdiag(C1'C1 + C2'C2/gamma, 0),   J = [[-C2'D21/gamma, -C1'D12], [B1~, B2~]],
+        Rc = blkdiag(I - D21'D21/gamma, gamma I - D12'D12):   |dx+|_M^2 <= rate^2 |dx|_M^2 + gamma |du|^2 - |dy|^2/gamma
+
+    Direct parameters: X (2 nx, 2 nx), Y (nx, nx), p (1,) if polar, B1 = B1~ (nx, nv), C1 (nv, nx), B2 (nx, nu), C2
+    (ny, nx), bx, bv, by; D12, D21, D22 without gamma, and X_in, Y_in, Z_in, X_out, Y_out, Z_out of N12 and N21 with it;
+    those of the inner LBDN (gamma = 1) as inner_XYk, inner_ak, inner_dk, inner_bk.
+
+    Parameters
+    ----------
+    nu, nx, nv, ny : inputs, states, width of the coupling, outputs. hidden : the layers of neurons of phi.
+    contraction_rate : per step, in (0, 1]. gamma : the gain, or None for contraction alone.
+    linear_output : of phi; False gives its last layer an activation, as one published implementation does.
+    The rest as in ``ContractingREN``.
+
+    Errors: InputError for sizes or numbers out of range. Source: Barbara, Wang, Manchester (arXiv 2504.01250), which
+    has neither a rate below one nor, in its code, the gain.
+    """
+
+    X: torch.Tensor
+    Y: torch.Tensor
+    p: torch.Tensor
+    B1: torch.Tensor
+    B2: torch.Tensor
+    C1: torch.Tensor
+    C2: torch.Tensor
+    D12: torch.Tensor
+    D21: torch.Tensor
+    D22: torch.Tensor
+    bx: torch.Tensor
+    bv: torch.Tensor
+    by: torch.Tensor
+
+    def __init__(
+        self,
+        nu: int,
+        nx: int,
+        nv: int,
+        ny: int,
+        *,
+        hidden: Sequence[int] = (32, 32),
+        contraction_rate: float = 0.95,
+        gamma: float | None = None,
+        activation: str = "relu",
+        polar: bool = True,
+        linear_output: bool = True,
+        eps: float = 1e-9,
+        norm_eps: float = 0.0,
+        seed: int | torch.Generator = 0,
+        dtype: str | torch.dtype = "float64",
+    ) -> None:
+        super().__init__()
+        self.nu, self.nx, self.ny = check_sizes(nu=nu, nx=nx, ny=ny)
+        (self.nv,) = check_sizes(1, nv=nv)
+        self.contraction_rate, self.polar = check_rate(contraction_rate), bool(polar)
+        self.gamma = None if gamma is None else check_positive("gamma", gamma)
+        self.eps, self.norm_eps = (check_positive(n, v, zero=True) for n, v in (("eps", eps), ("norm_eps", norm_eps)))
+        generator = make_generator(seed)
+        options = {"activation": activation, "linear_output": linear_output, "norm_eps": norm_eps, "dtype": dtype}
+        inner = LBDN(nv, hidden, nv, seed=generator, **options)
+        self.activation, self._inner = inner.activation, (inner,)  # in a tuple: its parameters are registered here
+        values = random_values({k: v for k, v in self.parameter_shapes().items() if k[:6] != "inner_"}, generator)
+        if self.polar:
+            values["p"] = polar_scale(values["X"], self.norm_eps)
+        self._register(values | {f"inner_{k}": v.detach() for k, v in inner.named_parameters()}, dtype)
+
+    def parameter_shapes(self) -> dict[str, tuple[int, ...]]:
+        """The direct parameters of this network and their shapes."""
+        nu, nx, nv, ny = self.nu, self.nx, self.nv, self.ny
+        shapes: dict[str, tuple[int, ...]] = {
+            "X": (2 * nx, 2 * nx),
+            "Y": (nx, nx),
+            **({"p": (1,)} if self.polar else {}),
+        }
+        shapes |= {"B1": (nx, nv), "C1": (nv, nx), "B2": (nx, nu), "C2": (ny, nx)}
+        if self.gamma is None:
+            shapes |= {"D12": (nv, nu), "D21": (ny, nv), "D22": (ny, nu)}
+        else:
+            for end, sizes in (("in", (nu, nv)), ("out", (nv, ny))):
+                shapes |= {f"{name[0]}_{end}": shape for name, shape in inner_shapes(*sizes).items()}
+        shapes |= {"bx": (nx,), "bv": (nv,), "by": (ny,)}
+        return shapes | {f"inner_{name}": shape for name, shape in self._inner[0].parameter_shapes().items()}
+
+    @property
+    def hidden_layers(self) -> tuple[int, ...]:
+        """The neurons of each layer of phi but the last."""
+        return self._inner[0].hidden
+
+    def _inner_part(self) -> LBDN:
+        """phi, with the parameters as they are registered here (a cast or a move replaces them)."""
+        inner = self._inner[0]
+        for name in inner.parameter_shapes():
+            inner._parameters[name] = getattr(self, f"inner_{name}")
+        return inner
+
+    def _couplings(self) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """D12, D21, D22."""
+        if self.gamma is None:
+            return self.D12, self.D21, self.D22
+        found = []
+        for end, wide in (("in", self.nu > self.nv), ("out", self.nv > self.ny)):
+            X, Y, Z = (getattr(self, f"{name}_{end}") for name in "XYZ")
+            found.append(self.gamma**0.5 * contraction_block(X, Y, Z, max(self.eps, 1e-9), wide=wide))
+        return found[0], found[1], self.B2.new_zeros(self.ny, self.nu)
+
+    def _implicit(self, D12: torch.Tensor, D21: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """H (2 nx, 2 nx) and E (nx, nx)."""
+        n, rate, gamma = self.nx, self.contraction_rate, self.gamma
+        H = self.X.T @ self.X
+        if self.polar:
+            H = self.p**2 * H / (self.X.square().sum() + self.norm_eps)
+        H = H + self.eps * torch.eye(2 * n, dtype=H.dtype, device=H.device)
+        top = self.C1.T @ self.C1
+        if gamma is None:
+            H = H + torch.block_diag(top, self.B1 @ self.B1.T)
+        else:
+            J = torch.cat(
+                (
+                    torch.cat((-self.C2.T @ D21 / gamma, -self.C1.T @ D12), dim=1),
+                    torch.cat((self.B1, self.B2), dim=1),
+                )
+            )
+            eye_v, eye_u = (torch.eye(size, dtype=H.dtype, device=H.device) for size in (self.nv, self.nu))
+            Rc = torch.block_diag(eye_v - D21.T @ D21 / gamma, gamma * eye_u - D12.T @ D12)
+            H = H + J @ torch.cholesky_solve(J.T, torch.linalg.cholesky(Rc))
+            H = H + torch.block_diag(top + self.C2.T @ self.C2 / gamma, torch.zeros_like(top))
+        return H, (H[:n, :n] + H[n:, n:] / rate**2 + self.Y - self.Y.T) / 2
+
+    def explicit(self) -> ExplicitR2DN:
+        """The explicit network, differentiable in the parameters. Computed at each call: hoist it out of time loops."""
+        D12, D21, D22 = self._couplings()
+        H, E = self._implicit(D12, D21)
+        n = self.nx
+        solved = torch.linalg.solve(E, torch.cat((H[n:, :n], self.B1, self.B2), dim=1))
+        A, B1, B2 = solved.split((n, self.nv, self.nu), dim=1)
+        # Contraction does not depend on B2, which is then free as it is; the gain does.
+        B2 = self.B2 if self.gamma is None else B2
+        inner = self._inner_part().explicit()
+        return ExplicitR2DN(A, B1, B2, self.C1, self.C2, D12, D21, D22, self.bx, self.bv, self.by, inner)
+
+    def forward(self, x: torch.Tensor, u: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """One step: (x+ (..., nx), y (..., ny)) for x (..., nx) and u (..., nu)."""
+        return self.explicit().step(x, u)
+
+    @torch.no_grad()
+    def certificate(self) -> R2DNClaim:
+        """Rate and gain, with the metric M = E'P^-1 E and the claim of the inner network."""
+        H, E = (value.double() for value in self._implicit(*self._couplings()[:2]))
+        M = E.T @ torch.linalg.solve(H[self.nx :, self.nx :], E)
+        sizes = (self.ny, self.nu)
+        return R2DNClaim(
+            self.contraction_rate, ((M + M.T) / 2).numpy(), self._inner_part().certificate(), self.gamma, sizes
+        )
+
+    @classmethod
+    def example(cls, seed: int = 0) -> "R2DN":
+        """Contraction alone for even seeds, with a gain for odd ones."""
+        gamma = 1.5 if seed % 2 else None
+        return disturb(cls(2, 3, 4, 2, hidden=(5,), gamma=gamma, contraction_rate=0.9, seed=seed), seed + 1, 0.3)
+
+
+def load_published(direct: dict[str, Any], **options: Any) -> R2DN:
+    """An R2DN of the parameters of the reference implementation, whose names differ for the inner network only.
+
+    ``direct``: X, Y, p, B1, B2, C1, C2, D12, D21, D22, bx, bv, by and network.layers_k.{XY, a, d, b} (k = 0, 1, ...).
+    Rate 1 and an activation in the last inner layer, as there; ``options`` are those of the constructor.
+    """
+    inner, own = {}, {}
+    for name, value in direct.items():
+        if name.startswith("network.layers_"):
+            layer, what = name.removeprefix("network.layers_").split(".")
+            inner[f"inner_{what}{int(layer)}"] = np.asarray(value)
+        else:
+            own[name] = np.asarray(value)
+    if not inner or not {"B1", "B2", "C2"} <= own.keys():
+        raise InputError(
+            f"got {', '.join(sorted(direct))}; expected the parameters of an R2DN, network.layers_0.XY too"
+        )
+    hidden = [inner[f"inner_b{k}"].shape[0] for k in range(sum(name.startswith("inner_b") for name in inner) - 1)]
+    sizes = (own["B2"].shape[1], own["B1"].shape[0], own["B1"].shape[1], own["C2"].shape[0])
+    options = {"contraction_rate": 1.0, "linear_output": False, "polar": "p" in own, **options}
+    return R2DN(*sizes, hidden=hidden, **options).load_direct(own | inner)  # type: ignore[return-value]
