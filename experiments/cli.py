@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from experiments import fine_tuning_command, log_commands
+from experiments.compare import command as compare_command
 from experiments.console import DONE, FAILED, Console, answers
 from experiments.log_commands import check_fit
 from experiments.options import BY_KEY, takes, to_keys
@@ -292,6 +293,7 @@ def experiment(
 
 
 app.command("fine-tune")(fine_tuning_command.fine_tune)
+app.command()(compare_command.compare)
 app.command()(log_commands.estimate)
 app.command()(log_commands.export)
 

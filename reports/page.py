@@ -88,6 +88,11 @@ def published_page(context: dict[str, Any]) -> str:
     return _environment().get_template("published.html").render(versions=versions(), **context)
 
 
+def estimators_page(context: dict[str, Any]) -> str:
+    """The HTML of a comparison of estimators."""
+    return _environment().get_template("estimators.html").render(versions=versions(), **context)
+
+
 def versions() -> list[tuple[str, str]]:
     """Python and the packages on which the numbers depend; none of them is imported."""
     found = [("Python", platform.python_version())]

@@ -1,0 +1,138 @@
+"""Estimators on the same trials: errors with intervals, settling times, diverged runs, time per step."""
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from observer.baselines.consistency import consistency
+from observer.state_observer import StateObserver
+from observer.validation import TOLERANCE, wrap
+from systems.errors import InputError
+from systems.trajectories import Trajectories
+
+DRAWS = 1000  # of the bootstrap
+CONFIDENCE = 0.95
+PROBE = 4  # samples by which the time of a whole run is foretold
+
+
+@dataclass(frozen=True, eq=False)
+class Result:
+    """One estimator under one condition, over K trials.
+
+    ``rms`` ``(nx,)`` in units of the states, second half of the trials that did not diverge, and ``rms_interval`` ``(nx, 2)``;
+    ``score``: RMS over all states in per cent of their ranges, and ``score_interval``; ``settling`` ``(nx,)``: median over the
+    trials of the last time [s] at which an error exceeds 2 % of its range, infinite where most never settle; ``diverged``:
+    trials with an error beyond ten ranges or not finite; ``curve`` ``(N,)``: median over the trials of the largest error of
+    any state in ranges. ``microseconds`` per sample and trajectory of this batch.
+    """
+
+    rms: np.ndarray
+    rms_interval: np.ndarray
+    score: float
+    score_interval: tuple[float, float]
+    settling: np.ndarray
+    diverged: int
+    trials: int
+    curve: np.ndarray
+    microseconds: float
+
+    def to_data(self, names: tuple[str, ...]) -> dict[str, Any]:
+        """JSON-able, without the curve."""
+        return {
+            "rms": dict(zip(names, self.rms.tolist(), strict=True)),
+            "rms_interval": dict(zip(names, self.rms_interval.tolist(), strict=True)),
+            "score": self.score, "score_interval": list(self.score_interval),
+            "settling_time": dict(zip(names, self.settling.tolist(), strict=True)),
+            "diverged": self.diverged, "trials": self.trials, "microseconds": self.microseconds,
+        }  # fmt: skip
+
+
+def foretold(observer: StateObserver, starts: np.ndarray, data: Trajectories) -> float:
+    """Seconds that a whole run is going to take, from a few samples of it; the first, which compiles, is not counted."""
+    with np.errstate(all="ignore"):
+        state = observer.step(observer.init(starts), data.u[:, 0], data.y[:, 0])
+        begun = time.perf_counter()
+        for k in range(1, PROBE + 1):
+            state = observer.step(state, data.u[:, k % len(data.t)], data.y[:, k % len(data.t)])
+    return (time.perf_counter() - begun) / PROBE * (len(data.t) - 1)
+
+
+def measure(observer: StateObserver, starts: np.ndarray, data: Trajectories, seed: int) -> Result:
+    """Run one estimator over the trials of one condition."""
+    begun = time.perf_counter()
+    with np.errstate(all="ignore"):
+        x_hat = observer.run(starts, data.u, data.y)
+    spent = time.perf_counter() - begun
+    return judge(observer, x_hat, data, seed, 1e6 * spent / (len(data) * max(1, len(data.t) - 1)))
+
+
+def judge(observer: Any, x_hat: np.ndarray, data: Trajectories, seed: int, microseconds: float) -> Result:
+    """The numbers of estimates x_hat ``(K, N, nx)``."""
+    system = observer.system
+    width = np.ptp(system.state_ranges, axis=1)
+    periods = np.array([s.period or np.nan for s in system.states])
+    with np.errstate(all="ignore"):
+        error = np.abs(wrap(x_hat - data.x, periods)) / width
+    # The first row is the first estimate, which nobody chose.
+    lost = ~(error[:, 1:] <= 10).all(axis=(1, 2))
+    kept = np.flatnonzero(~lost)
+    half = len(data.t) // 2
+    shown = np.where(np.isfinite(error), error, np.inf)
+    with np.errstate(all="ignore"):
+        curve = np.median(shown.max(axis=2), axis=0)
+    settling = np.median(_settling(shown, data.t), axis=0)
+    nothing = np.full(system.nx, np.nan)
+    if not len(kept):
+        interval = np.stack([nothing, nothing], axis=1)
+        return Result(
+            nothing, interval, np.nan, (np.nan, np.nan), settling, int(lost.sum()), len(data), curve, microseconds
+        )
+    squares = np.mean(error[kept, half:] ** 2, axis=1)
+    draws = np.random.default_rng([seed, 17]).integers(0, len(kept), (DRAWS, len(kept)))
+    drawn = np.mean(squares[draws], axis=1)
+    tail = 100 * (1 - CONFIDENCE) / 2
+    bounds = np.percentile(np.sqrt(drawn), [tail, 100 - tail], axis=0).T
+    scores = np.percentile(100 * np.sqrt(drawn.mean(axis=1)), [tail, 100 - tail])
+    mean = squares.mean(axis=0)
+    return Result(
+        rms=np.sqrt(mean) * width, rms_interval=bounds * width[:, None], score=float(100 * np.sqrt(mean.mean())),
+        score_interval=(float(scores[0]), float(scores[1])), settling=settling, diverged=int(lost.sum()), trials=len(data),
+        curve=curve, microseconds=microseconds,
+    )  # fmt: skip
+
+
+def _settling(error: np.ndarray, t: np.ndarray) -> np.ndarray:
+    """``(K, nx)``: the sample after the last one beyond 2 % of the range, in seconds; infinite where that is the last one."""
+    outside = error > TOLERANCE
+    last = np.where(outside.any(axis=1), len(t) - 1 - np.argmax(outside[:, ::-1], axis=1), -1)
+    padded = np.append(t, np.inf)
+    return padded[last + 1]
+
+
+def consistent(observer: Any, starts: np.ndarray, data: Trajectories) -> dict[str, Any] | None:
+    """NEES, NIS and whiteness over the later three quarters of the trials; None for an estimator without a covariance or with
+    runs that are not finite."""
+    if not hasattr(observer, "innovation"):
+        return None
+    try:
+        with np.errstate(all="ignore"):
+            return consistency(observer, data.x, data.u, data.y, starts, skip=len(data.t) // 4).to_data()
+    except (InputError, np.linalg.LinAlgError):
+        return None
+
+
+def as_good(results: Mapping[str, Result]) -> tuple[str, ...]:
+    """The estimators that are best or cannot be told from the best: no run diverged, and the interval reaches below the
+    upper end of the best one's."""
+    sound = {name: r for name, r in results.items() if r.diverged == 0 and np.isfinite(r.score)}
+    if not sound:
+        return ()
+    best = min(sound.values(), key=lambda r: r.score)
+    return tuple(
+        name
+        for name, r in sorted(sound.items(), key=lambda item: item[1].score)
+        if r.score_interval[0] <= best.score_interval[1]
+    )

@@ -1,0 +1,95 @@
+"""A comparison -> what the report draws: sentences, the overview, and one table and figure per condition."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from experiments.compare import words
+from experiments.compare.run import Comparison
+from reports.estimators import Bar, EstimatorRow, EstimatorSection, write_estimators_report
+from reports.published import Line
+from reports.quantities import Number, percent
+from reports.tables import Table
+
+
+def write_page(folder: Path, found: Comparison, command: str) -> Path:
+    """Write ``report.html`` and its figures."""
+    return write_estimators_report(
+        folder,
+        title=f"Estimators of {found.plant.system.name} side by side",
+        sections=[_section(found, name) for name in found.table],
+        states=[(s.name, s.unit) for s in found.plant.system.states],
+        scores={found.titles[c]: {found.names[n]: r.score if not r.diverged else np.inf for n, r in results.items()}
+                for c, results in found.table.items()},
+        advice=words.advice(found.table, found.names, found.titles),
+        strengths=[(found.names[n], words.of_estimator(n, found.table, found.titles)) for n in found.names],
+        missing=[f"{name}: {reason}" for name, reason in found.refused.items()],
+        tables=[_tuning(found), *([_consistency(found)] if found.consistency else [])],
+        facts=_facts(found),
+        command=command,
+    )  # fmt: skip
+
+
+def _facts(found: Comparison) -> str:
+    s = found.settings
+    return (
+        f"{s.trials} trials of {s.duration:g} s (dt {found.plant.dt:g} s), the same for all; starts of plant and estimates are independent "
+        f"draws from the initial box; the plant is simulated by {'the oracle' if s.truth == 'oracle' else 'its model'}. Errors are RMS "
+        "over the second half, with 95 % bootstrap intervals over the trials; a trial diverged when an error exceeds ten ranges. The "
+        f"classical estimators know the exact nominal model and were tuned on {s.training} trajectories with noise."
+    )
+
+
+def _section(found: Comparison, name: str) -> EstimatorSection:
+    results = found.table[name]
+    rows = tuple(
+        EstimatorRow(
+            found.names[n], tuple(map(float, r.rms)), tuple((float(a), float(b)) for a, b in r.rms_interval),
+            Bar(float(r.score), *map(float, r.score_interval)), tuple(map(float, r.settling)), r.diverged, r.trials, r.microseconds,
+        )
+        for n, r in results.items()
+    )  # fmt: skip
+    curves = tuple(Line(found.names[n], found.t.tolist(), (100 * r.curve).tolist()) for n, r in results.items())
+    return EstimatorSection(name, found.titles[name], words.of_condition(results, found.names), rows, curves)
+
+
+def _tuning(found: Comparison) -> Table:
+    rows: list[tuple[Any, ...]] = []
+    for name, entry in found.tuned.items():
+        if name not in found.names:
+            continue
+        values = ", ".join(f"{knob} {value:.3g}" for knob, value in entry["values"].items()) or "nothing to tune"
+        rows.append(
+            (found.names[name], values, Number(entry["held_out"], "", 4), Number(entry["default"], "", 4),
+             Number(entry["evaluations"]), Number(entry["seconds"], "s", 3))
+        )  # fmt: skip
+    heads = ("estimator", "knobs", "held-out loss", "of the defaults", "evaluations", "time")
+    return Table(
+        tuple(rows),
+        heads,
+        "Tuning: mean over four quarters of the time of log(mean squared error in ranges); lower is better",
+    )
+
+
+def _consistency(found: Comparison) -> Table:
+    rows = tuple(
+        (
+            found.names[name], Number(c["mean_nees"], "", 3), (Number(c["nees_band"][0], "", 3), Number(c["nees_band"][1], "", 3)),
+            percent(c["nees_inside"]), Number(c["mean_nis"], "", 3),
+            (Number(c["mean_nis_band"][0], "", 3), Number(c["mean_nis_band"][1], "", 3)), "yes" if c["white"] else "no",
+        )
+        for name, c in found.consistency.items()
+    )  # fmt: skip
+    heads = (
+        "estimator",
+        "mean NEES",
+        "band of a sample",
+        "samples inside",
+        "mean NIS",
+        "band of the mean",
+        "innovations white",
+    )
+    return Table(
+        rows, heads, "Consistency under the stated noise: bands hold 99 % for a filter that knows how wrong it is"
+    )

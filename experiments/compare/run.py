@@ -1,0 +1,231 @@
+"""The comparison from a plant or a run to ``metrics.json`` and ``report.html``: tune, stress, measure, tell.
+
+Folder: ``tuning.json`` (kept, so that the same command goes on from there), ``metrics.json``, ``report.html``, ``figures/``.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from experiments.compare import measure, words
+from experiments.compare.measure import Result
+from observer.baselines import BASELINES, label, make
+from observer.baselines.tuning import Tuned, first_estimates, tune_all
+from observer.state_observer import StateObserver
+from observer.storage import read_json, write_json
+from observer.stress import CONDITIONS, Condition, Noise, condition
+from systems.discretization import DiscreteSystem
+from systems.errors import InputError, NotDetectable, SimulationError
+from systems.trajectories import Trajectories, simulate
+
+TUNING, METRICS = "tuning.json", "metrics.json"
+MOST_SAMPLES = 300  # of a trial, where no duration is given
+REN = "ren"
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What a comparison depends on. ``limit``: seconds that one estimator may take for one condition."""
+
+    trials: int = 20
+    duration: float | None = None
+    training: int = 24
+    evaluations: int = 80
+    seed: int = 0
+    budget: float = 20.0
+    limit: float = 60.0
+    estimators: tuple[str, ...] = BASELINES
+    conditions: tuple[str, ...] = tuple(item.name for item in CONDITIONS)
+    truth: str = "oracle"
+
+    def __post_init__(self) -> None:
+        for name in ("trials", "training", "evaluations"):
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, int) or value < (2 if name != "evaluations" else 1):
+                raise InputError(
+                    f"{name} is {value!r}; expected a whole number, {2 if name != 'evaluations' else 1} or more"
+                )
+        for name in self.estimators:
+            label(name)
+        for name in self.conditions:
+            condition(name)
+
+
+@dataclass(frozen=True, eq=False)
+class Comparison:
+    """All that was measured: ``table`` condition -> estimator -> :class:`Result`; ``names`` and ``titles`` are words for both;
+    ``refused`` says who or what is missing, and why; ``tuned`` and ``consistency`` by estimator."""
+
+    plant: DiscreteSystem
+    settings: Settings
+    t: np.ndarray
+    table: dict[str, dict[str, Result]]
+    names: dict[str, str]
+    titles: dict[str, str]
+    refused: dict[str, str]
+    tuned: dict[str, dict[str, Any]]
+    consistency: dict[str, dict[str, Any]] = field(default_factory=dict)
+
+    def to_data(self) -> dict[str, Any]:
+        """The content of ``metrics.json``."""
+        states = self.plant.system.state_names
+        return {
+            "system": self.plant.system.name, "dt": self.plant.dt, "settings": asdict(self.settings),
+            "estimators": self.names, "refused": self.refused, "tuning": self.tuned, "consistency": self.consistency,
+            "conditions": {
+                name: {
+                    "title": self.titles[name], "best": list(measure.as_good(results)),
+                    "results": {who: result.to_data(states) for who, result in results.items()},
+                }
+                for name, results in self.table.items()
+            },
+            "advice": list(words.advice(self.table, self.names, self.titles)),
+        }  # fmt: skip
+
+
+def compare(
+    plant: DiscreteSystem,
+    settings: Settings,
+    learned: Mapping[str, StateObserver],
+    training: Trajectories | None = None,
+    folder: Path | None = None,
+    report: Callable[[str], None] = print,
+) -> Comparison:
+    """Tune the baselines, run all estimators under all conditions.
+
+    ``learned``: fitted observers by what they are called. ``training``: trajectories to tune on, without noise (those the
+    learned ones were fitted on); simulated where there are none. ``folder``: where tuned values are kept.
+    """
+    duration = settings.duration or _duration(plant)
+    if training is None:
+        training = simulate(plant, settings.training, duration, settings.seed)
+    training = _shortened(training, settings.training, duration, plant.dt)
+    kept, refused = _tuned(plant, settings, training, folder, report)
+    estimators: dict[str, StateObserver] = dict(learned)
+    estimators |= {name: make(name, plant, **entry["values"]) for name, entry in kept.items()}
+    names = {name: name for name in learned} | {name: label(name) for name in kept}
+    clean = simulate(plant, settings.trials, duration, settings.seed + 1, truth=settings.truth)
+    starts = first_estimates(plant, len(clean), settings.seed + 1)
+    nominal = Noise().apply(plant, clean, settings.seed + 1, settings.truth)
+    for name in list(estimators):
+        seconds = measure.foretold(estimators[name], starts, nominal)
+        if seconds > settings.limit:
+            refused[name] = (
+                f"one condition would take {seconds:.0f} s, more than the {settings.limit:g} s that --limit allows"
+            )
+            del estimators[name], names[name]
+            report(f"left out {name}: {refused[name]}")
+    table: dict[str, dict[str, Result]] = {}
+    titles: dict[str, str] = {}
+    for item in (condition(name) for name in settings.conditions):
+        data = _stressed(item, plant, clean, settings, refused, report)
+        if data is None:
+            continue
+        titles[item.name] = item.title
+        table[item.name] = {name: measure.measure(o, starts, data, settings.seed) for name, o in estimators.items()}
+        report(f"{item.title}: {words.of_condition(table[item.name], names)}")
+    checked = {name: measure.consistent(o, starts, nominal) for name, o in estimators.items()}
+    return Comparison(
+        plant, replace(settings, duration=duration), clean.t, table, names, titles, refused, kept,
+        {name: found for name, found in checked.items() if found is not None},
+    )  # fmt: skip
+
+
+def _duration(plant: DiscreteSystem) -> float:
+    longest = MOST_SAMPLES * plant.dt
+    return min(plant.system.duration or longest, longest)
+
+
+def _shortened(data: Trajectories, count: int, duration: float, dt: float) -> Trajectories:
+    """The first trajectories, as long as a trial at most."""
+    rows, samples = slice(0, count), slice(0, round(duration / dt) + 1)
+    t = data.t[samples]
+    return replace(
+        data, t=t, x=data.x[rows, samples], u=data.u[rows, samples], y=data.y[rows, samples],
+        lengths=np.minimum(data.lengths[rows], len(t)),
+    )  # fmt: skip
+
+
+def _stressed(
+    item: Condition,
+    plant: DiscreteSystem,
+    clean: Trajectories,
+    settings: Settings,
+    refused: dict[str, str],
+    report: Callable,
+) -> Trajectories | None:
+    """The trials under a condition, or None where the plant has none or does not survive it."""
+    try:
+        return item.apply(plant, clean, settings.seed + 1, settings.truth)
+    except (InputError, SimulationError) as error:
+        refused[item.name] = str(error)
+        report(f"left out {item.title}: {error}")
+        return None
+
+
+def _tuned(
+    plant: DiscreteSystem, settings: Settings, training: Trajectories, folder: Path | None, report: Callable
+) -> tuple[dict[str, dict[str, Any]], dict[str, str]]:
+    """(tuned values by estimator, reasons of the others), from ``tuning.json`` where it is that of the same question."""
+    asked = {
+        "system": plant.system.fingerprint, "dt": plant.dt, "training": settings.training, "seed": settings.seed,
+        "evaluations": settings.evaluations, "estimators": list(settings.estimators), "samples": len(training.t),
+    }  # fmt: skip
+    path = None if folder is None else folder / TUNING
+    if path is not None and path.is_file():
+        content = read_json(path)
+        if content.get("asked") == asked:
+            report(f"tuned already: {path}")
+            return content["tuned"], content["refused"]
+    noisy = Noise().apply(plant, training, settings.seed)
+    done, refused = tune_all(
+        plant, noisy, settings.estimators, evaluations=settings.evaluations, seed=settings.seed, report=report
+    )
+    kept: dict[str, dict[str, Any]] = {name: _entry(tuned) for name, tuned in done.items()}
+    for name, reason in refused.items():
+        report(f"left out {name}: {reason}")
+    if path is not None:
+        write_json(path, {"asked": asked, "tuned": kept, "refused": refused})
+    return kept, dict(refused)
+
+
+def _entry(tuned: Tuned) -> dict[str, Any]:
+    return tuned.to_data()
+
+
+def learned_for(
+    plant: DiscreteSystem, settings: Settings, report: Callable
+) -> tuple[dict[str, StateObserver], dict[str, str]]:
+    """A contracting REN with the defaults of ``observer run``, fitted for speed; or why there is none."""
+    from observer import fit
+
+    data = simulate(plant, 100, None, settings.seed)
+    try:
+        found = fit(plant, data, budget=settings.budget, seed=settings.seed)
+    except (NotDetectable, InputError) as error:
+        return {}, {"contracting REN": str(error)}
+    report(f"fitted the contracting REN: {found.message}")
+    return {"contracting REN": found.observer}, {}
+
+
+def write(folder: Path, found: Comparison, command: str) -> Path:
+    """``metrics.json`` and the page."""
+    from experiments.compare.page import write_page
+
+    folder.mkdir(parents=True, exist_ok=True)
+    write_json(folder / METRICS, found.to_data(), command=command)
+    return write_page(folder, found, command)
+
+
+def chosen_names(flag: str, text: str | None, known: Sequence[str]) -> tuple[str, ...]:
+    """``"a,b"`` as names of ``known``, in their order; all of them when left out. Raises InputError that names the option."""
+    if text is None:
+        return tuple(known)
+    asked = [part.strip() for part in text.split(",") if part.strip()]
+    for name in asked:
+        if name not in known:
+            raise InputError(f"{flag} names '{name}'; expected some of {', '.join(known)}")
+    return tuple(name for name in known if name in asked)
