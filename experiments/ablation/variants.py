@@ -51,8 +51,8 @@ FACTORS: dict[str, str] = {
     "start": "Where the fit starts",
     "solver": "Solver",
     "activation": "Activation",
-    "headroom": "Distance between the bound and the fastest possible rate",
-    "data": "Share of transitions that fill the region; the rest come from trajectories",
+    "headroom": "Headroom above the fastest possible rate",
+    "data": "Where the training transitions are",
 }
 
 DEFAULT = Variant("default", "default", reference=True)
