@@ -1,20 +1,23 @@
-"""Second-order forms, compiled: enclosures of a plant and of a network over a cell of states and inputs.
+"""Polynomial forms, compiled: enclosures of a plant and of a network over a cell of states and inputs.
 
 A cell is centre + half width * eps, eps in [-1, 1]^m. A form encloses a number over it:
 
-    c + sum_i a_i eps_i + sum_{i<=j} q_ij eps_i eps_j + sum_k n_k s_k  +-  e,      |s_k| <= 1
+    sum over powers of total degree <= K of c_p eps^p  +  sum_k n_k s_k  +-  e,      |s_k| <= 1
 
-stored in one row as (c | a | q, packed by rows | n | e, g). The symbols s_k are shared between forms, so that what they
-stand for cancels in a difference; e does not. g is the part of e that rounding makes, for the record only.
+stored in one row as (c | n | e, g), powers by degree. The symbols s_k are shared between forms, so that what they stand
+for cancels in a difference, as the polynomials do; e does not. g is the part of e that rounding makes, for the record.
 
-A smooth f of a form v, with l <= v <= u, c their middle, d half their distance, delta = v - c and f''' in [m1, m2]:
+A smooth f of a form v, with l <= v <= u, c their middle, d half their distance and delta = v - c, is f(c) + f'(c) delta +
+f''(c) delta^2 / 2 (+ f^(3)(c) delta^3 / 6) and a remainder from the range of the next derivative, of which Chebyshev's
 
-    f(v) = f(c) + f'(c) delta + f''(c) delta^2 / 2 + f'''(xi) delta^3 / 6,     |delta^3 - (3/4) d^2 delta| <= d^3 / 4
+    |delta^3 - (3/4) d^2 delta| <= d^3 / 4,      |delta^4 - d^2 delta^2 + d^4 / 8| <= d^4 / 8
 
-(the last by Chebyshev's polynomial), or a line where that leaves a smaller remainder. Products and delta^2 keep their second
-order exactly. Rounding: every operation widens its result by a multiple of the unit roundoff times the sum of magnitudes
-that went in, twice what the operation itself can do: once for the forms, once for whoever evaluates the plant and the
-network in float64. What is not defined on a cell (a logarithm of zero) becomes nan or inf, which proves nothing.
+take a part back into the polynomial; or a line, or a constant, where these leave less. Rounding: every operation widens its
+result by a multiple of the unit roundoff times the sum of magnitudes that went in, at least twice what the operation can
+do: once for the forms, once for whoever evaluates plant and network in float64. What is not defined on a cell (a
+logarithm of zero) becomes nan or inf, which proves nothing.
+
+``basis`` = (m, number of powers, their degrees, the products of powers (left, right, result), the places of eps_i^2).
 
 All that is compiled stands in this file: numba's disk cache looks at the date of this file only.
 """
@@ -60,308 +63,136 @@ def _cubic_slope(s):
 
 
 @compiled
-def smooth(op, par, l, u, c):
-    """f(c), f'(c), f''(c), [f''] on [l, u], [f'''] on [l, u], [f] on [l, u] of a smooth operation."""
+def _ordered(a, b):
+    return (a, b) if a <= b else (b, a)
+
+
+@compiled
+def _undefined():
     bad = np.nan
+    return bad, bad, bad, bad, bad, bad, bad, bad, bad, bad, bad, bad
+
+
+@compiled
+def _tanh(l, u, c):
+    """tanh' = 1 - t^2, tanh'' = -2 t + 2 t^3, tanh^(3) = -2 + 8 t^2 - 6 t^4, tanh^(4) = 16 t - 40 t^3 + 24 t^5."""
+    tl, tu, t = math.tanh(l), math.tanh(u), math.tanh(c)
+    k1, k2 = _ordered(-2.0 * tl * (1.0 - tl * tl), -2.0 * tu * (1.0 - tu * tu))
+    m1, m2 = _ordered(-2.0 + tl * tl * (8.0 - 6.0 * tl * tl), -2.0 + tu * tu * (8.0 - 6.0 * tu * tu))
+    n1, n2 = _ordered(8.0 * tl * (2 - 3 * tl * tl) * (1 - tl * tl), 8.0 * tu * (2 - 3 * tu * tu) * (1 - tu * tu))
+    for sign in (-1.0, 1.0):  # where the next derivative is zero
+        at = sign / math.sqrt(3.0)
+        if tl < at < tu:
+            k1, k2 = min(k1, -2.0 * at * (1.0 - at * at)), max(k2, -2.0 * at * (1.0 - at * at))
+        at = sign * math.sqrt(2.0 / 3.0)
+        if tl < at < tu:
+            m2 = 2.0 / 3.0
+        for inner in (-1.0, 1.0):
+            square = 0.5 + inner * math.sqrt(6720.0) / 240.0
+            at = sign * math.sqrt(square)
+            if tl < at < tu:
+                value = 8.0 * at * (2.0 - 3.0 * square) * (1.0 - square)
+                n1, n2 = min(n1, value), max(n2, value)
+    if tl < 0.0 < tu:
+        m1 = -2.0
+    f1 = 1.0 - t * t
+    return t, f1, -2.0 * t * f1, -2.0 * f1 * (1.0 - 3.0 * t * t), k1, k2, m1, m2, n1, n2, tl, tu
+
+
+@compiled
+def _atan(l, u, c):
+    g, gl, gu = 1.0 / (1.0 + c * c), 1.0 / (1.0 + l * l), 1.0 / (1.0 + u * u)
+    k1, k2 = _ordered(-2.0 * l * gl * gl, -2.0 * u * gu * gu)
+    m1, m2 = _ordered((6.0 * l * l - 2.0) * gl**3, (6.0 * u * u - 2.0) * gu**3)
+    n1, n2 = _ordered(24.0 * l * (1.0 - l * l) * gl**4, 24.0 * u * (1.0 - u * u) * gu**4)
+    for sign in (-1.0, 1.0):
+        at = sign / math.sqrt(3.0)
+        if l < at < u:
+            k1, k2 = min(k1, -2.0 * at * 0.5625), max(k2, -2.0 * at * 0.5625)
+        if l < sign < u:
+            m2 = 0.5
+        for inner in (-1.0, 1.0):
+            square = 1.0 + inner * 2.0 / math.sqrt(5.0)
+            at = sign * math.sqrt(square)
+            if l < at < u:
+                value = 24.0 * at * (1.0 - square) / (1.0 + square) ** 4
+                n1, n2 = min(n1, value), max(n2, value)
+    if l < 0.0 < u:
+        m1 = -2.0
+    third = (6.0 * c * c - 2.0) * g**3
+    return math.atan(c), g, -2.0 * c * g * g, third, k1, k2, m1, m2, n1, n2, math.atan(l), math.atan(u)
+
+
+@compiled
+def _power(par, l, u, c):
+    """v^par; for 1 / v and the square root too."""
+    whole = par == math.floor(par)
+    if not (l > 0.0 or (l >= 0.0 and par > 0.0) or (whole and (par > 0.0 or u < 0.0))):
+        return _undefined()
+    f2 = par * (par - 1.0)
+    f3 = f2 * (par - 2.0)
+    f4 = f3 * (par - 3.0)
+    k1, k2 = _ordered(f2 * l ** (par - 2.0), f2 * u ** (par - 2.0))
+    m1, m2 = _ordered(f3 * l ** (par - 3.0), f3 * u ** (par - 3.0))
+    n1, n2 = _ordered(f4 * l ** (par - 4.0), f4 * u ** (par - 4.0))
+    z1, z2 = _ordered(l**par, u**par)
+    if l < 0.0 < u:  # an even power has its least value, zero, inside
+        z1, z2 = min(z1, 0.0), max(z2, 0.0)
+        k1, k2 = (min(k1, 0.0), max(k2, 0.0)) if par > 2.0 else (f2, f2)
+        m1, m2 = (min(m1, 0.0), max(m2, 0.0)) if par > 3.0 else (f3, f3)
+        n1, n2 = (min(n1, 0.0), max(n2, 0.0)) if par > 4.0 else (f4, f4)
+    third = f3 * c ** (par - 3.0)
+    return c**par, par * c ** (par - 1.0), f2 * c ** (par - 2.0), third, k1, k2, m1, m2, n1, n2, z1, z2
+
+
+@compiled
+def smooth(op, par, l, u, c):
+    """f, f', f'', f^(3) at c, and the ranges on [l, u] of f'', f^(3), f^(4) and f, of a smooth operation."""
+    if op == _TANH:
+        return _tanh(l, u, c)
+    if op == _ATAN:
+        return _atan(l, u, c)
+    if op == _POWER or op == _INV or op == _SQRT:
+        return _power(-1.0 if op == _INV else 0.5 if op == _SQRT else par, l, u, c)
     if op == _EXP:
         el, eu, ec = math.exp(l), math.exp(u), math.exp(c)
-        return ec, ec, ec, el, eu, el, eu, el, eu
-    if op == _SIN or op == _COS:
+        return ec, ec, ec, ec, el, eu, el, eu, el, eu, el, eu
+    if op == _SIN or op == _COS:  # both cos(v - turn): f'' = -f, f^(3) = sin(v - turn), f^(4) = f
         turn = 0.5 * math.pi if op == _SIN else 0.0
-        # sin v = cos(v - turn): f'' = -f, f''' = sin(v - turn)
-        low, high = _cosine_range(l - turn, u - turn)
-        low3, high3 = _cosine_range(l - turn - 0.5 * math.pi, u - turn - 0.5 * math.pi)
-        if op == _SIN:
-            return math.sin(c), math.cos(c), -math.sin(c), -high, -low, low3, high3, low, high
-        return math.cos(c), -math.sin(c), -math.cos(c), -high, -low, low3, high3, low, high
-    if op == _TANH:
-        tl, tu, t = math.tanh(l), math.tanh(u), math.tanh(c)
-        kl, ku = -2.0 * tl * (1.0 - tl * tl), -2.0 * tu * (1.0 - tu * tu)
-        k1, k2 = min(kl, ku), max(kl, ku)
-        root = 1.0 / math.sqrt(3.0)
-        if tl < root < tu:
-            k1 = -4.0 / 3.0 * root
-        if tl < -root < tu:
-            k2 = 4.0 / 3.0 * root
-        s1, s2 = min(tl * tl, tu * tu), max(tl * tl, tu * tu)
-        if tl < 0.0 < tu:
-            s1 = 0.0
-        m1, m2 = _cubic_slope(s1), _cubic_slope(s2)
-        m1, m2 = min(m1, m2), max(m1, m2)
-        if s1 < 2.0 / 3.0 < s2:
-            m2 = 2.0 / 3.0
-        return t, 1.0 - t * t, -2.0 * t * (1.0 - t * t), k1, k2, m1, m2, tl, tu
-    if op == _INV:
-        if not (l > 0.0 or u < 0.0):
-            return bad, bad, bad, bad, bad, bad, bad, bad, bad
-        il, iu, i = 1.0 / l, 1.0 / u, 1.0 / c
-        kl, ku = 2.0 * il**3, 2.0 * iu**3
-        return (
-            i,
-            -i * i,
-            2.0 * i**3,
-            min(kl, ku),
-            max(kl, ku),
-            -6.0 * max(il**4, iu**4),
-            -6.0 * min(il**4, iu**4),
-            iu,
-            il,
-        )
+        z1, z2 = _cosine_range(l - turn, u - turn)
+        m1, m2 = _cosine_range(l - turn - 0.5 * math.pi, u - turn - 0.5 * math.pi)
+        f0, f1 = (math.sin(c), math.cos(c)) if op == _SIN else (math.cos(c), -math.sin(c))
+        return f0, f1, -f0, -f1, -z2, -z1, m1, m2, z1, z2, z1, z2
     if op == _LOG:
         if not l > 0.0:
-            return bad, bad, bad, bad, bad, bad, bad, bad, bad
-        il, iu, i = 1.0 / l, 1.0 / u, 1.0 / c
-        return math.log(c), i, -i * i, -il * il, -iu * iu, 2.0 * iu**3, 2.0 * il**3, math.log(l), math.log(u)
-    if op == _SQRT:
-        if not l >= 0.0:
-            return bad, bad, bad, bad, bad, bad, bad, bad, bad
-        r, rl, ru = math.sqrt(c), math.sqrt(l), math.sqrt(u)
+            return _undefined()
+        i, p, q = 1.0 / c, 1.0 / l, 1.0 / u
         return (
-            r, 0.5 / r, -0.25 / r**3, -0.25 / rl**3, -0.25 / ru**3, 0.375 / ru**5, 0.375 / rl**5, rl, ru,
+            math.log(c), i, -i * i, 2.0 * i**3, -p * p, -q * q, 2.0 * q**3, 2.0 * p**3, -6.0 * p**4, -6.0 * q**4,
+            math.log(l), math.log(u),
         )  # fmt: skip
     if op == _TAN:
-        if not (
-            u - l < 3.2
-            and math.cos(l) * math.cos(u) > 0.0
-            and math.floor(l / math.pi + 0.5) == math.floor(u / math.pi + 0.5)
-        ):
-            return bad, bad, bad, bad, bad, bad, bad, bad, bad
-        t, tl, tu = math.tan(c), math.tan(l), math.tan(u)
-        s1, s2 = min(tl * tl, tu * tu), max(tl * tl, tu * tu)
-        if tl < 0.0 < tu:
-            s1 = 0.0
-        m1, m2 = 2.0 * (1.0 + s1) * (1.0 + 3.0 * s1), 2.0 * (1.0 + s2) * (1.0 + 3.0 * s2)
-        return t, 1 + t * t, 2 * t * (1 + t * t), 2 * tl * (1 + tl * tl), 2 * tu * (1 + tu * tu), m1, m2, tl, tu
-    if op == _ATAN:
-        g = 1.0 / (1.0 + c * c)
-        gl, gu = 1.0 / (1.0 + l * l), 1.0 / (1.0 + u * u)
-        kl, ku = -2.0 * l * gl * gl, -2.0 * u * gu * gu
-        k1, k2 = min(kl, ku), max(kl, ku)
-        root = 1.0 / math.sqrt(3.0)
-        peak = 2.0 * root / (1.0 + root * root) ** 2
-        if l < root < u:
-            k1 = -peak
-        if l < -root < u:
-            k2 = peak
-        ml, mu = (6.0 * l * l - 2.0) * gl**3, (6.0 * u * u - 2.0) * gu**3
-        m1, m2 = min(ml, mu), max(ml, mu)
-        if l < 0.0 < u:
-            m1 = -2.0
-        if l < 1.0 < u or l < -1.0 < u:
-            m2 = max(m2, 0.5)
-        return math.atan(c), g, -2.0 * c * g * g, k1, k2, m1, m2, math.atan(l), math.atan(u)
+        branch = math.floor(l / math.pi + 0.5) == math.floor(u / math.pi + 0.5)
+        if not (branch and u - l < 3.2 and math.cos(l) * math.cos(u) > 0.0):
+            return _undefined()
+        t, p, q = math.tan(c), math.tan(l), math.tan(u)
+        m1, m2 = _ordered(2.0 + p * p * (8.0 + 6.0 * p * p), 2.0 + q * q * (8.0 + 6.0 * q * q))
+        if p < 0.0 < q:
+            m1 = 2.0
+        f1 = 1.0 + t * t
+        return (
+            t, f1, 2.0 * t * f1, 2.0 * f1 * (1.0 + 3.0 * t * t), 2.0 * p * (1.0 + p * p), 2.0 * q * (1.0 + q * q), m1, m2,
+            8.0 * p * (2.0 + 3.0 * p * p) * (1.0 + p * p), 8.0 * q * (2.0 + 3.0 * q * q) * (1.0 + q * q), p, q,
+        )  # fmt: skip
     if op == _SINH or op == _COSH:
-        sc, cc, sl, su = math.sinh(c), math.cosh(c), math.sinh(l), math.sinh(u)
-        cl, cu = math.cosh(l), math.cosh(u)
-        low, high = min(cl, cu), max(cl, cu)
+        s, k, p, q = math.sinh(c), math.cosh(c), math.sinh(l), math.sinh(u)
+        low, high = _ordered(math.cosh(l), math.cosh(u))
         if l < 0.0 < u:
             low = 1.0
         if op == _SINH:
-            return sc, cc, sc, sl, su, low, high, sl, su
-        return cc, sc, cc, low, high, sl, su, low, high
-    if op == _POWER:
-        whole = par == math.floor(par)
-        if not (l > 0.0 or (whole and (par > 3.0 or u < 0.0))):
-            return bad, bad, bad, bad, bad, bad, bad, bad, bad
-        f2, f3 = par * (par - 1.0), par * (par - 1.0) * (par - 2.0)
-        kl, ku = f2 * l ** (par - 2.0), f2 * u ** (par - 2.0)
-        ml, mu = f3 * l ** (par - 3.0), f3 * u ** (par - 3.0)
-        zl, zu = l**par, u**par
-        k1, k2, m1, m2, z1, z2 = min(kl, ku), max(kl, ku), min(ml, mu), max(ml, mu), min(zl, zu), max(zl, zu)
-        if l < 0.0 < u:  # an even power has its least value, zero, inside
-            k1, k2, m1, m2, z1, z2 = min(k1, 0.0), max(k2, 0.0), min(m1, 0.0), max(m2, 0.0), min(z1, 0.0), max(z2, 0.0)
-        return c**par, par * c ** (par - 1.0), f2 * c ** (par - 2.0), k1, k2, m1, m2, z1, z2
-    return bad, bad, bad, bad, bad, bad, bad, bad, bad
-
-
-@compiled
-def form_range(row, m, nt, end, extra):
-    """(low, high, sum |a|, radius of all that is not linear) of a form with symbols up to column ``end``, widened by extra."""
-    low = high = row[0]
-    linear = rest = 0.0
-    place = 1 + m
-    for i in range(m):
-        a, q = abs(row[1 + i]), row[place]
-        linear += a
-        rest += abs(q)
-        top, bottom = a + q, -a + q  # at the ends a eps + q eps^2 takes +-a + q
-        if q > 0.0 and a < 2.0 * q:
-            bottom = -a * a / (4.0 * q)
-        elif q < 0.0 and a < -2.0 * q:
-            top = -a * a / (4.0 * q)
-        high += top
-        low += bottom
-        for k in range(place + 1, place + m - i):
-            cross = abs(row[k])
-            high += cross
-            low -= cross
-            rest += cross
-        place += m - i
-    noise = extra
-    for k in range(nt, end):
-        noise += abs(row[k])
-    margin = 4.0 * (end + 4) * _U * (abs(row[0]) + linear + rest + noise)
-    return low - noise - margin, high + noise + margin, linear, rest + noise
-
-
-@compiled
-def compose(op, par, row, out, m, nt, end, extra):
-    """out = op(row +- extra) up to a remainder, which is returned with the slope, the range's magnitude among its roundings."""
-    l, u, linear, rest = form_range(row, m, nt, end, extra)
-    if not u - l < np.inf:
-        for k in range(end):
-            out[k] = 0.0
-        return np.inf, 1.0
-    c, d = 0.5 * (l + u), 0.5 * (u - l)
-    slope = offset = radius = 0.0
-    bend = 0.0
-    if op == _RELU or op == _ABS or op == _SIGN:
-        if op == _SIGN:
-            offset = 1.0 if l > 0.0 else -1.0 if u < 0.0 else 0.0
-            radius = 0.0 if l > 0.0 or u < 0.0 else 1.0
-        else:
-            floor = 0.0 if op == _RELU else -1.0
-            if l >= 0.0:
-                slope = 1.0
-            elif u <= 0.0:
-                slope = floor
-            else:
-                slope = u / (u - l) if op == _RELU else (u + l) / (u - l)
-                offset = radius = 0.5 * u * (1.0 - slope)
-    else:
-        f0, f1, f2, k1, k2, m1, m2, z1, z2 = smooth(op, par, l, u, c)
-        # Third order, by the second: slope, bend and the remainder.
-        middle, spread = (m1 + m2) / 12.0, (m2 - m1) / 12.0
-        slope, bend = f1 + 0.75 * middle * d * d, 0.5 * f2
-        offset = f0
-        radius = abs(bend) * (2.0 * linear + rest) * rest + (0.25 * abs(middle) + spread) * d**3
-        # A line: tangent with half of what the second derivative can add, or for tanh and sqrt the chord.
-        if op == _TANH or op == _SQRT:
-            line = (z2 - z1) / (u - l) if u > l else f1
-            if op == _TANH:
-                gap = math.sqrt(max(1.0 - line, 0.0))
-                touch = math.atanh(min(gap, 1.0 - 1e-16))
-                top = max(z1 - line * l, z2 - line * u)
-                bottom = min(z1 - line * l, z2 - line * u)
-                if l < touch < u:
-                    top = max(top, math.tanh(touch) - line * touch)
-                if l < -touch < u:
-                    bottom = min(bottom, -math.tanh(touch) + line * touch)
-            else:
-                touch = 0.25 / (line * line) if line > 0.0 else l
-                bottom = z1 - line * l
-                top = max(bottom, math.sqrt(touch) - line * touch)
-            line_offset, line_radius = 0.5 * (top + bottom) + line * c, 0.5 * (top - bottom)
-        else:
-            line = f1
-            high, low = max(k2, 0.0) * 0.5 * d * d, min(k1, 0.0) * 0.5 * d * d
-            line_offset, line_radius = f0 + 0.5 * (high + low), 0.5 * (high - low)
-        if not radius <= line_radius:
-            slope, bend, offset, radius = line, 0.0, line_offset, line_radius
-        if not radius <= 0.5 * (z2 - z1):
-            slope, bend, offset, radius = 0.0, 0.0, 0.5 * (z1 + z2), 0.5 * (z2 - z1)
-        # now in terms of the row itself: delta = (row[0] - c) + linear + rest
-        kappa = row[0] - c
-        size = abs(offset) + (abs(slope) + abs(bend) * (abs(kappa) + linear)) * (abs(kappa) + linear + rest + abs(c))
-        radius += 2.0 * _LIBRARY * size + _TINY
-        if bend != 0.0:
-            inner = slope + 2.0 * bend * kappa
-            for k in range(1, end):
-                out[k] = inner * row[k]
-            out[0] = offset + (slope + bend * kappa) * kappa
-            place = 1 + m
-            for i in range(m):
-                ai = bend * row[1 + i]
-                out[place] += ai * row[1 + i]
-                for j in range(i + 1, m):
-                    out[place + j - i] += 2.0 * ai * row[1 + j]
-                place += m - i
-            return radius + abs(inner) * extra, inner
-        offset -= slope * c
-    for k in range(end):
-        out[k] = slope * row[k]
-    out[0] += offset
-    total = abs(row[0]) + linear + rest
-    return radius + abs(slope) * extra + 4.0 * _U * (abs(slope) * total + abs(offset)), slope
-
-
-@compiled
-def _sizes(row, m, nt, end):
-    linear = rest = 0.0
-    for k in range(1, 1 + m):
-        linear += abs(row[k])
-    for k in range(1 + m, end):
-        rest += abs(row[k])
-    return linear, rest
-
-
-@compiled
-def multiply(x, y, out, m, nt, end):
-    """out = x y, of forms with e and g in the two columns after ``end``."""
-    lx, rx = _sizes(x, m, nt, end)
-    ly, ry = _sizes(y, m, nt, end)
-    a, b = x[0], y[0]
-    for k in range(1, end):
-        out[k] = a * y[k] + b * x[k]
-    out[0] = a * b
-    place = 1 + m
-    for i in range(m):
-        xi, yi = x[1 + i], y[1 + i]
-        out[place] += xi * yi
-        for j in range(i + 1, m):
-            out[place + j - i] += xi * y[1 + j] + yi * x[1 + j]
-        place += m - i
-    tx, ty = abs(a) + lx + rx, abs(b) + ly + ry
-    rounding = 16.0 * _U * (tx + x[end]) * (ty + y[end]) + _TINY
-    out[end] = lx * ry + ly * rx + rx * ry + x[end] * ty + y[end] * tx + x[end] * y[end] + rounding
-    out[end + 1] = x[end + 1] * ty + y[end + 1] * tx + rounding
-
-
-@compiled
-def run_program(code, a, b, c, x, u, reg, m, nt, end):
-    """Fill ``reg`` (instructions, end + 2) from the forms of states ``x`` (nx, end) and inputs ``u`` (nu, end)."""
-    for k in range(code.shape[0]):
-        op, out = code[k], reg[k]
-        if op == _STATE or op == _INPUT:
-            source = x[a[k]] if op == _STATE else u[a[k]]
-            for i in range(end):
-                out[i] = source[i]
-            out[end] = out[end + 1] = 0.0
-        elif op == _CONST:
-            out[:] = 0.0
-            out[0] = c[k]
-        elif op == _MUL:
-            multiply(reg[a[k]], reg[b[k]], out, m, nt, end)
-        elif op == _SCALE or op == _SHIFT or op == _ADD or op == _SUB:
-            left = reg[a[k]]
-            factor = c[k] if op == _SCALE else 1.0
-            total = 0.0
-            if op == _ADD or op == _SUB:
-                right, sign = reg[b[k]], 1.0 if op == _ADD else -1.0
-                for i in range(end):
-                    out[i] = left[i] + sign * right[i]
-                    total += abs(out[i])
-                out[end] = left[end] + right[end]
-                out[end + 1] = left[end + 1] + right[end + 1]
-            else:
-                for i in range(end):
-                    out[i] = factor * left[i]
-                    total += abs(out[i])
-                out[end], out[end + 1] = abs(factor) * left[end], abs(factor) * left[end + 1]
-                if op == _SHIFT:
-                    total += abs(c[k])
-                    out[0] += c[k]
-            rounding = 0.0 if factor == -1.0 else 4.0 * _U * (total + out[end]) + _TINY
-            out[end] += rounding
-            out[end + 1] += rounding
-        else:
-            source = reg[a[k]]
-            radius, slope = compose(op, c[k], source, out, m, nt, end, source[end])
-            total = 0.0
-            for i in range(end):
-                total += abs(out[i])
-            out[end] = radius
-            out[end + 1] = abs(slope) * source[end + 1] + 2.0 * _LIBRARY * total
+            return s, k, s, k, p, q, low, high, p, q, p, q
+        return k, s, k, s, low, high, p, q, low, high, low, high
+    return _undefined()
 
 
 @compiled
@@ -386,17 +217,242 @@ def _total(row, n):
 
 
 @compiled
-def advance(net, plant, output, x, xh, u, known, work, m, nt):
+def form_range(row, basis, end, extra):
+    """(low, high, sum of magnitudes but the first) of a form with symbols up to column ``end``, widened by extra."""
+    m, square = basis[0], basis[6]
+    low = high = row[0]
+    total = extra
+    for k in range(1, end):
+        size = abs(row[k])
+        total += size
+        if k > m:
+            low -= size
+            high += size
+    low -= extra
+    high += extra
+    for i in range(m):
+        a, q = abs(row[1 + i]), row[square[i]]
+        top, bottom = a + q, -a + q  # at the ends a eps + q eps^2 takes +-a + q
+        if q > 0.0 and a < 2.0 * q:
+            bottom = -a * a / (4.0 * q)
+        elif q < 0.0 and a < -2.0 * q:
+            top = -a * a / (4.0 * q)
+        high += top - abs(q)
+        low += bottom + abs(q)
+    margin = 8.0 * (end + 4) * _U * (abs(row[0]) + total)
+    return low - margin, high + margin, total
+
+
+@compiled
+def _truncated(x, y, out, basis, dx, dy):
+    """out = x y on powers; returns what is left beyond degree K. dx, dy: scratch for sums by degree."""
+    _, nt, degree, left, right, result, _ = basis
+    top = degree[nt - 1]
+    for d in range(top + 1):
+        dx[d] = dy[d] = 0.0
+    for k in range(nt):
+        out[k] = 0.0
+        dx[degree[k]] += abs(x[k])
+        dy[degree[k]] += abs(y[k])
+    for k in range(left.shape[0]):
+        out[result[k]] += x[left[k]] * y[right[k]]
+    rest = 0.0
+    for d in range(1, top + 1):
+        for e in range(top + 1 - d, top + 1):
+            rest += dx[d] * dy[e]
+    return rest
+
+
+@compiled
+def compose(op, par, row, out, basis, end, extra, scratch):
+    """out = op(row +- extra) up to a radius, which is returned with the slope (for the record of rounding)."""
+    nt, degree = basis[1], basis[2]
+    l, u, total = form_range(row, basis, end, extra)
+    for k in range(end):
+        out[k] = 0.0
+    if not u - l < np.inf:
+        return np.inf, 1.0
+    c, d = 0.5 * (l + u), 0.5 * (u - l)
+    slope = offset = radius = bend = twist = 0.0
+    size = abs(row[0]) + total
+    if op == _RELU or op == _ABS or op == _SIGN:
+        if op == _SIGN:
+            offset = 1.0 if l > 0.0 else -1.0 if u < 0.0 else 0.0
+            radius = 0.0 if l > 0.0 or u < 0.0 else 1.0
+        else:
+            floor = 0.0 if op == _RELU else -1.0
+            if l >= 0.0:
+                slope = 1.0
+            elif u <= 0.0:
+                slope = floor
+            else:
+                slope = u / (u - l) if op == _RELU else (u + l) / (u - l)
+                offset = radius = 0.5 * u * (1.0 - slope)
+        for k in range(end):
+            out[k] = slope * row[k]
+        out[0] += offset
+        return radius + abs(slope) * extra + 8.0 * _U * (abs(slope) * size + abs(offset)), slope
+    f0, f1, f2, f3, k1, k2, m1, m2, n1, n2, z1, z2 = smooth(op, par, l, u, c)
+    # Powers of delta = row - c: the polynomial p + what is noise, nu.
+    p, p2, p3, dx, dy = scratch[0], scratch[1], scratch[2], scratch[3], scratch[4]
+    noise, varying = extra, 0.0
+    for k in range(nt):
+        p[k] = row[k]
+        varying += abs(row[k]) if k > 0 else 0.0
+    for k in range(nt, end):
+        noise += abs(row[k])
+    p[0] -= c
+    kappa, reach = p[0], abs(p[0]) + varying
+    rest2 = _truncated(p, p, p2, basis, dx, dy) + 2.0 * varying * noise + noise * noise
+    # second order
+    middle, spread = (m1 + m2) / 12.0, (m2 - m1) / 12.0
+    slope, offset, bend = f1 + 0.75 * middle * d * d, f0, 0.5 * f2
+    radius = abs(bend) * rest2 + (0.25 * abs(middle) + spread) * d**3
+    if degree[nt - 1] >= 3:
+        cut = _truncated(p2, p, p3, basis, dx, dy) + rest_of_square(p, basis, dx, dy) * reach
+        rest3 = cut + 6.0 * reach * varying * noise + 3.0 * reach * noise * noise + noise**3
+        middle, spread = (n1 + n2) / 48.0, (n2 - n1) / 48.0
+        more, turn = 0.5 * f2 + middle * d * d, f3 / 6.0
+        found = abs(more) * rest2 + abs(turn) * rest3 + (0.125 * abs(middle) + spread) * d**4
+        if found < radius or not radius < np.inf:
+            slope, offset, bend, twist, radius = f1, f0 - 0.125 * middle * d**4, more, turn, found
+    # a line: the chord, or the tangent with half of what the second derivative can add
+    line, line_offset, line_radius = _line(op, l, u, c, d, f0, f1, k1, k2, z1, z2)
+    if not radius <= line_radius:
+        slope, offset, bend, twist, radius = line, line_offset, 0.0, 0.0, line_radius
+    if not radius <= 0.5 * (z2 - z1):
+        slope, offset, bend, twist, radius = 0.0, 0.5 * (z1 + z2), 0.0, 0.0, 0.5 * (z2 - z1)
+    for k in range(nt):
+        out[k] = slope * p[k]
+    if bend != 0.0 or twist != 0.0:
+        for k in range(nt):
+            out[k] += bend * p2[k]
+        if twist != 0.0:
+            for k in range(nt):
+                out[k] += twist * p3[k]
+    out[0] += offset
+    inner = slope + 2.0 * bend * kappa + 3.0 * twist * kappa * kappa
+    for k in range(nt, end):
+        out[k] = inner * row[k]
+    size += abs(c) + reach
+    sum_of_terms = abs(offset) + (abs(slope) + (abs(bend) + abs(twist) * reach) * reach) * size
+    return radius + abs(inner) * extra + 4.0 * _LIBRARY * sum_of_terms + _TINY, inner
+
+
+@compiled
+def rest_of_square(p, basis, dx, dy):
+    """What is beyond degree K in p^2."""
+    nt, degree = basis[1], basis[2]
+    top = degree[nt - 1]
+    for d in range(top + 1):
+        dx[d] = 0.0
+    for k in range(nt):
+        dx[degree[k]] += abs(p[k])
+    rest = 0.0
+    for d in range(1, top + 1):
+        for e in range(top + 1 - d, top + 1):
+            rest += dx[d] * dx[e]
+    return rest
+
+
+@compiled
+def _line(op, l, u, c, d, f0, f1, k1, k2, z1, z2):
+    """(slope, value at c, radius) of a line beside f."""
+    if op == _TANH or op == _SQRT:
+        line = (z2 - z1) / (u - l) if u > l else f1
+        top, bottom = max(z1 - line * l, z2 - line * u), min(z1 - line * l, z2 - line * u)
+        if op == _TANH:
+            touch = math.atanh(min(math.sqrt(max(1.0 - line, 0.0)), 1.0 - 1e-16))
+            if l < touch < u:
+                top = max(top, math.tanh(touch) - line * touch)
+            if l < -touch < u:
+                bottom = min(bottom, -math.tanh(touch) + line * touch)
+        else:
+            touch = 0.25 / (line * line) if line > 0.0 else l
+            top = max(top, math.sqrt(touch) - line * touch)
+        return line, 0.5 * (top + bottom) + line * c, 0.5 * (top - bottom)
+    high, low = max(k2, 0.0) * 0.5 * d * d, min(k1, 0.0) * 0.5 * d * d
+    return f1, f0 + 0.5 * (high + low), 0.5 * (high - low)
+
+
+@compiled
+def multiply(x, y, out, basis, end, scratch):
+    """out = x y, of forms with e and g in the two columns after ``end``."""
+    nt = basis[1]
+    rest = _truncated(x, y, out, basis, scratch[3], scratch[4])
+    tx, ty, nx, ny = _total(x, nt), _total(y, nt), 0.0, 0.0
+    a, b = x[0], y[0]
+    for k in range(nt, end):
+        out[k] = a * y[k] + b * x[k]
+        nx += abs(x[k])
+        ny += abs(y[k])
+    rest += (tx - abs(a)) * ny + (ty - abs(b)) * nx + nx * ny
+    tx += nx
+    ty += ny
+    rounding = 2.0 * _LIBRARY * (tx + x[end]) * (ty + y[end]) + _TINY
+    out[end] = rest + x[end] * ty + y[end] * tx + x[end] * y[end] + rounding
+    out[end + 1] = x[end + 1] * ty + y[end + 1] * tx + rounding
+
+
+@compiled
+def run_program(code, a, b, c, x, u, reg, basis, end, scratch):
+    """Fill ``reg`` (instructions, end + 2) from the forms of states ``x`` (nx, end) and inputs ``u`` (nu, end)."""
+    for k in range(code.shape[0]):
+        op, out = code[k], reg[k]
+        if op == _STATE or op == _INPUT:
+            source = x[a[k]] if op == _STATE else u[a[k]]
+            for i in range(end):
+                out[i] = source[i]
+            out[end] = out[end + 1] = 0.0
+        elif op == _CONST:
+            out[:] = 0.0
+            out[0] = c[k]
+        elif op == _MUL:
+            multiply(reg[a[k]], reg[b[k]], out, basis, end, scratch)
+        elif op == _SCALE or op == _SHIFT or op == _ADD or op == _SUB:
+            left = reg[a[k]]
+            factor = c[k] if op == _SCALE else 1.0
+            total = 0.0
+            if op == _ADD or op == _SUB:
+                right, sign = reg[b[k]], 1.0 if op == _ADD else -1.0
+                for i in range(end):
+                    out[i] = left[i] + sign * right[i]
+                    total += abs(out[i])
+                out[end] = left[end] + right[end]
+                out[end + 1] = left[end + 1] + right[end + 1]
+            else:
+                for i in range(end):
+                    out[i] = factor * left[i]
+                    total += abs(out[i])
+                out[end], out[end + 1] = abs(factor) * left[end], abs(factor) * left[end + 1]
+                if op == _SHIFT:
+                    total += abs(c[k])
+                    out[0] += c[k]
+            rounding = 0.0 if factor == -1.0 else 4.0 * _U * (total + out[end]) + _TINY
+            out[end] += rounding
+            out[end + 1] += rounding
+        else:
+            source = reg[a[k]]
+            radius, slope = compose(op, c[k], source, out, basis, end, source[end], scratch)
+            total = 0.0
+            for i in range(end):
+                total += abs(out[i])
+            out[end] = radius
+            out[end + 1] = abs(slope) * source[end + 1] + 2.0 * _LIBRARY * total
+
+
+@compiled
+def advance(net, plant, output, x, xh, u, known, work, basis):
     """One step of plant and network: forms of f_o(xh, u, h(x, u)) - F(x, u) in ``gap``, of F in the plant's registers.
 
     Symbols of ``gap`` (nx, nt + ny + nv + 2): one for the remainder of each output, one for each neuron.
     """
     AB, B1, CD, D11, bx, bv, activation = net  # AB = [A | B2], CD = [C1 | D12]
-    reg, out_reg, z, w, rows, gap, total, rounding = work
+    reg, out_reg, z, w, v, gap, total, rounding, scratch = work
     nx, nv, ny, nk = bx.shape[0], bv.shape[0], output[4].shape[0], known.shape[0]
-    nz, end, first = nx + nk + ny, nt, nt + ny
-    run_program(plant[0], plant[1], plant[2], plant[3], x, u, reg, m, nt, end)
-    run_program(output[0], output[1], output[2], output[3], x, u, out_reg, m, nt, end)
+    nz, end, first = nx + nk + ny, basis[1], basis[1] + ny
+    run_program(plant[0], plant[1], plant[2], plant[3], x, u, reg, basis, end, scratch)
+    run_program(output[0], output[1], output[2], output[3], x, u, out_reg, basis, end, scratch)
     _clear(z)
     for j in range(nz):  # what the network is told: its state, the known inputs, the outputs
         y = j - nx - nk
@@ -404,7 +460,6 @@ def advance(net, plant, output, x, xh, u, known, work, m, nt):
         _add(z[j], 1.0, source, end)
         if y >= 0:
             z[j, end + y] = source[end]
-    v = rows[0]
     unit = 2.0 * (nz + nv + 6) * _U
     for i in range(nv):
         stop = first + i
@@ -423,7 +478,8 @@ def advance(net, plant, output, x, xh, u, known, work, m, nt):
         half = 0.5 if activation == 2 else 1.0  # sigmoid(v) = (1 + tanh(v / 2)) / 2
         for k in range(stop):
             v[k] *= half
-        radius, slope = compose(_RELU if activation == 0 else _TANH, 0.0, v, w[i], m, nt, stop, half * lost)
+        kind = _RELU if activation == 0 else _TANH
+        radius, slope = compose(kind, 0.0, v, w[i], basis, stop, half * lost, scratch)
         for k in range(stop):
             w[i, k] *= half
         if activation == 2:
@@ -496,8 +552,9 @@ def noise_norm(gap, root, start, last, span, w, rounding, first, m, share, colum
 
 
 @compiled
-def polynomial_norm(gap, root, m, nt, share, turned, vertex):
-    """Largest |R (c + a eps + q eps^2)| over the cell: the worst corner (``vertex``, -1 or 1) and the quadratic part."""
+def polynomial_norm(gap, root, basis, exponents, share, turned, vertex):
+    """Largest |R p(eps)| over the cell, p a vector of polynomials; ``vertex`` (m,), -1 or 1, where it may be."""
+    m, nt, degree, _, _, _, square = basis
     nx = root.shape[0]
     for i in range(nx):
         for k in range(nt):
@@ -505,37 +562,34 @@ def polynomial_norm(gap, root, m, nt, share, turned, vertex):
             for j in range(i, nx):
                 value += root[i, j] * gap[j, k]
             turned[i, k] = value
-    quadratic = 0.0
-    place = 1 + m
-    for i in range(m):
-        for j in range(i, m):
-            square = 0.0
-            for r in range(nx):
-                value = turned[r, place]
-                if i == j:  # eps^2 = 1/2 +- 1/2
-                    value *= 0.5
-                    turned[r, 0] += value
-                square += value * value
-            size = math.sqrt(square)
-            quadratic += size
-            share[i] += 0.5 * size
-            share[j] += 0.5 * size
-            place += 1
+    for i in range(m):  # eps^2 = 1/2 +- 1/2
+        for r in range(nx):
+            turned[r, square[i]] *= 0.5
+            turned[r, 0] += turned[r, square[i]]
+    beyond = 0.0
+    for k in range(1 + m, nt):
+        size = 0.0
+        for r in range(nx):
+            size += turned[r, k] * turned[r, k]
+        size = math.sqrt(size)
+        beyond += size
+        for i in range(m):
+            share[i] += size * exponents[k, i] / degree[k]
     worst, corner = -1.0, 0
     for s in range(1 << m):
-        square = 0.0
+        size = 0.0
         for r in range(nx):
             value = turned[r, 0]
             for i in range(m):
                 value += turned[r, 1 + i] if (s >> i) & 1 else -turned[r, 1 + i]
-            square += value * value
-        if square > worst:
-            worst, corner = square, s
+            size += value * value
+        if size > worst:
+            worst, corner = size, s
+        if not size < np.inf:
+            return np.inf
     for i in range(m):
         vertex[i] = 1.0 if (corner >> i) & 1 else -1.0
-    if not worst >= 0.0:
-        return np.inf
-    return math.sqrt(worst) + quadratic
+    return math.sqrt(worst) + beyond
 
 
 @compiled
@@ -561,30 +615,18 @@ def _copy(target, source, n):
 
 
 @compiled
-def _place(mm, i):
-    """Column of q_ii of a form in mm variables."""
-    return 1 + mm + i * mm - i * (i - 1) // 2
-
-
-@compiled
-def _join(x, xh, drift, bent, box, wide, root, column, m, mm):
+def _join(x, xh, drift, bent, box, wide, root, column, m, embed):
     """Set the last nx variables of ``x`` to stand for ``bent`` + ``box``, and xh = x + drift; returns |rounding of xh|_M."""
     nx = x.shape[0]
     for i in range(nx):
-        wide[i] = (_total(bent[i, 1 + m :], bent.shape[1] - 1 - m) + box[i]) * (1.0 + 16.0 * _U)
+        wide[i] = (_total(bent[i], bent.shape[1]) + box[i]) * (1.0 + 64.0 * _U)
         for k in range(1 + m, x.shape[1]):
             x[i, k] = 0.0
         x[i, 1 + m + i] = wide[i]
         for k in range(x.shape[1]):
             xh[i, k] = x[i, k]
-        for k in range(1 + m):
-            xh[i, k] += drift[i, k]
-        place = 1 + m
-        for a in range(m):
-            to = _place(mm, a)
-            for b in range(m - a):
-                xh[i, to + b] += drift[i, place + b]
-            place += m - a
+        for k in range(embed.shape[0]):
+            xh[i, embed[k]] += drift[i, k]
         column[i] = 2.0 * _U * _total(xh[i], x.shape[1])
     added = 0.0
     for i in range(nx):
@@ -594,54 +636,39 @@ def _join(x, xh, drift, bent, box, wide, root, column, m, mm):
 
 
 @compiled
-def _substitute(rows, result, bent, wide, m, mm):
-    """The polynomial in eps alone of forms in (eps, s): s_i = (bent_i(eps) + box_i) / wide_i, without what box and cross terms add."""
-    nt = bent.shape[1]
-    for r in range(result.shape[0]):
-        for k in range(1 + m):
-            result[r, k] = rows[r, k]
-        place = 1 + m
-        for a in range(m):
-            source = _place(mm, a)
-            for b in range(m - a):
-                result[r, place + b] = rows[r, source + b]
-            place += m - a
-        for i in range(wide.shape[0]):
-            if wide[i] > 0.0:
-                factor = rows[r, 1 + m + i] / wide[i]
-                for k in range(1 + m, nt):
-                    result[r, k] += factor * bent[i, k]
+def _substitute(row, result, bent, wide, m, embed):
+    """The polynomial in eps alone of a form in (eps, s): s_i = (bent_i(eps) + box_i) / wide_i, box and cross terms left out."""
+    for k in range(embed.shape[0]):
+        result[k] = row[embed[k]]
+    for i in range(wide.shape[0]):
+        if wide[i] > 0.0:
+            _add(result, row[1 + m + i] / wide[i], bent[i], embed.shape[0])
 
 
 @compiled
-def _left_over(row, box, wide, m, mm):
+def _left_over(row, box, wide, m, crossed):
     """What ``_substitute`` leaves out of one form, as a radius, with its rounding."""
     rest = 0.0
     for i in range(wide.shape[0]):
         if wide[i] > 0.0:
-            rest += abs(row[1 + m + i]) * (box[i] / wide[i] + 32.0 * _U)
-    for a in range(mm):
-        source = _place(mm, a)
-        for b in range(a, mm):
-            if b >= m:
-                rest += abs(row[source + b - a])
+            rest += abs(row[1 + m + i]) * (box[i] / wide[i] + 64.0 * _U)
+    for k in crossed:
+        rest += abs(row[k])
     return rest
 
 
 @compiled
-def _substituted_norm(gap, root, bent, box, wide, m, mm, span, share):
+def _substituted_norm(gap, root, box, wide, m, crossed, span, share):
     """What ``_substitute`` leaves out of the difference, in the metric."""
-    sum_of_norms = 0.0
+    rest = 0.0
     for i in range(wide.shape[0]):
         if wide[i] > 0.0:
-            sum_of_norms += (box[i] / wide[i] + 32.0 * _U) * _column_norm(gap, root, 1 + m + i)
-    for a in range(mm):
-        source = _place(mm, a)
-        for b in range(max(a, m), mm):
-            sum_of_norms += _column_norm(gap, root, source + b - a)
+            rest += (box[i] / wide[i] + 64.0 * _U) * _column_norm(gap, root, 1 + m + i)
+    for k in crossed:
+        rest += _column_norm(gap, root, k)
     for i in range(m):
-        share[i] += sum_of_norms * span[i]
-    return sum_of_norms
+        share[i] += rest * span[i]
+    return rest
 
 
 @compiled
@@ -652,10 +679,10 @@ def bound_cells(
     known,
     root,
     gains,
+    tables,
     rate,
     steps,
     cells,
-    free,
     widths,
     inflate,
     upper,
@@ -669,22 +696,23 @@ def bound_cells(
     d is the residual where ``steps`` is 0, and else d(N) = f_o^N - F^N from x_hat = x, the input held. Also: which dimension
     to halve (``split``), the corner that looks worst (``corners``) and the part of rounding in ``upper`` (``lost``).
 
-    Over steps, x_k = c + a eps + Q(eps) + e, Q quadratic and e a box, and |d_k - D_k(eps)|_M <= nu_k with a polynomial D_k.
-    Within a step Q + e are variables of their own, treated to second order as eps is: the curvature of plant and network
-    cancels in the difference of forms before Q is put in, and e meets only what is left. Two estimates under the same
-    measurements approach at ``rate``: what is no polynomial goes into nu_k+1 = rate nu_k + |rest|_M.
+    Over steps, x_k = c + a eps + Q(eps) + e, Q of degree 2 and up, e a box, and |d_k - D_k(eps)|_M <= nu_k, D_k polynomial.
+    Within a step Q + e are variables s of their own, treated as eps is: the curvature of plant and network cancels in the
+    difference of forms before Q is put in, and e meets only what is left. Two estimates under the same measurements
+    approach at ``rate``: what is no polynomial goes into nu_k+1 = rate nu_k + |rest|_M.
+
+    tables = (free dimensions, basis in eps, its exponents, basis in (eps, s), where the powers of the first are in the
+    second, those of the second from degree 2 with an s in them); the last three as the first where ``steps`` is 0.
     """
-    m, nx, nu = free.shape[0], root.shape[0], cells.shape[1] - root.shape[0]
-    nt = 1 + m + m * (m + 1) // 2
-    mm = m + nx if steps > 0 else m  # variables within a step: eps, and what x_k has beyond its linear part
-    end = 1 + mm + mm * (mm + 1) // 2
-    nv = net[5].shape[0]
+    free, basis, exponents, full, embed, crossed = tables
+    m, nt, nx, nu = basis[0], basis[1], root.shape[0], cells.shape[1] - root.shape[0]
+    end, nv = full[1], net[5].shape[0]
     first = end + output[4].shape[0]
     last = first + nv
     reg, w, gap = np.zeros((plant[0].shape[0], end + 2)), np.zeros((nv, last + 2)), np.zeros((nx, last + 2))
     out_reg, z = np.zeros((output[0].shape[0], end + 2)), np.zeros((net[0].shape[1], last + 2))
     rounding = np.zeros(nv)
-    work = (reg, out_reg, z, w, np.zeros((1, last + 2)), gap, np.zeros(nv), rounding)
+    work = (reg, out_reg, z, w, np.zeros(last + 2), gap, np.zeros(nv), rounding, np.zeros((5, end)))
     x, xh, u = np.zeros((nx, end)), np.zeros((nx, end)), np.zeros((nu, end))
     drift, bent, after = np.zeros((nx, nt)), np.zeros((nx, nt)), np.zeros((nx, nt))
     box, wide = np.zeros(nx), np.zeros(nx)
@@ -700,7 +728,7 @@ def bound_cells(
             span[i] /= widest
         ball = lost_all = 0.0
         if steps == 0:
-            advance(net, plant, output, x, x, u, known, work, m, nt)
+            advance(net, plant, output, x, x, u, known, work, full)
             ball, lost_all = noise_norm(gap, root, nt, last, span, w, rounding, first, m, share, column)
             _copy(drift, gap, nt)
         else:
@@ -709,37 +737,35 @@ def bound_cells(
             for i in range(nx):
                 box[i] = 0.0
         for _ in range(steps):
-            added = _join(x, xh, drift, bent, box, wide, root, column, m, mm)
-            advance(net, plant, output, x, xh, u, known, work, mm, end)
+            added = _join(x, xh, drift, bent, box, wide, root, column, m, embed)
+            advance(net, plant, output, x, xh, u, known, work, full)
             for i in range(m):
                 share[i] *= rate
             noise, lost_here = noise_norm(gap, root, end, last, span, w, rounding, first, m, share, column)
-            noise += _substituted_norm(gap, root, bent, box, wide, m, mm, span, share)
-            _substitute(gap, drift, bent, wide, m, mm)
+            noise += _substituted_norm(gap, root, box, wide, m, crossed, span, share)
             ball = (rate * (ball + added) + noise) * (1.0 + 8.0 * _U)
             lost_all = rate * (lost_all + added) + lost_here
-            for i in range(nx):  # what F leaves over, of the state after
+            for i in range(nx):
                 row = reg[plant[4][i]]
-                column[i] = (row[end] + _left_over(row, box, wide, m, mm)) * (1.0 + 64.0 * _U)
-            for i in range(nx):
-                _substitute(reg[plant[4][i] : plant[4][i] + 1], turned[i : i + 1], bent, wide, m, mm)
-            for i in range(nx):
-                for k in range(1 + m):
-                    x[i, k] = turned[i, k]
-                for k in range(1 + m, nt):
-                    after[i, k] = turned[i, k]
-                box[i] = column[i] + 16.0 * _U * _total(turned[i], nt)
-            _copy(bent, after, nt)
+                _substitute(gap[i], drift[i], bent, wide, m, embed)
+                _substitute(row, after[i], bent, wide, m, embed)
+                column[i] = (row[end] + _left_over(row, box, wide, m, crossed)) * (1.0 + 64.0 * _U)
+            for i in range(nx):  # x_k+1
+                box[i] = column[i] + 64.0 * _U * _total(after[i], nt)
+                for k in range(nt):
+                    if k <= m:
+                        x[i, k] = after[i, k]
+                    bent[i, k] = after[i, k] if k > m else 0.0
             if not ball < np.inf:
                 break
-        whole = (polynomial_norm(drift, root, m, nt, share, turned, vertex) + ball) * inflate
+        whole = (polynomial_norm(drift, root, basis, exponents, share, turned, vertex) + ball) * inflate
         whole = whole if whole < np.inf else np.inf
         upper[n], lost[n] = whole, lost_all
         for i in range(nx):
             if steps == 0:
-                low, high, _, _ = form_range(gap[i], m, nt, last, gap[i, last])
+                low, high, _ = form_range(gap[i], basis, last, gap[i, last])
             else:
-                low, high, _, _ = form_range(drift[i], m, nt, nt, gains[i] * ball)
+                low, high, _ = form_range(drift[i], basis, nt, gains[i] * ball)
             size = max(-low, high) * (1.0 + 1e-10)
             states[n, i] = min(size, gains[i] * whole) if size < np.inf else gains[i] * whole
         best, finite = 0, True

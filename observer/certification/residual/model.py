@@ -3,8 +3,8 @@
 import os
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import cached_property
-from itertools import pairwise
+from functools import cache, cached_property
+from itertools import pairwise, product
 from typing import Any
 
 import numpy as np
@@ -50,6 +50,7 @@ class Model:
     region: np.ndarray
     metric: np.ndarray
     threads: int
+    order: int = 0  # of the polynomials; 0: by the dimension
 
     @cached_property
     def root(self) -> np.ndarray:
@@ -85,6 +86,20 @@ class Model:
         known = np.array(system.known, dtype=np.int64)
         return net, _rows(step), _rows(output), known, self.root, self.gains
 
+    def _tables(self, horizon: bool) -> tuple[Any, ...]:
+        """Powers and their products: in the free dimensions, and over a horizon in nx more variables."""
+        m = len(self.free)
+        order = self.order if self.order else 3 if m <= 4 else 2
+        basis, exponents = make_basis(m, order)
+        if not horizon:
+            nothing = np.zeros(0, dtype=np.int64)
+            return self.free, basis, exponents, basis, nothing, nothing
+        full, wider = make_basis(m + self.plant.nx, order)
+        places = {tuple(row): k for k, row in enumerate(wider.tolist())}
+        embed = np.array([places[(*row, *[0] * self.plant.nx)] for row in exponents.tolist()], dtype=np.int64)
+        crossed = np.flatnonzero((wider.sum(axis=1) > 1) & (wider[:, m:].sum(axis=1) > 0))
+        return self.free, basis, exponents, full, embed, crossed
+
     def prepare(self) -> "Model":
         """Raises :class:`Unprovable` now and not later."""
         assert self._arguments
@@ -99,9 +114,11 @@ class Model:
         widths = (self.region[:, 1] - self.region[:, 0])[self.free]
         upper, states = np.empty(n), np.empty((n, self.plant.nx))
 
+        tables = self._tables(steps > 0)
+
         def run(a: int, b: int) -> None:
             out = (upper[a:b], states[a:b], result.split[a:b], result.corners[a:b], result.lost[a:b])
-            kernels.bound_cells(*self._arguments, rate, steps, cells[a:b], self.free, widths, self.inflate, *out)
+            kernels.bound_cells(*self._arguments, tables, rate, steps, cells[a:b], widths, self.inflate, *out)
 
         count = max(1, min(self.threads, n // _PER_THREAD))
         if count == 1:
@@ -124,6 +141,24 @@ class Model:
     def norm(self, vectors: np.ndarray) -> np.ndarray:
         """|v|_M (k,)."""
         return np.linalg.norm(vectors @ self.root.T, axis=1)
+
+
+@cache
+def make_basis(m: int, order: int) -> tuple[tuple[Any, ...], np.ndarray]:
+    """``basis`` of the kernels for m variables up to total degree ``order``, and the exponents (powers, m)."""
+    powers = [p for p in product(range(order + 1), repeat=m) if sum(p) <= order]
+    powers.sort(key=lambda p: (sum(p), [-e for e in p]))
+    places = {p: k for k, p in enumerate(powers)}
+    degree = np.array([sum(p) for p in powers], dtype=np.int64)
+    triples = [
+        (a, b, places[tuple(i + j for i, j in zip(p, q, strict=True))])
+        for a, p in enumerate(powers)
+        for b, q in enumerate(powers)
+        if degree[a] + degree[b] <= order
+    ]
+    left, right, result = (np.array(column, dtype=np.int64) for column in zip(*triples, strict=True))
+    square = np.array([places[tuple(2 * (i == j) for j in range(m))] for i in range(m)], dtype=np.int64)
+    return (m, len(powers), degree, left, right, result, square), np.array(powers, dtype=np.int64).reshape(-1, m)
 
 
 def _rows(program: Program) -> tuple[np.ndarray, ...]:
