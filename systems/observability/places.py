@@ -96,8 +96,8 @@ def equilibria(plant: DiscreteSystem, region: np.ndarray | None = None, seed: in
         far = np.abs((x[active] - middle) / half).max(axis=1) > 4  # it will not come back
         active = active[~bad & ~far & (length > 1e-14)]
     rounded = np.where(np.abs(x) < 1e-9 * half, 0.0, x)
-    better = (np.abs(excess(rounded, u)) <= np.maximum(np.abs(excess(x, u)), 1e-13 * size)).all(axis=1)
-    x = np.where(better[:, None], rounded, x)
+    better = np.all(np.abs(excess(rounded, u)) <= np.maximum(np.abs(excess(x, u)), 1e-13 * size), axis=1, keepdims=True)
+    x = np.where(better, rounded, x)
     inside = ((x >= region[:, 0] - 1e-9 * half) & (x <= region[:, 1] + 1e-9 * half)).all(axis=1)
     good = inside & (last < 1e-6) & (np.abs(excess(x, u)) <= 1e-9 * size).all(axis=1)
     points = np.concatenate([x, u], axis=1)[good]
