@@ -98,9 +98,9 @@ def new(file: Annotated[Path, typer.Argument(metavar="FILE", help="The file to w
 
 @app.command()
 @answers
-@takes("plant", "output")
+@takes("plant", "seed", "--settling-time", "output")
 def check(system: Reference, **chosen: Any) -> int:
-    """Look at a plant: signals, discretisation, time scales, and how fast an observer can be."""
+    """Look at a plant: signals, discretisation, time scales, what the outputs tell, and how fast an observer can be."""
     from experiments.check import examine, lines
 
     findings = examine(_recipe(system, None, chosen), Console(chosen.get("quiet", False)))

@@ -117,12 +117,12 @@ BY_KEY = {option.key: option.flag for option in OPTIONS if option.key}
 
 
 def takes(*groups: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """Give a command the options of these groups; its ``**chosen`` receives those that were given, by name."""
+    """Give a command the options of these groups (or single flags); its ``**chosen`` receives those that were given, by name."""
 
     def decorate(command: Callable[..., Any]) -> Callable[..., Any]:
         signature = inspect.signature(command)
         own = [item for item in signature.parameters.values() if item.kind is not inspect.Parameter.VAR_KEYWORD]
-        added = [_parameter(option) for option in OPTIONS if option.group in groups]
+        added = [_parameter(option) for option in OPTIONS if option.group in groups or option.flag in groups]
 
         def call(**arguments: Any) -> Any:
             optional = {item.name for item in added}

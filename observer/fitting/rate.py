@@ -33,6 +33,9 @@ from systems.detectability import (
 from systems.discretization import DiscreteSystem
 from systems.errors import InputError, NotDetectable
 from systems.integration import time_scales
+from systems.observability import HiddenDirections, HiddenModes, hidden_directions
+from systems.observability.hidden import KINDS
+from systems.observability.places import TRAJECTORY
 
 NOISE_SHARE = 0.02  # of a state's range
 CLOSE = 1.15  # settling times that count as equally fast
@@ -85,13 +88,18 @@ def choose_rate(
     seed: int = 0,
     points: np.ndarray | None = None,
     visited: np.ndarray | None = None,
+    hidden: HiddenDirections | None = None,
 ) -> tuple[float, MetricSearch, tuple[str, ...]]:
     """(rate bound, metric, warnings): the smallest condition number whose metric allows the rate; the metric carries the curve.
 
     ``settling_time`` in seconds, or "auto" (also when left out): the rule above. ``points`` ``(m, nx + nu)``: where to look,
-    instead of all over the region; ``visited``: where to look when nothing useful is found all over the region. Raises
-    :class:`NotDetectable` when no metric reaches the rate, with the fastest rate found, the direction that cannot be seen, and
-    what every observer would be wrong by at least; :class:`InputError` for requests that cannot be meant.
+    instead of all over the region; ``visited``: where to look when nothing useful is found all over the region. ``hidden``:
+    the hidden directions, when they are known already. One that decays at the rate on its own is a warning, as no observer is
+    faster in it.
+
+    Raises :class:`NotDetectable` when no metric reaches the rate, or a hidden direction does not decay at it, with the fastest
+    rate found, the direction that cannot be seen, and what every observer would be wrong by at least; :class:`InputError` for
+    requests that cannot be meant.
     """
     asked = requested_rate(settling_time, contraction_rate, condition, plant.dt)
     jacobians = sample_jacobians(plant, region, seed=seed, points=points)
@@ -109,13 +117,22 @@ def choose_rate(
             metrics = tuple(replace(m, along_trajectories=visited is not None and points is None) for m in metrics)
             if table.rate.min() >= BLIND:  # nothing is gained: the refusal speaks of the whole region
                 jacobians, table, metrics = everywhere
+    if hidden is None:
+        where = points if points is not None else visited
+        hidden = hidden_directions(plant, region, visited=where, seed=seed, thorough=False)
+    # Places that the plant never visits do not count where the metric does not hold there either.
+    unseen = hidden.slowest((TRAJECTORY,) if any(m.along_trajectories for m in metrics) else KINDS)
     warnings: list[str] = []
     rate = asked
     if rate is None:
         fastest = min(metrics, key=lambda item: item.rate)
-        if fastest.rate >= BLIND:
-            raise _refusal(plant, region, jacobians, table, metrics, None, _natural(plant))
+        if fastest.rate >= BLIND or (unseen is not None and unseen.rate >= BLIND):
+            raise _refusal(plant, region, jacobians, table, metrics, None, _natural(plant), unseen)
         rate = _automatic(plant, jacobians, table, warnings)
+        if unseen is not None:
+            rate = max(rate, headroom(unseen.rate))
+    elif unseen is not None and unseen.rate >= rate:
+        raise _refusal(plant, region, jacobians, table, metrics, asked, rate, unseen)
     enough = [k for k, item in enumerate(metrics) if headroom(item.rate) <= rate * (1 + 1e-9)]
     half = np.ones(plant.nx) if jacobians.scale is None else jacobians.scale
     loud = np.max(table.noise / half, axis=1)
@@ -123,7 +140,11 @@ def choose_rate(
     chosen = quiet[0] if quiet else int(np.argmin(table.rate))
     found = replace(metrics[chosen], trade_off=replace(table, chosen=chosen))
     if found.rate >= rate:
-        raise _refusal(plant, region, jacobians, table, metrics, asked, rate)
+        raise _refusal(plant, region, jacobians, table, metrics, asked, rate, unseen)
+    if unseen is not None:
+        warnings.append(
+            f"hidden: {unseen.text(plant.system)}; it decays fast enough for the rate in use, and no observer is faster in it"
+        )
     if headroom(found.rate) > rate * (1 + 1e-6) and plant.nx <= FULL_METRIC_UP_TO:
         warnings.append(
             f"the requested rate {rate:.4g} per sample is close to the fastest possible one ({found.rate:.4g}): "
@@ -198,13 +219,23 @@ def _refusal(
     metrics: tuple[MetricSearch, ...],
     asked: float | None,
     rate: float,
+    unseen: HiddenModes | None,
 ) -> NotDetectable:
-    """The error of an impossible rate, with its numbers; ``rate`` is what was asked for, or would have been."""
+    """The error of an impossible rate, with its numbers; ``rate`` is what was asked for, or would have been.
+
+    ``unseen``: the slowest hidden direction. Where it is what stands against the rate, direction and place are its own.
+    """
     found = min(metrics, key=lambda item: item.rate)
     system, fastest, dt = plant.system, found.rate, plant.dt
     names = system.state_names
-    parts = [f"{v:+.2g} {n}" for n, v in zip(names, found.direction, strict=True) if abs(v) > 0.05]
-    where = ", ".join(f"{n}={v:.3g}" for n, v in zip([*names, *system.input_names], found.where, strict=True))
+    direction, place, never = found.direction, found.where, ""
+    limit = BLIND if asked is None else asked
+    if unseen is not None and unseen.rate >= limit:
+        fastest = max(fastest, unseen.rate)
+        direction, place = unseen.direction, unseen.point
+        never = f" No gain of any observer changes that: {unseen.text(system, limit)}."
+    parts = [f"{v:+.2g} {n}" for n, v in zip(names, direction, strict=True) if abs(v) > 0.05]
+    where = ", ".join(f"{n}={v + 0.0:.3g}" for n, v in zip([*names, *system.input_names], place, strict=True))
     seen = fastest < BLIND
     seconds = f"settling time {settling_time(fastest, dt):.3g} s" if seen else "that is, it does not decay"
     wanted = (
@@ -232,7 +263,7 @@ def _refusal(
     return NotDetectable(
         f"no observer of '{system.name}' contracts at {wanted} in a constant metric: the fastest rate found is {fastest:.6g} per "
         f"sample ({seconds}, condition number {found.condition:.3g}). The direction that cannot be seen fast enough from "
-        f"{', '.join(system.output_names)} is ({' '.join(parts)}), in parts of each half range, near {where}; {advice}.{lower}",
+        f"{', '.join(system.output_names)} is ({' '.join(parts)}), in parts of each half range, near {where}; {advice}.{never}{lower}",
         requested_rate=asked, fastest_rate=fastest, settling_time=settling_time(fastest, dt) if seen else float("inf"),
-        direction=found.direction, where=found.where, residual_bound=bound, trade_off=table,
+        direction=direction, where=place, residual_bound=bound, trade_off=table,
     )  # fmt: skip

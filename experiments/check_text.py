@@ -1,0 +1,178 @@
+"""The findings of ``observer check`` as text for a person; ``docs/check.md`` explains every line."""
+
+import math
+from typing import Any
+
+MANY = 12  # signals of a kind, from which only the first and last are listed
+GONE = 0.02  # a hidden mode that shrinks by more within a sample concerns nobody
+
+
+def lines(findings: dict[str, Any]) -> list[str]:
+    """The findings line by line: plant, discretisation, time scales, what is seen, the trade-off, the verdict and the advice."""
+    text = [f"{findings['system']}: {findings['description'].strip()}".rstrip(": ")]
+    text += _signals(findings["signals"])
+    for name, value in findings["parameters"].items():
+        text.append(f"  parameter {name} = {value:g}")
+    error = max(findings["discretization_error"].values())
+    steps = f"{findings['substeps']} substep{'s' if findings['substeps'] > 1 else ''}"
+    text.append(
+        f"discretisation: {findings['method']}, dt {findings['dt']:g} s, {steps}; one-step error {error:.1e} of range"
+    )
+    if findings["modes"] is not None:
+        text.append(_modes(findings["modes"]))
+    if findings["time_dependent"]:
+        text.append(
+            "the equations depend on t: it can be simulated, not fitted; make the time-dependent signal a known input"
+        )
+    text += _observability(findings)
+    text += _curve(findings)
+    if findings["requested_rate"] is not None:
+        asked = findings["requested_rate"]
+        text.append(f"requested rate: {asked:.6g} per sample{_settling(findings['requested_settling_time'])}")
+    if findings["detectable"]:
+        text.append(
+            f"fastest rate: {findings['rate']:.4g} per step, errors fall to 2 % in {findings['settling_time']:.3g} s "
+            f"(metric condition {findings['condition']:.3g})"
+        )
+        if findings["requested_rate"] is None:
+            text.append(
+                f"automatic rate: {findings['chosen_rate']:.4g} per step, errors fall to 2 % in {findings['chosen_settling_time']:.3g} s"
+            )
+        where = " in observability coordinates" if findings["observability_coordinates"] else ""
+        text.append(
+            f"verdict: detectable{where}; an observer that converges at this rate or slower can be built{_limit(findings)}"
+        )
+    else:
+        text.append("verdict: not detectable: " + findings["reason"].replace(". ", ".\n  "))
+    text += [f"advice: {sentence}" for sentence in findings["advice"]]
+    return text
+
+
+def _settling(seconds: float | None) -> str:
+    return "" if seconds is None else f", errors fall to 2 % in {seconds:g} s"
+
+
+def _limit(findings: dict[str, Any]) -> str:
+    """What a hidden direction that is no reason for a refusal means for every observer."""
+    rate = max((mode["rate"] for mode in findings["observability"]["hidden"]["modes"]), default=0.0)
+    if not GONE < rate < 1:
+        return ""
+    seconds = math.log(0.02) / math.log(rate) * findings["dt"]
+    return f"; none is faster than {seconds:.3g} s, because of the hidden direction"
+
+
+def _signals(signals: list[dict[str, Any]]) -> list[str]:
+    text = []
+    for kind in ("state", "input", "output"):
+        group = [signal for signal in signals if signal["kind"] == kind]
+        shown = group if len(group) <= MANY else [*group[:2], None, group[-1]]
+        for signal in shown:
+            if signal is None:
+                text.append(f"  ... {len(group) - 3} more {kind}s ...")
+                continue
+            span = "" if signal["range"] is None else f"{signal['range'][0]:g} to {signal['range'][1]:g}"
+            noise = f"noise {signal['noise']:g}" if signal["noise"] else ""
+            role = "disturbance: the observer never sees it" if signal["role"] == "disturbance" else ""
+            row = f"  {kind:<7} {signal['name']:<14} {signal['unit']:<8} {span:<18} {noise}{role}"
+            text.append(row.rstrip())
+    return text
+
+
+def _modes(modes: dict[str, Any]) -> str:
+    """Fast and slow modes in one line."""
+    if modes["fastest"] is None:
+        return "time scales: none of its own (integrators only)"
+    text = f"time scales: fastest {modes['fastest']:.3g} s ({modes['samples_per_fastest']:.3g} samples)"
+    if modes["typical"] is not None:
+        text += f", typical {modes['typical']:.3g} s"
+    text += f"; stiffness ratio {modes['stiffness']:.3g}"
+    if modes["period"] is not None:
+        text += f"; shortest period {modes['period']:.3g} s"
+    return text + ("; and integrators" if modes["integrators"] else "")
+
+
+def _observability(findings: dict[str, Any]) -> list[str]:
+    """Rank, Gramian and hidden directions; directions in parts of each half range."""
+    seen, dt = findings["observability"], findings["dt"]
+    rank, gramian, hidden = seen["rank"], seen["gramian"], seen["hidden"]
+    outputs = ", ".join(signal["name"] for signal in findings["signals"] if signal["kind"] == "output")
+    text = []
+    if rank is None:
+        text.append("observability: no motion stays finite, so that nothing can be said along motions")
+    else:
+        text.append(
+            f"observability, from {rank['samples']} samples ({rank['samples'] * dt:.3g} s) of {outputs}, along {rank['motions']} motions; "
+            "directions in parts of each half range:"
+        )
+        if rank["smallest"] == rank["states"]:
+            least = rank["singular_values"][-1]
+            text.append(
+                f"  rank       {rank['states']} of {rank['states']} along all of them; least seen is ({rank['text']}), "
+                f"{least:.2g} of the best, from {rank['where_text']}"
+            )
+        else:
+            lost = len(rank["lost_directions"])
+            share = "all" if rank["share_lost"] == 1 else f"{100 * rank['share_lost']:.2g} % of"
+            what = " and ".join(f"({direction})" for direction in rank["lost_texts"])
+            what = what if lost <= len(rank["lost_texts"]) else f"{lost} directions, such as {what}"
+            verb = "shrinks" if rank["lost_growth"] < 1 - 1e-6 else "does not shrink"
+            text.append(
+                f"  rank       {rank['smallest']} of {rank['states']} on {share} motions (below {rank['tolerance']:g} of the best): from "
+                f"{rank['where_text']} the samples do not tell {what}; left alone, this {verb} ({rank['lost_growth']:.4g} per sample)"
+            )
+    if gramian is not None:
+        noise = "0.5 % of the half range assumed" if gramian["noise_assumed"] else "as stated"
+        if gramian["deviation"] is None:
+            told = "cannot be told at all"
+        else:
+            told = f"can be told to {100 * gramian['deviation']:.2g} % of a half range"
+        condition = "" if gramian["condition"] is None else f"; condition {gramian['condition']:.3g}"
+        text.append(f"  Gramian    worst direction ({gramian['text']}) {told} (noise {noise}){condition}")
+    looked = sum(hidden["places"].values())
+    rows = _different([mode for mode in hidden["modes"] if mode["rate"] > GONE])
+    kinds = hidden["places"]
+    of = f"{looked} points ({kinds['equilibrium']} equilibria, {kinds['trajectory']} on trajectories, {kinds['region']} of the region)"
+    if not rows:
+        text.append(f"  hidden     nothing, at {of}")
+    limit = findings["requested_rate"] if findings["requested_rate"] is not None else 1.0 - 2e-4
+    for mode in rows:
+        refused = mode["rate"] >= limit and not findings["detectable"]
+        text.append(f"  hidden     {'REFUSED' if refused else 'warning'}: {mode['text']}")
+    if rows:
+        text.append(f"             (looked at {of}; no gain of any observer moves a hidden direction faster)")
+    return text
+
+
+def _different(modes: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Without those that say of another place what was said already."""
+    kept: list[dict[str, Any]] = []
+    for mode in modes:
+        told = [other for other in kept if other["decay_text"] == mode["decay_text"]]
+        overlap = [
+            sum(a * b for a, b in zip(o["direction"].values(), mode["direction"].values(), strict=True)) for o in told
+        ]
+        if not any(abs(value) > 0.99 for value in overlap):
+            kept.append(mode)
+    return kept
+
+
+def _curve(findings: dict[str, Any]) -> list[str]:
+    """The trade-off as a table: settling time and the noise of every state, for metrics of growing condition number."""
+    curve = findings["trade_off"]
+    states = [signal for signal in findings["signals"] if signal["kind"] == "state"]
+    if len(states) > 6 or not findings["detectable"] or all(time is None for time in curve["settling_time"]):
+        return []
+    noise = "0.5 % of the half range of the outputs, as none is stated" if curve["assumed"] else "the outputs as stated"
+    text = [f"settling time against noise (standard deviation of each error, from noise of {noise}):"]
+    text.append(
+        "  " + "".join(f"{head:>13}" for head in ("condition", "rate", "2 % in [s]", *(s["name"] for s in states)))
+    )
+    rows = zip(*(curve[name] for name in ("condition", "rate", "settling_time", "noise")), strict=True)
+    for k, (condition, rate, time, row) in enumerate(rows):
+        if time is None or time > 20_000 * findings["dt"]:  # not seen at all
+            continue
+        mark = (
+            ("  <- automatic" if findings["requested_rate"] is None else "  <- in use") if k == curve["chosen"] else ""
+        )
+        text.append("  " + "".join(f"{value:>13.4g}" for value in (condition, rate, time, *row)) + mark)
+    return text

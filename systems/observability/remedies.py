@@ -1,0 +1,29 @@
+"""What can be done about a direction that the outputs do not see: the states whose measurement would show it."""
+
+import numpy as np
+
+from systems.detectability import sample_jacobians
+from systems.discretization import DiscreteSystem
+from systems.observability.hidden import HiddenModes
+from systems.observability.subspace import hidden_modes, hidden_subspace
+
+ASKED = 6  # states that are tried: those with the largest parts in the direction
+
+
+def revealing_states(plant: DiscreteSystem, hidden: HiddenModes, rate: float) -> tuple[str, ...]:
+    """Names of states that, measured as well, leave nothing hidden at that point which does not decay at ``rate`` per sample."""
+    jacobians = sample_jacobians(plant, points=hidden.point[None])
+    a, c = jacobians.a[0], jacobians.c[0]
+    slow = hidden.directions[np.abs(hidden.eigenvalues) >= rate]
+    if not len(slow):
+        return ()
+    parts = np.abs(slow).max(axis=0)
+    names = []
+    for k in np.argsort(-parts, kind="stable")[:ASKED]:
+        if parts[k] <= 0.05 * parts.max():
+            continue
+        more = np.concatenate([c, np.eye(plant.nx)[k : k + 1]])
+        values, _ = hidden_modes(a, hidden_subspace(a, more))
+        if not len(values) or np.abs(values[0]) < rate:
+            names.append(int(k))
+    return tuple(plant.system.state_names[k] for k in sorted(names))
