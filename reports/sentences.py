@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from reports.certificates import assumed_sentences, proved, proved_sentences, sampled_sentences
 from reports.figures.settling import certified_settling
 from reports.quantities import MISSING, NBSP, Number, number_text, percent
 from reports.results import Results
@@ -127,6 +128,7 @@ def _proved(results: Results) -> Claim:
             if time is not None
             else "The rate is not below 1, so it gives no time to forget a wrong first guess.",
             "Checked in float64 by the eigenvalues of the matrices that are shipped.",
+            *proved_sentences(results),
         ),
     )
 
@@ -135,11 +137,13 @@ def _sampled(results: Results) -> Claim:
     v = results.validation
     if v is None:
         return Claim("Sampled", ("Nothing yet. Not computed yet: run `observer validate RUN`.",), sound=False)
+    more = "See what is proved." if proved(results) else "A larger one may exist elsewhere in the region."
     return Claim(
         "Sampled",
         (
             f"How well the observer copies the plant: the largest one-step residual met along the trials is r̂ = "
-            f"{number_text(v.residual_level, 3)} in the metric M. A larger one may exist elsewhere in the region.",
+            f"{number_text(v.residual_level, 3)} in the metric M. {more}",
+            *sampled_sentences(results),
             f"The accuracy that remains: {v.trials} random trials (seed "
             f"{v.seed}){', with measurement noise' if v.noise else ''}. "
             "They are evidence, not proof.",
@@ -151,6 +155,7 @@ def _assumed(results: Results) -> Claim:
     disturbed = [signal.name for signal in results.system.inputs if signal.role != "known"]
     sentences = [
         "The plant is the given equation with the given parameters, and it stays in its operating range.",
+        *assumed_sentences(results),
         "Known inputs and measurements arrive on time, without a missing sample.",
     ]
     if disturbed:

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from reports.certificates import proof_rows, region_rows, verdict_rows
 from reports.figures.fine_tuning import NAMES, seconds_to_settle
 from reports.figures.settling import certified_settling
 from reports.quantities import Number, percent
@@ -37,6 +38,7 @@ def sections(results: Results) -> list[Section]:
     """Plant, discretisation, network, fit, certificate, validation; fine-tuning where there was one."""
     tuned = results.metrics.get("fine_tuning")
     return [
+        *_verdict(results),
         *([_fine_tuning(tuned, results)] if tuned else []),
         _plant(results),
         _discretisation(results),
@@ -82,6 +84,14 @@ def _fine_tuning(tuned: Mapping[str, Any], results: Results) -> Section:
         columns = ("condition", "state", "unit", *[f"RMS {NAMES[name]}" for name in names])
         tables.append(Table(rows, columns, "Errors over the second half of the same trials"))
     return Section("Fine-tuning", tuple(tables))
+
+
+def _verdict(results: Results) -> list[Section]:
+    """Requirement, number, pass or fail, before everything else."""
+    rows = verdict_rows(results)
+    if not rows:
+        return []
+    return [Section("Verdict", (Table(rows, ("requirement", "number", "known from", "pass or fail")),))]
 
 
 def _plant(results: Results) -> Section:
@@ -230,7 +240,23 @@ def _certificate(results: Results) -> Section:
         "gain √(M⁻¹)ᵢᵢ, error per |e|_M",
         "level of the sampled residual, r̂ √(M⁻¹)ᵢᵢ / (1 − α*), not proved",
     )
-    return Section("Certificate", (Table(rows), Table(per_state, columns)))
+    tables = [Table(rows), Table(per_state, columns)]
+    area, proofs = region_rows(results), proof_rows(results)
+    if area:
+        tables.append(Table(area, ("signal", "unit", "from", "to"), "Region X × U"))
+    if proofs:
+        columns = (
+            "metric",
+            "state",
+            "rate",
+            "|r|_M proved",
+            "|r|_M attained",
+            "search",
+            "|rᵢ| proved",
+            "|eᵢ| in the long run, proved",
+        )
+        tables.append(Table(proofs, columns, "Proved over the region, exact measurements, discretised plant"))
+    return Section("Certificate", tuple(tables))
 
 
 def _validation(results: Results) -> Section:

@@ -70,7 +70,13 @@ def run(
             stored = read_json(path) if path.is_file() and not options.get("fresh") else None
             if stored is None or stored.get("key") != plain(key):
                 path.parent.mkdir(parents=True, exist_ok=True)
-                write_json(path, {"key": key, "row": measure(name, size, seed, out / "runs" / name)})
+                write_json(
+                    path,
+                    {
+                        "key": key,
+                        "row": measure(name, size, seed, out / "runs" / name, fresh=bool(options.get("fresh"))),
+                    },
+                )
                 stored = read_json(path)
             rows[name] = stored["row"]
             report(_line(name, rows[name]))
@@ -87,20 +93,26 @@ def run(
     return DONE if passed else FAILED
 
 
-def measure(name: str, size: Size, seed: int, folder: Path) -> dict[str, Any]:
-    """One plant: fit, certify, fresh trials, adversarial ones, and the ratios of what is proved to what is seen."""
+def measure(name: str, size: Size, seed: int, folder: Path, *, fresh: bool = False) -> dict[str, Any]:
+    """One plant: fit (unless ``folder`` holds one), certify, fresh trials, adversarial ones, and proved over seen."""
     from observer import certify, fit, runs
     from observer.certification.envelope import steady_error
     from systems import discretize, load_system, simulate
 
-    system = load_system(name)
-    plant = discretize(system)
-    data = simulate(plant, 100, system.duration, seed)
-    fitted = fit(plant, data, size.neurons, seed=seed, budget=size.fit)
-    observer = fitted.observer
     folder.mkdir(parents=True, exist_ok=True)
-    runs.save_system(folder, system, plant)
-    runs.save_fit(folder, fitted)
+    if (folder / runs.FIT).is_file() and not fresh:  # fitted before it was stopped
+        kept = runs.load_run(folder)
+        plant, fitted = kept.plant, kept.fit
+    else:
+        system = load_system(name)
+        plant = discretize(system)
+        data = simulate(plant, 100, system.duration, seed)
+        fitted = fit(plant, data, size.neurons, seed=seed, budget=size.fit)
+        runs.save_system(folder, system, plant)
+        runs.save_trajectories(folder, data)
+        runs.save_fit(folder, fitted)
+    assert fitted is not None
+    system, observer = plant.system, fitted.observer
     begin = time.monotonic()
     proof = certify(observer, plant, budget=size.certify, seed=seed)
     spent = time.monotonic() - begin
@@ -113,20 +125,20 @@ def measure(name: str, size: Size, seed: int, folder: Path) -> dict[str, Any]:
             "states": list(system.state_names),
         }
     length = size.length * float(system.duration or 200 * plant.dt)
-    fresh = fresh_trials(observer, plant, proof, size.trials, length, seed + 1)
+    usual = fresh_trials(observer, plant, proof, size.trials, length, seed + 1)
     hostile = adversarial_trials(observer, plant, proof, size.adversarial, length, seed + 2)
     few = max(1, size.exact // 4)
     kinds = {"unforced": "zero", "excited": "walk"} if plant.nu else {"unforced": None}
     ratios: dict[str, Any] = {}
-    tallies = {"fresh": fresh, "adversarial": hostile}
+    tallies = {"fresh": usual, "adversarial": hostile}
     for kind, excitation in kinds.items():
         exact = exact_starts(observer, plant, proof, size.exact, length, seed + 3, excitation)
-        usual = fresh_trials(observer, plant, proof, few, length, seed + 4, excitation)
+        late = fresh_trials(observer, plant, proof, few, length, seed + 4, excitation)
         proved, by = steady_error(proof, held_input=kind == "unforced")
-        tallies |= {f"{kind}, exact start": exact, f"{kind}, window": usual}
+        tallies |= {f"{kind}, exact start": exact, f"{kind}, window": late}
         ratios[kind] = {
-            "proved": proved, "by": list(by), "exact_start": exact.largest, "window": usual.late,
-            "over_exact_start": _over(proved, exact.largest), "over_window": _over(proved, usual.late),
+            "proved": proved, "by": list(by), "exact_start": exact.largest, "window": late.late,
+            "over_exact_start": _over(proved, exact.largest), "over_window": _over(proved, late.late),
         }  # fmt: skip
     first = bounds.proofs[0]
     sound = all(t.crossings == 0 and t.exceeded == 0 for t in tallies.values())

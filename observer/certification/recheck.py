@@ -11,11 +11,11 @@ from typing import Any
 
 import numpy as np
 
-from observer.certification.accuracy import _searches
 from observer.certification.bounds import Bounds, Horizon, Proof
 from observer.certification.contraction import contraction_rate, find_fault, input_gain
 from observer.certification.gains import Failed, squared_gain
 from observer.certification.region import reached_region
+from observer.certification.residual import bound_horizon, bound_residual
 from observer.certification.statistical import bound_statistically, covered
 from systems.errors import InputError
 
@@ -121,7 +121,7 @@ def _residual(p: Proof, bounds: Bounds, observer: Any, plant: Any, budget: float
     while True:
         left = budget - (time.monotonic() - begin)
         try:
-            found = _searches().bound_residual(
+            found = bound_residual(
                 observer, plant, region=bounds.region.box, metric=p.metric, gap=gap, budget=max(left, 0.5),
                 seed=bounds.seed, resume=found,
             )  # fmt: skip
@@ -141,7 +141,7 @@ def _residual(p: Proof, bounds: Bounds, observer: Any, plant: Any, budget: float
 def _horizon(h: Horizon, bounds: Bounds, observer: Any, plant: Any, budget: float) -> Finding:
     what = "many-step bound"
     try:
-        found = _searches().bound_horizon(
+        found = bound_horizon(
             observer, plant, rate=h.rate, steps=h.steps, region=bounds.region.box, metric=h.metric,
             input=h.input if plant.nu else None, gap=max(bounds.gap, 0.2), budget=max(budget, 2 * h.seconds), seed=bounds.seed,
         )  # fmt: skip

@@ -4,12 +4,13 @@ The weights stay as they are. The contraction rate is known in closed form for e
 that M = L L' and log Lam are improved by L-BFGS on
 
     log(1 - rate)^-1                                                              "rate"
-    log sqrt((M^-1)_ii) + log(rho_M + gain_y nbar) + log(1 - rate)^-1             state i
+    log sqrt((M^-1)_ii) + log(rho_M + gain_y nbar) + log(1 - rate)^-1             state i; its mean over several states
 
 where rho_M is the residual met at sampled points (it steers the search; the bound in the new metric is proved afterwards).
 What is returned is checked by the closed form and the eigenvalues of ``contraction``, like any other metric.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -39,14 +40,14 @@ def refine(
     metric: np.ndarray,
     multipliers: np.ndarray,
     *,
-    state: int | None = None,
+    state: int | Sequence[int] | None = None,
     residuals: np.ndarray | None = None,
     outputs: slice = slice(None),
     noise: float = 0.0,
     iterations: int = 300,
     slowest: float = 1.0,
 ) -> Refined:
-    """A metric for ``state`` (an index), or for the rate when left out, from (``metric``, ``multipliers``) downhill.
+    """A metric for ``state`` (an index, or several), or for the rate when left out, from (``metric``, ``multipliers``) downhill.
 
     weights : ExplicitREN. residuals : sampled residuals ``(m, nx)``, needed with ``state``. noise : |n| to weigh in,
     through the input columns ``outputs``. slowest : the rate must stay below it.
@@ -60,6 +61,7 @@ def refine(
     M0, Lam0 = np.asarray(metric, dtype=float), np.asarray(multipliers, dtype=float)
     L0 = np.linalg.cholesky((M0 + M0.T) / 2)
     n, nv = ren.nx, ren.nv
+    states = [] if state is None else [state] if isinstance(state, int) else list(state)
     lower = np.tril_indices(n)
     diagonal = lower[0] == lower[1]
     samples = np.zeros((0, n)) if residuals is None else np.asarray(residuals, dtype=float)
@@ -87,8 +89,9 @@ def refine(
         value, grad_M, grad_lam = -np.log(1 - rate), slope * (d_out + d_in), slope * d_lam
         if state is not None:
             inverse = np.linalg.inv(M)
-            value += 0.5 * np.log(inverse[state, state])
-            grad_M = grad_M - 0.5 * np.outer(inverse[state], inverse[state]) / inverse[state, state]
+            for i in states:
+                value += 0.5 * np.log(inverse[i, i]) / len(states)
+                grad_M = grad_M - 0.5 * np.outer(inverse[i], inverse[i]) / inverse[i, i] / len(states)
             level, d_level, d_level_lam = _level(ren, M, Lam, samples, outputs, noise / size if size > 0 else noise)
             if not np.isfinite(level):
                 return _BAD, np.zeros_like(theta)
@@ -116,7 +119,7 @@ def refine(
     rate = contraction_rate(ren, M, Lam)
     if not rate < 1 or lmi_margin(ren, M, Lam, rate * _TEST_AT) < -1e-12:
         return best
-    return Refined(M, Lam, rate, "rate" if state is None else f"state {state}")
+    return Refined(M, Lam, rate, "rate" if state is None else f"states {states}")
 
 
 def _level(

@@ -7,6 +7,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from reports.certificates import bounds_of, compare, proved
+from reports.figures.certificates import envelope_figure, residual_figure, residual_reading
 from reports.figures.errors import errors_figure, map_figure, norm_figure
 from reports.figures.estimates import phase_figure, starts_figure, states_figure
 from reports.figures.fine_tuning import fine_tuning_figure, fine_tuning_reading
@@ -170,6 +172,23 @@ def _trade_off_reading(r: Results) -> str:
     )
 
 
+def _envelope_reading(r: Results) -> str:
+    trials = compare(r)
+    assert trials is not None
+    text = (
+        f"Green: no trial may be above it while the plant is in X; {trials.crossed} of {len(_trials(r).x)} are. It starts at the first "
+        "error of the trial with the widest envelope and is the smallest of the bounds that apply "
+        f"({', '.join(dict.fromkeys(trials.names))} in the long run). "
+    )
+    text += (
+        "It is proved for the discretised plant; these trials follow the ODE, so the measured discretisation error is added. "
+        if trials.against_ode
+        else "It is proved. "
+    )
+    left = f"{trials.left} trials left X and are drawn until then." if trials.left else "No trial left X."
+    return text + left + _selected(r)
+
+
 ALL_FIGURES: tuple[FigureKind, ...] = (
     FigureKind(
         "fine_tuning",
@@ -202,6 +221,22 @@ ALL_FIGURES: tuple[FigureKind, ...] = (
             f"Absolute estimation error of {_names(r)} over time on a log axis: median, 90 % band and worst trial"
             f"{_with_decay(r)}."
         ),
+    ),
+    FigureKind(
+        "envelope",
+        "Proved envelope",
+        lambda r: compare(r) is not None,
+        lambda r: envelope_figure(r.validation, compare(r)),  # type: ignore[arg-type]
+        _envelope_reading,
+        lambda r: f"Error of {_names(r)} over time on a log axis under the proved envelope.",
+    ),
+    FigureKind(
+        "residual_map",
+        "Where the observer departs from the plant",
+        lambda r: proved(r) and bounds_of(r).residual_map is not None,
+        lambda r: residual_figure(bounds_of(r), r.system),
+        lambda r: residual_reading(bounds_of(r), r.system),
+        lambda r: "Map of the one-step residual over two states, with its attained and its proved supremum.",
     ),
     FigureKind(
         "error_norm",

@@ -1,0 +1,221 @@
+"""What a certificate says of accuracy, for a page: a table of verdicts, and sentences that keep proof and sample apart."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from reports.quantities import NBSP, Number, number_text
+from reports.results import Results
+
+PASS, FAIL = "pass", "FAIL"
+
+
+@dataclass(frozen=True, eq=False)
+class Trials:
+    """The trials of a validation against the envelope. bound ``(K, N, nx)``, inside ``(K, N)``: the plant was in X so far."""
+
+    bound: np.ndarray
+    inside: np.ndarray
+    crossed: int
+    left: int
+    steady: np.ndarray
+    names: tuple[str, ...]
+    against_ode: bool
+
+
+def bounds_of(results: Results) -> Any:
+    """The bounds of the certificate, None where there is no certificate that holds and has some."""
+    c = results.certificate
+    return getattr(c, "bounds", None) if c is not None and c.holds else None
+
+
+def proved(results: Results) -> bool:
+    """Whether a residual bound is proved, so that there is an envelope."""
+    bounds = bounds_of(results)
+    return (
+        bounds is not None
+        and bounds.kind == "proved"
+        and bool(np.isfinite([p.residual_upper for p in bounds.proofs]).all())
+    )
+
+
+def statistical(results: Results) -> bool:
+    """Whether there is a statistical certificate instead."""
+    bounds = bounds_of(results)
+    return bounds is not None and bounds.kind == "statistical"
+
+
+def compare(results: Results) -> Trials | None:
+    """The envelope of every noise-free trial of the validation; None where nothing is proved or measured so."""
+    v = results.validation
+    if v is None or v.noise or not proved(results):
+        return None
+    from observer.certification.envelope import envelope
+
+    x, error = np.asarray(v.x, dtype=float), np.asarray(v.error, dtype=float)
+    ode = str(v.plant_method) not in (str(getattr(results.plant, "method", "")), "discrete map")
+    held = not np.any(v.u)
+    found = envelope(results.certificate, error[:, 0], x.shape[1], dt=v.dt, held_input=held, against_ode=ode)
+    inside = np.logical_and.accumulate(bounds_of(results).region.holds(x), axis=1)
+    before = np.concatenate([np.ones((len(x), 1), dtype=bool), inside[:, :-1]], axis=1)
+    above = ~(np.abs(error) <= found.bound) & before[..., None]
+    names = tuple(found.names[k] for k in found.steady_source)
+    return Trials(
+        found.bound, before, int(above.any(axis=(1, 2)).sum()), int((~inside[:, -1]).sum()), found.steady, names, ode
+    )
+
+
+def verdict_rows(results: Results) -> tuple[tuple[Any, ...], ...]:
+    """(requirement, number, how it is known, pass or fail): what is asked of the observer, line by line."""
+    c, v, bounds = results.certificate, results.validation, bounds_of(results)
+    rows: list[tuple[Any, ...]] = []
+    if c is not None:
+        rows.append(
+            (
+                f"contraction rate at most {number_text(c.rate_bound, 6)} per step",
+                Number(c.rate, "", 7),
+                "proved",
+                _word(c.holds),
+            )
+        )
+    if proved(results):
+        p = bounds.proof
+        rows.append(("one-step residual bounded over X × U", Number(p.residual_upper), "proved", PASS))
+        ratio = p.residual_upper / p.residual_lower if p.residual_lower > 0 else 1.0
+        tight = f"that bound at most {number_text(1 + bounds.gap, 3)} times an attained residual"
+        rows.append((tight, Number(ratio), f"attained; search ended: {p.status}", _word(ratio <= 1 + bounds.gap)))
+        trials = compare(results)
+        if trials is not None and v is not None:
+            how = f"{len(v.x)} trials, {trials.left} left X and count until then"
+            rows.append(
+                ("trials that cross the proved envelope: 0", Number(trials.crossed), how, _word(trials.crossed == 0))
+            )
+    if statistical(results):
+        s = bounds.statistical
+        rows.append(
+            (
+                "statistical coverage at least 99 %",
+                Number(100 * s.coverage, "%", 5),
+                f"{s.trials} fresh trajectories, not proved",
+                _word(s.coverage >= 0.99),
+            )
+        )
+    for criterion in v.criteria if v is not None else ():
+        if "certificate" not in criterion.name:
+            rows.append(
+                (
+                    f"{criterion.name}: {criterion.requirement}",
+                    Number(criterion.value, "", 5),
+                    "trials",
+                    _word(criterion.passed),
+                )
+            )
+    return tuple(rows)
+
+
+def proved_sentences(results: Results) -> tuple[str, ...]:
+    """What is proved of the residual and of the error, in the words of an engineer."""
+    if not proved(results):
+        return ()
+    from observer.certification.envelope import steady_error
+
+    bounds, states = bounds_of(results), results.system.states
+    steady, by = steady_error(results.certificate)
+    parts = [f"{s.name} {_unit(e, s.unit)} ({name})" for s, e, name in zip(states, steady, by, strict=True)]
+    text = [
+        f"In one step the observer departs from the discretised plant by at most |r|_M = {number_text(bounds.proof.residual_upper, 4)}, "
+        f"for every state in X and every input in U; {number_text(bounds.proof.residual_lower, 4)} is attained.",
+        f"So with exact measurements, and while the plant stays in X, the error ends below: {'; '.join(parts)}.",
+    ]
+    if bounds.horizon is not None:
+        unforced, _ = steady_error(results.certificate, held_input=True)
+        if (unforced < 0.98 * steady).any():
+            parts = [f"{s.name} {_unit(e, s.unit)}" for s, e in zip(states, unforced, strict=True)]
+            text.append(
+                f"Under the constant input {_list(bounds.horizon.input)}: {'; '.join(parts)} (many steps at once)."
+            )
+    if bounds.structural > 0:
+        text.append(
+            f"Of that residual, {number_text(bounds.structural, 3)} is structural: no observer that contracts at this rate in M "
+            "can have less."
+        )
+    return tuple(text)
+
+
+def sampled_sentences(results: Results) -> tuple[str, ...]:
+    """What is known from samples only: statistics and the discretisation error."""
+    bounds, text = bounds_of(results), []
+    if statistical(results):
+        s = bounds.statistical
+        worst = "; ".join(
+            f"{x.name} {_unit(e, x.unit)}" for x, e in list(zip(results.system.states, s.state_error, strict=True))[:6]
+        )
+        text += [
+            s.sentence,
+            f"Largest residual |r|_M met: {number_text(s.residual, 3)}. Largest errors from {number_text(s.window[0])}{NBSP}s on: {worst}.",
+        ]
+    if proved(results) and np.nanmax(bounds.discretisation, initial=0.0) > 0:
+        text.append(
+            "What the discretisation adds in a step was measured at samples of X × U, at most |d|_M = "
+            f"{number_text(bounds.proof.discretisation, 3)}; an envelope of the ODE rests on that number too."
+        )
+    return tuple(text)
+
+
+def assumed_sentences(results: Results) -> tuple[str, ...]:
+    """What a bound over a region takes for granted."""
+    bounds = bounds_of(results)
+    if bounds is None:
+        return ()
+    if bounds.kind == "statistical":
+        return (f"Later trajectories are drawn as the sampled ones: {bounds.statistical.law}.",)
+    return (bounds.region.sentence,) if bounds.kind == "proved" else (bounds.reason,)
+
+
+def region_rows(results: Results) -> tuple[tuple[Any, ...], ...]:
+    """(signal, unit, from, to) of X and U."""
+    bounds = bounds_of(results)
+    if bounds is None:
+        return ()
+    signals = (*results.system.states, *results.system.inputs)
+    return tuple(
+        (s.name, s.unit or "–", Number(low, "", 6), Number(high, "", 6))
+        for s, (low, high) in zip(signals, bounds.region.box, strict=True)
+    )
+
+
+def proof_rows(results: Results) -> tuple[tuple[Any, ...], ...]:
+    """One row per metric and state."""
+    bounds = bounds_of(results)
+    rows = []
+    for p in bounds.proofs if bounds is not None else ():
+        level = p.residual_upper / (1 - p.rate)
+        for i, s in enumerate(results.system.states):
+            steady = min(p.state_gain[i] * level, p.step_gain[i] * level + p.state_upper[i])
+            rows.append(
+                (
+                    p.name,
+                    s.name,
+                    Number(p.rate, "", 6),
+                    Number(p.residual_upper),
+                    Number(p.residual_lower),
+                    p.status,
+                    Number(p.state_upper[i], s.unit),
+                    Number(steady, s.unit),
+                )
+            )
+    return tuple(rows)
+
+
+def _word(passed: bool) -> str:
+    return PASS if passed else FAIL
+
+
+def _unit(value: float, unit: str) -> str:
+    text = number_text(value, 3)
+    return f"{text}{NBSP}{unit}" if unit else text
+
+
+def _list(values: np.ndarray) -> str:
+    return ", ".join(number_text(value, 3) for value in values)
