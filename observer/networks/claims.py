@@ -119,6 +119,7 @@ class RENClaim:
     def verify(self, explicit: Any) -> Verdict:
         """The verdict for ``explicit`` (anything with the twelve weights of a REN)."""
         ren, M, Lam = explicit.to_numpy(), np.asarray(self.metric, float), np.asarray(self.multipliers, float)
+        ren = getattr(ren, "matrices", ren)  # an implicit REN wraps them
         values = {**ren.weights(), "metric": M, "multipliers": Lam}
         fault = fault_in(values, {"metric": (ren.nx, ren.nx), "multipliers": (ren.nv,)})
         fault = fault or self._fault(ren, M, Lam)

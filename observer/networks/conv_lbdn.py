@@ -154,12 +154,13 @@ class ConvLBDN(Network):
         """The bound (), differentiable where it is learnable."""
         return self._dense_part().gamma
 
+    def _convolution(self, k: int) -> ExplicitConvolution:
+        XY, a, d, b = (getattr(self, f"conv{name}{k}") for name in ("XY", "a", "d", "b"))
+        return convolution(XY, a, d, b, self._sizes[k][1:], self.activation)
+
     def explicit(self) -> ExplicitConvLBDN:
         """Spectra and folded weights, differentiable in the parameters. Computed at each call: hoist it out of loops."""
-        layers = tuple(
-            convolution(*(getattr(self, f"conv{name}{k}") for name in ("XY", "a", "d", "b")), size[1:], self.activation)
-            for k, size in enumerate(self._sizes)
-        )
+        layers = tuple(self._convolution(k) for k in range(len(self.channels)))
         return ExplicitConvLBDN(layers, self._dense_part().explicit(), self.downsampling, self.image)  # type: ignore[arg-type]
 
     def forward(self, u: torch.Tensor) -> torch.Tensor:

@@ -6,6 +6,7 @@ import torch
 from network_theorems import violation
 
 from observer.networks.catalogue import NETWORKS
+from systems.errors import InputError
 
 every = pytest.mark.parametrize("kind", NETWORKS, ids=lambda kind: kind.__name__)
 
@@ -48,7 +49,11 @@ def test_no_violation_is_ever_proved(kind):
             for name, value in explicit.weights().items()
         }
         changed = explicit.with_weights(**changes)
-        if violation(claim, changed, rng) > 1e-6:
+        try:
+            holds = violation(claim, changed, rng) <= 1e-6
+        except InputError:  # an equilibrium that is not there any more
+            holds = False
+        if not holds:
             broken += 1
             assert not network.verify(changed).holds
     assert broken > 3

@@ -1,0 +1,216 @@
+"""Published models in and out: the reference's names, Julia's BSON files, and nothing that is executed or malformed."""
+
+import pickle
+import struct
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from observer.networks.bson import Struct, read_bson
+from observer.networks.exchange import load_network, published_parameters, read_parameters
+from observer.networks.lbdn import LBDN
+from observer.networks.passive import PassiveREN
+from systems.errors import InputError
+
+GOLDEN = Path(__file__).parents[2] / "golden"
+KINDS = {"contracting": "contracting_tanh_abar0.8", "lipschitz": "lipschitz_relu_nu3_ny1", "general": "general_tanh_nu2_ny2",
+         "lbdn": "lbdn_tanh", "r2dn": "r2dn_relu"}  # fmt: skip
+
+
+def golden(kind):
+    data = read_parameters(GOLDEN / f"{KINDS[kind]}.npz")
+    direct = {name: value for name, value in data.items() if name.startswith("direct.")}
+    options = {"activation": str(data["meta.activation"])}
+    if "meta.abar" in data:
+        options["contraction_rate"] = float(data["meta.abar"])
+    if "meta.gamma" in data:
+        options["gamma"] = float(data["meta.gamma"])
+    if "meta.Q" in data:
+        options["supply"] = tuple(data[f"meta.{name}"] for name in "QSR")
+    return data, direct, options
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_in_and_out(kind):
+    data, direct, options = golden(kind)
+    network = load_network(kind, direct, **options)
+    explicit = network.explicit().to_numpy()
+    if kind == "lbdn":
+        np.testing.assert_allclose(explicit(data["u"]), data["y"], rtol=0, atol=1e-10)
+    else:
+        np.testing.assert_allclose(explicit.step(data["x0"], data["u"][0])[0], data["x"][1], rtol=0, atol=1e-10)
+        np.testing.assert_allclose(explicit.step(data["x0"], data["u"][0])[1], data["y"][0], rtol=0, atol=1e-10)
+    out = published_parameters(network)
+    assert out.keys() == {name.removeprefix("direct.") for name in direct}
+    again = load_network(kind, {"params": out}, **options).explicit().to_numpy()
+    for name, value in again.weights().items():
+        np.testing.assert_array_equal(value, explicit.weights()[name])
+
+
+def test_names_of_the_released_package():
+    """ "polar" for p, nested dictionaries, biases kept as rows."""
+    _, direct, options = golden("lipschitz")
+    tree = {name.removeprefix("direct."): value for name, value in direct.items()}
+    tree["polar"] = tree.pop("p")
+    tree["bx"] = tree["bx"][None]
+    network = load_network("lipschitz", {"params": tree}, **options)
+    assert network.polar and network.bx.shape == (4,)
+
+
+def encode(value):
+    """BSON of plain values, as a test needs it: (type, bytes)."""
+    if isinstance(value, dict | list):
+        items = value.items() if isinstance(value, dict) else enumerate(value)
+        body = b"".join(
+            bytes([tag]) + str(key).encode() + b"\0" + data for key, (tag, data) in ((k, encode(v)) for k, v in items)
+        )
+        return (0x03 if isinstance(value, dict) else 0x04), struct.pack("<i", len(body) + 5) + body + b"\0"
+    if isinstance(value, bool):
+        return 0x08, struct.pack("<?", value)
+    if isinstance(value, int):
+        return 0x12, struct.pack("<q", value)
+    if isinstance(value, float):
+        return 0x01, struct.pack("<d", value)
+    if isinstance(value, str):
+        return 0x02, struct.pack("<i", len(value.encode()) + 1) + value.encode() + b"\0"
+    if isinstance(value, bytes):
+        return 0x05, struct.pack("<iB", len(value), 0) + value
+    return 0x0A, b""
+
+
+def kind_of(*names):
+    return {"tag": "datatype", "name": list(names), "params": []}
+
+
+def array(value):
+    value = np.asarray(value, np.float32)
+    return {"tag": "array", "type": kind_of("Core", "Float32"), "size": list(value.shape), "data": value.tobytes("F")}
+
+
+def tuple_of(values):
+    return {"tag": "tuple", "data": [array(value) for value in values]}
+
+
+def lbdn_file(path, network):
+    d = network.direct()
+    fields = [
+        *(tuple_of(d[f"{name}{k}"] for k in range(3 - (name == "d"))) for name in ("XY", "a", "d", "b")),
+        {"tag": "backref", "ref": 1},
+        True,
+    ]
+    direct = {"tag": "struct", "type": kind_of("Main", "RobustNeuralNetworks", "DirectLBDNParams"), "data": fields}
+    model = {
+        "tag": "struct",
+        "type": kind_of("Main", "DenseLBDNParams"),
+        "data": [{"tag": "ref", "path": ["NNlib", "relu"]}, 3, direct],
+    }
+    path.write_bytes(encode({"model": model, "_backrefs": [array(d["log_gamma"])]})[1])
+
+
+def test_a_julia_lbdn(tmp_path):
+    network = LBDN(3, (4, 5), 2, gamma=2.0, learnable_gamma=True, dtype="float32")
+    lbdn_file(tmp_path / "model.bson", network)
+    again = load_network("lbdn", read_parameters(tmp_path / "model.bson"))
+    u = np.random.default_rng(0).normal(size=(5, 3))
+    np.testing.assert_allclose(again.explicit().to_numpy()(u), network.double().explicit().to_numpy()(u), atol=1e-12)
+    assert again.linear_output and again.verify().holds
+
+
+@pytest.mark.parametrize("output_map", [True, False])
+def test_a_julia_ren(tmp_path, output_map):
+    rng = np.random.default_rng(0)
+    nu, nx, nv, ny = 2, 3, 4, 1 if output_map else 3
+    shapes = [
+        (10, 10),
+        (nx, nx),
+        (0, 0),
+        (0, 0),
+        (0, 0),
+        (nx, nu),
+        (ny, nx),
+        (nv, nu),
+        (ny, nv),
+        (ny, nu),
+        (nx,),
+        (nv,),
+        (ny,),
+    ]
+    values = [rng.normal(size=shape).astype(np.float32) for shape in shapes]
+    flags = [True, True, False, output_map]
+    fields = [*map(array, values), 1e-6, array([2.0]), *flags]
+    direct = {"tag": "struct", "type": kind_of("Main", "RobustNeuralNetworks", "DirectRENParams"), "data": fields}
+    (tmp_path / "ren.bson").write_bytes(encode({"model": direct})[1])
+    network = load_network("contracting", read_parameters(tmp_path / "ren.bson"), contraction_rate=0.9)
+    assert network.identity_output is not output_map and network.eps == 1e-6 and network.verify().holds
+    np.testing.assert_array_equal(network.direct()["X"], values[0])
+
+
+def test_nothing_is_executed(tmp_path):
+    class Trap:
+        def __reduce__(self):
+            return Path.touch, (tmp_path / "executed",)
+
+    (tmp_path / "model.pickle").write_bytes(pickle.dumps(Trap()))
+    np.savez(tmp_path / "model.npz", X=np.array([Trap()], dtype=object))
+    with pytest.raises(InputError, match="a pickle runs what it contains"):
+        read_parameters(tmp_path / "model.pickle")
+    with pytest.raises(InputError, match=r"model\.npz is malformed: .*allow_pickle"):
+        read_parameters(tmp_path / "model.npz")
+    assert not (tmp_path / "executed").exists()
+
+
+@settings(deadline=None, max_examples=60)
+@given(data=st.data())
+def test_damaged_files_are_refused_or_read_never_worse(data, tmp_path_factory):
+    path = tmp_path_factory.mktemp("bson") / "model.bson"
+    lbdn_file(path, LBDN(1, (2, 1), 1, learnable_gamma=True, dtype="float32"))
+    content = bytearray(path.read_bytes())
+    if data.draw(st.booleans()):
+        content = content[: data.draw(st.integers(0, len(content) - 1))]
+    else:
+        for _ in range(data.draw(st.integers(1, 3))):
+            content[data.draw(st.integers(0, len(content) - 1))] = data.draw(st.integers(0, 255))
+    path.write_bytes(bytes(content))
+    try:
+        load_network("lbdn", read_parameters(path))
+    except InputError:
+        pass
+
+
+@pytest.mark.parametrize(
+    ("document", "message"),
+    [
+        ({"x": {"tag": "backref", "ref": 1}, "_backrefs": [{"tag": "backref", "ref": 1}]}, "refers to itself"),
+        ({"x": {"tag": "backref", "ref": 7}}, "reference 7 of 0"),
+        ({"x": {"tag": "array", "type": kind_of("Core", "Complex"), "size": [1], "data": b"1"}}, "an array of Complex"),
+        ({"x": {"tag": "array", "type": kind_of("Core", "Float64"), "size": [2], "data": bytes(8)}}, "reshape"),
+    ],
+)
+def test_malformed_bson(tmp_path, document, message):
+    (tmp_path / "a.bson").write_bytes(encode(document)[1])
+    with pytest.raises(InputError, match=rf"a\.bson is malformed: .*{message}"):
+        read_bson(tmp_path / "a.bson")
+
+
+def test_other_refusals(tmp_path):
+    with pytest.raises(InputError, match=r"is not there"):
+        read_parameters(tmp_path / "none.npz")
+    with pytest.raises(InputError, match=r"model\.jld2 is of a kind that is not read; expected"):
+        read_parameters(tmp_path / "model.jld2")
+    with pytest.raises(InputError, match="kind 'lstm' is not known; expected contracting, lipschitz"):
+        load_network("lstm", {})
+    with pytest.raises(InputError, match="B2, D12, X, Y1, bv, bx missing; got Z"):
+        load_network("contracting", {"Z": 1})
+    with pytest.raises(InputError, match="expected the layers of an LBDN"):
+        load_network("lbdn", {"Z": 1})
+    with pytest.raises(InputError, match="a PassiveREN has no published counterpart"):
+        published_parameters(PassiveREN.example())
+    (tmp_path / "old.bson").write_bytes(
+        encode({"m": {"tag": "struct", "type": kind_of("Main", "DirectRENParams"), "data": [1]}})[1]
+    )
+    with pytest.raises(InputError, match="a DirectRENParams of 1 fields; expected 19"):
+        read_parameters(tmp_path / "old.bson")
+    assert Struct("a", (1,)).fields == (1,)
