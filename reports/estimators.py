@@ -141,7 +141,7 @@ def overview_figure(scores: Mapping[str, Mapping[str, float]]) -> "Figure":
             axes.text(j, i, text, ha="center", va="center", fontsize=6.5, fontweight="bold" if winner else "normal",
                       color="white" if shade[i, j] < 0.6 else INK)  # fmt: skip
     axes.set_xticks(range(len(names)), [plain(n, 20) for n in names], rotation=30, ha="right")
-    axes.set_yticks(range(len(conditions)), [plain(c, 48) for c in conditions])
+    axes.set_yticks(range(len(conditions)), [plain(c, 44) for c in conditions], fontsize=6.5)
     axes.tick_params(length=0)
     return figure
 

@@ -12,6 +12,7 @@ import importlib.util
 import os
 import sys
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import lru_cache
@@ -84,21 +85,30 @@ class CompiledGraph:
         return result
 
 
+def functions(**graphs: Graph) -> str:
+    """The text of a module with one compiled function ``name(t, x, u, p, out)`` for each graph with inputs t, x, u, p.
+
+    ``out`` is flat: a Jacobian is written row by row.
+    """
+    lines = ["import math", "", "import numpy as np", "from numba import njit"]
+    for name, graph in graphs.items():
+        lines += ["", "", '@njit(cache=True, nogil=True, error_model="numpy")', f"def {name}(t, x, u, p, out):"]
+        for k, (kind, *arguments) in enumerate(graph.nodes):
+            if kind == "input":
+                owner, element = arguments
+                text = "t" if owner == "t" else f"{owner}[{element}]"
+            elif kind == "const":
+                text = repr(float(arguments[0]))
+            else:
+                text = _TEXT[kind].format(*(f"v{a}" for a in arguments))
+            lines.append(f"    v{k} = {text}")
+        lines += [f"    out[{i}] = v{k}" for i, k in enumerate(graph.outputs)]
+    return "\n".join(lines) + "\n"
+
+
 def source(graph: Graph) -> str:
     """The text of the module of a step graph with inputs t, x, u, p."""
-    lines = ["import math", "", "import numpy as np", "from numba import njit", "", ""]
-    lines += ['@njit(cache=True, nogil=True, error_model="numpy")', "def step(t, x, u, p, out):"]
-    for k, (kind, *arguments) in enumerate(graph.nodes):
-        if kind == "input":
-            name, element = arguments
-            text = "t" if name == "t" else f"{name}[{element}]"
-        elif kind == "const":
-            text = repr(float(arguments[0]))
-        else:
-            text = _TEXT[kind].format(*(f"v{a}" for a in arguments))
-        lines.append(f"    v{k} = {text}")
-    lines += [f"    out[{i}] = v{k}" for i, k in enumerate(graph.outputs)]
-    return "\n".join(lines) + "\n" + _ROLLOUT
+    return functions(step=graph) + _ROLLOUT
 
 
 def cache_folder() -> Path:
@@ -111,7 +121,15 @@ def cache_folder() -> Path:
 @lru_cache(maxsize=64)
 def compile_graph(graph: Graph) -> CompiledGraph:
     """Compile a step graph, or take its machine code from the cache. Without a writable cache it is compiled each time."""
-    text = source(graph)
+    module, seconds, cached = compile_text(source(graph), "rollout", lambda made: _warm(graph, made))
+    return CompiledGraph(graph, module, seconds, cached)
+
+
+def compile_text(text: str, entry: str, warm: Callable[[ModuleType], None]) -> tuple[ModuleType, float, bool]:
+    """(module, seconds it took, whether the next process takes it from the disk) of a text made by :func:`functions`.
+
+    ``entry`` is the compiled function that ``warm`` calls once, so that it is compiled or loaded now.
+    """
     name = f"plant_{hashlib.sha256(text.encode()).hexdigest()[:24]}"
     started = time.perf_counter()
     makers = (
@@ -125,14 +143,14 @@ def compile_graph(graph: Graph) -> CompiledGraph:
         if module is None:
             continue
         try:
-            _warm(graph, module)
+            warm(module)
         except Exception as error:  # machine code of another numba, or a damaged file: made again from the text
             last = error
             continue
-        hits = sum(module.rollout.stats.cache_hits.values())
+        hits = sum(getattr(module, entry).stats.cache_hits.values())
         seconds = 0.0 if hits else time.perf_counter() - started
         _spent.append((seconds, cached))
-        return CompiledGraph(graph, module, seconds, cached)
+        return module, seconds, cached
     raise last
 
 

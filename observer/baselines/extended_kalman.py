@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from observer.baselines import compiled
 from observer.baselines.gaussian import Gaussian, GaussianFilter, solve
 from observer.baselines.model import covariance_knobs, covariances
 from observer.state_observer import check_last
@@ -54,6 +55,14 @@ class ExtendedKalman(GaussianFilter):
         u, y = self.signals(u, y)
         mean, p = self.corrected(state, u, y)
         return Gaussian(self.plant.step(mean, u), self.predicted(mean, p, u))
+
+    def run(self, x_hat0: Any, u: Any, y: Any) -> np.ndarray:
+        """As for every observer, as machine code where the run is long enough."""
+        start, u, y = self._sequences(x_hat0, u, y)
+        if not compiled.serves(self.plant, self.noise.r, start[..., 0].size * u.shape[-2]):
+            return super().run(start, u, y)
+        noise = self.noise
+        return compiled.run("extended", self.model, start, u, y, noise.p0, noise.q, np.diag(noise.r))
 
     def corrected(self, state: Gaussian, u: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """x[k|k] and P[k|k]."""

@@ -1,20 +1,21 @@
-"""The particle filter with systematic resampling and regularisation.
+"""The particle filter with systematic resampling, regularisation and progressive correction.
 
     w_i ~ w_i N(y[k]; h(x_i, u[k]), R),      x_hat = sum w_i x_i,      x_i[k+1] = F(x_i, u[k]) + q_i,  q_i ~ N(0, Q)
 
 Where fewer than half of the particles count (1 / sum w^2 < N/2) they are drawn anew: systematic resampling, then a little
-Gaussian noise after Liu and West, x_i <- m + sqrt(1 - b^2) (x_i - m) + b S n_i, which keeps mean m and covariance S S'. Angles
-are averaged about the direction of their mean on the circle. Own code: the libraries for Python keep the particles of one trajectory in
-Python objects. Sources: Gordon et al. 1993; Liu and West 2001; Musso et al. 2001.
+Gaussian noise after Liu and West, x_i <- m + sqrt(1 - b^2) (x_i - m) + b S n_i, which keeps mean m and covariance S S'. A sensor
+much sharper than the cloud would leave a handful of particles: its likelihood is then taken in several smaller powers, each
+followed by resampling. Angles are averaged about the direction of their mean on the circle. Own code: the libraries for Python keep
+the particles of one trajectory in Python objects. Sources: Gordon et al. 1993; Liu and West 2001; Musso et al. 2001.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from observer.baselines.gaussian import GaussianFilter, finite
-from observer.baselines.model import Covariances, covariance_knobs, covariances, wrap
+from observer.baselines.model import Covariances, Knob, covariance_knobs, covariances, wrap
 from observer.state_observer import check_last
 from systems.discretization import DiscreteSystem
 from systems.errors import InputError
@@ -22,7 +23,8 @@ from systems.errors import InputError
 LABEL = "particle filter"
 EXPENSE = 5  # of the evaluations of a tuning one in so many
 PARTICLES = 500
-knobs = covariance_knobs
+STAGES, SURVIVORS, BISECTIONS = 12, 0.3, 12
+LEAST_MOTION = 1e-3  # of a half range per sample; below it a cloud that has missed the state never finds it again
 
 
 @dataclass(frozen=True, eq=False)
@@ -95,24 +97,56 @@ class ParticleFilter(GaussianFilter):
     def step(self, state: Cloud, u: Any, y: Any) -> Cloud:
         """The cloud at k+1 from that at k, u[k] and y[k]."""
         u, y = self.signals(u, y)
-        difference, present = self.model.innovation(
-            y[..., None, :], self.plant.output(state.particles, u[..., None, :])
-        )
-        whitener = self._whiten
-        if not present.all():  # R is diagonal wherever outputs can be missing one at a time
-            whitener = np.diag(1 / np.sqrt(np.diag(self.noise.r)))
-        log_weights = _normalised(state.log_weights - 0.5 * np.sum((difference @ whitener.T) ** 2, axis=-1))
-        cloud = self._resampled(Cloud(state.particles, log_weights, state.sample))
+        cloud = self._corrected(state, u[..., None, :], y[..., None, :])
         following = self.plant.step(cloud.particles, u[..., None, :]) + self._normal(state.sample, 1) @ self._roots[0].T
         return Cloud(self.model.clip(following), cloud.log_weights, state.sample + 1)
 
-    def _resampled(self, cloud: Cloud) -> Cloud:
+    def _corrected(self, cloud: Cloud, u: np.ndarray, y: np.ndarray) -> Cloud:
+        """Weights times likelihood, in as many stages as it takes for a share of the particles to survive each."""
+        remaining: np.ndarray | float = 1.0
+        for stage in range(STAGES):
+            difference, present = self.model.innovation(y, self.plant.output(cloud.particles, u))
+            whitener = self._whiten
+            if not present.all():  # R is diagonal wherever outputs can be missing one at a time
+                whitener = np.diag(1 / np.sqrt(np.diag(self.noise.r)))
+            likelihood = -0.5 * np.sum((difference @ whitener.T) ** 2, axis=-1)
+            likelihood = np.where(np.isnan(likelihood), -np.inf, likelihood)
+            share = remaining if stage == STAGES - 1 else self._affordable(cloud.log_weights, likelihood, remaining)
+            share = np.broadcast_to(share, likelihood.shape[:-1])
+            weighted = np.where(
+                share[..., None] > 0, cloud.log_weights + share[..., None] * likelihood, cloud.log_weights
+            )
+            cloud = self._resampled(Cloud(cloud.particles, _normalised(weighted), cloud.sample), stage)
+            remaining = remaining - share
+            if not (remaining > 0).any():
+                break
+        return cloud
+
+    def _affordable(self, log_weights: np.ndarray, likelihood: np.ndarray, remaining: Any) -> np.ndarray:
+        """The largest power of the likelihood, up to what remains, that leaves ``SURVIVORS`` of the particles counting."""
+        high = np.broadcast_to(remaining, likelihood.shape[:-1]).astype(float)
+
+        def enough(power: np.ndarray) -> np.ndarray:
+            w = np.exp(2 * _normalised(log_weights + power[..., None] * likelihood))
+            return 1 / np.sum(w, axis=-1) >= SURVIVORS * self.count
+
+        whole = enough(high)
+        if whole.all():
+            return high
+        low, top = np.zeros_like(high), high
+        for _ in range(BISECTIONS):
+            middle = 0.5 * (low + top)
+            fits = enough(middle)
+            low, top = np.where(fits, middle, low), np.where(fits, top, middle)
+        return np.where(whole, high, np.maximum(low, 1e-6 * high))
+
+    def _resampled(self, cloud: Cloud, stage: int) -> Cloud:
         """The cloud with equal weights where too few particles count."""
         w = np.exp(cloud.log_weights)
         poor = 1 / np.sum(w**2, axis=-1) < 0.5 * self.count
         if not poor.any():
             return cloud
-        offset = np.random.default_rng([self.seed, cloud.sample, 3]).uniform()
+        offset = np.random.default_rng([self.seed, cloud.sample, 3 + 2 * stage]).uniform()
         rows = w[poor].reshape(-1, self.count)
         passed = np.ceil(self.count * np.cumsum(rows, axis=1) - offset)
         passed[:, -1] = self.count  # rounding must not lose the last one
@@ -122,7 +156,7 @@ class ParticleFilter(GaussianFilter):
         mean, spread = mean[poor].reshape(-1, 1, self.system.nx), deviations[poor].reshape(len(rows), self.count, -1)
         cover = np.swapaxes(spread * rows[:, :, None], 1, 2) @ spread
         drawn = np.take_along_axis(spread, chosen[:, :, None], axis=1)
-        noise = self._normal(cloud.sample, 2) @ np.swapaxes(_root(cover), 1, 2)
+        noise = self._normal(cloud.sample, 2 + 2 * stage) @ np.swapaxes(_root(cover), 1, 2)
         moved = mean + np.sqrt(1 - self.bandwidth**2) * drawn + self.bandwidth * noise
         particles, log_weights = cloud.particles.copy(), cloud.log_weights.copy()
         particles[poor] = self.model.clip(moved).reshape(particles[poor].shape)
@@ -155,6 +189,12 @@ def _root(matrix: np.ndarray) -> np.ndarray:
     good = finite(matrix)
     values, vectors = np.linalg.eigh(np.where(good, matrix, 0.0))
     return vectors * np.sqrt(np.maximum(values, 0.0))[..., None, :]
+
+
+def knobs(plant: DiscreteSystem) -> tuple[Knob, ...]:
+    """Those of the Kalman filters, with a motion of at least ``LEAST_MOTION``."""
+    found = covariance_knobs(plant)
+    return tuple(replace(k, low=LEAST_MOTION) if k.name.startswith("q_") else k for k in found)
 
 
 def make(plant: DiscreteSystem, **values: float) -> ParticleFilter:

@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 
+from observer.baselines import compiled
 from observer.baselines.gaussian import GaussianFilter, finite, solve
 from observer.baselines.model import Covariances, covariance_knobs, covariances, wrap
 from observer.state_observer import check_last
@@ -80,6 +81,16 @@ class UnscentedKalman(GaussianFilter):
         following = self.plant.step(self.points(corrected), u[..., None, :])
         mean, deviations = self._moments(following, self.model.state_periods)
         return Factored(mean, _triangle(deviations, self.root_q))
+
+    def run(self, x_hat0: Any, u: Any, y: Any) -> np.ndarray:
+        """As for every observer, as machine code where the run is long enough."""
+        start, u, y = self._sequences(x_hat0, u, y)
+        if not compiled.serves(self.plant, self.noise.r, start[..., 0].size * u.shape[-2]):
+            return super().run(start, u, y)
+        sensors = np.sqrt(np.diag(self.noise.r))
+        return compiled.run(
+            "unscented", self.model, start, u, y, self.root_p0, self.root_q, sensors, self.weights, self.spread
+        )
 
     def _correction(
         self, state: Factored, u: np.ndarray, y: np.ndarray
