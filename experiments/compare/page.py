@@ -25,7 +25,7 @@ def write_page(folder: Path, found: Comparison, command: str) -> Path:
         advice=words.advice(found.table, found.names, found.titles),
         strengths=[(found.names[n], words.of_estimator(n, found.table, found.titles)) for n in found.names],
         missing=[f"{name}: {reason}" for name, reason in found.refused.items()],
-        tables=[_tuning(found), *([_consistency(found)] if found.consistency else [])],
+        tables=[_speed(found), _tuning(found), *([_consistency(found)] if found.consistency else [])],
         facts=_facts(found),
         command=command,
     )  # fmt: skip
@@ -52,6 +52,18 @@ def _section(found: Comparison, name: str) -> EstimatorSection:
     )  # fmt: skip
     curves = tuple(Line(found.names[n], found.t.tolist(), (100 * r.curve).tolist()) for n, r in results.items())
     return EstimatorSection(name, found.titles[name], words.of_condition(results, found.names), rows, curves)
+
+
+def _speed(found: Comparison) -> Table:
+    rows = tuple(
+        (found.names[n], Number(value, "µs", 3), found.runs_as.get(n, "NumPy"))
+        for n, value in sorted(found.speed.items(), key=lambda item: item[1])
+    )
+    title = (
+        f"Processor time per step of one trajectory, in a batch of {found.settings.trials}, median over the conditions. Only rows of the "
+        "same kind can be compared: machine code is compiled alike for all, NumPy and CasADi carry the cost of Python"
+    )
+    return Table(rows, ("estimator", "per step", "runs as"), title)
 
 
 def _tuning(found: Comparison) -> Table:

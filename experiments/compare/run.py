@@ -12,9 +12,9 @@ import numpy as np
 
 from experiments.compare import measure, words
 from experiments.compare.measure import Result
-from observer.baselines import BASELINES, label, make
+from observer.baselines import BASELINES, baseline, compiled, label, make
 from observer.baselines.tuning import Tuned, first_estimates, tune_all
-from observer.state_observer import StateObserver
+from observer.state_observer import RENObserver, StateObserver
 from observer.storage import read_json, write_json
 from observer.stress import CONDITIONS, Condition, Noise, condition
 from systems.discretization import DiscreteSystem
@@ -23,7 +23,7 @@ from systems.trajectories import Trajectories, simulate
 
 TUNING, METRICS = "tuning.json", "metrics.json"
 MOST_SAMPLES = 300  # of a trial, where no duration is given
-REN = "ren"
+UNCOUNTED = 3.0  # s that a run before the first counted one may take
 
 
 @dataclass(frozen=True)
@@ -68,6 +68,16 @@ class Comparison:
     refused: dict[str, str]
     tuned: dict[str, dict[str, Any]]
     consistency: dict[str, dict[str, Any]] = field(default_factory=dict)
+    runs_as: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def speed(self) -> dict[str, float]:
+        """Microseconds of processor time per step, the median over the conditions."""
+        times: dict[str, list[float]] = {name: [] for name in self.names}
+        for results in self.table.values():
+            for name, result in results.items():
+                times[name].append(result.microseconds)
+        return {name: float(np.median(values)) for name, values in times.items() if values}
 
     def to_data(self) -> dict[str, Any]:
         """The content of ``metrics.json``."""
@@ -75,6 +85,7 @@ class Comparison:
         return {
             "system": self.plant.system.name, "dt": self.plant.dt, "settings": asdict(self.settings),
             "estimators": self.names, "refused": self.refused, "tuning": self.tuned, "consistency": self.consistency,
+            "microseconds": self.speed, "runs_as": self.runs_as,
             "conditions": {
                 name: {
                     "title": self.titles[name], "best": list(measure.as_good(results)),
@@ -118,6 +129,8 @@ def compare(
             )
             del estimators[name], names[name]
             report(f"left out {name}: {refused[name]}")
+        elif seconds < UNCOUNTED:
+            measure.measure(estimators[name], starts, nominal, settings.seed)  # the first run compiles
     table: dict[str, dict[str, Result]] = {}
     titles: dict[str, str] = {}
     for item in (condition(name) for name in settings.conditions):
@@ -130,8 +143,18 @@ def compare(
     checked = {name: measure.consistent(o, starts, nominal) for name, o in estimators.items()}
     return Comparison(
         plant, replace(settings, duration=duration), clean.t, table, names, titles, refused, kept,
-        {name: found for name, found in checked.items() if found is not None},
+        {name: found for name, found in checked.items() if found is not None}, _runs_as(plant, clean, learned, kept),
     )  # fmt: skip
+
+
+def _runs_as(
+    plant: DiscreteSystem, data: Trajectories, learned: Mapping[str, StateObserver], kept: Mapping[str, Any]
+) -> dict[str, str]:
+    """What executes the steps of each estimator."""
+    long = compiled.serves(plant, np.eye(plant.ny), len(data) * len(data.t))
+    told = {name: getattr(baseline(name), "RUNS", "NumPy") for name in kept}
+    told = {name: "NumPy" if how == "machine code" and not long else how for name, how in told.items()}
+    return {name: "machine code" if isinstance(o, RENObserver) else "NumPy" for name, o in learned.items()} | told
 
 
 def _duration(plant: DiscreteSystem) -> float:

@@ -19,6 +19,7 @@ from observer.state_observer import check_last
 from systems.discretization import DiscreteSystem
 
 LABEL = "extended Kalman"
+RUNS = "machine code"  # long runs; see observer.baselines.compiled
 knobs = covariance_knobs
 
 

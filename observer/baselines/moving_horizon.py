@@ -25,6 +25,7 @@ from systems.errors import InputError
 from systems.evaluation import to_casadi
 
 LABEL = "moving horizon"
+RUNS = "CasADi"
 EXPENSE = 10  # of the evaluations of a tuning one in so many
 HORIZON = 10
 ITERATIONS = 20

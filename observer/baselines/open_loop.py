@@ -10,6 +10,7 @@ from observer.baselines.model import Knob
 from systems.discretization import DiscreteSystem
 
 LABEL = "open loop"
+RUNS = "machine code"  # long runs; see observer.baselines.compiled
 
 
 class OpenLoop(Baseline):

@@ -22,6 +22,7 @@ from systems.errors import InputError
 from systems.integration import sample_region
 
 LABEL = "steady Kalman"
+RUNS = "machine code"  # long runs; see observer.baselines.compiled
 POINTS = 256
 knobs = covariance_knobs
 

@@ -24,6 +24,7 @@ from observer.state_observer import check_last
 from systems.discretization import DiscreteSystem
 
 LABEL = "unscented Kalman"
+RUNS = "machine code"  # long runs; see observer.baselines.compiled
 knobs = covariance_knobs
 
 
