@@ -42,9 +42,7 @@ def envelope_figure(validation: Any, trials: Trials) -> "Figure":
             axes.set_ylabel(label(validation.state_names[i], validation.units[i], "|error of {}|"))
         figure.supxlabel("time [s]")
         proved = "proved envelope, largest of the trials"
-        limit = "what it tends to from any start" + (
-            " (with the sampled discretisation error)" if trials.against_ode else ""
-        )
+        limit = "its level in the long run"
         handles = [
             Line2D([], [], **LINES["median"], label="median of the trials"),
             Patch(**BAND, label="90 % of the trials"),
