@@ -134,8 +134,10 @@ def _resumed(model: Model, gap: float, old: ResidualBound) -> Search:
             f"resume: at its worst point this observer and plant have |r|_M = {there:.6g}, not {old.lower:.6g}; "
             "it belongs to another observer or plant"
         )
+    cells = model.bound(np.ascontiguousarray(old.open_cells))
+    cells.bounds[:, 0] = old.open_bounds
     return _search(
-        model, gap, open=model.bound(np.ascontiguousarray(old.open_cells)), closed=old.closed.copy(), cells=old.cells,
+        model, gap, open=cells, closed=old.closed.copy(), cells=old.cells,
         seconds=old.seconds, lower=np.array([old.lower]), best=old.attained_at[None].copy(),
     )  # fmt: skip
 

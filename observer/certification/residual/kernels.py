@@ -17,7 +17,8 @@ result by a multiple of the unit roundoff times the sum of magnitudes that went 
 do: once for the forms, once for whoever evaluates plant and network in float64. What is not defined on a cell (a
 logarithm of zero) becomes nan or inf, which proves nothing.
 
-``basis`` = (m, number of powers, their degrees, the products of powers (left, right, result), the places of eps_i^2).
+``basis`` = (m, number of powers, their degrees, with how many of the first powers each has a product of degree <= K, the
+places of these products (powers, powers), the places of eps_i^2).
 
 All that is compiled stands in this file: numba's disk cache looks at the date of this file only.
 """
@@ -219,7 +220,7 @@ def _total(row, n):
 @compiled
 def form_range(row, basis, end, extra):
     """(low, high, sum of magnitudes but the first) of a form with symbols up to column ``end``, widened by extra."""
-    m, square = basis[0], basis[6]
+    m, square = basis[0], basis[5]
     low = high = row[0]
     total = extra
     for k in range(1, end):
@@ -246,7 +247,7 @@ def form_range(row, basis, end, extra):
 @compiled
 def _truncated(x, y, out, basis, dx, dy):
     """out = x y on powers; returns what is left beyond degree K. dx, dy: scratch for sums by degree."""
-    _, nt, degree, left, right, result, _ = basis
+    nt, degree, partners, places = basis[1], basis[2], basis[3], basis[4]
     top = degree[nt - 1]
     for d in range(top + 1):
         dx[d] = dy[d] = 0.0
@@ -254,8 +255,11 @@ def _truncated(x, y, out, basis, dx, dy):
         out[k] = 0.0
         dx[degree[k]] += abs(x[k])
         dy[degree[k]] += abs(y[k])
-    for k in range(left.shape[0]):
-        out[result[k]] += x[left[k]] * y[right[k]]
+    for k in range(nt):
+        factor = x[k]
+        if factor != 0.0:
+            for j in range(partners[k]):
+                out[places[k, j]] += factor * y[j]
     rest = 0.0
     for d in range(1, top + 1):
         for e in range(top + 1 - d, top + 1):
@@ -554,7 +558,7 @@ def noise_norm(gap, root, start, last, span, w, rounding, first, m, share, colum
 @compiled
 def polynomial_norm(gap, root, basis, exponents, share, turned, vertex):
     """Largest |R p(eps)| over the cell, p a vector of polynomials; ``vertex`` (m,), -1 or 1, where it may be."""
-    m, nt, degree, _, _, _, square = basis
+    m, nt, degree, square = basis[0], basis[1], basis[2], basis[5]
     nx = root.shape[0]
     for i in range(nx):
         for k in range(nt):

@@ -150,15 +150,15 @@ def make_basis(m: int, order: int) -> tuple[tuple[Any, ...], np.ndarray]:
     powers.sort(key=lambda p: (sum(p), [-e for e in p]))
     places = {p: k for k, p in enumerate(powers)}
     degree = np.array([sum(p) for p in powers], dtype=np.int64)
-    triples = [
-        (a, b, places[tuple(i + j for i, j in zip(p, q, strict=True))])
-        for a, p in enumerate(powers)
-        for b, q in enumerate(powers)
-        if degree[a] + degree[b] <= order
-    ]
-    left, right, result = (np.array(column, dtype=np.int64) for column in zip(*triples, strict=True))
+    partners = np.array([(degree + d <= order).sum() for d in degree], dtype=np.int64)
+    product_of = np.zeros((len(powers), len(powers)), dtype=np.int64)
+    for a, p in enumerate(powers):
+        for b in range(partners[a]):
+            product_of[a, b] = places[tuple(i + j for i, j in zip(p, powers[b], strict=True))]
     square = np.array([places[tuple(2 * (i == j) for j in range(m))] for i in range(m)], dtype=np.int64)
-    return (m, len(powers), degree, left, right, result, square), np.array(powers, dtype=np.int64).reshape(-1, m)
+    return (m, len(powers), degree, partners, product_of, square), np.array(powers, dtype=np.int64).reshape(
+        len(powers), m
+    )
 
 
 def _rows(program: Program) -> tuple[np.ndarray, ...]:

@@ -85,6 +85,8 @@ class Search:
         chosen = self._worst()
         parents = self.open.take(chosen)
         children = self.bound(halve(parents, self.region))
+        # A part cannot be worse than the whole: of two bounds the smaller holds (fmin: nan is no bound).
+        children.bounds[:, 0] = np.fmin(children.bounds[:, 0], np.repeat(parents.bounds[:, 0], 2))
         lower, best = self._attain(children)
         self.lower, self.best = lower, best  # from here on nothing can fail or wait
         keep = np.ones(len(self.open.cells), dtype=bool)
