@@ -95,9 +95,10 @@ def equilibria(plant: DiscreteSystem, region: np.ndarray | None = None, seed: in
         last[active] = np.where(bad, np.inf, length)
         far = np.abs((x[active] - middle) / half).max(axis=1) > 4  # it will not come back
         active = active[~bad & ~far & (length > 1e-14)]
-    rounded = np.where(np.abs(x) < 1e-9 * half, 0.0, x)
-    better = np.all(np.abs(excess(rounded, u)) <= np.maximum(np.abs(excess(x, u)), 1e-13 * size), axis=1, keepdims=True)
-    x = np.where(better, rounded, x)
+    # Where df/dx vanishes Newton stops early (an equilibrium of order three: at 1e-7); a plain number near by may be exact.
+    for plain in (np.where(np.abs(x) < 1e-6 * half, 0.0, x), np.round(x / half, 6) * half):
+        allowed = np.maximum(np.abs(excess(x, u)), 1e-13 * size)
+        x = np.where(np.all(np.abs(excess(plain, u)) <= allowed, axis=1, keepdims=True), plain, x)
     inside = ((x >= region[:, 0] - 1e-9 * half) & (x <= region[:, 1] + 1e-9 * half)).all(axis=1)
     good = inside & (last < 1e-6) & (np.abs(excess(x, u)) <= 1e-9 * size).all(axis=1)
     points = np.concatenate([x, u], axis=1)[good]

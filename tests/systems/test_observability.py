@@ -115,6 +115,10 @@ def test_what_is_seen_only_a_little_is_not_hidden_and_a_double_integrator_hides_
     v = hidden_subspace(shear, np.array([[0.0, 1.0]]))  # the velocity says nothing of the place
     np.testing.assert_allclose(np.abs(v[:, 0]), [1, 0], atol=1e-12)
     assert hidden_subspace(np.eye(3), np.zeros((0, 3))).shape == (3, 3)
+    twice = hidden_subspace(
+        0.9 * np.eye(2), np.array([[1.0, 1.0]])
+    )  # any basis diagonalises A, few show what is hidden
+    np.testing.assert_allclose(np.abs(twice.T @ [1, -1]), [np.sqrt(2)], atol=1e-12)
     fine = np.eye(2) + 1e-8 * np.array(
         [[0.0, 1.0], [0.0, 0.0]]
     )  # a sample of 10 ns: the step is small, the coupling is there
@@ -203,6 +207,19 @@ def test_rank_and_gramian_of_a_linear_plant_are_kalmans(seed, hidden, seen, outp
     assert (gramian.condition == np.inf) == (hidden > 0)
 
 
+def test_jacobians_along_a_bent_motion_agree_with_moved_starts():
+    """The rank's matrix against the Gramian of small differences, on a plant whose Jacobians change all the time."""
+    plant = discretize(lorenz())
+    start, u = np.array([[3.0, -4.0, 20.0]]), np.full((1, 50, 1), 0.5)
+    found = windows(plant, plant.rollout(start, u)[:, :-1], u)
+    rank = local_rank(found)
+    gramian = empirical_gramian(plant, start, u, found.output_scale, share=1e-5)
+    assert rank.samples == 50 and gramian.assumed
+    squared = (rank.singular_values[0] * rank.largest) ** 2 / 0.005**2
+    np.testing.assert_allclose(squared[::-1], gramian.eigenvalues, rtol=1e-5)
+    assert abs(rank.weakest @ gramian.directions[0]) == pytest.approx(1, abs=1e-6)
+
+
 def test_the_gramian_is_in_half_ranges_and_standard_deviations():
     """y = 3 x, x in +-5, noise 0.2: each sample weighs (3 * 5 / 0.2)^2; unstated noise is 0.5 % of what half a range moves."""
     plant = _plant(lambda x: [x[0]], lambda x: [3 * x[0]], "x", "discrete", ranges=(-5, 5), noise=0.2)
@@ -239,7 +256,7 @@ def test_rank_that_is_lost_at_one_point_only_is_found_there(pull, rate):
 
 def test_a_blind_line_off_the_middle_is_searched_for():
     """y = (a - 0.3137)^2 with a still: no random point and no middle lies on the line where it says nothing."""
-    plant = _plant(lambda x: [0 * x[0], -x[1]], lambda x: [(x[0] - 0.3137) ** 2 + x[1]], ranges=(-1, 2))
+    plant = _plant(lambda x: [0 * x[0], -x[1]], lambda x: [(x[0] - 0.3137) ** 2, x[1]], ranges=(-1, 2), ny=2)
     point = least_visible(plant, plant.system.state_ranges)
     assert point[0, 0] == pytest.approx(0.3137, abs=1e-8)
     assert hidden_directions(plant).rate == pytest.approx(1, abs=1e-9)
@@ -255,7 +272,7 @@ def test_a_blind_line_off_the_middle_is_searched_for():
     ],
 )
 def test_equilibria_are_all_found_and_exact(dynamics, points):
-    found = equilibria(_plant(dynamics, lambda x: [x[0]], ranges=(-1.5, 1.5)))
+    found = equilibria(_plant(dynamics, lambda x: [x[0]], ranges=(-1.5, 1.7)))
     assert len(found) == len(points)
     for point in points:
         assert np.abs(found - point).max(axis=1).min() < 1e-9
