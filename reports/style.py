@@ -36,6 +36,7 @@ LINES: dict[str, dict[str, Any]] = {
     "tolerance": {"color": GREY, "linewidth": 0.9, "linestyle": (0, (1, 1.5))},
     "certified": {"color": GREEN, "linewidth": 1.2, "linestyle": (0, (6, 2))},
     "sampled": {"color": PURPLE, "linewidth": 1.0, "linestyle": (0, (5, 1.5, 1, 1.5))},
+    "limit": {"color": GREEN, "linewidth": 0.9, "linestyle": (0, (1, 1.5))},
     "region": {"color": GREY, "linewidth": 0.8, "linestyle": (0, (2, 2))},
 }
 BAND: dict[str, Any] = {"color": BLUE, "alpha": 0.18, "linewidth": 0}

@@ -21,7 +21,11 @@ from systems.errors import InputError
 from systems.integration import oracle, sample_region
 
 REFINED_UP_TO = 6  # states
-_SHIPPED, _REFINED = 0.35, 0.35  # of the budget; compiling, once in the life of an installation, is not counted
+_SHIPPED, _REFINED, _UNFORCED = (
+    0.3,
+    0.3,
+    0.1,
+)  # of the budget; compiling, once in the life of an installation, is not counted
 _SAMPLES, _TRUTHS, _GRID = 2000, 200, 41
 
 
@@ -65,10 +69,21 @@ def bound_accuracy(
             share = _REFINED * budget
             sharper = _prove(observer, plant, area, "refined metric", found.metric, found.multipliers, share, gap, seed)
             proofs += [sharper] if np.isfinite(sharper.residual_upper) else []
+    held = held_input(area, plant)
+    calm = replace(area, box=with_input(area, plant.nx, held))
+    unforced = [
+        _prove(observer, plant, calm, f"{p.name}, unforced", p.metric, p.multipliers, _UNFORCED * budget, gap, seed)
+        for p in (proofs if plant.nu else ())
+    ]
     error, d = _discretisation(plant, area, seed)
+    unforced = [
+        replace(p, discretisation=float(np.max(_norms(d, p.metric), initial=0.0)))
+        for p in unforced
+        if np.isfinite(p.residual_upper)
+    ]
     proofs = [replace(p, discretisation=float(np.max(_norms(d, p.metric), initial=0.0))) for p in proofs]
-    left = budget - sum(p.seconds for p in proofs)  # what was not needed goes to the hardest
-    horizon = _horizon(observer, plant, area, proofs, max(left, 0.1 * budget), gap, seed)
+    left = budget - sum(p.seconds for p in (*proofs, *unforced))  # what was not needed goes to the hardest
+    horizon = _horizon(observer, plant, area, held, proofs, max(left, 0.1 * budget), gap, seed)
     low = residual_lower_bound(plant, observer.metric, first.rate, area.box[: system.nx], seed=seed)
     return replace(
         empty,
@@ -81,7 +96,20 @@ def bound_accuracy(
         structural=low.residual,
         structural_error=low.state_error,
         seconds=time.monotonic() - begin,
+        unforced=tuple(unforced),
+        held=held,
     )
+
+
+def held_input(area: Region, plant: Any) -> np.ndarray:
+    """No excitation, ``(nu,)``: every input at zero, or at the middle of a range that excludes it."""
+    box = area.box[plant.nx :]
+    return np.where((box[:, 0] <= 0) & (box[:, 1] >= 0), 0.0, box.mean(axis=1))
+
+
+def with_input(area: Region, nx: int, held: np.ndarray) -> np.ndarray:
+    """The box X x {held}, ``(nx + nu, 2)``."""
+    return np.concatenate([area.box[:nx], np.stack([held, held], axis=1)])
 
 
 def _prove(
@@ -121,11 +149,9 @@ def step_gains(
 
 
 def _horizon(
-    observer: Any, plant: Any, area: Region, proofs: list[Proof], budget: float, gap: float, seed: int
+    observer: Any, plant: Any, area: Region, held: np.ndarray, proofs: list[Proof], budget: float, gap: float, seed: int
 ) -> Horizon | None:
-    """Over many steps, without excitation: every input at zero, or at the middle of a range that excludes it."""
-    box = area.box[plant.nx :]
-    held = np.where((box[:, 0] <= 0) & (box[:, 1] >= 0), 0.0, box.mean(axis=1)) if plant.nu else np.zeros(0)
+    """Over many steps, without excitation."""
     best = min(proofs, key=lambda p: p.rate)
     try:
         found = bound_horizon(

@@ -3,7 +3,7 @@
 A certificate of kind "proved" holds proofs and no statistics; one of kind "statistical" holds statistics and no proof.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -88,6 +88,7 @@ class Bounds:
     residual_map : None where there is none. discretisation ``(nx,)`` : largest one-step error of the model met at samples of
     the region, against the oracle. structural : no observer that contracts at this rate in this metric has a
     smaller residual; structural_error ``(nx,)`` : the same as a steady error. budget [s], gap, seed : what was asked for.
+    unforced : as ``proofs``, but for the one constant input ``held`` ``(nu,)`` instead of all of U.
     """
 
     kind: str
@@ -104,6 +105,8 @@ class Bounds:
     gap: float
     seed: int
     seconds: float
+    unforced: tuple[Proof, ...] = ()
+    held: np.ndarray = field(default_factory=lambda: np.zeros(0))
 
     @property
     def proof(self) -> Proof | None:
@@ -122,6 +125,7 @@ class Bounds:
             data,
             region=Region,
             proofs=Proof,
+            unforced=Proof,
             horizon=Horizon,
             statistical=StatisticalBound,
             residual_map=ResidualMap,

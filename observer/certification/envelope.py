@@ -78,8 +78,9 @@ def envelope(
     ----------
     certificate : one whose ``bounds`` are proved. first_error : ``(..., nx)``, one or many first errors x_hat - x; with ``box``
         the half-widths of a box that holds it. dt : seconds per sample, for ``t``.
-    noise : bound of the Euclidean length of the measurement error in every sample. held_input : the input is the constant of
-        the many-step bound throughout. against_ode : add the discretisation error, which was sampled, not proved.
+    noise : bound of the Euclidean length of the measurement error in every sample. held_input : the input is the constant
+        ``bounds.held`` throughout, so that what was proved for it alone applies too. against_ode : add the discretisation
+        error, which was sampled, not proved.
 
     Raises InputError where nothing is proved, or for wrong shapes.
     """
@@ -92,7 +93,7 @@ def envelope(
     added = _Added(float(noise), against_ode, np.nan_to_num(bounds.discretisation))
     candidates, names = [np.full((*e0.shape[:-1], len(k), nx), np.inf)], [START]
     candidates[0][..., 0, :] = e0
-    for p in bounds.proofs:
+    for p in (*bounds.proofs, *(bounds.unforced if held_input else ())):
         eta = _one_step(p, start_norm(p.metric, e0 if signed is None else signed, box), k, added)
         candidates.append(_per_state(p, eta, added))
         names.append(p.name)
@@ -115,7 +116,7 @@ def steady_error(
     bounds = _proved(certificate)
     added = _Added(float(noise), against_ode, np.nan_to_num(bounds.discretisation))
     values, names = [], []
-    for p in bounds.proofs:
+    for p in (*bounds.proofs, *(bounds.unforced if held_input else ())):
         level = (p.residual_upper + added.metric(p)) / (1 - p.rate)
         values.append(np.minimum(p.state_gain * level, p.step_gain * level + added.states(p)))
         names.append(p.name)

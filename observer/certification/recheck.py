@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from observer.certification.accuracy import with_input
 from observer.certification.bounds import Bounds, Horizon, Proof
 from observer.certification.contraction import contraction_rate, find_fault, input_gain
 from observer.certification.gains import Failed, squared_gain
@@ -29,11 +30,13 @@ def recheck(bounds: Bounds, observer: Any, plant: Any, *, budget: float = 60.0) 
     if bounds.kind == "statistical":
         return [*findings, *_statistics(bounds, observer, plant)]
     end = time.monotonic() + budget
-    parts = len(bounds.proofs) + (bounds.horizon is not None)
-    for k, p in enumerate(bounds.proofs):
+    claims = [(p, bounds.region.box) for p in bounds.proofs]
+    claims += [(p, with_input(bounds.region, plant.nx, bounds.held)) for p in bounds.unforced]
+    parts = len(claims) + (bounds.horizon is not None)
+    for k, (p, box) in enumerate(claims):
         findings += _proof(p, bounds, observer, plant)
         share = max(1.0, (end - time.monotonic()) / (parts - k))
-        findings += _residual(p, bounds, observer, plant, max(share, min(2 * p.seconds, budget)))
+        findings += _residual(p, box, bounds, observer, plant, max(share, min(2 * p.seconds, budget)))
     if bounds.horizon is not None:
         findings.append(_horizon(bounds.horizon, bounds, observer, plant, max(1.0, end - time.monotonic())))
     return findings
@@ -110,7 +113,7 @@ def _step_gains(weights: Any, A: np.ndarray, C1: np.ndarray, N: np.ndarray, mult
     return gains
 
 
-def _residual(p: Proof, bounds: Bounds, observer: Any, plant: Any, budget: float) -> list[Finding]:
+def _residual(p: Proof, box: np.ndarray, bounds: Bounds, observer: Any, plant: Any, budget: float) -> list[Finding]:
     """The supremum of the residual, searched until it is at most what is stated."""
     begin, gap, found = (
         time.monotonic(),
@@ -122,7 +125,7 @@ def _residual(p: Proof, bounds: Bounds, observer: Any, plant: Any, budget: float
         left = budget - (time.monotonic() - begin)
         try:
             found = bound_residual(
-                observer, plant, region=bounds.region.box, metric=p.metric, gap=gap, budget=max(left, 0.5),
+                observer, plant, region=box, metric=p.metric, gap=gap, budget=max(left, 0.5),
                 seed=bounds.seed, resume=found,
             )  # fmt: skip
         except InputError as error:

@@ -33,7 +33,7 @@ def envelope_figure(validation: Any, trials: Trials) -> "Figure":
         for axes, i in zip(grid, states, strict=False):
             lines = {
                 "certified": np.max(trials.bound[..., i], axis=0),
-                "sampled": np.full(len(t), trials.steady[i]),
+                "limit": np.full(len(t), trials.steady[i]),
             }
             seen = np.where(np.isnan(error[..., i]), 0.0, error[..., i])
             _curves(
@@ -48,7 +48,7 @@ def envelope_figure(validation: Any, trials: Trials) -> "Figure":
             Patch(**BAND, label="90 % of the trials"),
             Line2D([], [], **LINES["worst"], label="worst trial"),
             Line2D([], [], **LINES["certified"], label=proved),
-            Line2D([], [], **LINES["sampled"], label=limit),
+            Line2D([], [], **LINES["limit"], label=limit),
         ]
         figure.legend(handles=handles, loc="outside upper center", ncols=3, labelcolor=INK)
     return figure
