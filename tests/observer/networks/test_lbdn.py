@@ -145,6 +145,19 @@ def test_convolutional_networks_are_bounded(channels, shape, kernel, activation,
     assert static_violation(network.certificate(), explicit, np.random.default_rng(seed), 60) <= 1e-8
 
 
+def test_the_certificates_are_tight():
+    """A sandwich is 1-Lipschitz with equality: one per cent more, in any of its matrices, is not proved."""
+    network = ConvLBDN.example(0)
+    explicit = network.explicit().to_numpy()
+    for name in ("writing0", "reading0", "writing1", "reading1"):
+        assert not network.verify(explicit.with_weights(**{name: 1.01 * explicit.weights()[name]})).holds, name
+    dense = disturb(LBDN(3, (4,), 2, linear_output=False, gamma=2.0), 1)
+    explicit = dense.explicit().to_numpy()
+    assert dense.verify(explicit).holds
+    for name in ("W0", "W1", "W2"):
+        assert not dense.verify(explicit.with_weights(**{name: 1.01 * explicit.weights()[name]})).holds, name
+
+
 def test_rearranging_pixels_loses_nothing():
     h = np.random.default_rng(0).normal(size=(3, 2, 4, 6))
     moved = space_to_depth(h, 2)
