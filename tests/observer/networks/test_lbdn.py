@@ -35,7 +35,7 @@ def test_cayley(q, p, seed, complex_):
     np.testing.assert_allclose(identity, np.eye(q), atol=1e-12)
 
 
-@settings(deadline=None, max_examples=40)
+@settings(deadline=None, max_examples=25)
 @given(
     nu=st.integers(1, 4),
     ny=st.integers(1, 4),
