@@ -70,8 +70,8 @@ def load_linear(network: Any, A: Any, B: Any, C: Any, D: Any, *, seed: int | tor
 def _check_output(network: Any, C: np.ndarray, D: np.ndarray) -> None:
     if network.identity_output and not (np.array_equal(C, np.eye(network.nx)) and not D.any()):
         raise InputError("the network has identity output; expected C = I and D = 0, or identity_output=False")
-    if isinstance(network, SupplyREN) and network.feedthrough == "zero" and D.any():
-        raise InputError("the network has no feedthrough; expected D = 0, or feedthrough='constructed'")
+    if network.feedthrough == "zero" and D.any():
+        raise InputError("the network has no feedthrough; expected D = 0, or another feedthrough of the network")
 
 
 def _load(network: Any, ren: ExplicitREN, M: np.ndarray, Lam: np.ndarray) -> Any:
@@ -82,6 +82,8 @@ def _load(network: Any, ren: ExplicitREN, M: np.ndarray, Lam: np.ndarray) -> Any
         values["p"] = np.sqrt(np.square(values["X"]).sum() + network.norm_eps)[None]
     if not network.identity_output:
         values |= {name: getattr(ren, name) for name in ("C2", "D21", "D22", "by")}
+    if network.feedthrough == "zero":
+        values.pop("D22", None)
     with torch.no_grad():
         for name, value in values.items():
             getattr(network, name).copy_(torch.as_tensor(value))

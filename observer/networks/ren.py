@@ -41,6 +41,7 @@ class ContractingREN(torch.nn.Module):
     contraction_rate : the bound per step, in (0, 1]. At 1 no rate is prescribed: error bounds need less than 1.
     activation : "relu", "tanh" or "sigmoid".
     polar : scale of H as one parameter of its own.
+    feedthrough : "free" (D22 is a parameter) or "zero" (D22 = 0).
     identity_output : y = x; C2, D21, D22 and by are then constants and no parameters.
     eps : added to the diagonal of H. norm_eps : added inside the norm of the polar form; zero except for weights
         that came from an implementation which adds it.
@@ -74,6 +75,7 @@ class ContractingREN(torch.nn.Module):
         activation: str = "tanh",
         polar: bool = True,
         identity_output: bool = False,
+        feedthrough: str = "free",
         eps: float = 1e-9,
         norm_eps: float = 0.0,
         start: str = "random",
@@ -88,6 +90,9 @@ class ContractingREN(torch.nn.Module):
         self.polar, self.identity_output = bool(polar), bool(identity_output)
         if self.identity_output and ny != nx:
             raise InputError(f"ny is {ny} with identity output; expected ny = nx = {nx}, or identity_output=False")
+        if feedthrough not in ("free", "zero"):
+            raise InputError(f"feedthrough {feedthrough!r} is not known; expected free or zero")
+        self.feedthrough = "zero" if self.identity_output else feedthrough
         for name, value in (("eps", eps), ("norm_eps", norm_eps)):
             if not (math.isfinite(value) and value >= 0):
                 raise InputError(f"{name} is {value!r}; expected a finite number, zero or positive")
@@ -118,7 +123,8 @@ class ContractingREN(torch.nn.Module):
             shapes["p"] = (1,)
         shapes |= {"B2": (nx, nu), "D12": (nv, nu), "bx": (nx,), "bv": (nv,)}
         if not self.identity_output:
-            shapes |= {"C2": (ny, nx), "D21": (ny, nv), "D22": (ny, nu), "by": (ny,)}
+            free = {"D22": (ny, nu)} if self.feedthrough == "free" else {}
+            shapes |= {"C2": (ny, nx), "D21": (ny, nv), **free, "by": (ny,)}
         return shapes
 
     def _implicit(self) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
@@ -148,9 +154,8 @@ class ContractingREN(torch.nn.Module):
             A, B1, B2, C1, D11, D12 = self._explicit_reference()
         if self.identity_output:
             return ExplicitREN.with_identity_output(A, B1, B2, C1, D11, D12, self.bx, self.bv, self.activation)
-        return ExplicitREN(
-            A, B1, B2, C1, self.C2, D11, D12, self.D21, self.D22, self.bx, self.bv, self.by, self.activation
-        )
+        D22 = self.D22 if self.feedthrough == "free" else B2.new_zeros(self.ny, self.nu)
+        return ExplicitREN(A, B1, B2, C1, self.C2, D11, D12, self.D21, D22, self.bx, self.bv, self.by, self.activation)
 
     def _explicit_reference(self) -> tuple[torch.Tensor, ...]:
         """A, B1, B2, C1, D11, D12 as the equations have it."""

@@ -39,7 +39,7 @@ def test_every_certified_weight_matters(kind, rng):
 def test_no_violation_is_ever_proved(kind):
     """Weights disturbed a little or much: where the measured behaviour breaks the bound, verify must not hold."""
     broken = 0
-    for seed in range(30):
+    for seed in range(15):
         rng = np.random.default_rng(seed)
         network = kind.example(seed)
         explicit, claim = network.explicit().to_numpy(), network.certificate()
@@ -56,7 +56,7 @@ def test_no_violation_is_ever_proved(kind):
         if not holds:
             broken += 1
             assert not network.verify(changed).holds
-    assert broken > 3
+    assert broken >= 2
 
 
 @every

@@ -162,7 +162,7 @@ def test_nothing_is_executed(tmp_path):
     assert not (tmp_path / "executed").exists()
 
 
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=40)
 @given(data=st.data())
 def test_damaged_files_are_refused_or_read_never_worse(data, tmp_path_factory):
     path = tmp_path_factory.mktemp("bson") / "model.bson"

@@ -35,7 +35,7 @@ def test_cayley(q, p, seed, complex_):
     np.testing.assert_allclose(identity, np.eye(q), atol=1e-12)
 
 
-@settings(deadline=None, max_examples=40)
+@settings(deadline=None, max_examples=25)
 @given(
     nu=st.integers(1, 4),
     ny=st.integers(1, 4),
@@ -143,6 +143,19 @@ def test_convolutional_networks_are_bounded(channels, shape, kernel, activation,
     assert network.verify().holds
     explicit = network.explicit().to_numpy()
     assert static_violation(network.certificate(), explicit, np.random.default_rng(seed), 60) <= 1e-8
+
+
+def test_the_certificates_are_tight():
+    """A sandwich is 1-Lipschitz with equality: one per cent more, in any of its matrices, is not proved."""
+    network = ConvLBDN.example(0)
+    explicit = network.explicit().to_numpy()
+    for name in ("writing0", "reading0", "writing1", "reading1"):
+        assert not network.verify(explicit.with_weights(**{name: 1.01 * explicit.weights()[name]})).holds, name
+    dense = disturb(LBDN(3, (4,), 2, linear_output=False, gamma=2.0), 1)
+    explicit = dense.explicit().to_numpy()
+    assert dense.verify(explicit).holds
+    for name in ("W0", "W1", "W2"):
+        assert not dense.verify(explicit.with_weights(**{name: 1.01 * explicit.weights()[name]})).holds, name
 
 
 def test_rearranging_pixels_loses_nothing():

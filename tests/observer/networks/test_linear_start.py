@@ -80,5 +80,15 @@ def test_identity_output_and_refusals():
         load_linear(ContractingREN(2, 3, 4, contraction_rate=0.5), *system(3)[:2], np.eye(3), np.zeros((3, 2)))
     with pytest.raises(InputError, match="no feedthrough; expected D = 0"):
         load_linear(LipschitzREN(2, 3, 4, 2, gamma=9.0, feedthrough="zero"), *system(3))
+    network = ContractingREN(2, 3, 4, 2, feedthrough="zero")
+    with pytest.raises(InputError, match="no feedthrough; expected D = 0"):
+        load_linear(network, *system(3))
+    A, B, C, _ = system(3)
+    is_linear(load_linear(network, A, B, C, np.zeros((2, 2))), A, B, C, np.zeros((2, 2)))
+    assert "D22" not in network.direct()
+    again = ContractingREN.from_direct(network.direct(), contraction_rate=0.95, feedthrough="zero")
+    np.testing.assert_array_equal(again.explicit().to_numpy().D22, np.zeros((2, 2)))
+    with pytest.raises(InputError, match="feedthrough 'constructed' is not known; expected free or zero"):
+        ContractingREN(2, 3, 4, feedthrough="constructed")
     with pytest.raises(InputError, match="has no linear start"):
         load_linear(torch.nn.Linear(2, 2), *system(3))

@@ -19,7 +19,7 @@ FILES = sorted((Path(__file__).parents[2] / "golden").glob("r2dn_*.npz"))
 NORM_EPS = 1.1920928955078125e-07
 
 
-@settings(deadline=None, max_examples=40)
+@settings(deadline=None, max_examples=25)
 @given(
     nu=st.integers(0, 3),
     nx=st.integers(0, 3),

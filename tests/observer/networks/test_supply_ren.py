@@ -37,7 +37,7 @@ def holds(network, spread, seed):
     assert step_violation(network.certificate(), network.explicit().to_numpy(), rng, 60) <= 1e-8
 
 
-@settings(deadline=None, max_examples=40)
+@settings(deadline=None, max_examples=25)
 @given(
     nu=st.integers(0, 3),
     ny=st.integers(0, 3),
@@ -67,7 +67,7 @@ def test_passive(size, nx, nv, output_strictness, share, spread, seed, **given):
     holds(network, spread, seed)
 
 
-@settings(deadline=None, max_examples=40)
+@settings(deadline=None, max_examples=25)
 @given(
     nu=st.integers(1, 3),
     ny=st.integers(1, 3),
