@@ -15,7 +15,7 @@ from systems.trajectories import Trajectories
 
 DRAWS = 1000  # of the bootstrap
 CONFIDENCE = 0.95
-PROBE = 4  # samples by which the time of a whole run is foretold
+WARM, PROBE = 12, 4  # samples that may compile or fill a window, and those by which the time of a whole run is foretold
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,13 +51,14 @@ class Result:
 
 
 def foretold(observer: StateObserver, starts: np.ndarray, data: Trajectories) -> float:
-    """Seconds that a whole run is going to take, from a few samples of it; the first, which compiles, is not counted."""
+    """Seconds of the processor that a whole run is going to take step by step, from a few samples of it."""
+    begun, samples = 0.0, len(data.t)
     with np.errstate(all="ignore"):
-        state = observer.step(observer.init(starts), data.u[:, 0], data.y[:, 0])
-        begun = time.perf_counter()
-        for k in range(1, PROBE + 1):
-            state = observer.step(state, data.u[:, k % len(data.t)], data.y[:, k % len(data.t)])
-    return (time.perf_counter() - begun) / PROBE * (len(data.t) - 1)
+        state = observer.init(starts)
+        for k in range(WARM + PROBE):
+            begun = time.process_time() if k == WARM else begun
+            state = observer.step(state, data.u[:, k % samples], data.y[:, k % samples])
+    return (time.process_time() - begun) / PROBE * (samples - 1)
 
 
 def measure(observer: StateObserver, starts: np.ndarray, data: Trajectories, seed: int) -> Result:

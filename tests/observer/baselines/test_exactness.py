@@ -13,7 +13,7 @@ from observer.baselines.moving_horizon import MovingHorizon
 from observer.baselines.particle import ParticleFilter
 from observer.baselines.steady_kalman import SteadyKalman
 from observer.baselines.unscented_kalman import UnscentedKalman
-from systems import InputError
+from systems import InputError, Signal, System, discretize
 
 STEPS = 25
 
@@ -128,3 +128,16 @@ def test_covariances_must_fit(linear):
         ExtendedKalman(plant, Covariances(noise.q, np.eye(1), noise.p0))
     with pytest.raises(InputError, match="r is not positive definite"):
         Covariances(noise.q, np.zeros((2, 2)), noise.p0)
+
+
+def test_unscented_moments_of_a_square_are_exact():
+    """x ~ N(m, P): E x^2 = m^2 + P and var x^2 = 4 m^2 P + 2 P^2, which kappa = 3 - n makes exact for one state."""
+    system = System(
+        name="square", kind="discrete", dt=1.0, states=[Signal("x", "", (-5.0, 5.0))], outputs=[Signal("y")],
+        dynamics=lambda x: [x[0] ** 2], output=lambda x: [x[0]],
+    )  # fmt: skip
+    filter_ = UnscentedKalman(discretize(system), Covariances(np.zeros((1, 1)), np.eye(1), np.array([[0.3]])))
+    state = filter_.step(filter_.init([[0.7]]), np.zeros((1, 0)), [[np.nan]])
+    assert np.allclose(state.mean, 0.7**2 + 0.3) and np.allclose(
+        filter_.covariance(state), 4 * 0.7**2 * 0.3 + 2 * 0.3**2
+    )
