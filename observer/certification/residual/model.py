@@ -89,7 +89,8 @@ class Model:
     def _tables(self, horizon: bool) -> tuple[Any, ...]:
         """Powers and their products: in the free dimensions, and over a horizon in nx more variables."""
         m = len(self.free)
-        order = self.order if self.order else 3 if m <= 4 else 2
+        # With kinks, the first order is all there is to gain, and over many steps smaller forms pay more than better ones.
+        order = self.order if self.order else 2 if m > 4 or (horizon and self._kinked) else 3
         basis, exponents = make_basis(m, order)
         if not horizon:
             nothing = np.zeros(0, dtype=np.int64)
@@ -99,6 +100,12 @@ class Model:
         embed = np.array([places[(*row, *[0] * self.plant.nx)] for row in exponents.tolist()], dtype=np.int64)
         crossed = np.flatnonzero((wider.sum(axis=1) > 1) & (wider[:, m:].sum(axis=1) > 0))
         return self.free, basis, exponents, full, embed, crossed
+
+    @cached_property
+    def _kinked(self) -> bool:
+        codes = np.concatenate([self._arguments[1][0], self._arguments[2][0]])
+        kinks = [kernels.OPERATIONS.index(name) for name in ("abs", "sign")]
+        return self.observer.weights.activation == "relu" or bool(np.isin(codes, kinks).any())
 
     def prepare(self) -> "Model":
         """Raises :class:`Unprovable` now and not later."""
