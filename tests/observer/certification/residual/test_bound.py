@@ -148,6 +148,21 @@ def test_rounding_is_in_the_bound():
         assert 0 < bound.rounding < 1e-11 and bound.upper <= bound.lower + 4 * bound.rounding + 1e-8 * bound.lower
 
 
+def test_rounding_inside_a_neuron_is_in_the_bound():
+    """What a neuron is told cancels: large terms leave little, with the rounding of the large ones in it."""
+    plant = plant_of(lambda x: [0.0 * x[0], 0.0 * x[1]], [(-2, 2), (-2, 2)])
+    observer = observer_of(plant, B1=[[1.0], [0.0]], C1=[[1e8, -1e8]], bv=0.3, nv=1, activation="relu")
+    worst = 0.0
+    for a, b in np.random.default_rng(2).uniform(0, 1, (40, 2)):
+        point = np.array([a, a - 1e-8 * b])
+        bound = bound_residual(observer, plant, region=np.column_stack([point, point]), metric=np.eye(2), threads=1)
+        exact = Fraction(1e8) * (Fraction(point[0]) - Fraction(point[1])) + Fraction(0.3)
+        assert exact <= Fraction(bound.upper)
+        computed = 1e8 * point[0] - 1e8 * point[1] + 0.3
+        worst = max(worst, float(abs(exact - Fraction(computed))))
+    assert worst > 1e-9  # float64 did lose that much: there was something to cover
+
+
 def test_a_perfect_copy_is_bounded_by_rounding_alone():
     plant = plant_of(lambda x: [0.9 * x[0] + 0.1 * x[1], 0.7 * x[1]], [(-1, 1), (-1, 1)])
     bound = bound_residual(observer_of(plant, A=[[0.9, 0.1], [0.0, 0.7]]), plant, threads=1)
