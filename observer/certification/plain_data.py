@@ -39,7 +39,10 @@ def from_plain(cls: type[Result], data: Any, **parts: type) -> Result:
     known = fields(cls)  # type: ignore[arg-type]
     missing = [field.name for field in known if field.name not in data]
     if missing:
-        raise InputError(f"certificate: {', '.join(missing)} missing in {cls.__name__}; expected what to_data writes")
+        raise InputError(
+            f"certificate: {', '.join(missing)} missing in {cls.__name__}; expected what to_data writes: delete certificate.json, and "
+            "`observer certify RUN` makes it anew"
+        )
     values: dict[str, Any] = {}
     for field in known:
         value = data[field.name]
