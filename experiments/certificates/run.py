@@ -88,7 +88,8 @@ def run(
     write_json(out / "metrics.json", {"experiment": "certificates", "passed": passed, "plants": rows})
     from experiments.certificates.page import write_page
 
-    page = write_page(out, rows, size, f"observer experiment certificates --seed {seed} --out {out}")
+    asked = "".join(f" --{name} {options[name]}" for name in ("rows", "neurons", "budget") if options.get(name))
+    page = write_page(out, rows, size, f"observer experiment certificates{asked} --seed {seed} --out {out}")
     report(f"report: {page}")
     return DONE if passed else FAILED
 
@@ -100,10 +101,12 @@ def measure(name: str, size: Size, seed: int, folder: Path, *, fresh: bool = Fal
     from systems import discretize, load_system, simulate
 
     folder.mkdir(parents=True, exist_ok=True)
+    fitted = None
     if (folder / runs.FIT).is_file() and not fresh:  # fitted before it was stopped
         kept = runs.load_run(folder)
         plant, fitted = kept.plant, kept.fit
-    else:
+    wanted = {"neurons": size.neurons, "budget": size.fit}
+    if fitted is None or fitted.seed != seed or any(fitted.options.get(k) != v for k, v in wanted.items()):
         system = load_system(name)
         plant = discretize(system)
         data = simulate(plant, 100, system.duration, seed)
@@ -111,7 +114,6 @@ def measure(name: str, size: Size, seed: int, folder: Path, *, fresh: bool = Fal
         runs.save_system(folder, system, plant)
         runs.save_trajectories(folder, data)
         runs.save_fit(folder, fitted)
-    assert fitted is not None
     system, observer = plant.system, fitted.observer
     begin = time.monotonic()
     proof = certify(observer, plant, budget=size.certify, seed=seed)

@@ -1,5 +1,6 @@
 """The certificate of a run, checked by someone else: tampering is found and named; the soundness experiment at toy size."""
 
+import importlib
 import json
 import shutil
 from dataclasses import replace
@@ -7,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from experiments.certificates.run import Size
+from experiments.certificates.run import Size, measure
 from experiments.certificates.run import run as experiment
 from experiments.metrics import metrics_of
 from experiments.verify import verify
@@ -261,3 +262,20 @@ def test_the_experiment_at_toy_size_is_sound_and_resumes(tmp_path, monkeypatch):
     assert experiment(tmp_path, size=size, report=said.append) == 0
     with pytest.raises(InputError, match="--rows names mars; expected some of box"):
         experiment(tmp_path, rows="mars", size=size)
+
+
+def test_a_fit_of_other_options_is_not_taken_for_this_one(tmp_path, monkeypatch):
+    class Seen(Exception):
+        pass
+
+    def stop(observer, plant, **_):
+        raise Seen(f"{observer.weights.nv} neurons")
+
+    fits = []
+    fit = importlib.import_module("observer.fitting.fit").fit
+    monkeypatch.setattr("observer.certify", stop, raising=False)
+    monkeypatch.setattr("observer.fit", lambda *a, **k: fits.append(1) or fit(*a, **k), raising=False)
+    for neurons, count in ((2, 1), (2, 1), (3, 2)):
+        with pytest.raises(Seen, match=f"{neurons} neurons"):
+            measure("double_integrator", Size(neurons=neurons, fit=0.2), 0, tmp_path)
+        assert len(fits) == count
