@@ -11,8 +11,6 @@ import fakes
 
 from reports import write_report
 
-COMMAND = "observer run van_der_pol --out runs/vdp --seed 0"
-
 
 @pytest.fixture(scope="session")
 def results():
@@ -23,7 +21,9 @@ def results():
 @pytest.fixture(scope="session")
 def report(results, tmp_path_factory):
     """The path of a whole report, with every figure."""
-    return write_report(tmp_path_factory.mktemp("run"), command=COMMAND, metrics={"system": "van_der_pol"}, **results)
+    return write_report(
+        tmp_path_factory.mktemp("run"), command=fakes.COMMAND, metrics={"system": "van_der_pol"}, **results
+    )
 
 
 @pytest.fixture

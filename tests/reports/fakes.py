@@ -10,6 +10,8 @@ import numpy as np
 
 from systems.signals import Parameter, Signal
 
+COMMAND = "observer run van_der_pol --out runs/vdp --seed 0"
+
 
 class FakeValidation(SimpleNamespace):
     @property

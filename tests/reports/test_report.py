@@ -6,8 +6,7 @@ from html.parser import HTMLParser
 
 import numpy as np
 import pytest
-from conftest import COMMAND
-from fakes import fake_fit, fake_plant, fake_results, fake_system, fake_validation
+from fakes import COMMAND, fake_fit, fake_plant, fake_results, fake_system, fake_validation
 
 from reports import Curve, Number, Variant, write_comparison_report, write_report
 from reports.quantities import exact, number_text, percent
