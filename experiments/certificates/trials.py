@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from observer.certification.accuracy import residual
-from observer.certification.envelope import envelope
+from observer.certification.envelope import envelope, in_the_long_run
 from systems.errors import SimulationError
 from systems.trajectories import draw_inputs, draw_starts, simulate
 
@@ -19,8 +19,8 @@ class Tally:
 
     crossings : trials with an error above the envelope; exceeded : trials with a residual above a proved bound; closest :
     the largest error over envelope after the first sample; reached : the largest residual over its proved bound.
-    late ``(nx,)`` : largest |e_i| in the second half of the trials that stayed in X; largest ``(nx,)`` : at any time in X, of
-    a many-step bound from its number of steps on.
+    late ``(nx,)`` : largest |e_i| in the second half of the trials that stayed in X; largest ``(nx,)`` : in X, from the sample
+    on from which the bound for the long run applies (``begin``).
     """
 
     trials: int = 0
@@ -33,6 +33,7 @@ class Tally:
     reached: float = 0.0
     late: Any = 0.0
     largest: Any = 0.0
+    begin: int = 0
 
     def to_data(self) -> dict[str, Any]:
         """Plain numbers."""
@@ -74,12 +75,14 @@ def judge(
     above = ~(error <= found.bound * (1 + 1e-12) + 1e-300) & judged[..., None]
     r = residual(observer, plant, x[:, :-1], u[:, :-1])
     over = np.zeros(so_far[:, :-1].shape, dtype=bool)
-    for p in bounds.proofs:
+    for p in (*bounds.proofs, *(bounds.unforced if held else ())):
         size = np.sqrt(np.maximum(np.einsum("...i,ij,...j->...", r, p.metric, r), 0.0))
-        over |= ~(size <= p.residual_upper) | ~np.all(np.abs(r) <= p.state_upper, axis=-1)
-        tally.reached = max(
-            tally.reached, float(np.max(np.where(inside[:, :-1], size, 0.0) / p.residual_upper, initial=0.0))
-        )
+        wrong = ~(size <= p.residual_upper) | ~np.all(np.abs(r) <= p.state_upper, axis=-1)
+        wrong[:, : p.after] = False  # the plant has to have been in X for so long
+        over |= wrong & so_far[:, :-1] if p.after else wrong
+        if not p.after:
+            share_of = np.where(inside[:, :-1], size, 0.0) / p.residual_upper
+            tally.reached = max(tally.reached, float(np.max(share_of, initial=0.0)))
     stayed = inside.all(axis=1)
     tally.trials += len(x)
     tally.left += int((~stayed).sum())
@@ -87,7 +90,8 @@ def judge(
     tally.crossings += int(above.any(axis=(1, 2)).sum())
     tally.exceeded += int((over & inside[:, :-1]).any(axis=1).sum())
     tally.closest = max(tally.closest, float(np.max(share[:, 1:], initial=0.0)))
-    begin = bounds.horizon.steps if held and bounds.horizon is not None else 0
+    begin = in_the_long_run(certificate, held_input=held)
+    tally.begin = begin
     seen = np.where(judged[..., None], error, 0.0)[:, begin:]
     tally.largest = np.maximum(tally.largest, seen.max(axis=(0, 1), initial=0.0))
     if stayed.any():
