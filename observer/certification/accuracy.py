@@ -24,6 +24,7 @@ from systems.integration import oracle, sample_region
 REFINED_UP_TO = 6  # states
 # Shares of the budget; compiling, once in the life of an installation, is not counted.
 _SHIPPED, _REFINED, _SETTLED, _UNFORCED = 0.2, 0.2, 0.15, 0.05
+_CELLS_PER_SECOND, _CELLS = 4000, (4000, 60_000)  # of the settled set, by the budget
 _FADED = 0.05  # share of a first error that is left when the plant counts as settled
 _SAMPLES, _TRUTHS, _GRID = 2000, 200, 41
 
@@ -68,7 +69,7 @@ def bound_accuracy(
         return _statistics(observer, plant, empty, str(error), budget, trials, begin)
     held = held_input(area, plant)
     calm = with_input(area, plant.nx, held)
-    settled, at_rest = (_settled(observer, plant, box, first.rate) for box in (area.box, calm))
+    settled, at_rest = (_settled(plant, box, first.rate, budget) for box in (area.box, calm))
     proofs = [first]
     if refined and system.nx <= REFINED_UP_TO:
         found = refine(
@@ -112,13 +113,15 @@ def bound_accuracy(
     )
 
 
-def _settled(observer: Any, plant: Any, box: np.ndarray, rate: float) -> Settled | None:
-    """After as many samples as errors need to fade, and up to four times as many while it pays."""
+def _settled(plant: Any, box: np.ndarray, rate: float, budget: float) -> Settled | None:
+    """After as many samples as errors need to fade, and up to a quarter of the plant's own duration while it pays."""
     samples = math.ceil(math.log(_FADED) / math.log(rate)) if 0 < rate < 1 else 0
+    cells = int(np.clip(_CELLS_PER_SECOND * budget, *_CELLS))
     if not samples:
         return None
+    most = int((plant.system.duration or 0.0) / plant.dt / 4) or 4 * samples
     try:
-        return settled_set(plant, box, samples, most=4 * samples)
+        return settled_set(plant, box, samples, most=most, cells=cells)
     except Unprovable:
         return None
 

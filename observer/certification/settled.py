@@ -19,9 +19,12 @@ from systems.discretization import DiscreteSystem
 
 CELLS = 30_000
 STATES_UP_TO = 4
-_STRIDE_CELLS, _LONGEST_STRIDE = 3.0, 25  # a map carries a state over about so many cells, in at most so many samples
+_STRIDE_CELLS, _LONGEST_STRIDE = (
+    (12.0, 20.0),
+    25,
+)  # a map carries a state over so many cells, if inputs are free or held
 _SLACK = 1e-6  # of a cell, when an image is placed on the grid
-_STILL = 0.002  # share of X that one more map must take away to be worth it
+_STILL = 1e-4  # share of X that one more map must take away to be worth it: thin strips can hold the largest residuals
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,8 +79,8 @@ def settled_set(
 ) -> Settled | None:
     """S after ``samples`` of X x U = ``box`` ``(nx + nu, 2)``; None where it is all of X, or X has no or too many dimensions.
 
-    most : go on to so many samples while S shrinks. stride : m; about three cells per map when left out. cells, shape : of
-    the grid, in all or along each state.
+    most : go on to so many samples while S shrinks. stride : m; when left out as many as carry a state over a dozen cells or
+    two. cells, shape : of the grid, in all or along each state.
     Raises :class:`Unprovable` where the plant has no formula to enclose.
     """
     nx, box = plant.nx, np.asarray(box, dtype=float)
@@ -119,7 +122,8 @@ def _stride(plant: DiscreteSystem, box: np.ndarray, shape: tuple[int, ...]) -> i
     x = z[:, : plant.nx]
     moved = np.abs(plant.step(x, z[:, plant.nx :]) - x) / np.ptp(box[: plant.nx], axis=1) * np.array(shape)
     typical = float(np.median(moved.max(axis=1)))
-    return int(np.clip(round(_STRIDE_CELLS / max(typical, 1e-9)), 1, _LONGEST_STRIDE))
+    far = _STRIDE_CELLS[0 if (np.ptp(box[plant.nx :], axis=1) > 0).any() else 1]
+    return int(np.clip(round(far / max(typical, 1e-9)), 1, _LONGEST_STRIDE))
 
 
 def _places(box: np.ndarray, shape: tuple[int, ...], images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
