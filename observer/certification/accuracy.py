@@ -24,7 +24,7 @@ from systems.integration import oracle, sample_region
 REFINED_UP_TO = 6  # states
 # Shares of the budget; compiling, once in the life of an installation, is not counted.
 _SHIPPED, _REFINED, _SETTLED, _UNFORCED = 0.2, 0.2, 0.15, 0.05
-_CELLS_PER_SECOND, _CELLS = 4000, (4000, 60_000)  # of the settled set, by the budget
+_CELLS_PER_SECOND, _CELLS = 2500, (4000, 60_000)  # of the settled set, by the budget
 _FADED = 0.05  # share of a first error that is left when the plant counts as settled
 _SAMPLES, _TRUTHS, _GRID = 2000, 200, 41
 

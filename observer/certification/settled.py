@@ -1,10 +1,11 @@
 """The settled set: where in X the plant can be once it has been in X for K samples, with every input in U.
 
-    S_0 = X,    S_(j+1) = F^m(S_j, U^m) intersected with X,    x_k in S_(K/m) for all k >= K when x_0 ... x_k are in X
+    S_0 = X,    S_(j+1) = S_j and F^m(S_j, U^m) and F^n(S_j, U^n),  n = 4 m,    x_k in S_j for all k >= j n when x_0 ... x_k are in X
 
 A residual is often largest in corners that no trajectory comes from: it enters X there, if at all, and leaves for good. S is
 covered by cells of a grid: the image of every cell under m steps is enclosed once, in the polynomial forms of the residual
-bound, and a cell stays as long as an image of a cell that stayed touches it. The cover only ever holds too much.
+bound, and a cell stays as long as an image of a cell that stayed touches it. The cover only ever holds too much. Short strides
+enclose fast motion well, long ones carry slow motion over more than a cell, without which a cell would feed itself for ever.
 """
 
 import math
@@ -19,12 +20,10 @@ from systems.discretization import DiscreteSystem
 
 CELLS = 30_000
 STATES_UP_TO = 4
-_STRIDE_CELLS, _LONGEST_STRIDE = (
-    (12.0, 20.0),
-    25,
-)  # a map carries a state over so many cells, if inputs are free or held
+LONG = 4  # n / m
+# A map carries a state over about so many cells, if inputs are free or held, in at most so many samples.
+_STRIDE_CELLS, _LONGEST_STRIDE = (8.0, 12.0), 12
 _SLACK = 1e-6  # of a cell, when an image is placed on the grid
-_STILL = 1e-4  # share of X that one more map must take away to be worth it: thin strips can hold the largest residuals
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,21 +88,24 @@ def settled_set(
         return None
     shape = shape or (max(2, int(cells ** (1 / nx) + 1e-9)),) * nx
     stride = stride or _stride(plant, box, shape)
-    maps = max(1, math.ceil(samples / stride))
-    most = max(maps, (most or 0) // stride)
-    low, high = _places(states, shape, enclose_flow(plant, _grid(box, nx, shape), stride))
+    strides = (stride, LONG * stride)
+    most = max(1, math.ceil(samples / strides[-1]), (most or 0) // strides[-1])
+    grid = _grid(box, nx, shape)
+    places = [_places(states, shape, enclose_flow(plant, grid, m)) for m in strides]
     mask = np.ones(shape, dtype=bool)
     done = 0
     while done < most:
-        after = mask & _touched(low, high, mask)
-        lost = (mask.sum() - after.sum()) / mask.size
+        after = mask
+        for low, high in places:
+            after = after & _touched(low, high, mask)
+        same = (after == mask).all()
         mask, done = after, done + 1
-        if lost == 0 or (done >= maps and lost < _STILL):
+        if same:  # thin strips shrink slowly, and can hold the largest residuals: nothing less than this is an end
             break
     if mask.all() or not mask.any():
         return None
     count = int(mask.sum())
-    return Settled(states, shape, max(done, 1) * stride, stride, count, count / mask.size, inputs, mask)
+    return Settled(states, shape, max(done, 1) * strides[-1], stride, count, count / mask.size, inputs, mask)
 
 
 def _grid(box: np.ndarray, nx: int, shape: tuple[int, ...]) -> np.ndarray:
