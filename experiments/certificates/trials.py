@@ -141,6 +141,8 @@ def exact_starts(
 def _late(observer: Any, plant: Any, certificate: Any, x0: np.ndarray, u: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Largest |e_i| ``(K, nx)`` in the long run of trials with x_hat_0 = x_0, while x stays in X, and at which samples."""
     begin = in_the_long_run(certificate, held_input=_unforced(u))
+    if begin >= u.shape[1]:  # too short a trial
+        return np.zeros((len(x0), plant.nx)), np.zeros((len(x0), plant.nx), dtype=int)
     try:
         data = simulate(plant, len(x0), (u.shape[1] - 1) * plant.dt, x0=x0, u=u)
     except SimulationError:

@@ -72,7 +72,7 @@ def prove_horizon(
     """Over many steps, without excitation, in the metric of ``proof``; None when the budget did not suffice for any bound."""
     try:
         found = bound_horizon(
-            observer, plant, rate=proof.rate, step_gains=proof.step_gain, region=box, metric=proof.metric, within=within,
+            observer, plant, rate=proof.rate, step_gains=proof.step_gain, region=box, metric=proof.metric, within=within, stays=True,
             input=held if plant.nu else None, gap=max(gap, 0.2), budget=budget, seed=seed,
         )  # fmt: skip
     except Unprovable:

@@ -184,7 +184,7 @@ def _horizon(h: Horizon, within: Settled | None, bounds: Bounds, observer: Any, 
     try:
         found = bound_horizon(
             observer, plant, rate=h.rate, steps=h.steps, region=bounds.region.box, metric=h.metric,
-            within=within, step_gains=p.step_gain,
+            within=within, stays=True, step_gains=p.step_gain,
             input=h.input if plant.nu else None, gap=max(bounds.gap, 0.2), budget=max(budget, 2 * h.seconds), seed=bounds.seed,
         )  # fmt: skip
     except InputError as error:

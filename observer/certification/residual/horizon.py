@@ -4,7 +4,7 @@
 
 Residuals along a trajectory cancel, so that |d(N)| is often far below the sum that rho_M / (1 - alpha) stands for. As
 two estimates under the same measurements approach by alpha^N, the error N samples later is at most alpha^N |e|_M + |d(N)|_M,
-and while the plant stays in the region (its input held from N samples ago; starts from which it leaves sooner do not count),
+and while the plant is in the region at the start of every stretch of N samples (its input held from N samples ago),
 
     |e_i|  <=  min(sqrt((M^-1)_ii), beta_i / alpha) alpha^N eta + sup |d_i(N)|,    eta = sup |d(N)|_M / (1 - alpha^N)
 
@@ -71,6 +71,7 @@ def bound_horizon(
     region: Any = None,
     metric: Any = None,
     within: Any = None,
+    stays: bool = False,
     input: Any = None,
     gap: float = 0.2,
     budget: float = 20.0,
@@ -86,7 +87,7 @@ def bound_horizon(
         under the same measurements differ in state i by at most step_gains_i |e|_M one step later.
     steps : N; when left out as many as make alpha^N 0.05, or more until what is left of the first error is small beside
         what is attained. region : (nx + nu, 2); the ranges when left out. within : count starts in this part of the region
-        only, a ``Settled`` set.
+        only, a ``Settled`` set. stays : and only those from which the plant stays in the region for the N steps.
     input : (nu,) the input held over the stretch, zero when left out; or "held": any one of the region.
     gap, budget, threads, progress, seed : as for :func:`bound_residual`, for every |d_i|; |d|_M is searched to a gap of 1.
 
@@ -104,10 +105,10 @@ def bound_horizon(
     if step_gains is not None:
         fading = np.minimum(fading, np.asarray(step_gains, dtype=float) * (1 + 1e-10) / rate)
     if steps is None:
-        steps = _enough(model, rate, fading, seed)
+        steps = _enough(model, rate, fading, stays, seed)
 
     def values(points: np.ndarray) -> np.ndarray:
-        d = _rolled(model, points, steps)
+        d = _rolled(model, points, steps, stays)
         return np.column_stack([model.norm(d), np.abs(d)])
 
     def column(k: int) -> Callable[[np.ndarray], np.ndarray]:
@@ -119,9 +120,9 @@ def bound_horizon(
     starts = [sample(column(k), model.region, seed, _SAMPLES, _CLIMBERS, _ROUNDS) for k in range(1 + plant.nx)]
     best = np.array([points[np.argmax(found)] for points, found in starts])
     lower = np.array([max(found.max(), 0.0) for _, found in starts])
-    cells = model.start(rate, steps, step_gains, COARSEN)
+    cells = model.start(rate, steps, step_gains, stays, COARSEN)
     search = Search(
-        region=model.region, bound=lambda cells: model.bound(cells, rate, steps, step_gains), values=values, climb=further,
+        region=model.region, bound=lambda cells: model.bound(cells, rate, steps, step_gains, stays), values=values, climb=further,
         columns=1 + plant.nx, gap=np.array([max(gap, ROUGH), *[gap] * plant.nx]), batch=BATCH, open=cells, cells=len(cells.cells),
         closed=np.zeros(plant.nx + 2), lower=lower, best=best, gains=model.gains,
     )  # fmt: skip
@@ -150,11 +151,11 @@ def _region(plant: DiscreteSystem, region: Any, input: Any) -> np.ndarray:
     return region
 
 
-def _enough(model: Model, rate: float, fading: np.ndarray, seed: int) -> int:
+def _enough(model: Model, rate: float, fading: np.ndarray, stays: bool, seed: int) -> int:
     """N, from what is attained at random starts."""
     least = max(1, math.ceil(math.log(REMAINS) / math.log(rate)))
     rng = np.random.default_rng([seed, 7])
-    d = _rolled(model, rng.uniform(model.region[:, 0], model.region[:, 1], (_SAMPLES, len(model.region))), least)
+    d = _rolled(model, rng.uniform(model.region[:, 0], model.region[:, 1], (_SAMPLES, len(model.region))), least, stays)
     with np.errstate(divide="ignore", invalid="ignore"):
         whole = fading * model.norm(d).max(initial=0.0) / (1 - rate**least)
         remains = float(np.nanmin(FORGOTTEN * np.abs(d).max(axis=0, initial=0.0) / whole, initial=REMAINS))
@@ -163,7 +164,7 @@ def _enough(model: Model, rate: float, fading: np.ndarray, seed: int) -> int:
     return min(math.ceil(math.log(remains) / math.log(rate)), math.ceil(LONGER * least))
 
 
-def _rolled(model: Model, points: np.ndarray, steps: int) -> np.ndarray:
+def _rolled(model: Model, points: np.ndarray, steps: int, stays: bool) -> np.ndarray:
     """d(N) (k, nx) from points (k, nx + nu), as anybody computes it in float64; zero where the start does not count."""
     plant, system, ren = model.plant, model.plant.system, model.observer.weights
     x, u = points[:, : plant.nx], points[:, plant.nx :]
@@ -172,7 +173,7 @@ def _rolled(model: Model, points: np.ndarray, steps: int) -> np.ndarray:
     with np.errstate(all="ignore"):
         for k in range(steps):
             inputs = np.concatenate([known, system.measure(x, u)], axis=1)
-            if k > 0:
+            if k > 0 and stays:
                 counts &= ((x >= box[:, 0]) & (x <= box[:, 1])).all(axis=1)
             x, estimate = plant.step(x, u), ren.next_state(estimate, inputs)
         return np.where(counts[:, None], estimate - x, 0.0)

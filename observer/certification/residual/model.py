@@ -50,8 +50,8 @@ class Model:
     region: np.ndarray
     metric: np.ndarray
     threads: int
-    within: Any = None  # the part of the region that counts: ``boxes(coarsen)`` that cover it and ``holds(x)``
     order: int = 0  # of the polynomials; 0: by the dimension
+    within: Any = None  # the part of the region that counts: ``boxes(coarsen)`` that cover it and ``holds(x)``
 
     @cached_property
     def root(self) -> np.ndarray:
@@ -113,10 +113,13 @@ class Model:
         assert self._arguments
         return self
 
-    def bound(self, cells: np.ndarray, rate: float = 0.0, steps: int = 0, step_gains: Any = None) -> Cells:
+    def bound(
+        self, cells: np.ndarray, rate: float = 0.0, steps: int = 0, step_gains: Any = None, stays: bool = False
+    ) -> Cells:
         """Bounds over cells (n, nx + nu, 2): of the residual, or with ``steps`` of what it becomes over so many.
 
         step_gains : (nx,), |v_i+| <= step_gains_i |v|_M from one step to the next, proved; nothing is known when left out.
+        stays : zero where the plant is sure to leave the region before the last step.
         """
         n, size = len(cells), len(self.region)
         result = Cells(
@@ -132,7 +135,7 @@ class Model:
 
         def run(a: int, b: int) -> None:
             out = (upper[a:b], states[a:b], result.split[a:b], result.corners[a:b], result.lost[a:b])
-            limits = np.ascontiguousarray(self.region[: self.plant.nx])
+            limits = np.array(self.region[: self.plant.nx] if stays else [[-np.inf, np.inf]] * self.plant.nx)
             kernels.bound_cells(
                 *self._arguments, each, tables, rate, steps, limits, cells[a:b], widths, self.inflate, *out
             )
@@ -148,10 +151,12 @@ class Model:
         result.bounds[:, 0], result.bounds[:, 1:] = upper, states
         return result
 
-    def start(self, rate: float = 0.0, steps: int = 0, step_gains: Any = None, coarsen: int = 1) -> Cells:
+    def start(
+        self, rate: float = 0.0, steps: int = 0, step_gains: Any = None, stays: bool = False, coarsen: int = 1
+    ) -> Cells:
         """Bounds over the region as one cell, or over the boxes that cover the part of it that counts."""
         cells = self.region[None] if self.within is None else self.within.boxes(coarsen)
-        return self.bound(np.ascontiguousarray(cells), rate, steps, step_gains)
+        return self.bound(np.ascontiguousarray(cells), rate, steps, step_gains, stays)
 
     def counts(self, points: np.ndarray) -> np.ndarray:
         """Which of points (k, nx + nu) are in the part of the region that counts."""
@@ -229,4 +234,4 @@ def make_model(
     count = (
         threads or len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else threads or os.cpu_count() or 1
     )
-    return Model(observer, plant, region, 0.5 * (metric + metric.T), count, within).prepare()
+    return Model(observer, plant, region, 0.5 * (metric + metric.T), count, within=within).prepare()
