@@ -50,4 +50,9 @@ EXPERIMENTS = (
         "proved bounds against 13,809 fresh trials and 200 adversarial starts on six plants, and how tight they are",
         options=("rows",),
     ),
+    Experiment(
+        "curve_fit",
+        "experiments.family.curve_fit",
+        "an LBDN of bound 10 fits a step: how much of the allowed slope it uses",
+    ),
 )
