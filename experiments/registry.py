@@ -55,4 +55,9 @@ EXPERIMENTS = (
         "experiments.family.curve_fit",
         "an LBDN of bound 10 fits a step: how much of the allowed slope it uses",
     ),
+    Experiment(
+        "contracting",
+        "experiments.family.contracting",
+        "two initial states of a contracting REN forget each other, within the certified envelope",
+    ),
 )

@@ -166,7 +166,7 @@ def _curve(axes: Any, curve: Curve, number: int, positive: bool) -> None:
     marker = _MARKERS[number % len(_MARKERS)] if curve.kind in ("points", "both") else ""
     axes.plot(
         curve.x, y, color=colour, label=name, linewidth=1.2, linestyle="" if curve.kind == "points" else dashes,
-        marker=marker, markersize=3.2, zorder=3 if curve.role == "published" else 2.5,
+        marker=marker, markersize=3.2, zorder=3 if curve.role else 2.5,
     )  # fmt: skip
 
 

@@ -201,7 +201,6 @@ def _end(
             Chart("Fit", "u", "y", curves),
             Chart("Loss over the least possible, minus 1", "epoch", "excess", ratio, log="y"),
         ),
-        1,
     )
     page = {
         "title": "Curve fit: how much of the allowed slope an LBDN uses", "tables": [table], "figures": [figure],
