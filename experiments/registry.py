@@ -60,4 +60,14 @@ EXPERIMENTS = (
         "experiments.family.contracting",
         "two initial states of a contracting REN forget each other, within the certified envelope",
     ),
+    Experiment(
+        "rl_box",
+        "experiments.family.rl_box.run",
+        "a controller of bounded gain for the box, learned through its simulation; what rebuilding at every call costs",
+    ),
+    Experiment(
+        "echo_state",
+        "experiments.family.echo_state.run",
+        "control under |u| <= 5: a random contracting network and a convex program, against the best linear one",
+    ),
 )
