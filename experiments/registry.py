@@ -70,4 +70,10 @@ EXPERIMENTS = (
         "experiments.family.echo_state.run",
         "control under |u| <= 5: a random contracting network and a convex program, against the best linear one",
     ),
+    Experiment(
+        "system_identification",
+        "experiments.family.system_identification.run",
+        "contracting and Lipschitz RENs against GRU and LSTM of equal size; --data DIR: the F16 files",
+        options=("data",),
+    ),
 )

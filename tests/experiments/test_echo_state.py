@@ -1,6 +1,7 @@
 """Control under a limited input at smoke size; the convex program against what is known of it."""
 
 import json
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -30,6 +31,12 @@ def test_the_response_is_the_difference_equation():
         y.append(2 * 0.8 * np.cos(0.2 * np.pi) * y[-1] - 0.64 * y[-2] + 0.3 * u[k])
     np.testing.assert_allclose(program.response(u), y, atol=1e-14)
     assert program.response(np.ones(400))[-1] == pytest.approx(program.STATIC, rel=1e-12)
+
+
+def test_pairs_go_from_each_level_to_each():
+    levels = program.pairs(5, 8.0)[:: program.HOLD]
+    found = set(pairwise(levels))
+    assert len(levels) == 26 and len(found) == 25 and levels.min() == -8 and levels.max() == 8
 
 
 def test_features_of_the_network_are_its_states_and_neurons():

@@ -62,8 +62,8 @@ def content(
             )
             for kind, item in found.items() for k, row in enumerate(item["course"])
         ),
-        ("program", "ended", "samples added", "objective", "largest |u| on the further samples", "of them above 5", "solver"),
-        f"Rounds: the limit on {50 * size.levels} samples of the cost, then also where it failed on {50 * size.more} further ones",
+        ("program", "ended", "samples added", "objective", "largest |u| between grid levels", "of them above 5", "solver"),
+        f"Rounds: the limit on {50 * size.levels} samples of the cost, then also where it failed between the {size.grid} levels of a grid",
     )  # fmt: skip
     t = np.arange(len(ren["d"]))
     figure = ChartFigure(

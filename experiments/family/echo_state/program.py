@@ -38,6 +38,16 @@ def steps(count: int, reach: float, seed: int) -> np.ndarray:
     return np.repeat(np.random.default_rng(seed).uniform(-reach, reach, count), HOLD)
 
 
+def pairs(levels: int, reach: float) -> np.ndarray:
+    """A disturbance that goes from each of ``levels`` even levels in [-reach, reach] to each (also to itself), once.
+
+    Within 50 samples T and Q forget nearly all but the last two levels, so that these are all disturbances of held levels,
+    up to what lies between the grid. The order: de Bruijn's, the Lyndon words of length one and two in turn.
+    """
+    order = [k for first in range(levels) for k in (first, *(k for j in range(first + 1, levels) for k in (first, j)))]
+    return np.repeat(np.linspace(-reach, reach, levels)[[*order, 0]], HOLD)
+
+
 def squares(amplitudes: Any) -> np.ndarray:
     """A disturbance: for each amplitude a, a for 50 samples, -a for 50, and rest for 50."""
     return np.repeat([level for a in amplitudes for level in (a, -a, 0.0)], HOLD)
@@ -119,13 +129,13 @@ def solve_with_cuts(
 ) -> tuple[Solution, list[dict[str, Any]]]:
     """The program, then again with the samples of ``more`` where |u| comes out too large, until none does.
 
-    Of each held level of ``more`` with a violation, the worst sample is added. ``margin``: share by which the limit is
-    tightened there and everywhere from the second round on. Returns the last solution, and what each round found.
+    Added are the samples where |u| peaks beyond the limit. ``margin``: share by which the limit is tightened from the second
+    round on. Returns the last solution, and what each round found.
     """
     phi, cuts, course = features(-response(more)), np.zeros((0, 0)), []
     solution = solve(features, d)
     for k in range(rounds + 1):
-        u = np.abs(phi @ solution.theta).reshape(-1, HOLD)
+        u = np.abs(phi @ solution.theta)
         course.append(
             {
                 "largest": float(u.max()), "violated": float(np.mean(u > LIMIT * (1 + 1e-6))), "objective": solution.objective,
@@ -135,9 +145,8 @@ def solve_with_cuts(
         tell(f"round {k}: |u| up to {u.max():.4f} on {len(more)} further samples, {len(cuts)} of them in the program")
         if u.max() <= LIMIT * (1 + 1e-6) or k == rounds:
             break
-        worst = u.argmax(axis=1)
-        rows = np.flatnonzero(u.max(axis=1) > LIMIT * (1 - margin))
-        chosen = phi[rows * HOLD + worst[rows]]
+        peaks = np.flatnonzero((u > LIMIT * (1 - margin)) & (u >= np.roll(u, 1)) & (u >= np.roll(u, -1)))
+        chosen = phi[peaks]
         cuts = np.vstack([cuts, chosen]) if len(cuts) else chosen
         solution = solve(features, d, LIMIT * (1 - margin), cuts)
     return solution, course

@@ -3,7 +3,7 @@
 The published example: the Youla parameter is a contracting REN with random fixed dynamics and a free output layer, so that
 every output layer gives a stable closed loop and the best one is a convex program. Beside it the best linear Youla parameter.
 What the published example leaves open is whether |u| <= 5, imposed on the samples of one disturbance, holds on others. Here
-samples of many further disturbances where it does not are added to the program until none is left.
+steps from each level of a grid to each other are gone through, and samples where it does not hold are added to the program.
 """
 
 from collections.abc import Callable
@@ -23,8 +23,8 @@ LATE = 10  # samples at the end of each held level
 class Size:
     """States, neurons and rate of the REN; taps of the linear one; levels of the disturbances; rounds of the program.
 
-    ``levels``: whose samples make the cost; ``more``: of further disturbances, ``reach_more`` in size, on which the limit
-    must hold; ``fresh``: of the test. ``margin``: share of the limit that is kept free from the second round on.
+    ``levels``: whose samples make the cost; ``grid``: levels that the limit must hold between, from each to each; ``fresh``:
+    of the test. ``margin``: share of the limit that is kept free from the second round on.
     """
 
     nx: int = 50
@@ -32,15 +32,14 @@ class Size:
     rate: float = 0.95
     taps: int = 60
     levels: int = 40
-    more: int = 2000
-    reach_more: float = 11.0
+    grid: int = 25
     fresh: int = 1000
     rounds: int = 8
     margin: float = 0.01
     name: str = "full"
 
 
-SMOKE = Size(3, 6, 0.9, 12, 8, 10, 11.0, 10, 1, 0.01, "smoke")
+SMOKE = Size(3, 6, 0.9, 12, 8, 3, 10, 1, 0.01, "smoke")
 
 
 def run(
@@ -109,7 +108,7 @@ def design(kind: str, size: Size, seed: int, report: Callable[[str], None]) -> d
     else:
         features = program.finite_impulse(size.taps)
     train = program.steps(size.levels, program.REACH, seed)
-    more = program.steps(size.more, size.reach_more, seed + 1)
+    more = program.pairs(size.grid, program.REACH)
     solution, course = program.solve_with_cuts(
         features, train, more, size.rounds, size.margin, lambda text: report(f"{kind}, {text}")
     )

@@ -70,8 +70,8 @@ def run(
     with interruptible(out), one_thread():
         for s in range(seed, seed + size.seeds):
             for kind, rows in trained.items():
-                key = {"size": learning, "seed": s, "kind": kind}
-                row = kept(out, f"{kind}-{s}", key, lambda kind=kind, s=s: learn(kind, size, s, report), fresh)
+                key = {"size": learning, "seed": s, "kind": kind, "references": seed}
+                row = kept(out, f"{kind}-{s}", key, lambda kind=kind, s=s: learn(kind, size, s, seed, report), fresh)
                 rows.append(row)
                 report(f"{kind}, seed {s}: cost {row['test_cost']:.4f} on fresh references, {row['seconds']:.0f} s")
         key = {"size": learning, "seed": seed}
@@ -94,8 +94,11 @@ def run(
     return finish(out, "rl_box", criteria, metrics, page, report)
 
 
-def learn(kind: str, size: Size, seed: int, report: Callable[[str], None]) -> dict[str, Any]:
-    """One controller: its training, its cost on fresh references, its steepest slope, and what noise does to it."""
+def learn(kind: str, size: Size, seed: int, first: int, report: Callable[[str], None]) -> dict[str, Any]:
+    """One controller: its training, its cost on fresh references, its steepest slope, and what noise does to it.
+
+    ``first``: seed of the fresh references, the same for all controllers.
+    """
     import time
 
     import torch
@@ -114,7 +117,7 @@ def learn(kind: str, size: Size, seed: int, report: Callable[[str], None]) -> di
     costs = control.train(network, control.references(size.references, seed), size.epochs, 1e-3, steps, tell)
     seconds = time.process_time() - begin
     network = network.requires_grad_(False)
-    controller, fresh = control.once(network), control.references(size.references, _fresh(seed))
+    controller, fresh = control.once(network), control.references(size.references, _fresh(first))
     motion = control.simulate(controller, fresh, steps)
     shown = fresh.argsort()[:: max(1, len(fresh) // 7)]
     noise = [control.noisy_cost(controller, fresh, level, steps, seed + 1) for level in NOISES]
