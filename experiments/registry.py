@@ -76,4 +76,9 @@ EXPERIMENTS = (
         "contracting and Lipschitz RENs against GRU and LSTM of equal size; --data DIR: the F16 files",
         options=("data",),
     ),
+    Experiment(
+        "scaling",
+        "experiments.family.scaling",
+        "how large RENs and R2DNs can be: conditioning of H, margin of the certificate, float32, time, up to nx = nv = 2048",
+    ),
 )

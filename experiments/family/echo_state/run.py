@@ -3,7 +3,7 @@
 The published example: the Youla parameter is a contracting REN with random fixed dynamics and a free output layer, so that
 every output layer gives a stable closed loop and the best one is a convex program. Beside it the best linear Youla parameter.
 What the published example leaves open is whether |u| <= 5, imposed on the samples of one disturbance, holds on others. Here
-steps from each level of a grid to each other are gone through, and samples where it does not hold are added to the program.
+steps from each level of a grid to each other and random ones are gone through, and samples where it fails are added.
 """
 
 from collections.abc import Callable
@@ -23,8 +23,8 @@ LATE = 10  # samples at the end of each held level
 class Size:
     """States, neurons and rate of the REN; taps of the linear one; levels of the disturbances; rounds of the program.
 
-    ``levels``: whose samples make the cost; ``grid``: levels that the limit must hold between, from each to each; ``fresh``:
-    of the test. ``margin``: share of the limit that is kept free from the second round on.
+    ``levels``: whose samples make the cost. Where the limit must hold besides: ``grid`` levels from each to each, and ``more``
+    random ones, both over a range wider by the factor ``wider``. ``fresh``: levels of the test. ``margin``: share of the limit that is kept free from the second round on.
     """
 
     nx: int = 50
@@ -33,13 +33,15 @@ class Size:
     taps: int = 60
     levels: int = 40
     grid: int = 25
+    more: int = 1000
+    wider: float = 1.05
     fresh: int = 1000
     rounds: int = 8
-    margin: float = 0.01
+    margin: float = 0.02
     name: str = "full"
 
 
-SMOKE = Size(3, 6, 0.9, 12, 8, 3, 10, 1, 0.01, "smoke")
+SMOKE = Size(3, 6, 0.9, 12, 8, 3, 5, 1.05, 10, 1, 0.02, "smoke")
 
 
 def run(
@@ -108,7 +110,8 @@ def design(kind: str, size: Size, seed: int, report: Callable[[str], None]) -> d
     else:
         features = program.finite_impulse(size.taps)
     train = program.steps(size.levels, program.REACH, seed)
-    more = program.pairs(size.grid, program.REACH)
+    reach = size.wider * program.REACH
+    more = np.concatenate([program.pairs(size.grid, reach), program.steps(size.more, reach, seed + 1)])
     solution, course = program.solve_with_cuts(
         features, train, more, size.rounds, size.margin, lambda text: report(f"{kind}, {text}")
     )
