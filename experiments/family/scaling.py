@@ -1,10 +1,10 @@
 """``observer experiment scaling``: how large the direct parameterisations can be made, what limits them, and what helps.
 
 For growing nx and nv, at the start of training: the condition number of H, the margin of the certificate recomputed from the
-explicit matrices, the same after the map was evaluated in float32, and the time of the map. The question was left open by the
-papers: H = X'X with a square random X has a smallest eigenvalue that falls like 1/n^2 beside its diagonal, and the slack of
-the certificate is that eigenvalue. What pushes the limit is tried: an orthogonal X, a larger eps, and the R2DN, whose H is
-(2 nx, 2 nx) whatever the number of neurons.
+explicit matrices, the same after the map was evaluated in float32, and the time of the map. The papers leave the question open.
+H = X'X with a square random X has a condition number that grows like n^2 and more, beyond what float32 can hold; whether that
+matters is what the recomputed certificate says. What may push the limit is tried: an orthogonal X, a larger eps, a start with
+long memory (small slack by design), and the R2DN, whose H is (2 nx, 2 nx) whatever the number of neurons.
 """
 
 import time
@@ -18,6 +18,8 @@ import numpy as np
 from experiments.family.kept import finish, interruptible, kept, one_thread, refuse
 
 RATE = 0.95
+LONG = "REN, long memory"
+MOST_LONG = 1600  # rows of H: this start searches with eigenvalues of H, and takes minutes beyond
 
 
 @dataclass(frozen=True)
@@ -25,7 +27,7 @@ class Size:
     """Pairs (nx, nv), and how many seconds the time of a map is repeated for."""
 
     pairs: tuple[tuple[int, int], ...] = (
-        (16, 16), (64, 64), (256, 256), (512, 512), (1024, 1024), (2048, 2048), (16, 512), (16, 2048), (512, 16), (2048, 16),
+        (16, 16), (64, 64), (256, 256), (512, 512), (1024, 1024), (16, 2048), (2048, 16), (2048, 2048),
     )  # fmt: skip
     seconds: float = 1.0
     name: str = "full"
@@ -47,6 +49,7 @@ def networks() -> dict[str, Callable[[int, int, str, int], Any]]:
         "REN, X random": ren("random", 1e-9),
         "REN, X random, eps 1e-3": ren("random", 1e-3),
         "REN, X orthogonal": ren("random_qr", 1e-9),
+        LONG: ren("long_memory", 1e-9),
         "R2DN, X random": lambda nx, nv, dtype, seed: R2DN(
             4, nx, min(nx, nv), 4, hidden=(nv,), activation="tanh", contraction_rate=RATE, dtype=dtype, seed=seed
         ),
@@ -72,6 +75,8 @@ def run(
     with interruptible(out), one_thread():
         for nx, nv in size.pairs:
             for name, make in networks().items():
+                if name == LONG and 2 * nx + nv > MOST_LONG:
+                    continue
                 key = {"nx": nx, "nv": nv, "name": name, "seed": seed, "seconds": size.seconds}
                 part = f"{name.replace(', ', '_').replace(' ', '_')}-{nx}-{nv}"
                 row = kept(
@@ -156,9 +161,9 @@ def condition(H: np.ndarray, iterations: int = 60) -> float:
 
 
 def _least(job: Callable[[], None], seconds: float) -> float:
-    """Processor seconds, the least of as many calls as fit into ``seconds``, two at least."""
+    """Processor seconds, the least of as many calls as fit into ``seconds``, one at least."""
     found: list[float] = []
-    while len(found) < 2 or sum(found) < seconds:
+    while not found or sum(found) < seconds:
         start = time.process_time()
         job()
         found.append(time.process_time() - start)
@@ -221,9 +226,9 @@ def _end(out: Path, rows: list[dict[str, Any]], size: Size, command: str, report
         "title": "How large a robust network can be",
         "sentence": f"{proved} of {len(rows)} certificates hold in float64. In float32, a REN with a random X is first not proved at "
         f"{failure(rows, names[0])}, with eps = 1e-3 at {failure(rows, names[1])}, with an orthogonal X at "
-        f"{failure(rows, names[2])}, an R2DN at {failure(rows, names[3])}.",
-        "summary": "Promises hold for every parameter in exact arithmetic; in floating point they hold as long as the smallest "
-        "eigenvalue of H is above the rounding of its entries. Training moves X away from its start, so that this is where it begins.",
+        f"{failure(rows, names[2])}, with long memory at {failure(rows, LONG)}, an R2DN at {failure(rows, names[4])}.",
+        "summary": "Promises hold for every parameter in exact arithmetic. In floating point the condition of H says what the map may "
+        "lose, and the margin of the recomputed certificate what the network has to spare; training moves X away from its start.",
         "tables": [limits, table],
         "notes": [
             "The float32 map is judged in float64, with the metric and the multipliers of the same parameters in float64. 'Off by': "

@@ -13,7 +13,7 @@ def test_smoke_writes_page_and_metrics(tmp_path):
     said = []
     assert scaling.run(tmp_path, seed=2, report=said.append, size=scaling.SMOKE) == 0
     metrics = json.loads((tmp_path / "metrics.json").read_text(encoding="utf-8"))
-    assert len(metrics["rows"]) == 12 and all(row["holds"] and row["margin"] > 0 for row in metrics["rows"])
+    assert len(metrics["rows"]) == 15 and all(row["holds"] and row["margin"] > 0 for row in metrics["rows"])
     assert "toy size" in (tmp_path / "report.html").read_text(encoding="utf-8")
 
 

@@ -63,7 +63,8 @@ def content(
             for kind, item in found.items() for k, row in enumerate(item["course"])
         ),
         ("program", "ended", "samples added", "objective", "largest |u| on those", "of them above 5", "solver"),
-        f"Rounds: the limit on {50 * size.levels} samples of the cost, then also where it failed between {size.grid} levels of a grid and {size.more} random ones",
+        f"Rounds: the limit on {50 * size.levels} samples of the cost, then also where it failed between {size.grid} levels of a "
+        f"grid and {size.more} random ones",
     )  # fmt: skip
     t = np.arange(len(ren["d"]))
     figure = ChartFigure(

@@ -24,7 +24,8 @@ class Size:
     """States, neurons and rate of the REN; taps of the linear one; levels of the disturbances; rounds of the program.
 
     ``levels``: whose samples make the cost. Where the limit must hold besides: ``grid`` levels from each to each, and ``more``
-    random ones, both over a range wider by the factor ``wider``. ``fresh``: levels of the test. ``margin``: share of the limit that is kept free from the second round on.
+    random ones, both over a range wider by the factor ``wider``. ``fresh``: levels of the test. ``margin``: share of the limit
+    that is kept free from the second round on.
     """
 
     nx: int = 50

@@ -24,7 +24,7 @@ class Size:
     nx: int = 10
     nv: int = 24
     rate: float = 0.98
-    gammas: tuple[float, ...] = (4.0, 2.0, 1.0)
+    gammas: tuple[float, ...] = (8.0, 4.0, 2.0)
     updates: int = 1500
     batch: int = 32
     window: int = 256
@@ -74,7 +74,8 @@ def run(
     with interruptible(out), one_thread():
         for kind, gamma in jobs:
             name = kind if gamma is None else f"{kind}, bound {gamma:g}"
-            key = {"size": asdict(size), "seed": seed, "data": str(options.get("data") or "simulated"), "model": name}
+            own = {k: v for k, v in asdict(size).items() if k != "gammas"}
+            key = {"size": own, "seed": seed, "data": str(options.get("data") or "simulated"), "model": name}
             part = name.replace(" ", "_").replace(",", "").replace(".", "_")
             row = kept(
                 out, part, key,
