@@ -70,14 +70,14 @@ def content(
         "figures": [
             ChartFigure(
                 "learning", "Learning, and what noise does",
-                "Left: the cost before each update (seeds share a colour); the dotted line is the least that any input can reach on fresh "
-                "references. Right: the cost on fresh references when the controller sees position and velocity with white noise.",
+                "Left: the cost of the training references before each update; seeds share a colour. Right: the cost on fresh "
+                "references when the controller sees position and velocity with white noise of this standard deviation.",
                 (
                     Chart("Cost over epochs", "epoch", "cost",
                           tuple(Curve(kind if k == 0 else "", range(len(row["costs"])), row["costs"], colour=c)
                                 for c, (kind, found) in enumerate(trained.items()) for k, row in enumerate(found)),
-                          log="y", levels=(("least possible", best),)),
-                    Chart("Cost under measurement noise", "noise of q and v (standard deviation)", "cost",
+                          log="y"),
+                    Chart("Cost under measurement noise", "noise of q and v", "cost",
                           tuple(Curve(kind, [n["deviation"] for n in row["noise"]], [n["cost"] for n in row["noise"]], "both")
                                 for kind, row in shown.items())),
                 ),

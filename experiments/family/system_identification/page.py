@@ -30,11 +30,12 @@ def content(
             (
                 row["model"], Number(row["parameters"]), Number(row["nrmse"], "%", 3), Number(100 - row["nrmse"], "%", 4),
                 Number(max(row["each"]), "%", 3), Number(row["gain"], "", 4), Number(row["gamma"], "", 4) if row["gamma"] else "none",
-                {True: "proved", False: "NOT proved", None: "–"}[row["proved"]], Number(row["seconds"], "s", 3),
+                {True: "proved", False: "NOT proved", None: "–"}[row["proved"]], Number(row["learning"], "", 2),
+                Number(row["seconds"], "s", 3),
             )
             for row in rows
         ),
-        ("model", "parameters", "NRMSE, test", "fit", "worst record", "gain found", "bound", "promise", "training"),
+        ("model", "parameters", "NRMSE, test", "fit", "worst record", "gain found", "bound", "promise", "learning rate", "training"),
         f"{data.name}: {size.updates} updates, {size.batch} windows of {size.window} samples each",
     )  # fmt: skip
     published = Table(
@@ -60,7 +61,7 @@ def content(
         ChartFigure(
             "trade_off", "Error against gain",
             "Each point is a model: the gain that an adversary found, and its test error. Left and low is better; a Lipschitz REN "
-            "cannot pass its bound (dotted), so that a bound below the gain of the system costs accuracy.",
+            "cannot pass its bound, so that a bound below the gain of the system costs accuracy.",
             (
                 Chart("Test error over gain found", "largest gain found", "NRMSE, test",
                       tuple(Curve(row["model"], [row["gain"]], [row["nrmse"]], "points") for row in rows), y_unit="%", log="xy"),
@@ -79,7 +80,9 @@ def content(
         "notes": [
             "The gain found is the largest ratio of the differences of outputs and inputs over pairs of inputs, climbed to by gradients: "
             f"{size.pairs} pairs of {size.steps} samples, {size.iterations} steps.",
-            "Training is processor time on one core. The published figures are of another system unless --data gives it.",
+            f"Each model is trained at the learning rates {', '.join(f'{rate:g}' for rate in size.learning)}; the one of the lower loss "
+            "over the last tenth of its updates is shown, with the processor time of that training on one core.",
+            "The published figures are of another system unless --data gives it.",
         ],
         "figures": figures, "command": command, "toy": size.name != "full",
     }  # fmt: skip
