@@ -24,16 +24,20 @@ MOST_LONG = 1600  # rows of H: this start searches with eigenvalues of H, and ta
 
 @dataclass(frozen=True)
 class Size:
-    """Pairs (nx, nv), and how many seconds the time of a map is repeated for."""
+    """Pairs (nx, nv), how many seconds the time of a map is repeated for; ``squeezed``: nx = nv of the ill-conditioned H,
+    and by which powers of ten the singular values of its X fall.
+    """
 
     pairs: tuple[tuple[int, int], ...] = (
         (16, 16), (64, 64), (256, 256), (512, 512), (1024, 1024), (16, 2048), (2048, 16), (2048, 2048),
     )  # fmt: skip
     seconds: float = 1.0
+    squeezed: int = 128
+    powers: tuple[float, ...] = (0, 1, 2, 3, 3.5, 4, 4.25, 4.5, 4.75, 5, 6)
     name: str = "full"
 
 
-SMOKE = Size(((2, 2), (4, 4), (6, 2)), 0.0, "smoke")
+SMOKE = Size(((2, 2), (4, 4), (6, 2)), 0.0, 3, (0, 2, 6), "smoke")
 
 
 def networks() -> dict[str, Callable[[int, int, str, int], Any]]:
@@ -88,7 +92,15 @@ def run(
                     f"{name}, nx {nx}, nv {nv}: cond H {row['condition']:.2e}, margin {row['margin']:.1e}, in float32 "
                     f"{row['margin32']:.1e} ({'proved' if row['holds32'] else 'not proved'}), {row['milliseconds']:.3g} ms"
                 )
-    return _end(out, rows, size, f"observer experiment scaling --seed {seed} --out {out}", report)
+        squeezed = []
+        for power in size.powers:
+            row = kept(
+                out, f"squeezed-{power:g}".replace(".", "_"), {"size": size.squeezed, "power": power, "seed": seed},
+                lambda power=power: squeeze(size.squeezed, power, seed), bool(options.get("fresh")),
+            )  # fmt: skip
+            squeezed.append(row)
+            report(f"cond H {row['condition']:.1e}: margin {row['margin']:.1e}, in float32 {row['margin32']:.1e}")
+    return _end(out, rows, squeezed, size, f"observer experiment scaling --seed {seed} --out {out}", report)
 
 
 def measure(make: Callable[[int, int, str, int], Any], nx: int, nv: int, seed: int, seconds: float) -> dict[str, Any]:
@@ -120,6 +132,33 @@ def measure(make: Callable[[int, int, str, int], Any], nx: int, nv: int, seed: i
         "nx": nx, "nv": nv, "parameters": sum(p.numel() for p in parameters), "condition": condition(implicit(exact)),
         "margin": proof.margin, "holds": proof.holds, "margin32": proof32.margin, "holds32": proof32.holds, "off": off,
         "milliseconds": 1e3 * _least(job, seconds), "milliseconds_back": 1e3 * _least(back, seconds),
+    }  # fmt: skip
+
+
+def squeeze(size: int, power: float, seed: int) -> dict[str, Any]:
+    """What float32 makes of a REN of nx = nv = ``size`` whose X has singular values from 1 down to 10^-power, without eps."""
+    from observer.networks import ContractingREN
+
+    def network(dtype: str) -> Any:
+        made = ContractingREN(
+            4, size, size, 4, contraction_rate=RATE, start="random_qr", eps=0.0, dtype="float64", seed=seed
+        )
+        direct = made.direct()
+        direct["X"] = (
+            direct["X"] * np.geomspace(1.0, 10.0**-power, 3 * size)[np.random.default_rng(seed).permutation(3 * size)]
+        )
+        left = np.linalg.qr(np.random.default_rng(seed + 1).normal(size=(3 * size, 3 * size)))[0]
+        direct["X"] = direct["X"] @ left  # else H would be diagonal
+        direct["p"] = np.sqrt(np.square(direct["X"]).sum())[None]
+        return ContractingREN.from_direct(direct, contraction_rate=RATE, eps=0.0, dtype=dtype)
+
+    exact = network("float64")
+    wide, narrow = exact.explicit().to_numpy(), network("float32").explicit().to_numpy()
+    proof, proof32 = exact.verify(), exact.verify(narrow)
+    off = float(np.linalg.norm(narrow.A - wide.A) / max(np.linalg.norm(wide.A), 1.0))  # A is 0 where X is orthogonal
+    return {
+        "power": power, "condition": 10.0 ** (2 * power), "margin": proof.margin, "holds": proof.holds,
+        "margin32": proof32.margin, "holds32": proof32.holds, "off": off,
     }  # fmt: skip
 
 
@@ -177,9 +216,16 @@ def failure(rows: list[dict[str, Any]], name: str) -> str:
     return f"nx = nv = {min(failed)}" if failed else "none of these" if square else "not tried"
 
 
-def _end(out: Path, rows: list[dict[str, Any]], size: Size, command: str, report: Callable[[str], None]) -> int:
+def _end(
+    out: Path,
+    rows: list[dict[str, Any]],
+    squeezed: list[dict[str, Any]],
+    size: Size,
+    command: str,
+    report: Callable[[str], None],
+) -> int:
     from reports.experiment_page import Chart, ChartFigure, Criterion, Curve
-    from reports.quantities import Number
+    from reports.quantities import Number, number_text
     from reports.tables import Table
 
     proved = sum(row["holds"] for row in rows)
@@ -203,6 +249,20 @@ def _end(out: Path, rows: list[dict[str, Any]], size: Size, command: str, report
         "Float32 failure point",
     )
 
+    lost = [row for row in squeezed if not row["holds32"]]
+    point = min((row["condition"] for row in lost), default=float("inf"))
+    conditions = Table(
+        tuple(
+            (
+                number_text(row["condition"], 2), Number(row["margin"], "", 2), "proved" if row["holds"] else "not proved",
+                Number(row["margin32"], "", 2), "proved" if row["holds32"] else "not proved", Number(row["off"], "", 2),
+            )
+            for row in squeezed
+        ),
+        ("cond H", "margin", "float64", "margin, float32 map", "float32", "A off by"),
+        f"An ill-conditioned H: nx = nv = {size.squeezed}, singular values of X falling geometrically, eps = 0",
+    )  # fmt: skip
+
     def series(field: str, transform: Callable[[float], float] = lambda v: v) -> tuple[Curve, ...]:
         curves = []
         for name in names:
@@ -224,12 +284,12 @@ def _end(out: Path, rows: list[dict[str, Any]], size: Size, command: str, report
     )  # fmt: skip
     page = {
         "title": "How large a robust network can be",
-        "sentence": f"{proved} of {len(rows)} certificates hold in float64. In float32, a REN with a random X is first not proved at "
-        f"{failure(rows, names[0])}, with eps = 1e-3 at {failure(rows, names[1])}, with an orthogonal X at "
-        f"{failure(rows, names[2])}, with long memory at {failure(rows, LONG)}, an R2DN at {failure(rows, names[4])}.",
+        "sentence": f"{proved} of {len(rows)} certificates hold in float64. At the start of training float32 fails at: "
+        f"{'; '.join(f'{name}: {failure(rows, name)}' for name in names)}. What makes it fail is the conditioning that training may bring: "
+        + (f"from cond H = {number_text(point, 2)} on." if lost else "not reached here."),
         "summary": "Promises hold for every parameter in exact arithmetic. In floating point the condition of H says what the map may "
         "lose, and the margin of the recomputed certificate what the network has to spare; training moves X away from its start.",
-        "tables": [limits, table],
+        "tables": [limits, conditions, table],
         "notes": [
             "The float32 map is judged in float64, with the metric and the multipliers of the same parameters in float64. 'Off by': "
             "relative error of A or B1, whichever is larger.",
@@ -238,5 +298,11 @@ def _end(out: Path, rows: list[dict[str, Any]], size: Size, command: str, report
         ],
         "figures": [figure], "command": command, "toy": size.name != "full",
     }  # fmt: skip
-    metrics = {"sizes": asdict(size)["pairs"], "rows": rows, "float32_fails_at": {n: failure(rows, n) for n in names}}
+    metrics = {
+        "sizes": asdict(size)["pairs"],
+        "rows": rows,
+        "squeezed": squeezed,
+        "float32_fails_at_condition": point,
+        "float32_fails_at": {n: failure(rows, n) for n in names},
+    }
     return finish(out, "scaling", criteria, metrics, page, report)

@@ -29,6 +29,14 @@ def test_the_formula_of_H_gives_the_matrices_and_its_condition_is_the_ratio_of_i
     assert scaling.condition(H - 2 * values[0] * np.eye(len(H))) == float("inf")
 
 
+def test_an_ill_conditioned_H_has_the_condition_that_was_asked_for_and_float32_feels_it():
+    rows = [scaling.squeeze(8, power, 0) for power in (0, 2, 6)]
+    assert [row["condition"] for row in rows] == [1.0, 1e4, 1e12]
+    assert all(row["holds"] for row in rows[:2]) and rows[0]["holds32"]
+    assert rows[0]["margin"] > 10 * rows[1]["margin"] > 100 * rows[2]["margin"]  # slack goes with the condition
+    assert all(row["off"] < 1e-4 for row in rows)
+
+
 def test_the_failure_point_is_the_smallest_size_that_is_not_proved():
     rows = [{"name": "a", "nx": k, "nv": k, "holds32": k < 3} for k in (1, 2, 3, 4)]
     assert scaling.failure(rows, "a") == "nx = nv = 3" and scaling.failure(rows, "b") == "not tried"
