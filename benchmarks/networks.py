@@ -140,7 +140,7 @@ def jobs(name: str, network: torch.nn.Module, u: torch.Tensor) -> dict[str, Call
         ONE_BACK: lambda: back(once(short, "auto")),
         ROLL: lambda: once(u, "auto").detach(),
         BACK: lambda: back(once(u, "auto")),
-        LOOP: lambda: back(once(u, "reference")),
+        LOOP: lambda: back(once(u, "loop")),
         ALWAYS: lambda: back(_always(network)(u)),
     }
 

@@ -23,17 +23,17 @@ def unroll(explicit: Any, x0: torch.Tensor, u: torch.Tensor, kernel: str = "auto
     leading axes; N may be 0. The same numbers as the loop over ``explicit.step``, to rounding, and differentiable.
 
     ``kernel``: "fused" takes all steps in one operation with a backward pass of its own (``fused_unroll``), differentiable
-    once, on the CPU; "reference" is a loop of ordinary torch operations, for second derivatives, ``torch.func``, other
-    devices and implicit RENs. "auto" takes the fused one where it can. For NumPy, without gradients, see the compiled
-    ``observer.networks.rollout``.
+    once, on the CPU; "loop" takes one step after the other, recorded by torch, on any device and for implicit RENs. "auto"
+    takes the fused one where it can. Second derivatives: a loop over ``explicit.step(x, u, kernel="reference")``. For NumPy,
+    without gradients, see the compiled ``observer.networks.rollout``.
 
     Errors: InputError for wrong shapes, a network that is not recurrent, or a kernel that cannot take it.
     """
     matrices = explicit.matrices if isinstance(explicit, ExplicitImplicitREN) else explicit
     if not isinstance(matrices, ExplicitREN | ExplicitR2DN):
         raise InputError(f"got a {type(explicit).__name__}; expected the explicit() of a REN or of an R2DN")
-    if kernel not in ("auto", "fused", "reference"):
-        raise InputError(f"unroll kernel {kernel!r} is not known; expected auto, fused or reference")
+    if kernel not in ("auto", "fused", "loop"):
+        raise InputError(f"unroll kernel {kernel!r} is not known; expected auto, fused or loop")
     if u.ndim < 2:
         raise InputError(f"u has shape {tuple(u.shape)}; expected (..., N, nu), one row per step")
     batch, steps = u.shape[:-2], u.shape[-2]
@@ -47,7 +47,7 @@ def unroll(explicit: Any, x0: torch.Tensor, u: torch.Tensor, kernel: str = "auto
             "unroll kernel 'fused' takes a REN, or an R2DN with a hidden layer, in main memory and of one dtype, float32"
             " or float64; use kernel='auto'"
         )
-    x, y = (_fused if able and kernel != "reference" else _loop)(explicit, matrices, x0, u)
+    x, y = (_fused if able and kernel != "loop" else _loop)(explicit, matrices, x0, u)
     return x.reshape(*batch, steps + 1, matrices.nx), y.reshape(*batch, steps, matrices.ny)
 
 

@@ -42,7 +42,14 @@ def test_pairs_go_from_each_level_to_each():
 def test_features_of_the_network_are_its_states_and_neurons():
     network = random_network(SMOKE, 0)
     explicit, y = network.explicit().to_numpy(), np.random.default_rng(0).normal(size=9)
-    phi, x = program.echo_state(network)(y), np.zeros(3)
+    features, x = program.echo_state(network), np.zeros(3)
+    still = features(np.zeros(5))
+    np.testing.assert_allclose(
+        still, np.tile(still[0], (5, 1)), atol=1e-12
+    )  # at rest nothing moves before the input does
+    for _ in range(1000):
+        x = explicit.step(x[None], np.zeros((1, 1)))[0][0]
+    phi = features(y)
     for k in range(9):
         w = explicit.equilibrium(x[None], y[k : k + 1][None])[0]
         np.testing.assert_allclose(phi[k], [*x, *w, y[k], 1.0], atol=1e-12)

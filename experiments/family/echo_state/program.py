@@ -21,6 +21,7 @@ from systems.errors import InputError
 
 RADIUS, ANGLE, GAIN = 0.8, 0.2 * math.pi, 0.3
 LIMIT, WEIGHT, HOLD, REACH = 5.0, 1e-4, 50, 10.0
+REST = 1000  # samples after which a contracting network without input has come to rest
 STATIC = GAIN / (1 - 2 * RADIUS * math.cos(ANGLE) + RADIUS**2)  # gain of T at rest
 
 Features = Callable[[np.ndarray], np.ndarray]
@@ -64,7 +65,7 @@ def finite_impulse(taps: int) -> Features:
 
 
 def echo_state(network: Any) -> Features:
-    """phi = (x, w, y~, 1) of a contracting REN that is run on y~ from rest; its own output is not used."""
+    """phi = (x, w, y~, 1) of a contracting REN that is run on y~ from its rest under y~ = 0; its own output is not used."""
     from observer.networks.rollout import rollout
 
     explicit = network.explicit().to_numpy()
@@ -74,8 +75,10 @@ def echo_state(network: Any) -> Features:
         C2=np.eye(ny, nx), D21=np.eye(ny, nv, -nx), D22=np.eye(ny, nu, -nx - nv), by=np.zeros(ny)
     )
 
+    rest = rollout(seen, np.zeros(nx), np.zeros((REST, nu)))[0][-1]  # from x = 0 it would move before anything happens
+
     def features(y: np.ndarray) -> np.ndarray:
-        _, outputs = rollout(seen, np.zeros(nx), y[:, None])
+        _, outputs = rollout(seen, rest, y[:, None])
         return np.hstack([outputs, np.ones((len(y), 1))])
 
     return features
@@ -145,7 +148,7 @@ def solve_with_cuts(
         tell(f"round {k}: |u| up to {u.max():.4f} on {len(more)} further samples, {len(cuts)} of them in the program")
         if u.max() <= LIMIT * (1 + 1e-6) or k == rounds:
             break
-        peaks = np.flatnonzero((u > LIMIT * (1 - margin)) & (u >= np.roll(u, 1)) & (u >= np.roll(u, -1)))
+        peaks = np.flatnonzero((u > LIMIT * (1 - margin)) & (u > np.roll(u, 1)) & (u >= np.roll(u, -1)))
         chosen = phi[peaks]
         cuts = np.vstack([cuts, chosen]) if len(cuts) else chosen
         solution = solve(features, d, LIMIT * (1 - margin), cuts)

@@ -34,11 +34,11 @@ class Size:
     taps: int = 60
     levels: int = 40
     grid: int = 25
-    more: int = 1000
+    more: int = 1500
     wider: float = 1.05
     fresh: int = 1000
     rounds: int = 8
-    margin: float = 0.02
+    margin: float = 0.03
     name: str = "full"
 
 

@@ -70,6 +70,7 @@ def test_an_implicit_ren_and_an_r2dn_begin_as_the_system(seed, polar):
         (gradient,) = torch.autograd.grad(x_next.square().sum(), learns)
         assert gradient.abs().max() > 1e-6  # what the neurons say is heard from the first step on
         assert network.explicit().to_numpy().weights()["C1"].any()
+    np.testing.assert_allclose(implicit.explicit().to_numpy().matrices.D11, 0, atol=1e-9)  # the neurons begin apart
 
 
 @pytest.mark.parametrize("seed", range(3))
