@@ -172,7 +172,7 @@ def products(network: Any) -> int:
 
 def ratios(lines: list[Row], sizes: Sizes) -> list[tuple[str, ...]]:
     """Per number of neurons: multiply-adds of each, what a rebuild costs, and the networks beside each other."""
-    table = [
+    table: list[tuple[str, ...]] = [
         ("nv", "multiply-adds a step: REN, R2DN, LSTM", "explicit() at each step / once, same loop: REN, R2DN",
          "... / once, fused: REN, R2DN", "loop, R2DN / REN", "fused, R2DN / REN", "LSTM / REN, fused")
     ]  # fmt: skip

@@ -125,7 +125,7 @@ def measure(make: Callable[[int, int, str, int], Any], nx: int, nv: int, seed: i
             single.explicit()
 
     def back() -> None:
-        total = sum(value.square().sum() for value in single.explicit().weights().values())
+        total: Any = sum(value.square().sum() for value in single.explicit().weights().values())
         torch.autograd.grad(total, parameters, allow_unused=True)
 
     return {

@@ -66,7 +66,7 @@ def content(
         f"Rounds: the limit on {50 * size.levels} samples of the cost, then also where it failed between {size.grid} levels of a "
         f"grid and {size.more} random ones",
     )  # fmt: skip
-    t = np.arange(len(ren["d"]))
+    t = list(range(len(ren["d"])))
     figure = ChartFigure(
         "squares", "Squares of growing amplitude",
         "Left: the controlled z; up to an amplitude of 5 it can return to 0, beyond it rests where the limited input leaves it (dotted). "

@@ -31,7 +31,7 @@ def response(signal: np.ndarray) -> np.ndarray:
     """T applied along the last axis, from rest."""
     from scipy.signal import lfilter
 
-    return lfilter([0.0, 0.0, GAIN], [1.0, -2 * RADIUS * math.cos(ANGLE), RADIUS**2], signal)
+    return np.asarray(lfilter([0.0, 0.0, GAIN], [1.0, -2 * RADIUS * math.cos(ANGLE), RADIUS**2], signal))
 
 
 def steps(count: int, reach: float, seed: int) -> np.ndarray:
@@ -124,7 +124,9 @@ def solve(features: Features, d: np.ndarray, limit: float = LIMIT, cuts: np.ndar
     if a.value is None:
         raise InputError(f"Clarabel found no solution: {problem.status}")
     seconds = float(problem.solver_stats.solve_time or 0.0)
-    return Solution(Vt.T @ (np.asarray(a.value) / S), str(problem.status), float(problem.value), seconds)
+    return Solution(
+        Vt.T @ (np.asarray(a.value) / S), str(problem.status), float(np.real(np.asarray(problem.value))), seconds
+    )
 
 
 def solve_with_cuts(

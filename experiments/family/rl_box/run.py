@@ -113,7 +113,7 @@ def learn(kind: str, size: Size, seed: int, first: int, report: Callable[[str], 
             report(f"{kind}, seed {seed}: epoch {epoch + 1}/{size.epochs}, cost {cost:.4g}")
 
     steps = control.steps_of(size.duration)
-    network = (control.lbdn if kind == "LBDN" else control.dense)(size.width, seed)
+    network: Any = (control.lbdn if kind == "LBDN" else control.dense)(size.width, seed)
     costs = control.train(network, control.references(size.references, seed), size.epochs, 1e-3, steps, tell)
     seconds = time.process_time() - begin
     network = network.requires_grad_(False)

@@ -58,17 +58,17 @@ def wiener_hammerstein(count: int, length: int, tests: int, seed: int) -> Data:
     """
     from scipy import signal
 
-    first = signal.cheby1(3, 0.5, 4.4 / 25.6)
-    second = signal.cheby2(3, 40, 5.0 / 25.6)
-    band = signal.butter(4, 10.0 / 25.6)
+    first: Any = signal.cheby1(3, 0.5, 4.4 / 25.6)
+    second: Any = signal.cheby2(3, 40, 5.0 / 25.6)
+    band: Any = signal.butter(4, 10.0 / 25.6)
     rng = np.random.default_rng(seed)
 
     def record(size: float, samples: int) -> Record:
-        u = signal.lfilter(*band, rng.normal(size=samples + 100))[100:]
+        u = np.asarray(signal.lfilter(band[0], band[1], rng.normal(size=samples + 100)))[100:]
         u *= size / u.std()
-        v = signal.lfilter(*first, u)
+        v = np.asarray(signal.lfilter(first[0], first[1], u))
         w = v - 0.8 * np.logaddexp(0.0, 8.0 * (v - 0.3)) / 8.0
-        y = signal.lfilter(*second, w)
+        y = np.asarray(signal.lfilter(second[0], second[1], w))
         return u[:, None], (y + 0.01 * y.std() * rng.normal(size=samples))[:, None]
 
     sizes = rng.uniform(0.3, 1.2, count)

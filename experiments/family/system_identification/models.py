@@ -35,7 +35,7 @@ def make(kind: str, nu: int, ny: int, nx: int, nv: int, rate: float, gamma: floa
     options: dict[str, Any] = {
         "contraction_rate": rate, "activation": "tanh", "start": "long_memory", "seed": seed, "dtype": "float32",
     }  # fmt: skip
-    if kind == "Lipschitz REN":
+    if gamma is not None:
         return LipschitzREN(nu, nx, nv, ny, gamma=gamma, **options)
     ren = ContractingREN(nu, nx, nv, ny, **options)
     if kind == "contracting REN":
