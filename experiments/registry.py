@@ -60,4 +60,10 @@ EXPERIMENTS = (
         "experiments.family.contracting",
         "two initial states of a contracting REN forget each other, within the certified envelope",
     ),
+    Experiment(
+        "mnist",
+        "experiments.family.classification.mnist",
+        "Lipschitz-bounded classifiers under noise and attack, certified below attacked; MNIST with --data, digits without",
+        options=("data",),
+    ),
 )
