@@ -47,11 +47,14 @@ def pgd(
     steps: int,
     generator: torch.Generator,
     random_start: bool = True,
+    target: torch.Tensor | None = None,
 ) -> torch.Tensor:
     """Images (m, pixels) with |x_adversarial - x| <= radius, each the one of least margin on the way.
 
-    Steps of 2.5 radius/steps along the normalised gradient of the margin, projected onto the ball. Pixels may leave [0, 1]:
-    the ball is what a certificate speaks of. Source: Madry et al., arXiv 1706.06083 (loss: Carlini, Wagner, 1608.04644).
+    Steps along the normalised gradient of the margin, from 2.5 radius/sqrt(steps) falling to a hundredth of it, projected onto
+    the ball. ``target`` (m,): the class to be reached; the nearest one at each step where it is left out. Pixels may leave
+    [0, 1]: the ball is what a certificate speaks of.
+    Source: Madry et al., arXiv 1706.06083 (loss: Carlini, Wagner, 1608.04644; targets: Gowal et al., 1910.09338).
     """
     if radius == 0:
         return x.clone()
@@ -62,14 +65,17 @@ def pgd(
     best, least = delta.clone(), torch.full((len(x),), float("inf"), dtype=x.dtype)
     for k in range(steps + 1):
         delta = delta.detach().requires_grad_(True)
-        margin = margins(logits(x + delta), y)
-        (gradient,) = torch.autograd.grad(margin.sum(), delta)
+        found = logits(x + delta)
+        margin = margins(found, y)
+        aim = margin if target is None else (found.gather(1, y[:, None]) - found.gather(1, target[:, None]))[:, 0]
+        (gradient,) = torch.autograd.grad(aim.sum(), delta)
         with torch.no_grad():
             better = margin < least
             least = torch.where(better, margin, least)
             best = torch.where(better[:, None], delta, best)
             if k < steps:
-                delta = delta - 2.5 * radius / steps * gradient / _length(gradient)
+                step = 2.5 * radius / steps**0.5 * 0.01 ** (k / steps)
+                delta = delta - step * gradient / _length(gradient)
                 delta = delta * torch.clamp(radius / _length(delta), max=1.0)
     return (x + best).detach()
 
@@ -87,15 +93,18 @@ def attacked(
 ) -> np.ndarray:
     """broken (radii, m): whether an image within the radius is classified wrongly, from the smallest radius up.
 
-    Once broken, an image stays broken at larger radii (it lies in them). The first start is the image itself, ``restarts``
-    further ones are random. exact : the classifier in float64 that judges what the attack found, with the perturbation
-    scaled into the ball in float64; ``logits`` where it is left out.
+    Once broken, an image stays broken at larger radii (it lies in them). First from the image towards the nearest class at
+    each step; then ``restarts`` times from random points, towards the largest, second largest, ... other logit of the image.
+
+    exact : the classifier in float64 that judges what the attack found, with the perturbation scaled into the ball in
+    float64; ``logits`` where it is left out.
     """
     generator = torch.Generator().manual_seed(seed)
     judge = logits if exact is None else exact
     broken = np.zeros((len(radii), len(x)), dtype=bool)
     with torch.no_grad():
         wrong = in_chunks(lambda a, b: margins(judge(a.double() if exact else a), b) <= 0, x, y).numpy()
+        order = in_chunks(logits, x).scatter(1, y[:, None], float("-inf")).argsort(dim=1, descending=True)
     for r, radius in enumerate(radii):
         broken[r] = wrong if r == 0 else broken[r - 1] | wrong
         for restart in range(restarts + 1):
@@ -103,8 +112,18 @@ def attacked(
             if radius == 0 or not len(left):
                 break
             for part in left.split(1000):
-                options = {"steps": steps, "generator": generator, "random_start": restart > 0}
-                moved = pgd(logits, x[part], y[part], radius, **options)
+                target = order[part, (restart - 1) % 9] if restart else None
+                start = restart > 0
+                moved = pgd(
+                    logits,
+                    x[part],
+                    y[part],
+                    radius,
+                    steps=steps,
+                    generator=generator,
+                    random_start=start,
+                    target=target,
+                )
                 with torch.no_grad():
                     delta = moved.double() - x[part].double()
                     delta = delta * torch.clamp(radius / _length(delta), max=1.0)

@@ -29,10 +29,10 @@ class Size:
     hidden: tuple[int, ...] = (64, 64)
     gamma: float = 5.0
     schedule: tuple[tuple[int, float], ...] = ((300, 1e-3), (300, 1e-4))
-    channels: tuple[int, ...] = (16, 32)
-    conv_schedule: tuple[tuple[int, float], ...] = ((18, 2e-3), (7, 3e-4))
+    channels: tuple[int, ...] = (8, 16)
+    conv_schedule: tuple[tuple[int, float], ...] = ((15, 2e-3), (5, 3e-4))
     batch: int = 100
-    steps: int = 30
+    steps: int = 20
     restarts: int = 2
     attacked: int = 1000
     train: int | None = None
