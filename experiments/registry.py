@@ -66,4 +66,10 @@ EXPERIMENTS = (
         "Lipschitz-bounded classifiers under noise and attack, certified below attacked; MNIST with --data, digits without",
         options=("data",),
     ),
+    Experiment(
+        "robustness_comparison",
+        "experiments.family.classification.robustness_comparison",
+        "LBDN against adversarial training, randomised smoothing and interval bounds: certified, attacked, time",
+        options=("data", "rows"),
+    ),
 )

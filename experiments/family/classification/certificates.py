@@ -1,5 +1,6 @@
 """Radii within which a classification cannot change: from a Lipschitz bound, from intervals, and by randomised smoothing."""
 
+import copy
 import math
 from collections.abc import Callable
 from typing import Any
@@ -28,8 +29,11 @@ def norm_product(network: torch.nn.Sequential) -> float:
     return math.prod(float(np.linalg.norm(layer.weight.detach().double().numpy(), 2)) for layer in layers)
 
 
-def interval_margins(network: torch.nn.Sequential, x: torch.Tensor, y: torch.Tensor, radius: float) -> torch.Tensor:
-    """A lower bound (m,) of the margin over |dx| <= radius; differentiable.
+def interval_margins(
+    network: torch.nn.Sequential, x: torch.Tensor, y: torch.Tensor, radius: Any, every: bool = False
+) -> torch.Tensor:
+    """A lower bound (m,) of the margin over |dx| <= radius (a number, or (m, 1)); differentiable. ``every``: (m, classes), of
+    the logit of the label minus each other one (zero at the label).
 
     The first layer sees a ball exactly, W x + b -+ radius |W_i|; then intervals; the last layer is folded into the differences
     of logits. For the ball in the maximum norm the first line would be radius |W_i|_1. Source: Gowal et al., arXiv 1810.12715.
@@ -41,7 +45,7 @@ def interval_margins(network: torch.nn.Sequential, x: torch.Tensor, y: torch.Ten
         centre, spread = layer((high + low) / 2), (high - low) / 2 @ layer.weight.abs().T
     low, high = (centre - spread).relu(), (centre + spread).relu()
     differences = worst_differences(layers[-1], low, high, y)
-    return differences.scatter(1, y[:, None], float("inf")).amin(dim=1)
+    return differences if every else differences.scatter(1, y[:, None], float("inf")).amin(dim=1)
 
 
 def worst_differences(last: torch.nn.Linear, low: torch.Tensor, high: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
@@ -54,7 +58,7 @@ def worst_differences(last: torch.nn.Linear, low: torch.Tensor, high: torch.Tens
 
 def interval_radius(network: torch.nn.Sequential, x: torch.Tensor, y: torch.Tensor, largest: float) -> np.ndarray:
     """The largest radius (m,) up to ``largest`` at which intervals prove the label, by bisection; -1 where already wrong."""
-    network, x = network.double(), x.double()
+    network, x = copy.deepcopy(network).double(), x.double()
     with torch.no_grad():
         right = in_chunks(lambda a, b: interval_margins(network, a, b, 0.0) > 0, x, y).numpy()
         low, high = np.zeros(len(x)), np.full(len(x), largest)
@@ -62,7 +66,7 @@ def interval_radius(network: torch.nn.Sequential, x: torch.Tensor, y: torch.Tens
             middle = torch.from_numpy((low + high) / 2)[:, None]
 
             def proved(a: torch.Tensor, b: torch.Tensor, r: torch.Tensor) -> torch.Tensor:
-                return interval_margins(network, a, b, r) > 1e-9  # type: ignore[arg-type]
+                return interval_margins(network, a, b, r) > 1e-9
 
             good = in_chunks(proved, x, y, middle).numpy()
             low, high = np.where(good, middle[:, 0], low), np.where(good, high, middle[:, 0])

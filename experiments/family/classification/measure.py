@@ -37,7 +37,8 @@ def bounded(network: Any, seconds: float = float("nan"), image: tuple[int, int, 
     """A trained LBDN, dense or for images of size ``image``, with its proof recomputed in float64."""
 
     def logits(explicit: Any) -> Callable[[torch.Tensor], torch.Tensor]:
-        return explicit if image is None else lambda x: explicit(x.reshape(len(x), *image))
+        size = image
+        return explicit if size is None else lambda x: explicit(x.reshape(len(x), *size))
 
     with torch.no_grad():
         fast = copy.deepcopy(network).float().explicit()
@@ -110,7 +111,7 @@ def judged(radius: np.ndarray, broken: np.ndarray, radii: Sequence[float]) -> di
     certified = np.array([radius > r for r in radii])
     return {
         "certified_same": certified.mean(axis=1).tolist(),
-        "attacked": (1 - broken.mean(axis=1)).tolist(),
+        "attacked": (~broken).mean(axis=1).tolist(),  # not 1 - mean, whose rounding differs
         "contradictions": int((certified & broken).any(axis=0).sum()),
         "attacked_images": broken.shape[1],
     }
