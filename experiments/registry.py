@@ -72,4 +72,10 @@ EXPERIMENTS = (
         "LBDN against adversarial training, randomised smoothing and interval bounds: certified, attacked, time",
         options=("data", "rows"),
     ),
+    Experiment(
+        "linear_observer",
+        "experiments.family.linear_observer",
+        "linear plants, where the right observer is known: matrices, gain, error dynamics and noise of the fit",
+        options=("rows",),
+    ),
 )
