@@ -78,4 +78,9 @@ EXPERIMENTS = (
         "linear plants, where the right observer is known: matrices, gain, error dynamics and noise of the fit",
         options=("rows",),
     ),
+    Experiment(
+        "activations",
+        "experiments.family.activations",
+        "relu, tanh and sigmoid: accuracy, tightness of the certified bounds, and speed, of LBDN and observers",
+    ),
 )
