@@ -32,7 +32,7 @@ def test_the_climb_in_half_ranges_measures_the_same_factor(rng):
     assert contracting.climb(ren, M, 32, rng) == pytest.approx(expected, rel=1e-12)
 
 
-def test_a_page_of_every_activation_at_smoke_size(tmp_path, monkeypatch):
+def test_a_page_of_every_activation_at_smoke_size(tmp_path, monkeypatch, unwritten):
     assert activations.run(tmp_path / "good", report=lambda _: None, size=activations.SMOKE) == 0
     metrics = json.loads((tmp_path / "good" / "metrics.json").read_text(encoding="utf-8"))
     assert set(metrics["tasks"]) == {"step", "digits", "van_der_pol"}
@@ -47,4 +47,19 @@ def test_a_page_of_every_activation_at_smoke_size(tmp_path, monkeypatch):
     bad = metrics["tasks"]["step"]["relu"][0] | {"attained": 10.1}
     for task in ("step", "digits", "observer"):
         monkeypatch.setattr(activations, task, lambda *_: bad)
+    monkeypatch.setattr(activations, "finish", unwritten)
     assert activations.run(tmp_path / "bad", report=lambda _: None, size=activations.SMOKE) == 1
+
+
+def test_sigmoid_loses_a_factor_of_four_in_every_layer(rng):
+    """Its slope is at most 1/4, and slopes scale through a sandwich: the gain is at most gamma / 4^L."""
+    from observer.networks import LBDN
+    from observer.networks.network import disturb
+
+    size = activations.Size(pairs=16, ascent=60)
+    for hidden in ((6,), (6, 5)):
+        network = disturb(LBDN(4, hidden, 3, gamma=3.0, activation="sigmoid", seed=2), 3, 0.1)
+        with torch.no_grad():
+            explicit = network.explicit()
+        found = activations.largest_gain(explicit, torch.from_numpy(rng.normal(size=(20, 4))), size, 0)
+        assert 0.1 * 3.0 / 4 ** len(hidden) < found <= 3.0 / 4 ** len(hidden)

@@ -33,7 +33,7 @@ def test_the_jacobian_is_that_of_finite_differences(rng):
     assert seen == pytest.approx(contracting.one_step(explicit, M, x, u)[0], rel=1e-2)
 
 
-def test_page_metrics_and_exit_codes_at_smoke_size(tmp_path, monkeypatch):
+def test_page_metrics_and_exit_codes_at_smoke_size(tmp_path, monkeypatch, unwritten):
     assert contracting.run(tmp_path / "good", report=lambda _: None, size=contracting.SMOKE) == 0
     metrics = json.loads((tmp_path / "good" / "metrics.json").read_text(encoding="utf-8"))
     for row in metrics["networks"]:
@@ -44,5 +44,6 @@ def test_page_metrics_and_exit_codes_at_smoke_size(tmp_path, monkeypatch):
     monkeypatch.setattr("observer.certification.contraction.contraction_rate", lambda *_: 0.3)
     row = real(contracting.SMOKE, "long_memory", 0.95, 0)
     assert row["left"] == contracting.SMOKE.pairs and row["attained"] > 0.8
+    monkeypatch.setattr(contracting, "finish", unwritten)
     monkeypatch.setattr(contracting, "measure", lambda *_: row)
     assert contracting.run(tmp_path / "bad", report=lambda _: None, size=contracting.SMOKE) == 1

@@ -51,7 +51,7 @@ SETTINGS = {
 FAILURE = 1e-3  # of each radius of randomised smoothing
 NAMES = {
     "plain": "plain training", "adversarial": "adversarial training", "smoothing": "randomised smoothing",
-    "interval": "interval bounds", "lbdn": "LBDN", "tight": "LBDN, smaller bound", "conv": "convolutional LBDN",
+    "interval": "interval bounds", "lbdn": "LBDN, gamma 5", "tight": "LBDN, gamma 2", "conv": "convolutional LBDN, gamma 2",
 }  # fmt: skip
 
 

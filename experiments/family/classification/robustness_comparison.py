@@ -128,7 +128,8 @@ def _end(out: Path, rows: dict[str, Any], images: Any, size: Any, command: str, 
         "notes": [
             "Attack: descent of the margin in the ball, from the image and from random points; of the smoothed classifier through the "
             f"mean of 8 noisy copies, judged by the vote of {size.judge}. Its certificates count {size.many:,} copies an image "
-            "(Clopper-Pearson), and each evaluation in use takes many copies too; the others take one pass.",
+            "(Clopper-Pearson), and each evaluation in use takes many copies too; the others take one pass. Where the vote is near one "
+            "half a sampled vote may fall on the other side of what is certified: such images are counted, and do not fail the run.",
             "No published table has these sizes on one core; the methods' own papers use larger networks and 60,000 images.",
         ],
     }  # fmt: skip
