@@ -124,6 +124,31 @@ def test_moved_images_stay_in_the_ball_and_broken_ones_stay_broken(rng):
     np.testing.assert_array_equal(broken[0], (logits(x).argmax(1) != y).numpy())
 
 
+def test_what_was_broken_counts_at_larger_radii_where_the_attack_fails(rng, monkeypatch):
+    _, _, logits = affine(rng)
+    x = torch.from_numpy(rng.normal(size=(50, 6)))
+    y, real = logits(x).argmax(1), attacks.pgd
+    monkeypatch.setattr(attacks, "pgd", lambda f, a, b, r, **k: real(f, a, b, r, **k) if r == 0.5 else a.clone())
+    broken = attacks.attacked(logits, x, y, [0.0, 0.5, 1.0], steps=5, restarts=0, seed=0)
+    assert not broken[0].any() and broken[1].any()
+    np.testing.assert_array_equal(broken[2], broken[1])
+
+
+def test_noise_is_uniform_of_every_pixel_and_not_clipped():
+    seen = []
+
+    def logits(x):
+        seen.append(x.clone())
+        return torch.nn.functional.one_hot(torch.zeros(len(x), dtype=torch.long), 10).double()
+
+    x, y = torch.full((500, 40), 0.9, dtype=torch.float64), torch.zeros(500, dtype=torch.long)
+    assert attacks.noise_sweep(logits, x, y, [0.0, 0.5], seed=1) == [1.0, 1.0]
+    assert torch.equal(seen[0], x)
+    noise = (seen[1] - x).flatten()
+    assert 0.499 < noise.max() <= 0.5 and -0.5 <= noise.min() < -0.499  # beyond 1 too: as published
+    assert noise.std() == pytest.approx(0.5 / math.sqrt(3), rel=0.02) and abs(float(noise.mean())) < 0.01
+
+
 def test_a_certificate_that_is_broken_fails_the_experiment(tmp_path, monkeypatch, unwritten):
     """A network that claims twenty times too small a bound: images are certified, and broken within their radius."""
     real = measure.bounded
