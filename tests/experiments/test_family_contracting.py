@@ -23,6 +23,17 @@ def test_the_factor_of_one_step_is_that_of_the_steepest_piece(rng):
     assert contracting.climb(ren, M, 64, rng) == pytest.approx(0.8, rel=1e-12)
 
 
+def test_a_steep_place_far_from_the_first_points_is_climbed_to():
+    """x+ = 0.3 x + 0.5 tanh(x - 20): steep near 20 alone, four deviations of the first points away."""
+    one, zero = np.ones((1, 1)), np.zeros((1, 1))
+    ren = ExplicitREN(
+        0.3 * one, 0.5 * one, zero, one, one, zero, zero, zero, zero, np.zeros(1), -20 * np.ones(1), np.zeros(1)
+    )
+    rng, M = np.random.default_rng(3), one
+    assert contracting.one_step(ren, M, 5 * rng.normal(size=(64, 1)), np.zeros((64, 1))).max() < 0.32
+    assert contracting.climb(ren, M, 64, rng) == pytest.approx(0.8, rel=1e-3)
+
+
 def test_the_jacobian_is_that_of_finite_differences(rng):
     ren = contracting.network(contracting.SMOKE, "random", 0.9, 4)
     explicit, M = ren.explicit().to_numpy(), ren.certificate().metric

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from experiments.family.classification import attacks, certificates, measure, mnist
-from experiments.family.classification.data import load_images, read_idx
+from experiments.family.classification.data import MNIST_TEST, load_images, read_idx
 from systems.errors import InputError
 
 SHARED = Path(__file__).parents[3] / "shared"
@@ -63,6 +63,16 @@ def test_files_that_are_wrong_are_refused_by_name(folder, name, content, words):
         load_images(folder[0])
     with pytest.raises(InputError, match="has no t10k-images"):
         load_images(folder[0] / "elsewhere")
+
+
+def test_the_authors_row_needs_the_test_set_they_were_published_for(folder, monkeypatch, tmp_path):
+    monkeypatch.setattr(measure, "AUTHORS", folder[0] / "t10k-images-idx3-ubyte")  # a file that is there
+    other = load_images(folder[0])
+    assert "authors" not in mnist.chosen(other, mnist.SMOKE)
+    monkeypatch.setattr(mnist, "MNIST_TEST", other.digest)
+    assert "authors" in mnist.chosen(other, mnist.SMOKE)
+    (folder[0] / "t10k-labels-idx1-ubyte.gz").write_bytes(idx(9 - folder[2], 2049))  # the same images, other labels
+    assert load_images(folder[0]).digest != other.digest
 
 
 def test_the_embedded_digits_are_all_there():
@@ -182,6 +192,7 @@ def test_the_authors_weights_are_right_on_exactly_9724_images_and_as_published_u
     labels = read_idx(MNIST / "t10k-labels-idx1-ubyte.gz", "labels").astype(np.int64)
     classifier = measure.bounded(load_network("lbdn", read_parameters(measure.AUTHORS)))
     x, y = torch.from_numpy(images), torch.from_numpy(labels)
+    assert load_images(MNIST).digest == MNIST_TEST
     assert attacks.accuracy(classifier.exact, x, y) == 0.9724 and classifier.facts["proved"]
     levels = [level / 255 for level in mnist.NOISE]
     found = attacks.noise_sweep(classifier.exact, x, y, levels, seed=0)

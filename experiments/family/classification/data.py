@@ -1,6 +1,7 @@
 """Images with labels: MNIST from the IDX files that a person has, or 1,797 digits of 8 x 8 pixels that are always there."""
 
 import gzip
+import hashlib
 import struct
 import zlib
 from dataclasses import dataclass
@@ -13,6 +14,8 @@ from systems.errors import InputError
 
 DIGITS = Path(__file__).with_name("digits.npz")
 DIGITS_TEST, FEW_TEST = 297, 1000
+#: ``digest`` of the 10,000 test images of MNIST; other data sets come in the same files.
+MNIST_TEST = "c3f9adf9c66efb572b1f9326c3a511b45910c7173b97be66ceceeeeaef6b802b"
 _MAGIC = {"images": (2051, 3), "labels": (2049, 1)}  # third byte 8: unsigned bytes; fourth: the number of axes
 _FILES = {"train": "train", "test": "t10k"}
 
@@ -21,7 +24,8 @@ _FILES = {"train": "train", "test": "t10k"}
 class Images:
     """x (m, pixels) in [0, 1], row by row; y (m,) in 0..9. ``size`` (height, width). ``source``: a phrase for the page.
 
-    ``published_split``: the test images are the 10,000 of MNIST, and training images are those of MNIST.
+    ``published_split``: trained on the training files and tested on the test files, as published. ``digest``: SHA-256 of the
+    images and labels of the test files.
     """
 
     train_x: np.ndarray
@@ -32,12 +36,13 @@ class Images:
     source: str
     name: str
     published_split: bool = False
+    digest: str = ""
 
     def thinned(self, train: int, test: int) -> "Images":
         """The first ``train`` and ``test`` images: for a run at toy size."""
         return Images(
             self.train_x[:train], self.train_y[:train], self.test_x[:test], self.test_y[:test], self.size, self.source,
-            self.name, self.published_split,
+            self.name, self.published_split, self.digest,
         )  # fmt: skip
 
 
@@ -76,7 +81,7 @@ def load_images(folder: str | Path | None = None) -> Images:
         arrays = read_npz(DIGITS)
         x, y = arrays["images"].reshape(-1, 64) / 16.0, arrays["labels"]
         source = "1,797 digits of 8 x 8 pixels (UCI optical recognition of handwritten digits)"
-        return _split(x, y, DIGITS_TEST, (8, 8), source, "digits")
+        return _split(x, y, DIGITS_TEST, (8, 8), source, "digits", digest(x, y))
     folder = Path(folder)
     test = _pair(folder, "test")
     if test is None:
@@ -88,11 +93,11 @@ def load_images(folder: str | Path | None = None) -> Images:
     if train is None:
         x, y, size = test
         source = f"the {len(x)} test images of MNIST, {FEW_TEST} of them held out"
-        return _split(x, y, FEW_TEST, size, source, "mnist")
+        return _split(x, y, FEW_TEST, size, source, "mnist", digest(x, y))
     if train[2] != test[2]:
         raise InputError(f"{folder}: training images of {train[2]} pixels, test images of {test[2]}; expected the same")
     source = f"MNIST, {len(train[0])} images to train on and {len(test[0])} to test"
-    return Images(*train[:2], *test[:2], test[2], source, "mnist", True)
+    return Images(*train[:2], *test[:2], test[2], source, "mnist", True, digest(*test[:2]))
 
 
 def _pair(folder: Path, part: str) -> tuple[np.ndarray, np.ndarray, tuple[int, int]] | None:
@@ -115,9 +120,17 @@ def _pair(folder: Path, part: str) -> tuple[np.ndarray, np.ndarray, tuple[int, i
     return images.reshape(len(images), -1) / 255.0, labels, (images.shape[1], images.shape[2])
 
 
-def _split(x: np.ndarray, y: np.ndarray, test: int, size: tuple[int, int], source: str, name: str) -> Images:
+def digest(x: np.ndarray, y: np.ndarray) -> str:
+    """SHA-256 of pixels in [0, 1] as bytes, and of the labels."""
+    pixels = np.rint(255 * x).astype(np.uint8)
+    return hashlib.sha256(pixels.tobytes() + np.asarray(y, np.uint8).tobytes()).hexdigest()
+
+
+def _split(
+    x: np.ndarray, y: np.ndarray, test: int, size: tuple[int, int], source: str, name: str, digest: str
+) -> Images:
     if len(x) <= test:
         raise InputError(f"{len(x)} images in all; expected more than the {test} that are held out")
     order = np.random.default_rng(0).permutation(len(x))
     x, y = x[order], y[order].astype(np.int64)
-    return Images(x[:-test], y[:-test], x[-test:], y[-test:], size, source, name)
+    return Images(x[:-test], y[:-test], x[-test:], y[-test:], size, source, name, digest=digest)

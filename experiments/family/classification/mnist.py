@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from experiments.family.classification.data import Images, load_images
+from experiments.family.classification.data import MNIST_TEST, Images, load_images
 from experiments.family.kept import interruptible, kept, one_thread, refuse
 
 NOISE = (0, 22, 44, 67, 89, 111, 133, 156, 178, 200)  # of 255
@@ -66,7 +66,7 @@ def run(
     rows = {}
     with interruptible(out), one_thread():
         for name in chosen(images, size):
-            key = {"size": asdict(size), "seed": seed, "data": images.source}
+            key = {"size": asdict(size), "seed": seed, "data": images.digest, "split": images.source}
 
             def measured(name: str = name) -> dict[str, Any]:
                 return measure(name, images, size, seed)
@@ -80,11 +80,11 @@ def run(
 
 
 def chosen(images: Images, size: Size) -> tuple[str, ...]:
-    """The rows: three networks, and the authors' where there are MNIST and their weights."""
+    """The rows: three networks, and the authors' where their weights and the test set they were published for are there."""
     from experiments.family.classification.measure import AUTHORS
 
     own = ("lbdn", "conv", "dense")
-    return (*own, "authors") if images.name == "mnist" and AUTHORS.is_file() else own
+    return (*own, "authors") if images.digest == MNIST_TEST and AUTHORS.is_file() else own
 
 
 def line(name: str, row: dict[str, Any]) -> str:

@@ -41,7 +41,14 @@ def run(
     rows: dict[str, Any] = {}
     with interruptible(out), one_thread():
         for name in names:
-            key = {"size": asdict(size), "seed": seed, "data": images.source, "settings": methods.SETTINGS[images.name]}
+            settings = methods.SETTINGS[images.name]
+            key = {
+                "size": asdict(size),
+                "seed": seed,
+                "settings": settings,
+                "data": images.digest,
+                "split": images.source,
+            }
 
             def measured(name: str = name) -> dict[str, Any]:
                 return methods.measure(name, images, size, seed)
