@@ -81,4 +81,27 @@ EXPERIMENTS = (
         "experiments.family.scaling",
         "how large RENs and R2DNs can be: conditioning of H, margin of the certificate, float32, time, up to nx = nv = 2048",
     ),
+    Experiment(
+        "mnist",
+        "experiments.family.classification.mnist",
+        "Lipschitz-bounded classifiers under noise and attack, certified below attacked; MNIST with --data, digits without",
+        options=("data",),
+    ),
+    Experiment(
+        "robustness_comparison",
+        "experiments.family.classification.robustness_comparison",
+        "LBDN against adversarial training, randomised smoothing and interval bounds: certified, attacked, time",
+        options=("data", "rows"),
+    ),
+    Experiment(
+        "linear_observer",
+        "experiments.family.linear_observer",
+        "linear plants, where the right observer is known: matrices, gain, error dynamics and noise of the fit",
+        options=("rows",),
+    ),
+    Experiment(
+        "activations",
+        "experiments.family.activations",
+        "relu, tanh and sigmoid: accuracy, tightness of the certified bounds, and speed, of LBDN and observers",
+    ),
 )

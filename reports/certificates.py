@@ -128,6 +128,12 @@ def proved_sentences(results: Results) -> tuple[str, ...]:
         f"for every state in X and every input in U; {number_text(bounds.proof.residual_lower, 4)} is attained.",
         f"So with exact measurements, and while the plant stays in X, the error ends below: {'; '.join(parts)}.",
     ]
+    if bounds.settled is not None:
+        time, share = bounds.settled.samples * results.plant.dt, 100 * bounds.settled.share
+        text.append(
+            f"After {number_text(time, 3)}{NBSP}s in X the plant is in {number_text(share, 3)}{NBSP}% of it whatever the inputs "
+            "in U (images of cells, enclosed); residuals elsewhere no longer count."
+        )
     if bounds.horizon is not None:
         unforced, _ = steady_error(results.certificate, held_input=True)
         if (unforced < 0.98 * steady).any():
@@ -197,6 +203,7 @@ def proof_rows(results: Results) -> tuple[tuple[Any, ...], ...]:
                 (
                     p.name,
                     s.name,
+                    Number(p.after * results.plant.dt, "s", 3),
                     Number(p.rate, "", 6),
                     Number(p.residual_upper),
                     Number(p.residual_lower),

@@ -44,12 +44,12 @@ class Curve:
     """
 
     name: str
-    x: Sequence[float]
-    y: Sequence[float]
+    x: Any
+    y: Any
     kind: str = "line"
     role: str = ""
     colour: int | None = None
-    upper: Sequence[float] | None = None
+    upper: Any = None
 
 
 @dataclass(frozen=True)

@@ -248,6 +248,7 @@ def _certificate(results: Results) -> Section:
         columns = (
             "metric",
             "state",
+            "from",
             "rate",
             "|r|_M proved",
             "|r|_M attained",

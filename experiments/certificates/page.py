@@ -28,7 +28,8 @@ def write_page(out: Path, rows: dict[str, dict[str, Any]], size: Any, command: s
     steady = tuple(
         (
             f"{name}, {kind}", state, Number(ratios["proved"][i]), ratios["by"][i], Number(ratios["exact_start"][i]),
-            Number(ratios["over_exact_start"][i], "", 3), Number(ratios["window"][i]), Number(ratios["over_window"][i], "", 3),
+            Number(ratios["over_exact_start"][i], "", 3), Number(row["trials"][f"{kind}, exact start"]["begin"]),
+            Number(ratios["window"][i]), Number(ratios["over_window"][i], "", 3),
         )
         for name, row in proved.items()
         for kind, ratios in row["steady"].items()
@@ -50,14 +51,18 @@ def write_page(out: Path, rows: dict[str, dict[str, Any]], size: Any, command: s
         ),
         Table(
             steady,
-            ("plant and inputs", "state", "proved", "by", "worst from an exact start", "ratio", "worst in the window", "ratio "),
+            (
+                "plant and inputs", "state", "proved", "by", "worst from an exact start", "ratio", "from sample",
+                "worst in the window", "ratio ",
+            ),
             "Steady error: proved over worst observed",
         ),
     ]  # fmt: skip
     missing = [f"{name}: not proved. {row['reason']}" for name, row in rows.items() if "ratio" not in row]
     notes = [
-        "Exact start: x̂₀ = x₀ anywhere in X, so that only the residual makes an error; the largest |eᵢ| while x is in X (of a "
-        "many-step bound, from its number of steps on). "
+        "Exact start: x̂₀ = x₀ anywhere in X, so that only the residual makes an error; the largest |eᵢ| while x is in X, from the "
+        "sample on at which the bound for the long run applies. The worst trials are made worse by a search over x₀ and, where "
+        "there is excitation, over the input. "
         "Window: the usual law, second half of the trials that stayed in X.",
         "Trials are simulated with the discretised plant, of which the bounds are proved; trials that leave X count until then.",
         *missing,

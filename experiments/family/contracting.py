@@ -36,7 +36,7 @@ class Size:
     name: str = "full"
 
 
-SMOKE = Size(rates=(0.8, 0.95), nx=3, nv=6, pairs=20, steps=120, points=256, name="smoke")
+SMOKE = Size(rates=(0.95,), nx=3, nv=6, pairs=20, steps=120, points=256, name="smoke")
 
 
 def run(

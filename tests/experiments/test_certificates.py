@@ -104,7 +104,12 @@ def test_bounds_of_a_linear_case_are_its_corners_and_hold_by_brute_force(made):
     bounds = run.certificate.bounds
     assert bounds.kind == "proved" and bounds.region.how == "reached"
     X = bounds.region.box[:2]
-    for p in bounds.proofs:
+    assert [p.after > 0 for p in bounds.proofs] == [False, False, True]
+    settled = bounds.proofs[-1]
+    assert (
+        settled.residual_before == bounds.proofs[1].residual_upper > settled.residual_upper > settled.residual_lower > 0
+    )
+    for p in bounds.proofs[:2]:
         worst = WRONG * np.abs(X[0]).max() * np.sqrt(p.metric[1, 1])  # r = (0, WRONG x1)
         assert worst * (1 - 1e-9) <= p.residual_upper <= 1.05 * worst
         assert p.residual_lower == pytest.approx(worst, rel=1e-3) and p.state_upper[0] < 1e-9

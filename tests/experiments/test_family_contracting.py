@@ -23,6 +23,17 @@ def test_the_factor_of_one_step_is_that_of_the_steepest_piece(rng):
     assert contracting.climb(ren, M, 64, rng) == pytest.approx(0.8, rel=1e-12)
 
 
+def test_a_steep_place_far_from_the_first_points_is_climbed_to():
+    """x+ = 0.3 x + 0.5 tanh(x - 20): steep near 20 alone, four deviations of the first points away."""
+    one, zero = np.ones((1, 1)), np.zeros((1, 1))
+    ren = ExplicitREN(
+        0.3 * one, 0.5 * one, zero, one, one, zero, zero, zero, zero, np.zeros(1), -20 * np.ones(1), np.zeros(1)
+    )
+    rng, M = np.random.default_rng(3), one
+    assert contracting.one_step(ren, M, 5 * rng.normal(size=(64, 1)), np.zeros((64, 1))).max() < 0.32
+    assert contracting.climb(ren, M, 64, rng) == pytest.approx(0.8, rel=1e-3)
+
+
 def test_the_jacobian_is_that_of_finite_differences(rng):
     ren = contracting.network(contracting.SMOKE, "random", 0.9, 4)
     explicit, M = ren.explicit().to_numpy(), ren.certificate().metric
@@ -33,7 +44,7 @@ def test_the_jacobian_is_that_of_finite_differences(rng):
     assert seen == pytest.approx(contracting.one_step(explicit, M, x, u)[0], rel=1e-2)
 
 
-def test_page_metrics_and_exit_codes_at_smoke_size(tmp_path, monkeypatch):
+def test_page_metrics_and_exit_codes_at_smoke_size(tmp_path, monkeypatch, unwritten):
     assert contracting.run(tmp_path / "good", report=lambda _: None, size=contracting.SMOKE) == 0
     metrics = json.loads((tmp_path / "good" / "metrics.json").read_text(encoding="utf-8"))
     for row in metrics["networks"]:
@@ -44,5 +55,6 @@ def test_page_metrics_and_exit_codes_at_smoke_size(tmp_path, monkeypatch):
     monkeypatch.setattr("observer.certification.contraction.contraction_rate", lambda *_: 0.3)
     row = real(contracting.SMOKE, "long_memory", 0.95, 0)
     assert row["left"] == contracting.SMOKE.pairs and row["attained"] > 0.8
+    monkeypatch.setattr(contracting, "finish", unwritten)
     monkeypatch.setattr(contracting, "measure", lambda *_: row)
     assert contracting.run(tmp_path / "bad", report=lambda _: None, size=contracting.SMOKE) == 1

@@ -1,11 +1,13 @@
 """The curve fit: the oracle of the least loss, the measured slope, and a page at smoke size."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 
+from experiments.console import Interrupted
 from experiments.family import curve_fit
 from experiments.family.kept import kept
 from systems.errors import InputError
@@ -48,6 +50,26 @@ def test_a_network_steeper_than_its_bound_fails_the_experiment(tmp_path, monkeyp
     fitted = curve_fit.fit_step(curve_fit.SMOKE, 0)
     monkeypatch.setattr(curve_fit, "fit_step", lambda size, seed: fitted | {"slope": 10.001})
     assert curve_fit.run(tmp_path, report=lambda _: None, size=curve_fit.SMOKE) == 1
+
+
+def test_ctrl_c_keeps_the_finished_seeds_and_the_same_command_goes_on(tmp_path, monkeypatch, unwritten):
+    fitted, done = curve_fit.fit_step(curve_fit.SMOKE, 0), []
+
+    def fit(size, seed):
+        if seed == 1 and len(done) == 1:
+            done.append("stopped")
+            raise KeyboardInterrupt
+        done.append(seed)
+        return fitted
+
+    monkeypatch.setattr(curve_fit, "fit_step", fit)
+    monkeypatch.setattr(curve_fit, "finish", unwritten)
+    two = replace(curve_fit.SMOKE, seeds=2)
+    with pytest.raises(Interrupted, match="goes on from there"):
+        curve_fit.run(tmp_path, report=lambda _: None, size=two)
+    assert not (tmp_path / "metrics.json").exists()
+    curve_fit.run(tmp_path, report=lambda _: None, size=two)
+    assert done == [0, "stopped", 1]
 
 
 def test_a_kept_part_belongs_to_its_key(tmp_path):

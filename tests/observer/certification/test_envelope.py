@@ -39,8 +39,9 @@ def proof(M, rate, rho, *, name="one step", gain_y=0.3, step_gain=None, state_up
         "step_gain_y": gain * gain_y, "step_multipliers": np.ones((nx, 1)), "step_multipliers_y": np.ones((nx, 1)),
         "residual_upper": rho, "residual_lower": rho, "attained_at": np.zeros(nx),
         "state_upper": gain * rho if state_upper is None else np.asarray(state_upper), "rounding": 0.0, "status": "tight",
-        "gap": 0.05, "cells": 1, "seconds": 0.0, "discretisation": 0.0,
+        "gap": 0.05, "cells": 1, "seconds": 0.0, "discretisation": 0.0, "after": 0,
     }  # fmt: skip
+    fields |= {"residual_before": rho, "state_before": fields["state_upper"]}
     return Proof(**{**fields, **changes})
 
 
@@ -85,7 +86,7 @@ def test_the_smallest_bound_wins_and_is_named():
 def test_many_steps_hold_only_for_the_held_input_and_only_from_the_n_th_on():
     M, N = np.eye(2), 10
     horizon = Horizon(
-        N, 0.9, M, 0.012, 0.011, np.array([0.005, 0.011]), np.zeros(2), np.zeros(2), np.zeros(1), "tight", 0.0
+        N, 0.9, M, 0.012, 0.011, np.array([0.005, 0.011]), np.zeros(2), np.zeros(2), np.zeros(1), "tight", 0.0, 0
     )
     c = certificate(proof(M, 0.9, 0.01), horizon=horizon)
     free, held = envelope(c, np.ones(2), 200), envelope(c, np.ones(2), 200, held_input=True)
@@ -223,7 +224,9 @@ def test_a_scalar_plant_refines_to_nothing():
 
 
 def test_data_survives_json_with_all_its_parts():
-    horizon = Horizon(3, 0.9, np.eye(2), 0.1, 0.1, np.ones(2), np.ones(2), np.ones(2), np.array([np.nan]), "tight", 0.0)
+    horizon = Horizon(
+        3, 0.9, np.eye(2), 0.1, 0.1, np.ones(2), np.ones(2), np.ones(2), np.array([np.nan]), "tight", 0.0, 0
+    )
     bounds = certificate(proof(np.eye(2), 0.9, 0.1), proof(2 * np.eye(2), 0.8, np.inf), horizon=horizon).bounds
     again = Bounds.from_data(json.loads(json.dumps(bounds.to_data(), allow_nan=False)))
     assert (
