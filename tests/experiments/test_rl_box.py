@@ -51,3 +51,11 @@ def test_the_steepest_slope_of_a_folded_line_is_found_and_no_controller_beats_th
     best = control.least_cost(r, 60, 60)
     for gain in (4.0, 5.0, 6.0):
         assert best < float(control.simulate(lambda z, gain=gain: gain * z[:, 2:], r, 60).cost(r))
+
+
+def test_a_steep_place_between_the_points_is_climbed_to():
+    def bump(z):
+        return torch.tanh(20 * (z[:, :1] - 0.737)) / 20
+
+    coarse = control.steepest(bump, 60, 0)
+    assert 0.98 < coarse <= 1.0
