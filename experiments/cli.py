@@ -268,6 +268,9 @@ def experiment(
     seeds: Annotated[
         str | None, typer.Option("--seeds", metavar="NUMBERS", help="Of published_tables: seeds, as 0-4 or 0,2.")
     ] = None,
+    data: Annotated[
+        Path | None, typer.Option("--data", metavar="DIR", help="Of mnist and others: the folder of the data files.")
+    ] = None,
     **chosen: Any,
 ) -> int:
     """Run a named experiment and compare it with what was published."""
@@ -282,7 +285,7 @@ def experiment(
     values = _recipe(name, None, chosen).flat()
     options = {"seed": values.pop("seed")} | {key.rpartition(".")[2]: values[key] for key in keys if key in values}
     options |= {"fresh": True} if chosen.get("fresh") else {}
-    for option, value in (("rows", rows), ("seeds", seeds)):
+    for option, value in (("rows", rows), ("seeds", seeds), ("data", data)):
         if value is not None and option not in known[name].options:
             raise InputError(f"experiment '{name}' has no --{option}; leave it out")
         options |= {option: value} if value is not None else {}

@@ -50,4 +50,58 @@ EXPERIMENTS = (
         "proved bounds against 13,809 fresh trials and 200 adversarial starts on six plants, and how tight they are",
         options=("rows",),
     ),
+    Experiment(
+        "curve_fit",
+        "experiments.family.curve_fit",
+        "an LBDN of bound 10 fits a step: how much of the allowed slope it uses",
+    ),
+    Experiment(
+        "contracting",
+        "experiments.family.contracting",
+        "two initial states of a contracting REN forget each other, within the certified envelope",
+    ),
+    Experiment(
+        "rl_box",
+        "experiments.family.rl_box.run",
+        "a controller of bounded gain for the box, learned through its simulation; what rebuilding at every call costs",
+    ),
+    Experiment(
+        "echo_state",
+        "experiments.family.echo_state.run",
+        "control under |u| <= 5: a random contracting network and a convex program, against the best linear one",
+    ),
+    Experiment(
+        "system_identification",
+        "experiments.family.system_identification.run",
+        "contracting and Lipschitz RENs against GRU and LSTM of equal size; --data DIR: the F16 files",
+        options=("data",),
+    ),
+    Experiment(
+        "scaling",
+        "experiments.family.scaling",
+        "how large RENs and R2DNs can be: conditioning of H, margin of the certificate, float32, time, up to nx = nv = 2048",
+    ),
+    Experiment(
+        "mnist",
+        "experiments.family.classification.mnist",
+        "Lipschitz-bounded classifiers under noise and attack, certified below attacked; MNIST with --data, digits without",
+        options=("data",),
+    ),
+    Experiment(
+        "robustness_comparison",
+        "experiments.family.classification.robustness_comparison",
+        "LBDN against adversarial training, randomised smoothing and interval bounds: certified, attacked, time",
+        options=("data", "rows"),
+    ),
+    Experiment(
+        "linear_observer",
+        "experiments.family.linear_observer",
+        "linear plants, where the right observer is known: matrices, gain, error dynamics and noise of the fit",
+        options=("rows",),
+    ),
+    Experiment(
+        "activations",
+        "experiments.family.activations",
+        "relu, tanh and sigmoid: accuracy, tightness of the certified bounds, and speed, of LBDN and observers",
+    ),
 )

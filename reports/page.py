@@ -93,6 +93,11 @@ def estimators_page(context: dict[str, Any]) -> str:
     return _environment().get_template("estimators.html").render(versions=versions(), **context)
 
 
+def experiment_page(context: dict[str, Any]) -> str:
+    """The HTML of a short experiment."""
+    return _environment().get_template("experiment.html").render(versions=versions(), **context)
+
+
 def versions() -> list[tuple[str, str]]:
     """Python and the packages on which the numbers depend; none of them is imported."""
     found = [("Python", platform.python_version())]

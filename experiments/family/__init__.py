@@ -1,0 +1,1 @@
+"""The family of robust networks: the published experiments, and the questions that their papers left open."""
