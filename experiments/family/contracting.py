@@ -131,12 +131,11 @@ def climb(explicit: Any, M: np.ndarray, points: int, rng: np.random.Generator, r
     x, u = 5 * rng.normal(size=(points, explicit.nx)), 5 * rng.normal(size=(points, explicit.nu))
     found, width = one_step(explicit, M, x, u), 3.0
     best = float(found.max(initial=0.0))
-    few = max(8, points // 16)
+    copies = max(8, points // 128)
     for _ in range(rounds):
         top = np.argsort(found)[-8:]
-        x = np.repeat(x[top], few // 8, axis=0)
-        u = np.repeat(u[top], few // 8, axis=0)
-        x[8:] += width * rng.normal(size=x[8:].shape)
+        x, u = (np.concatenate([v[top], np.repeat(v[top], copies, axis=0)]) for v in (x, u))
+        x[8:] += width * rng.normal(size=x[8:].shape)  # the best ones themselves stay
         u[8:] += width * rng.normal(size=u[8:].shape)
         found, width = one_step(explicit, M, x, u), 0.85 * width
         best = max(best, float(found.max()))
