@@ -6,11 +6,13 @@ from typing import Any
 import numpy as np
 
 from observer.certification.accuracy import residual
-from observer.certification.envelope import envelope
+from observer.certification.envelope import envelope, in_the_long_run
 from systems.errors import SimulationError
 from systems.trajectories import draw_inputs, draw_starts, simulate
 
 CHUNK = 500
+KEPT, ROUNDS = 6, 14  # worst trials of each state that a search goes on from, and how far
+CHANGES, REACH = 8, 40  # changed inputs that are tried in a round, and up to how many samples before the largest error
 
 
 @dataclass
@@ -19,8 +21,8 @@ class Tally:
 
     crossings : trials with an error above the envelope; exceeded : trials with a residual above a proved bound; closest :
     the largest error over envelope after the first sample; reached : the largest residual over its proved bound.
-    late ``(nx,)`` : largest |e_i| in the second half of the trials that stayed in X; largest ``(nx,)`` : at any time in X, of
-    a many-step bound from its number of steps on.
+    late ``(nx,)`` : largest |e_i| in the second half of the trials that stayed in X; largest ``(nx,)`` : in X, from the sample
+    on from which the bound for the long run applies (``begin``).
     """
 
     trials: int = 0
@@ -33,6 +35,7 @@ class Tally:
     reached: float = 0.0
     late: Any = 0.0
     largest: Any = 0.0
+    begin: int = 0
 
     def to_data(self) -> dict[str, Any]:
         """Plain numbers."""
@@ -74,12 +77,14 @@ def judge(
     above = ~(error <= found.bound * (1 + 1e-12) + 1e-300) & judged[..., None]
     r = residual(observer, plant, x[:, :-1], u[:, :-1])
     over = np.zeros(so_far[:, :-1].shape, dtype=bool)
-    for p in bounds.proofs:
+    for p in (*bounds.proofs, *(bounds.unforced if held else ())):
         size = np.sqrt(np.maximum(np.einsum("...i,ij,...j->...", r, p.metric, r), 0.0))
-        over |= ~(size <= p.residual_upper) | ~np.all(np.abs(r) <= p.state_upper, axis=-1)
-        tally.reached = max(
-            tally.reached, float(np.max(np.where(inside[:, :-1], size, 0.0) / p.residual_upper, initial=0.0))
-        )
+        wrong = ~(size <= p.residual_upper) | ~np.all(np.abs(r) <= p.state_upper, axis=-1)
+        wrong[:, : p.after] = False  # the plant has to have been in X for so long
+        over |= wrong & so_far[:, :-1] if p.after else wrong
+        if not p.after:
+            share_of = np.where(inside[:, :-1], size, 0.0) / p.residual_upper
+            tally.reached = max(tally.reached, float(np.max(share_of, initial=0.0)))
     stayed = inside.all(axis=1)
     tally.trials += len(x)
     tally.left += int((~stayed).sum())
@@ -87,7 +92,8 @@ def judge(
     tally.crossings += int(above.any(axis=(1, 2)).sum())
     tally.exceeded += int((over & inside[:, :-1]).any(axis=1).sum())
     tally.closest = max(tally.closest, float(np.max(share[:, 1:], initial=0.0)))
-    begin = bounds.horizon.steps if held and bounds.horizon is not None else 0
+    begin = in_the_long_run(certificate, held_input=held)
+    tally.begin = begin
     seen = np.where(judged[..., None], error, 0.0)[:, begin:]
     tally.largest = np.maximum(tally.largest, seen.max(axis=(0, 1), initial=0.0))
     if stayed.any():
@@ -112,16 +118,66 @@ def fresh_trials(
 def exact_starts(
     observer: Any, plant: Any, certificate: Any, count: int, duration: float, seed: int, excitation: str | None = None
 ) -> Tally:
-    """Trials with x_hat_0 = x_0 anywhere in X, so that nothing but the residual makes an error."""
+    """Trials with x_hat_0 = x_0 anywhere in X, so that nothing but the residual makes an error; the worst are made worse."""
     tally, rng = Tally(late=np.zeros(plant.nx), largest=np.zeros(plant.nx)), np.random.default_rng([seed, 3])
     box = certificate.bounds.region.box[: plant.nx]
     steps = round(duration / plant.dt) + 1
+    kept: list[Any] = [[(), (), ()] for _ in range(plant.nx)]
     for start in range(0, count, CHUNK):
         size = min(CHUNK, count - start)
         x0 = rng.uniform(box[:, 0], box[:, 1], (size, plant.nx))
         u = draw_inputs(plant.system, plant.dt, size, steps, int(rng.integers(2**31)), excitation)
         judge(tally, observer, plant, certificate, x0, x0, u, _unforced(u))
+        for i, error in enumerate(_late(observer, plant, certificate, x0, u)[0].T):
+            best = np.argsort(error)[-KEPT:]
+            kept[i] = [(*kept[i][0], *x0[best]), (*kept[i][1], *u[best]), (*kept[i][2], *error[best])]
+    for i, (x0, u, error) in enumerate(kept):
+        best = np.argsort(error)[-KEPT:]
+        x0, u = _climbed(observer, plant, certificate, np.array(x0)[best], np.array(u)[best], i, seed)
+        judge(tally, observer, plant, certificate, x0, x0, u, _unforced(u))
     return tally
+
+
+def _late(observer: Any, plant: Any, certificate: Any, x0: np.ndarray, u: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Largest |e_i| ``(K, nx)`` in the long run of trials with x_hat_0 = x_0, while x stays in X, and at which samples."""
+    begin = in_the_long_run(certificate, held_input=_unforced(u))
+    try:
+        data = simulate(plant, len(x0), (u.shape[1] - 1) * plant.dt, x0=x0, u=u)
+    except SimulationError:
+        return np.zeros((len(x0), plant.nx)), np.zeros((len(x0), plant.nx), dtype=int)
+    error = np.abs(observer.run(x0, u, data.y) - data.x)
+    inside = np.logical_and.accumulate(certificate.bounds.region.holds(data.x), axis=1)
+    error = np.where(inside[:, begin - 1 : -1, None], error[:, begin:], 0.0)
+    return error.max(axis=1, initial=0.0), begin + np.argmax(error, axis=1)
+
+
+def _climbed(
+    observer: Any, plant: Any, certificate: Any, x0: np.ndarray, u: np.ndarray, state: int, seed: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Trials moved uphill in the late error of one state: by a pattern search of the start inside X, and where there is
+
+    excitation by setting the inputs to ends of their ranges over some samples before the error is largest.
+    """
+    nx, rng = plant.nx, np.random.default_rng([seed, state])
+    box, ends = certificate.bounds.region.box[:nx], certificate.bounds.region.box[nx:]
+    moves = np.concatenate([np.zeros((1, nx)), np.diag(np.ptp(box, axis=1)), -np.diag(np.ptp(box, axis=1))])
+    changes = 0 if _unforced(u) else CHANGES
+    moves = np.concatenate([moves, np.zeros((changes, nx))])
+    size, at = np.full(len(x0), 0.02), _late(observer, plant, certificate, x0, u)[1][:, state]
+    for _ in range(ROUNDS if not changes else 3 * ROUNDS):
+        tried = np.clip(x0[:, None] + size[:, None, None] * moves, box[:, 0], box[:, 1])
+        inputs = np.repeat(u[:, None], len(moves), axis=1)
+        for trial, change in np.ndindex(len(x0), changes):
+            last = max(at[trial] - int(rng.integers(0, REACH)), 1)
+            first = max(last - int(rng.integers(1, REACH)), 0)
+            value = ends[np.arange(len(ends)), rng.integers(2, size=len(ends))]
+            inputs[trial, len(moves) - 1 - change, first:last] = value
+        found, when = _late(observer, plant, certificate, tried.reshape(-1, nx), inputs.reshape(-1, *u.shape[1:]))
+        best = np.argmax(found[:, state].reshape(len(x0), -1), axis=1)
+        rows = np.arange(len(x0))
+        x0, u, at = tried[rows, best], inputs[rows, best], when[:, state].reshape(len(x0), -1)[rows, best]
+        size = np.where(best == 0, 0.5 * size, size)
+    return x0, u
 
 
 def adversarial_trials(observer: Any, plant: Any, certificate: Any, count: int, duration: float, seed: int) -> Tally:

@@ -3,29 +3,29 @@
 What cannot be proved (no equations as a graph, too many dimensions) gets the statistical certificate instead, and says so.
 """
 
+import math
 import time
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
-from observer.certification.bounds import Bounds, Horizon, Proof, ResidualMap
-from observer.certification.contraction import contraction_rate, input_gain
-from observer.certification.gains import smallest_gain
+from observer.certification.bounds import Bounds, Proof, ResidualMap
+from observer.certification.proving import prove, prove_horizon, prove_settled
 from observer.certification.refine import refine
-from observer.certification.region import Region, given_region, reached_region
-from observer.certification.residual import Unprovable, bound_horizon, bound_residual
+from observer.certification.region import Region, given_region, held_input, reached_region, with_input
+from observer.certification.residual import Unprovable
+from observer.certification.settled import Settled, settled_set
 from observer.certification.statistical import bound_statistically
 from systems.detectability import residual_lower_bound
 from systems.errors import InputError
 from systems.integration import oracle, sample_region
 
 REFINED_UP_TO = 6  # states
-_SHIPPED, _REFINED, _UNFORCED = (
-    0.3,
-    0.3,
-    0.1,
-)  # of the budget; compiling, once in the life of an installation, is not counted
+# Shares of the budget; compiling, once in the life of an installation, is not counted.
+_SHIPPED, _REFINED, _SETTLED, _UNFORCED = 0.2, 0.2, 0.15, 0.05
+_CELLS_PER_SECOND, _CELLS = 2500, (4000, 60_000)  # of the settled set, by the budget
+_FADED = 0.05  # share of a first error that is left when the plant counts as settled
 _SAMPLES, _TRUTHS, _GRID = 2000, 200, 41
 
 
@@ -53,37 +53,47 @@ def bound_accuracy(
     empty = Bounds(
         "none", "", area, (), None, None, None, nothing, float("nan"), nothing, float(budget), float(gap), seed, 0.0
     )
+    how: dict[str, Any] = {"gap": gap, "seed": seed}
     try:
-        first = _prove(
-            observer, plant, area, "one step", observer.metric, observer.multipliers, _SHIPPED * budget, gap, seed
+        first = prove(
+            observer,
+            plant,
+            area.box,
+            "one step",
+            observer.metric,
+            observer.multipliers,
+            budget=_SHIPPED * budget,
+            **how,
         )
     except Unprovable as error:
         return _statistics(observer, plant, empty, str(error), budget, trials, begin)
-    proofs, residuals = [first], _residuals(observer, plant, area, seed)
+    held = held_input(area, plant)
+    calm = with_input(area, plant.nx, held)
+    settled, at_rest = (_settled(plant, box, first.rate, budget) for box in (area.box, calm))
+    proofs = [first]
     if refined and system.nx <= REFINED_UP_TO:
         found = refine(
-            observer.weights, observer.metric, observer.multipliers, state=range(system.nx), residuals=residuals,
-            outputs=slice(len(system.known), None),
+            observer.weights, observer.metric, observer.multipliers, state=range(system.nx),
+            residuals=_residuals(observer, plant, area, settled, seed), outputs=slice(len(system.known), None),
         )  # fmt: skip
         if found.objective != "as shipped":
-            share = _REFINED * budget
-            sharper = _prove(observer, plant, area, "refined metric", found.metric, found.multipliers, share, gap, seed)
+            pair = (found.metric, found.multipliers)
+            sharper = prove(observer, plant, area.box, "refined metric", *pair, budget=_REFINED * budget, **how)
             proofs += [sharper] if np.isfinite(sharper.residual_upper) else []
-    held = held_input(area, plant)
-    calm = replace(area, box=with_input(area, plant.nx, held))
-    unforced = [
-        _prove(observer, plant, calm, f"{p.name}, unforced", p.metric, p.multipliers, _UNFORCED * budget, gap, seed)
-        for p in (proofs if plant.nu else ())
-    ]
     error, d = _discretisation(plant, area, seed)
-    unforced = [
-        replace(p, discretisation=float(np.max(_norms(d, p.metric), initial=0.0)))
-        for p in unforced
-        if np.isfinite(p.residual_upper)
-    ]
     proofs = [replace(p, discretisation=float(np.max(_norms(d, p.metric), initial=0.0))) for p in proofs]
+    unforced = []
+    for p in proofs if plant.nu else ():
+        name = f"{p.name}, unforced"
+        one = prove(observer, plant, calm, name, p.metric, p.multipliers, budget=_UNFORCED * budget, **how)
+        unforced += [replace(one, discretisation=p.discretisation)] if np.isfinite(one.residual_upper) else []
+    sharpest = proofs[-1]
+    for area_box, within, group in ((area.box, settled, proofs), (calm, at_rest, unforced)):
+        if within is not None and group:
+            share = (_SETTLED if group is proofs else _UNFORCED) * budget
+            group.append(prove_settled(observer, plant, area_box, group[-1], within, budget=share, **how))
     left = budget - sum(p.seconds for p in (*proofs, *unforced))  # what was not needed goes to the hardest
-    horizon = _horizon(observer, plant, area, held, proofs, max(left, 0.1 * budget), gap, seed)
+    horizon = prove_horizon(observer, plant, area.box, held, sharpest, at_rest, budget=max(left, 0.1 * budget), **how)
     low = residual_lower_bound(plant, observer.metric, first.rate, area.box[: system.nx], seed=seed)
     return replace(
         empty,
@@ -98,74 +108,22 @@ def bound_accuracy(
         seconds=time.monotonic() - begin,
         unforced=tuple(unforced),
         held=held,
+        settled=None if settled is None else replace(settled, mask=np.zeros(0, dtype=bool)),
+        settled_unforced=None if at_rest is None else replace(at_rest, mask=np.zeros(0, dtype=bool)),
     )
 
 
-def held_input(area: Region, plant: Any) -> np.ndarray:
-    """No excitation, ``(nu,)``: every input at zero, or at the middle of a range that excludes it."""
-    box = area.box[plant.nx :]
-    return np.where((box[:, 0] <= 0) & (box[:, 1] >= 0), 0.0, box.mean(axis=1))
-
-
-def with_input(area: Region, nx: int, held: np.ndarray) -> np.ndarray:
-    """The box X x {held}, ``(nx + nu, 2)``."""
-    return np.concatenate([area.box[:nx], np.stack([held, held], axis=1)])
-
-
-def _prove(
-    observer: Any, plant: Any, area: Region, name: str, M: Any, Lam: Any, budget: float, gap: float, seed: int
-) -> Proof:
-    weights, known = observer.weights.to_numpy(), len(plant.system.known)
-    M, Lam = np.asarray(M, dtype=float), np.asarray(Lam, dtype=float)
-    rate = contraction_rate(weights, M, Lam)
-    found = bound_residual(observer, plant, region=area.box, metric=M, gap=gap, budget=budget, seed=seed)
-    steps, noises = step_gains(weights, M, Lam, slice(known, None))
-    return Proof(
-        name=name, metric=M, multipliers=Lam, rate=rate,
-        gain_y=input_gain(weights, M, Lam, slice(known, None)), gain_u=input_gain(weights, M, Lam, slice(0, known)),
-        state_gain=np.sqrt(np.diag(np.linalg.inv(M))),
-        step_gain=steps[0], step_multipliers=steps[1], step_gain_y=noises[0], step_multipliers_y=noises[1],
-        residual_upper=float(found.upper), residual_lower=float(found.lower), attained_at=np.array(found.attained_at),
-        state_upper=np.array(found.state_upper), rounding=float(found.rounding), status=str(found.status), gap=float(found.gap),
-        cells=int(found.cells), seconds=float(found.seconds), discretisation=0.0,
-    )  # fmt: skip
-
-
-def step_gains(
-    weights: Any, M: np.ndarray, Lam: np.ndarray, outputs: slice
-) -> tuple[tuple[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]]:
-    """((gains, multipliers) from |e|_M, (gains, multipliers) from |n|) to each |e_i| one step later, proved."""
-    n, nv = weights.nx, weights.nv
-    B2, D12 = weights.B2[:, outputs], weights.D12[:, outputs]
-    result = []
-    for A, C1, N in ((weights.A, weights.C1, M), (B2, D12, np.eye(B2.shape[1]))):
-        gains, multipliers = np.zeros(n), np.ones((n, nv))
-        for i in range(n):
-            unit = np.zeros((n, n))
-            unit[i, i] = 1.0
-            gains[i], multipliers[i] = smallest_gain(A, weights.B1, C1, weights.D11, unit, N, Lam)
-        result.append((gains, multipliers))
-    return result[0], result[1]
-
-
-def _horizon(
-    observer: Any, plant: Any, area: Region, held: np.ndarray, proofs: list[Proof], budget: float, gap: float, seed: int
-) -> Horizon | None:
-    """Over many steps, without excitation."""
-    best = min(proofs, key=lambda p: p.rate)
+def _settled(plant: Any, box: np.ndarray, rate: float, budget: float) -> Settled | None:
+    """After as many samples as errors need to fade, and up to a quarter of the plant's own duration while it pays."""
+    samples = math.ceil(math.log(_FADED) / math.log(rate)) if 0 < rate < 1 else 0
+    cells = int(np.clip(_CELLS_PER_SECOND * budget, *_CELLS))
+    if not samples:
+        return None
+    most = int((plant.system.duration or 0.0) / plant.dt / 4) or 4 * samples
     try:
-        found = bound_horizon(
-            observer, plant, rate=best.rate, region=area.box, metric=best.metric,
-            input=held if plant.nu else None, gap=max(gap, 0.2), budget=budget, seed=seed,
-        )  # fmt: skip
+        return settled_set(plant, box, samples, most=most, cells=cells)
     except Unprovable:
         return None
-    if not np.isfinite([found.upper, *found.state_upper]).all():
-        return None  # the budget did not suffice for any bound
-    return Horizon(
-        int(found.steps), best.rate, best.metric, float(found.upper), float(found.lower), np.array(found.state_upper),
-        np.array(found.state_lower), np.array(found.steady_state), held, str(found.status), float(found.seconds),
-    )  # fmt: skip
 
 
 def _statistics(
@@ -200,8 +158,12 @@ def _points(area: Region, nx: int, count: int, seed: int) -> tuple[np.ndarray, n
     return points[:, :nx], points[:, nx:]
 
 
-def _residuals(observer: Any, plant: Any, area: Region, seed: int) -> np.ndarray:
-    return residual(observer, plant, *_points(area, plant.nx, _SAMPLES, seed + 5))
+def _residuals(observer: Any, plant: Any, area: Region, within: Settled | None, seed: int) -> np.ndarray:
+    """Where the plant settles, if that is known: what the sharper metric is to be good at."""
+    x, u = _points(area, plant.nx, _SAMPLES, seed + 5)
+    if within is not None and within.holds(x).sum() >= _SAMPLES // 20:
+        x, u = x[within.holds(x)], u[within.holds(x)]
+    return residual(observer, plant, x, u)
 
 
 def _discretisation(plant: Any, area: Region, seed: int) -> tuple[np.ndarray, np.ndarray]:

@@ -10,6 +10,7 @@ import numpy as np
 
 from observer.certification.plain_data import from_plain, to_plain
 from observer.certification.region import Region
+from observer.certification.settled import Settled
 from observer.certification.statistical import StatisticalBound
 
 
@@ -24,6 +25,8 @@ class Proof:
 
     step_gain, step_gain_y ``(nx,)``: |e_i+| <= step_gain_i |e|_M + step_gain_y_i |n| + |r_i| + |d_i|, with their own multipliers
     step_multipliers, step_multipliers_y ``(nx, nv)``. discretisation : |d|_M of the model against the oracle, sampled.
+    after : the residual bounds hold from this sample on, when the plant has been in X since sample 0 (the settled set);
+    before it residual_before and state_before ``(nx,)`` do. 0: at once.
     """
 
     name: str
@@ -47,6 +50,9 @@ class Proof:
     cells: int
     seconds: float
     discretisation: float
+    after: int
+    residual_before: float
+    state_before: np.ndarray
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,6 +61,7 @@ class Horizon:
 
     upper : in |.|_M of ``metric``, proved; state_upper ``(nx,)`` : of each |d_i|, proved; lower, state_lower : reached.
     steady_state ``(nx,)`` : a bound of |e_i| in the long run. input : ``(nu,)``, the value held, nan where any in the range.
+    after : it holds for stretches that begin at this sample or later, when the plant has been in X since sample 0.
     """
 
     steps: int
@@ -68,6 +75,7 @@ class Horizon:
     input: np.ndarray
     status: str
     seconds: float
+    after: int
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,7 +96,8 @@ class Bounds:
     residual_map : None where there is none. discretisation ``(nx,)`` : largest one-step error of the model met at samples of
     the region, against the oracle. structural : no observer that contracts at this rate in this metric has a
     smaller residual; structural_error ``(nx,)`` : the same as a steady error. budget [s], gap, seed : what was asked for.
-    unforced : as ``proofs``, but for the one constant input ``held`` ``(nu,)`` instead of all of U.
+    unforced : as ``proofs``, but for the one constant input ``held`` ``(nu,)`` instead of all of U. settled, settled_unforced :
+    the part of X in which the plant is from some sample on (without its cells), for all of U and for ``held``; None: all of X.
     """
 
     kind: str
@@ -107,6 +116,8 @@ class Bounds:
     seconds: float
     unforced: tuple[Proof, ...] = ()
     held: np.ndarray = field(default_factory=lambda: np.zeros(0))
+    settled: Settled | None = None
+    settled_unforced: Settled | None = None
 
     @property
     def proof(self) -> Proof | None:
@@ -129,4 +140,6 @@ class Bounds:
             horizon=Horizon,
             statistical=StatisticalBound,
             residual_map=ResidualMap,
+            settled=Settled,
+            settled_unforced=Settled,
         )

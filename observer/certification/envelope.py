@@ -11,6 +11,9 @@ and N steps together, under the constant input they were computed for,
     eta_k <= rate^N eta_k-N + rho_N + s,    |e_i|_k <= g_i rate^N eta_k-N + sup |d_i(N)| + g_i s,
     s = (1 - rate^N) / (1 - rate) (gain_y |n| + |d|_M)                               "many steps"
 
+Where the plant has settled (from sample ``after`` on; ``settled``), rho and sup |r_i| are those over that part of X; the many
+steps begin there.
+
 The smallest of those that apply is reported, with its name. They hold while x stays in X; x_hat may start anywhere.
 """
 
@@ -26,6 +29,7 @@ from systems.errors import InputError
 
 START = "first error"  # at k = 0 the error is what was assumed
 _VERTICES_UP_TO = 12
+_FADED = 0.05
 _FOREVER = 10_000_000  # samples: longer than that is never
 
 
@@ -57,8 +61,9 @@ class _Added:
     def metric(self, p: Proof) -> float:
         return p.gain_y * self.noise + (p.discretisation if self.model else 0.0)
 
-    def states(self, p: Proof) -> np.ndarray:
-        return p.step_gain_y * self.noise + p.state_upper + (self.discretisation if self.model else 0.0)
+    def states(self, p: Proof, before: bool = False) -> np.ndarray:
+        own = p.state_before if before else p.state_upper
+        return p.step_gain_y * self.noise + own + (self.discretisation if self.model else 0.0)
 
 
 def envelope(
@@ -99,7 +104,8 @@ def envelope(
         names.append(p.name)
     if held_input and bounds.horizon is not None and len(k):
         h, p = bounds.horizon, _proof_of(bounds)
-        eta = _one_step(p, start_norm(p.metric, e0 if signed is None else signed, box), k, added)
+        first = start_norm(p.metric, e0 if signed is None else signed, box)
+        eta = np.min([_one_step(q, first, k, added) for q in _same_metric(bounds, p)], axis=0)
         candidates.append(_many_steps(h, p, eta, added))
         names.append("many steps")
     source = np.argmin(candidates, axis=0)
@@ -122,13 +128,28 @@ def steady_error(
         names.append(p.name)
     if held_input and bounds.horizon is not None:
         h, p = bounds.horizon, _proof_of(bounds)
-        level = (p.residual_upper + added.metric(p)) / (1 - p.rate)
+        level = min((q.residual_upper + added.metric(q)) / (1 - q.rate) for q in _same_metric(bounds, p))
         power, pushed = p.rate**h.steps, _pushed(h, p, added)
         level = min(level, (h.upper + pushed) / (1 - power))
-        values.append(p.state_gain * power * level + h.state_upper + p.state_gain * pushed)
+        values.append(_fading(p) * power * level + h.state_upper + p.state_gain * pushed)
         names.append("many steps")
     best = np.argmin(values, axis=0)
     return np.min(values, axis=0), tuple(names[k] for k in best)
+
+
+def in_the_long_run(certificate: Any, *, held_input: bool = False) -> int:
+    """The sample from which on ``steady_error`` is within 5 % of the envelope's share that does not fade, from x_hat_0 = x_0.
+
+    Until the plant counts as settled, and then as long as what was before takes to fade (or the many steps are).
+    """
+    bounds, longest = _proved(certificate), 0
+    used = set(steady_error(certificate, held_input=held_input)[1])
+    for p in (*bounds.proofs, *(bounds.unforced if held_input else ())):
+        if p.name in used:
+            longest = max(longest, p.after + math.ceil(math.log(_FADED) / math.log(p.rate)))
+    if "many steps" in used and bounds.horizon is not None:
+        longest = max(longest, bounds.horizon.after + bounds.horizon.steps)
+    return longest
 
 
 def noise_gain(certificate: Any) -> np.ndarray:
@@ -173,14 +194,19 @@ def start_norm(M: np.ndarray, e0: np.ndarray, box: bool) -> np.ndarray:
 
 def _one_step(p: Proof, start: np.ndarray, k: np.ndarray, added: _Added) -> np.ndarray:
     """eta ``(..., N)``."""
-    level = (p.residual_upper + added.metric(p)) / (1 - p.rate)
-    decay = p.rate**k
-    return start[..., None] * decay + level * (1 - decay)
+    level, decay = (p.residual_before + added.metric(p)) / (1 - p.rate), p.rate**k
+    eta = start[..., None] * decay + level * (1 - decay)
+    if p.after and p.after < len(k):
+        level, decay = (p.residual_upper + added.metric(p)) / (1 - p.rate), p.rate ** k[: len(k) - p.after]
+        eta[..., p.after :] = eta[..., p.after, None] * decay + level * (1 - decay)
+    return eta
 
 
 def _per_state(p: Proof, eta: np.ndarray, added: _Added) -> np.ndarray:
     bound = eta[..., None] * p.state_gain
-    through = eta[..., :-1, None] * p.step_gain + added.states(p)
+    through = eta[..., :-1, None] * p.step_gain
+    through[..., : p.after, :] += added.states(p, before=True)
+    through[..., p.after :, :] += added.states(p)
     bound[..., 1:, :] = np.minimum(bound[..., 1:, :], through)
     return bound
 
@@ -189,11 +215,11 @@ def _many_steps(h: Horizon, p: Proof, eta: np.ndarray, added: _Added) -> np.ndar
     eta, N = eta.copy(), h.steps
     power, pushed = p.rate**N, _pushed(h, p, added)
     bound = np.full((*eta.shape, len(p.state_gain)), np.inf)
-    for start in range(N, eta.shape[-1], N):  # a block depends only on the one before it
+    for start in range(h.after + N, eta.shape[-1], N):  # a block depends only on the one before it
         now = slice(start, min(start + N, eta.shape[-1]))
         before = eta[..., start - N : start - N + (now.stop - start)]
         eta[..., now] = np.minimum(eta[..., now], power * before + h.upper + pushed)
-        bound[..., now, :] = p.state_gain * (power * before[..., None] + pushed) + h.state_upper
+        bound[..., now, :] = _fading(p) * power * before[..., None] + p.state_gain * pushed + h.state_upper
     return np.minimum(bound, eta[..., None] * p.state_gain)
 
 
@@ -201,12 +227,22 @@ def _pushed(h: Horizon, p: Proof, added: _Added) -> float:
     return (1 - p.rate**h.steps) / (1 - p.rate) * added.metric(p)
 
 
+def _fading(p: Proof) -> np.ndarray:
+    """What rate^N |e|_M makes of each |e_i|: by the metric, or by the metric a step earlier and what that step can do."""
+    return np.minimum(p.state_gain, p.step_gain / p.rate * (1 + 1e-10))
+
+
+def _same_metric(bounds: Bounds, proof: Proof) -> list[Proof]:
+    return [
+        p for p in (*bounds.proofs, *bounds.unforced) if np.array_equal(p.metric, proof.metric) and p.rate == proof.rate
+    ]
+
+
 def _proof_of(bounds: Bounds) -> Proof:
     """The proof whose metric and rate the many-step bound was computed with."""
     assert bounds.horizon is not None
-    same = [
-        p for p in bounds.proofs if np.array_equal(p.metric, bounds.horizon.metric) and p.rate == bounds.horizon.rate
-    ]
+    h = bounds.horizon
+    same = [p for p in bounds.proofs if np.array_equal(p.metric, h.metric) and p.rate == h.rate]
     if not same:
         raise InputError("certificate: its many-step bound belongs to none of its proofs; certify again")
     return same[0]

@@ -9,6 +9,8 @@ by the incremental sector inequality 2 dw'Lam (dv - dw) >= 0 (MATH 2a). With a u
 and z = A v + B1 w:   d gain^2 / dO = z z',   d / dN = -gain^2 v v',   d / dLam = 2 w (C1 v + D11 w - w) elementwise.
 """
 
+from typing import Any
+
 import numpy as np
 from scipy.linalg import cho_factor, cho_solve, eigh
 from scipy.optimize import minimize
@@ -96,3 +98,20 @@ def _guarded(at, size: float):
         return float(np.log(value / size)), slope / value
 
     return call
+
+
+def step_gains(
+    weights: Any, M: np.ndarray, Lam: np.ndarray, outputs: slice
+) -> tuple[tuple[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]]:
+    """((gains, multipliers) from |e|_M, (gains, multipliers) from |n|) to each |e_i| one step later, proved."""
+    n, nv = weights.nx, weights.nv
+    B2, D12 = weights.B2[:, outputs], weights.D12[:, outputs]
+    result = []
+    for A, C1, N in ((weights.A, weights.C1, M), (B2, D12, np.eye(B2.shape[1]))):
+        gains, multipliers = np.zeros(n), np.ones((n, nv))
+        for i in range(n):
+            unit = np.zeros((n, n))
+            unit[i, i] = 1.0
+            gains[i], multipliers[i] = smallest_gain(A, weights.B1, C1, weights.D11, unit, N, Lam)
+        result.append((gains, multipliers))
+    return result[0], result[1]

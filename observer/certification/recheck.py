@@ -5,18 +5,19 @@ metric until its upper bound is at most the stated one, within ``budget`` second
 statement. What time did not suffice for is a difference too, and is called "not confirmed".
 """
 
+import math
 import time
 from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 
-from observer.certification.accuracy import with_input
 from observer.certification.bounds import Bounds, Horizon, Proof
 from observer.certification.contraction import contraction_rate, find_fault, input_gain
 from observer.certification.gains import Failed, squared_gain
-from observer.certification.region import reached_region
+from observer.certification.region import reached_region, with_input
 from observer.certification.residual import bound_horizon, bound_residual
+from observer.certification.settled import Settled, settled_set
 from observer.certification.statistical import bound_statistically, covered
 from systems.errors import InputError
 
@@ -30,16 +31,47 @@ def recheck(bounds: Bounds, observer: Any, plant: Any, *, budget: float = 60.0) 
     if bounds.kind == "statistical":
         return [*findings, *_statistics(bounds, observer, plant)]
     end = time.monotonic() + budget
-    claims = [(p, bounds.region.box) for p in bounds.proofs]
-    claims += [(p, with_input(bounds.region, plant.nx, bounds.held)) for p in bounds.unforced]
+    calm = with_input(bounds.region, plant.nx, bounds.held)
+    settled, at_rest = (
+        _settled(stated, box, plant, findings)
+        for stated, box in ((bounds.settled, bounds.region.box), (bounds.settled_unforced, calm))
+    )
+    claims = [(p, bounds.region.box, settled) for p in bounds.proofs] + [(p, calm, at_rest) for p in bounds.unforced]
     parts = len(claims) + (bounds.horizon is not None)
-    for k, (p, box) in enumerate(claims):
+    for k, (p, box, within) in enumerate(claims):
         findings += _proof(p, bounds, observer, plant)
         share = max(1.0, (end - time.monotonic()) / (parts - k))
-        findings += _residual(p, box, bounds, observer, plant, max(share, min(2 * p.seconds, budget)))
+        area = (box, within if p.after else None)
+        findings += _residual(p, area, bounds, observer, plant, max(share, min(2 * p.seconds, budget)))
+        findings += _after(p, within, bounds)
     if bounds.horizon is not None:
-        findings.append(_horizon(bounds.horizon, bounds, observer, plant, max(1.0, end - time.monotonic())))
+        h, left = bounds.horizon, max(1.0, end - time.monotonic())
+        findings.append(_horizon(h, at_rest if h.after else None, bounds, observer, plant, left))
     return findings
+
+
+def _settled(stated: Settled | None, box: np.ndarray, plant: Any, findings: list[Finding]) -> Settled | None:
+    """The set found again, with its cells; None where there is none or another one."""
+    if stated is None:
+        return None
+    cells = math.prod(stated.shape)
+    found = settled_set(plant, box, stated.samples, stride=stated.stride, cells=cells, shape=tuple(stated.shape))
+    same = found is not None and found.samples <= stated.samples and found.count <= stated.count
+    what = f"settled set after {stated.samples} samples"
+    seen = "all of X" if found is None else f"{found.count} cells after {found.samples} samples"
+    findings.append((same, what if same else f"{what}: {stated.count} cells there, {seen} by the plant"))
+    return found
+
+
+def _after(p: Proof, within: Settled | None, bounds: Bounds) -> Iterator[Finding]:
+    """What a proof for the settled set takes from elsewhere: the set, and the bounds before it."""
+    if not p.after:
+        return
+    if within is None or p.after < within.samples:
+        yield False, f"proof '{p.name}': said to hold after {p.after} samples, for which there is no settled set"
+    whole = [q for q in (*bounds.proofs, *bounds.unforced) if not q.after and np.array_equal(q.metric, p.metric)]
+    if not any(p.residual_before >= q.residual_upper and (p.state_before >= q.state_upper).all() for q in whole):
+        yield False, f"proof '{p.name}': its bounds before sample {p.after} are those of no other proof"
 
 
 def _region(bounds: Bounds, plant: Any) -> Iterator[Finding]:
@@ -113,7 +145,9 @@ def _step_gains(weights: Any, A: np.ndarray, C1: np.ndarray, N: np.ndarray, mult
     return gains
 
 
-def _residual(p: Proof, box: np.ndarray, bounds: Bounds, observer: Any, plant: Any, budget: float) -> list[Finding]:
+def _residual(
+    p: Proof, area: tuple[np.ndarray, Any], bounds: Bounds, observer: Any, plant: Any, budget: float
+) -> list[Finding]:
     """The supremum of the residual, searched until it is at most what is stated."""
     begin, gap, found = (
         time.monotonic(),
@@ -125,7 +159,7 @@ def _residual(p: Proof, box: np.ndarray, bounds: Bounds, observer: Any, plant: A
         left = budget - (time.monotonic() - begin)
         try:
             found = bound_residual(
-                observer, plant, region=box, metric=p.metric, gap=gap, budget=max(left, 0.5),
+                observer, plant, region=area[0], within=area[1], metric=p.metric, gap=gap, budget=max(left, 0.5),
                 seed=bounds.seed, resume=found,
             )  # fmt: skip
         except InputError as error:
@@ -141,11 +175,16 @@ def _residual(p: Proof, box: np.ndarray, bounds: Bounds, observer: Any, plant: A
         gap /= 2
 
 
-def _horizon(h: Horizon, bounds: Bounds, observer: Any, plant: Any, budget: float) -> Finding:
+def _horizon(h: Horizon, within: Settled | None, bounds: Bounds, observer: Any, plant: Any, budget: float) -> Finding:
     what = "many-step bound"
+    same = [p for p in bounds.proofs if np.array_equal(p.metric, h.metric) and p.rate == h.rate]
+    if not same or h.after < (within.samples if within is not None else 0):
+        return False, f"{what}: it belongs to none of the proofs"
+    p = same[0]
     try:
         found = bound_horizon(
             observer, plant, rate=h.rate, steps=h.steps, region=bounds.region.box, metric=h.metric,
+            within=within, step_gains=p.step_gain,
             input=h.input if plant.nu else None, gap=max(bounds.gap, 0.2), budget=max(budget, 2 * h.seconds), seed=bounds.seed,
         )  # fmt: skip
     except InputError as error:

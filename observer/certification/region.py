@@ -106,3 +106,14 @@ def given_region(plant: DiscreteSystem, region: Any) -> Region:
         if not (np.isfinite([low, high]).all() and low <= high):
             raise InputError(f"region of '{name}' is ({low:g}, {high:g}); expected two finite numbers, low before high")
     return Region(box, "given", sentence="X and U as they were given. That X is never left is not proved.")
+
+
+def held_input(area: Region, plant: Any) -> np.ndarray:
+    """No excitation, ``(nu,)``: every input at zero, or at the middle of a range that excludes it."""
+    box = area.box[plant.nx :]
+    return np.where((box[:, 0] <= 0) & (box[:, 1] >= 0), 0.0, box.mean(axis=1))
+
+
+def with_input(area: Region, nx: int, held: np.ndarray) -> np.ndarray:
+    """The box X x {held}, ``(nx + nu, 2)``."""
+    return np.concatenate([area.box[:nx], np.stack([held, held], axis=1)])

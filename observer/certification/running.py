@@ -35,6 +35,7 @@ class RunningEnvelope:
     disturbance: float
     local: Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray] | None
     growth: Callable[[tuple[bool, ...]], float]
+    samples: int = 0  # that the plant has been in X for
 
     @property
     def estimate(self) -> np.ndarray:
@@ -57,12 +58,12 @@ class RunningEnvelope:
         rate = np.full(missing.shape[:-1], p.rate)
         for pattern in {tuple(row) for row in missing.reshape(-1, missing.shape[-1]).tolist() if any(row)}:
             rate = np.where((missing == np.array(pattern)).all(axis=-1), self.growth(pattern), rate)
-        residual = p.residual_upper
+        residual = p.residual_upper if self.samples >= p.after else p.residual_before
         if self.local is not None:
             residual = np.minimum(residual, self.local(self.estimate, np.asarray(self.eta), np.asarray(u, dtype=float)))
         present = (~missing).any(axis=-1)
         eta = rate * self.eta + residual + p.gain_y * self.noise * present + self.disturbance
-        return replace(self, state=self.observer.step(self.state, u, y), eta=eta)
+        return replace(self, state=self.observer.step(self.state, u, y), eta=eta, samples=self.samples + 1)
 
     def run(self, u: Any, y: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """(x_hat ``(..., N, nx)``, eta ``(..., N)``, half-widths ``(..., N, nx)``) along u and y ``(..., N, size)``."""

@@ -63,6 +63,7 @@ def bound_residual(
     *,
     region: Any = None,
     metric: Any = None,
+    within: Any = None,
     gap: float = 0.05,
     budget: float = 30.0,
     resume: ResidualBound | None = None,
@@ -75,7 +76,7 @@ def bound_residual(
     Parameters
     ----------
     region : (nx + nu, 2), physical units; the ranges of states and inputs when left out. Equal ends fix a dimension.
-    metric : M; the observer's own when left out.
+    metric : M; the observer's own when left out. within : bound only what lies in this part of the region, a ``Settled`` set.
     gap : stop when upper <= (1 + gap) lower. budget : or after so many seconds; what is proved by then holds.
     resume : a result of the same observer, plant, region and metric to go on from. The division of the region is taken from
         it as it is: keep it with the certificate, not with strangers.
@@ -91,7 +92,7 @@ def bound_residual(
         raise InputError(f"budget is {budget!r}; expected a number of seconds, 0 or more")
     if resume is not None:
         region, metric = resume.region if region is None else region, resume.metric if metric is None else metric
-    model = make_model(observer, plant, region, metric, threads)
+    model = make_model(observer, plant, region, metric, threads, within)
     search = _fresh(model, gap, seed) if resume is None else _resumed(model, gap, resume)
 
     def report(search: Search) -> None:
@@ -101,10 +102,12 @@ def bound_residual(
     return _result(model, search, search.run(budget, report), gap)
 
 
-def _search(model: Model, gap: float, **state: Any) -> Search:
-    def size(points: np.ndarray) -> np.ndarray:
-        return model.norm(model.residual(points))
+def _size(model: Model) -> Callable[[np.ndarray], np.ndarray]:
+    return lambda points: np.where(model.counts(points), model.norm(model.residual(points)), 0.0)
 
+
+def _search(model: Model, gap: float, **state: Any) -> Search:
+    size = _size(model)
     return Search(
         region=model.region, bound=model.bound, values=lambda points: size(points)[:, None],
         climb=lambda points, _: climb(size, points, model.region, step=0.01)[0],
@@ -113,10 +116,11 @@ def _search(model: Model, gap: float, **state: Any) -> Search:
 
 
 def _fresh(model: Model, gap: float, seed: int) -> Search:
-    points, values = sample(lambda p: model.norm(model.residual(p)), model.region, seed)
+    points, values = sample(_size(model), model.region, seed)
+    cells = model.start()
     best = int(np.argmax(values))
     return _search(
-        model, gap, open=model.bound(model.region[None]), closed=np.zeros(model.plant.nx + 2), cells=1,
+        model, gap, open=cells, closed=np.zeros(model.plant.nx + 2), cells=len(cells.cells),
         lower=np.array([max(values[best], 0.0)]), best=points[[best]],
     )  # fmt: skip
 

@@ -4,9 +4,11 @@
 
 Residuals along a trajectory cancel, so that |d(N)| is often far below the sum that rho_M / (1 - alpha) stands for. As
 two estimates under the same measurements approach by alpha^N, the error N samples later is at most alpha^N |e|_M + |d(N)|_M,
-and while the plant is in the region at the start of every stretch of N samples (its input held from N samples ago),
+and while the plant stays in the region (its input held from N samples ago; starts from which it leaves sooner do not count),
 
-    |e_i|  <=  sqrt((M^-1)_ii) alpha^N eta + sup |d_i(N)|,      eta = sup |d(N)|_M / (1 - alpha^N)       in the limit.
+    |e_i|  <=  min(sqrt((M^-1)_ii), beta_i / alpha) alpha^N eta + sup |d_i(N)|,    eta = sup |d(N)|_M / (1 - alpha^N)
+
+in the limit, beta_i being what one step makes of |e|_M in state i.
 """
 
 import math
@@ -24,7 +26,11 @@ from systems.discretization import DiscreteSystem
 from systems.errors import InputError
 
 BATCH = 128
-REMAINS = 0.05  # alpha^N where the number of steps is left open
+REMAINS = 0.05  # alpha^N, at most, where the number of steps is left open
+FORGOTTEN = 0.15  # and the share of sup |d_i(N)| to which the first error has faded, in at most LONGER times the steps
+LONGER = 2.5
+ROUGH = 1.0  # gap of |d|_M, of which only what alpha^N leaves counts
+COARSEN = 4  # cells of the settled set that are one to begin with: each costs N steps
 _SAMPLES, _CLIMBERS, _ROUNDS = 1024, 8, 25
 
 
@@ -60,9 +66,11 @@ def bound_horizon(
     plant: DiscreteSystem,
     *,
     rate: float,
+    step_gains: Any = None,
     steps: int | None = None,
     region: Any = None,
     metric: Any = None,
+    within: Any = None,
     input: Any = None,
     gap: float = 0.2,
     budget: float = 20.0,
@@ -74,23 +82,29 @@ def bound_horizon(
 
     Parameters
     ----------
-    rate : alpha*, proved for this metric (:func:`observer.certify`), per step.
-    steps : N; as many as make alpha^N 0.05 when left out. region : (nx + nu, 2); the ranges when left out.
+    rate : alpha*, proved for this metric (:func:`observer.certify`), per step. step_gains : (nx,), proved too: two estimates
+        under the same measurements differ in state i by at most step_gains_i |e|_M one step later.
+    steps : N; when left out as many as make alpha^N 0.05, or more until what is left of the first error is small beside
+        what is attained. region : (nx + nu, 2); the ranges when left out. within : count starts in this part of the region
+        only, a ``Settled`` set.
     input : (nu,) the input held over the stretch, zero when left out; or "held": any one of the region.
-    gap, budget, threads, progress, seed : as for :func:`bound_residual`, for |d|_M and every |d_i|.
+    gap, budget, threads, progress, seed : as for :func:`bound_residual`, for every |d_i|; |d|_M is searched to a gap of 1.
 
     Raises :class:`Unprovable` and :class:`InputError` as :func:`bound_residual` does.
     """
     if not 0 < rate < 1:
         raise InputError(f"rate is {rate!r}; expected the proved contraction rate per step, between 0 and 1")
-    if steps is None:
-        steps = max(1, math.ceil(math.log(REMAINS) / math.log(rate)))
-    if isinstance(steps, bool) or not isinstance(steps, int) or steps < 1:
+    if steps is not None and (isinstance(steps, bool) or not isinstance(steps, int) or steps < 1):
         raise InputError(f"steps is {steps!r}; expected a whole number, 1 or more")
     if not gap > 0 or not budget >= 0:
         raise InputError(f"gap is {gap!r} and budget {budget!r}; expected a positive number and seconds, 0 or more")
-    model = make_model(observer, plant, _region(plant, region, input), metric, threads)
+    model = make_model(observer, plant, _region(plant, region, input), metric, threads, within)
     rate = rate * (1 + 1e-12)
+    fading = model.gains  # of alpha^N |e|_M in each state; by way of the step before it can be less
+    if step_gains is not None:
+        fading = np.minimum(fading, np.asarray(step_gains, dtype=float) * (1 + 1e-10) / rate)
+    if steps is None:
+        steps = _enough(model, rate, fading, seed)
 
     def values(points: np.ndarray) -> np.ndarray:
         d = _rolled(model, points, steps)
@@ -105,17 +119,18 @@ def bound_horizon(
     starts = [sample(column(k), model.region, seed, _SAMPLES, _CLIMBERS, _ROUNDS) for k in range(1 + plant.nx)]
     best = np.array([points[np.argmax(found)] for points, found in starts])
     lower = np.array([max(found.max(), 0.0) for _, found in starts])
+    cells = model.start(rate, steps, step_gains, COARSEN)
     search = Search(
-        region=model.region, bound=lambda cells: model.bound(cells, rate, steps), values=values, climb=further,
-        columns=1 + plant.nx, gap=gap, batch=BATCH, open=model.bound(model.region[None], rate, steps), cells=1,
+        region=model.region, bound=lambda cells: model.bound(cells, rate, steps, step_gains), values=values, climb=further,
+        columns=1 + plant.nx, gap=np.array([max(gap, ROUGH), *[gap] * plant.nx]), batch=BATCH, open=cells, cells=len(cells.cells),
         closed=np.zeros(plant.nx + 2), lower=lower, best=best, gains=model.gains,
     )  # fmt: skip
 
     def report(search: Search) -> None:
         if progress is not None:
-            progress(_result(model, search, rate, steps, "budget"))
+            progress(_result(model, search, rate, steps, fading, "budget"))
 
-    return _result(model, search, rate, steps, search.run(budget, report))
+    return _result(model, search, rate, steps, fading, search.run(budget, report))
 
 
 def _region(plant: DiscreteSystem, region: Any, input: Any) -> np.ndarray:
@@ -135,24 +150,40 @@ def _region(plant: DiscreteSystem, region: Any, input: Any) -> np.ndarray:
     return region
 
 
+def _enough(model: Model, rate: float, fading: np.ndarray, seed: int) -> int:
+    """N, from what is attained at random starts."""
+    least = max(1, math.ceil(math.log(REMAINS) / math.log(rate)))
+    rng = np.random.default_rng([seed, 7])
+    d = _rolled(model, rng.uniform(model.region[:, 0], model.region[:, 1], (_SAMPLES, len(model.region))), least)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        whole = fading * model.norm(d).max(initial=0.0) / (1 - rate**least)
+        remains = float(np.nanmin(FORGOTTEN * np.abs(d).max(axis=0, initial=0.0) / whole, initial=REMAINS))
+    if not 0 < remains < REMAINS:
+        return least
+    return min(math.ceil(math.log(remains) / math.log(rate)), math.ceil(LONGER * least))
+
+
 def _rolled(model: Model, points: np.ndarray, steps: int) -> np.ndarray:
-    """d(N) (k, nx) from points (k, nx + nu), as anybody computes it in float64."""
+    """d(N) (k, nx) from points (k, nx + nu), as anybody computes it in float64; zero where the start does not count."""
     plant, system, ren = model.plant, model.plant.system, model.observer.weights
     x, u = points[:, : plant.nx], points[:, plant.nx :]
     estimate, known = x, u[:, system.known]
+    counts, box = model.counts(points), model.region[: plant.nx]
     with np.errstate(all="ignore"):
-        for _ in range(steps):
+        for k in range(steps):
             inputs = np.concatenate([known, system.measure(x, u)], axis=1)
+            if k > 0:
+                counts &= ((x >= box[:, 0]) & (x <= box[:, 1])).all(axis=1)
             x, estimate = plant.step(x, u), ren.next_state(estimate, inputs)
-        return estimate - x
+        return np.where(counts[:, None], estimate - x, 0.0)
 
 
-def _result(model: Model, search: Search, rate: float, steps: int, status: str) -> HorizonBound:
+def _result(model: Model, search: Search, rate: float, steps: int, fading: np.ndarray, status: str) -> HorizonBound:
     upper, remains = search.upper, rate**steps
     eta = upper[0] / (1 - remains)
     return HorizonBound(
         steps=steps, region=model.region, metric=model.metric, rate=rate, upper=float(upper[0]),
         lower=float(search.lower[0]), state_upper=upper[1:], state_lower=search.lower[1:].copy(),
-        steady_state=(model.gains * remains * eta + upper[1:]) * (1 + 1e-12), cells=search.cells, seconds=search.seconds,
+        steady_state=(fading * remains * eta + upper[1:]) * (1 + 1e-12), cells=search.cells, seconds=search.seconds,
         status=status,
     )  # fmt: skip

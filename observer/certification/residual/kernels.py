@@ -683,9 +683,11 @@ def bound_cells(
     known,
     root,
     gains,
+    step_gains,
     tables,
     rate,
     steps,
+    limits,
     cells,
     widths,
     inflate,
@@ -703,7 +705,10 @@ def bound_cells(
     Over steps, x_k = c + a eps + Q(eps) + e, Q of degree 2 and up, e a box, and |d_k - D_k(eps)|_M <= nu_k, D_k polynomial.
     Within a step Q + e are variables s of their own, treated as eps is: the curvature of plant and network cancels in the
     difference of forms before Q is put in, and e meets only what is left. Two estimates under the same measurements
-    approach at ``rate``: what is no polynomial goes into nu_k+1 = rate nu_k + |rest|_M.
+    approach at ``rate``: what is no polynomial goes into nu_k+1 = rate nu_k + |rest|_M, and in each state into
+    ``step_gains``_i nu_k + |rest_i|, where that is less than ``gains``_i nu_k+1.
+
+    A cell from which every trajectory has left ``limits`` (nx, 2) before the last step has the bound zero: nothing is said of it.
 
     tables = (free dimensions, basis in eps, its exponents, basis in (eps, s), where the powers of the first are in the
     second, those of the second from degree 2 with an s in them); the last three as the first where ``steps`` is 0.
@@ -719,7 +724,7 @@ def bound_cells(
     work = (reg, out_reg, z, w, np.zeros(last + 2), gap, np.zeros(nv), rounding, np.zeros((5, end)))
     x, xh, u = np.zeros((nx, end)), np.zeros((nx, end)), np.zeros((nu, end))
     drift, bent, after = np.zeros((nx, nt)), np.zeros((nx, nt)), np.zeros((nx, nt))
-    box, wide = np.zeros(nx), np.zeros(nx)
+    box, wide, rest = np.zeros(nx), np.zeros(nx), np.zeros(nx)
     share, span, vertex, column, turned = np.zeros(m), np.zeros(m), np.zeros(m), np.zeros(nx), np.zeros((nx, nt))
     for n in range(cells.shape[0]):
         _start(cells[n], free, x, u)
@@ -731,6 +736,7 @@ def bound_cells(
         for i in range(m):
             span[i] /= widest
         ball = lost_all = 0.0
+        gone = False
         if steps == 0:
             advance(net, plant, output, x, x, u, known, work, full)
             ball, lost_all = noise_norm(gap, root, nt, last, span, w, rounding, first, m, share, column)
@@ -740,15 +746,28 @@ def bound_cells(
             _clear(bent)
             for i in range(nx):
                 box[i] = 0.0
-        for _ in range(steps):
+        for taken in range(steps):
             added = _join(x, xh, drift, bent, box, wide, root, column, m, embed)
             advance(net, plant, output, x, xh, u, known, work, full)
             for i in range(m):
                 share[i] *= rate
             noise, lost_here = noise_norm(gap, root, end, last, span, w, rounding, first, m, share, column)
             noise += _substituted_norm(gap, root, box, wide, m, crossed, span, share)
+            if taken + 1 == steps:
+                for i in range(nx):
+                    rest[i] = step_gains[i] * (ball + added) + _left_over(gap[i], box, wide, m, crossed) + gap[i, last]
+                    for k in range(end, last):
+                        rest[i] += abs(gap[i, k])
+                    rest[i] *= 1.0 + 64.0 * _U
             ball = (rate * (ball + added) + noise) * (1.0 + 8.0 * _U)
             lost_all = rate * (lost_all + added) + lost_here
+            if taken + 1 < steps:
+                for i in range(nx):
+                    row = reg[plant[4][i]]
+                    low, high, _ = form_range(row, full, end, row[end])
+                    gone = gone or high < limits[i, 0] or low > limits[i, 1]
+                if gone:
+                    break
             for i in range(nx):
                 row = reg[plant[4][i]]
                 _substitute(gap[i], drift[i], bent, wide, m, embed)
@@ -763,14 +782,14 @@ def bound_cells(
             if not ball < np.inf:
                 break
         whole = (polynomial_norm(drift, root, basis, exponents, share, turned, vertex) + ball) * inflate
-        whole = whole if whole < np.inf else np.inf
+        whole = 0.0 if gone else whole if whole < np.inf else np.inf
         upper[n], lost[n] = whole, lost_all
         for i in range(nx):
             if steps == 0:
                 low, high, _ = form_range(gap[i], basis, last, gap[i, last])
             else:
-                low, high, _ = form_range(drift[i], basis, nt, gains[i] * ball)
-            size = max(-low, high) * (1.0 + 1e-10)
+                low, high, _ = form_range(drift[i], basis, nt, min(gains[i] * ball, rest[i]))
+            size = 0.0 if gone else max(-low, high) * (1.0 + 1e-10)
             states[n, i] = min(size, gains[i] * whole) if size < np.inf else gains[i] * whole
         best, finite = 0, True
         for i in range(m):
@@ -783,3 +802,39 @@ def bound_cells(
             corners[n, d] = 0.5 * cells[n, d, 0] + 0.5 * cells[n, d, 1]
         for i in range(m):
             corners[n, free[i]] = cells[n, free[i], 1] if vertex[i] > 0.0 else cells[n, free[i], 0]
+
+
+@compiled
+def flow_cells(plant, free, basis, exponents, cells, steps, images):
+    """Boxes (``images``, (n, nx, 2)) that hold F^steps of the states of each cell (n, nx + nu, 2), each input anywhere in it.
+
+    ``free``, ``basis``, ``exponents``: the dimensions with a width, their powers. The input of a step is independent of those
+    before: after each step its powers go into e_i, a symbol of its own for every state, beside the polynomial in x_0.
+    """
+    nx, nu, nt = images.shape[1], cells.shape[1] - images.shape[1], basis[1]
+    end = nt + nx
+    reg, scratch = np.zeros((plant[0].shape[0], end + 2)), np.zeros((5, end))
+    x, u = np.zeros((nx, end)), np.zeros((nu, end))
+    mixed = np.zeros(nt, dtype=np.bool_)
+    for k in range(nt):
+        for i in range(free.shape[0]):
+            mixed[k] = mixed[k] or (free[i] >= nx and exponents[k, i] > 0)
+    for n in range(cells.shape[0]):
+        _start(cells[n], free, x, u)
+        for _ in range(steps):
+            run_program(plant[0], plant[1], plant[2], plant[3], x, u, reg, basis, end, scratch)
+            for i in range(nx):
+                row = reg[plant[4][i]]
+                radius = row[end]
+                for k in range(end):
+                    if k >= nt or mixed[k]:
+                        radius += abs(row[k])
+                        x[i, k] = 0.0
+                    else:
+                        x[i, k] = row[k]
+                x[i, nt + i] = radius * (1.0 + 64.0 * _U)
+        for i in range(nx):
+            low, high, _ = form_range(x[i], basis, end, 0.0)
+            known = low <= high  # not for nan
+            images[n, i, 0] = low if known else -np.inf
+            images[n, i, 1] = high if known else np.inf

@@ -50,6 +50,7 @@ class Model:
     region: np.ndarray
     metric: np.ndarray
     threads: int
+    within: Any = None  # the part of the region that counts: ``boxes(coarsen)`` that cover it and ``holds(x)``
     order: int = 0  # of the polynomials; 0: by the dimension
 
     @cached_property
@@ -84,7 +85,7 @@ class Model:
         arrays = (np.hstack([ren.A, ren.B2]), ren.B1, np.hstack([ren.C1, ren.D12]), ren.D11, ren.bx, ren.bv)
         net = (*(np.ascontiguousarray(array, dtype=float) for array in arrays), get_activation(ren.activation).code)
         known = np.array(system.known, dtype=np.int64)
-        return net, _rows(step), _rows(output), known, self.root, self.gains
+        return net, rows(step), rows(output), known, self.root, self.gains
 
     def _tables(self, horizon: bool) -> tuple[Any, ...]:
         """Powers and their products: in the free dimensions, and over a horizon in nx more variables."""
@@ -112,8 +113,11 @@ class Model:
         assert self._arguments
         return self
 
-    def bound(self, cells: np.ndarray, rate: float = 0.0, steps: int = 0) -> Cells:
-        """Bounds over cells (n, nx + nu, 2): of the residual, or with ``steps`` of what it becomes over so many."""
+    def bound(self, cells: np.ndarray, rate: float = 0.0, steps: int = 0, step_gains: Any = None) -> Cells:
+        """Bounds over cells (n, nx + nu, 2): of the residual, or with ``steps`` of what it becomes over so many.
+
+        step_gains : (nx,), |v_i+| <= step_gains_i |v|_M from one step to the next, proved; nothing is known when left out.
+        """
         n, size = len(cells), len(self.region)
         result = Cells(
             cells, np.empty((n, 1 + self.plant.nx)), np.empty(n), np.empty(n, dtype=np.int64), np.empty((n, size))
@@ -122,10 +126,16 @@ class Model:
         upper, states = np.empty(n), np.empty((n, self.plant.nx))
 
         tables = self._tables(steps > 0)
+        each = (
+            np.full(self.plant.nx, np.inf) if step_gains is None else np.asarray(step_gains, dtype=float) * (1 + 1e-12)
+        )
 
         def run(a: int, b: int) -> None:
             out = (upper[a:b], states[a:b], result.split[a:b], result.corners[a:b], result.lost[a:b])
-            kernels.bound_cells(*self._arguments, tables, rate, steps, cells[a:b], widths, self.inflate, *out)
+            limits = np.ascontiguousarray(self.region[: self.plant.nx])
+            kernels.bound_cells(
+                *self._arguments, each, tables, rate, steps, limits, cells[a:b], widths, self.inflate, *out
+            )
 
         count = max(1, min(self.threads, n // _PER_THREAD))
         if count == 1:
@@ -137,6 +147,17 @@ class Model:
                     job.result()
         result.bounds[:, 0], result.bounds[:, 1:] = upper, states
         return result
+
+    def start(self, rate: float = 0.0, steps: int = 0, step_gains: Any = None, coarsen: int = 1) -> Cells:
+        """Bounds over the region as one cell, or over the boxes that cover the part of it that counts."""
+        cells = self.region[None] if self.within is None else self.within.boxes(coarsen)
+        return self.bound(np.ascontiguousarray(cells), rate, steps, step_gains)
+
+    def counts(self, points: np.ndarray) -> np.ndarray:
+        """Which of points (k, nx + nu) are in the part of the region that counts."""
+        if self.within is None:
+            return np.ones(len(points), dtype=bool)
+        return self.within.holds(points[:, : self.plant.nx])
 
     def residual(self, points: np.ndarray) -> np.ndarray:
         """r (k, nx) at points (k, nx + nu), as anybody computes it in float64."""
@@ -168,11 +189,13 @@ def make_basis(m: int, order: int) -> tuple[tuple[Any, ...], np.ndarray]:
     )
 
 
-def _rows(program: Program) -> tuple[np.ndarray, ...]:
+def rows(program: Program) -> tuple[np.ndarray, ...]:
     return program.code, program.a, program.b, program.c, program.outputs
 
 
-def make_model(observer: RENObserver, plant: DiscreteSystem, region: Any, metric: Any, threads: int | None) -> Model:
+def make_model(
+    observer: RENObserver, plant: DiscreteSystem, region: Any, metric: Any, threads: int | None, within: Any = None
+) -> Model:
     """Check what is given. Raises :class:`Unprovable` where nothing can be proved, :class:`InputError` for what is wrong."""
     system, ren = plant.system, observer.weights
     if plant.graph is None:
@@ -206,4 +229,4 @@ def make_model(observer: RENObserver, plant: DiscreteSystem, region: Any, metric
     count = (
         threads or len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else threads or os.cpu_count() or 1
     )
-    return Model(observer, plant, region, 0.5 * (metric + metric.T), count).prepare()
+    return Model(observer, plant, region, 0.5 * (metric + metric.T), count, within).prepare()

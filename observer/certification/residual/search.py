@@ -32,7 +32,7 @@ class Search:
     values: Callable[[np.ndarray], np.ndarray]
     climb: Callable[[np.ndarray, int], np.ndarray]
     columns: int
-    gap: float
+    gap: float | np.ndarray  # (columns,) where they differ
     batch: int
     open: Cells
     closed: np.ndarray
