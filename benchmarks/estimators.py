@@ -107,8 +107,11 @@ def measure_plant(name: str, neurons: int, samples: int, batch: int, repetitions
     data = draw_starts(plant.system, batch, 1), u, y
     times = measured("ren", drawn_ren(plant, neurons), data, repetitions)
     rows = [Row(name, f"contracting REN, {neurons} neurons", *times, "machine code")]
-    if plant.nx > LARGE:  # the plant's Jacobian is too long for a compiler; this much no dense filter can do without
-        rows.append(Row(name, "A P A' alone, of a dense Kalman filter", *(2 * [covariance_product(plant.nx)]), "BLAS"))
+    if plant.nx > LARGE:
+        product = covariance_product(
+            plant.nx
+        )  # the plant's Jacobian is too long for a compiler; this much no dense filter can do without
+        rows.append(Row(name, "A P A' alone, of a dense Kalman filter", product, product, "BLAS"))
     for kind in BASELINES if plant.nx <= LARGE else FOR_LARGE:
         try:
             observer = make(kind, plant)

@@ -76,7 +76,8 @@ def start_map(
     steps = round(duration / plant.dt) + 1
     begin = 0.5 * duration if window is None else window
     limits = np.array([s.limits or (-np.inf, np.inf) for s in system.states])
-    axes = [np.clip(np.linspace(*system.state_ranges[k], points), *limits[k]) for k in states]
+    bounds = [(k, system.state_ranges[k]) for k in states]
+    axes = [np.clip(np.linspace(low, high, points), *limits[k]) for k, (low, high) in bounds]
     grid = np.stack([a.ravel() for a in np.meshgrid(*axes, indexing="ij")], axis=1)
     middle = system.initial_ranges.mean(axis=1)
     x0 = np.tile(middle, (len(grid), 1))

@@ -124,7 +124,7 @@ def worst_starts(
         return values[:, :nx], values[:, nx : 2 * nx], u
 
     def grade(curves: np.ndarray, goal: str) -> np.ndarray:
-        lost = np.isnan(curves).any(axis=1)
+        lost = np.asarray(np.isnan(curves).any(axis=1))
         known = np.where(lost[:, None], 0.0, curves)
         found = settling_grade(known) if goal == "settling" else np.log(np.maximum(late_error(known, late), 1e-300))
         return np.where(lost, -np.inf, found)

@@ -73,7 +73,8 @@ def _contours(axes: Any, area: Any, values: np.ndarray, scale: Any) -> None:
     known = values[np.isfinite(values)]
     if not known.size or min(values.shape) < 3 or not known.max() > 1.2 * max(known.min(), 1e-300):
         return
-    spaced = np.linspace(*scale((known.min(), known.max())), 7)[1:-1]
+    low, high = scale((known.min(), known.max()))
+    spaced = np.linspace(low, high, 7)[1:-1]
     levels = np.unique(scale.inverse(spaced))
     lines = axes.contour(
         area.first, area.second, np.ma.masked_invalid(values.T), levels=levels, colors="white", linewidths=0.6
