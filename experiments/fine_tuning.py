@@ -44,7 +44,7 @@ def tune(source: Path, out: Path, given: dict[str, Any], *, fresh: bool, console
     if not (out / runs.FINE_TUNING).is_file():
         _compare_step(before, run, job)
         clear(out, *STEPS[3:])
-        run = replace(run, validation=None, validation_noise=None)
+        run = replace(run, validation=None, validation_noise=None, starts=None)
     for step in STEPS[3:]:
         if not done(step, run):
             run = STEP[step](run, job)
@@ -128,7 +128,9 @@ def _tune_step(before: Run, run: Run, job: Job) -> Run:
     stopped = result.status == "interrupted"
     clear(run.path, *STEPS[1:], keep=(CHECKPOINT,) if stopped else ())
     runs.save_fit(run.path, result, command=job.command)
-    run = replace(run, observer=result.observer, fit=result, certificate=None, validation=None, validation_noise=None)
+    run = replace(
+        run, observer=result.observer, fit=result, certificate=None, validation=None, validation_noise=None, starts=None
+    )
     metrics = metrics_of(run, job.command)
     write_json(run.path / runs.METRICS, metrics)
     for text in result.warnings:
