@@ -5,7 +5,9 @@ fast one that passes much of the noise on. Fine-tuning minimises what a user see
 
     mean |x_hat[k] - x[k]|^2   in simulation, from wrong first estimates, with noise, bias and missing measurements,
 
-inside the same certificate at a slower rate bound. Method: :mod:`observer.fitting.fine_tune_step`.
+inside the same certificate at a slower rate bound. It begins from the better of two: the fitted observer, and a network
+that is taught the best proved observer with the plant's own equations (:mod:`observer.fitting.fine_tune_teacher`). Method
+from there: :mod:`observer.fitting.fine_tune_step`.
 """
 
 import hashlib
@@ -22,6 +24,7 @@ from threadpoolctl import threadpool_limits
 from observer.fitting import solver
 from observer.fitting.fine_tune_gain import best_gain, design, slower_rate
 from observer.fitting.fine_tune_rollouts import make_rollouts, make_sensing
+from observer.fitting.fine_tune_start import HEADROOM, Told, better, find_teacher, teach
 from observer.fitting.fine_tune_step import Point, Tuner
 from observer.fitting.fit import HELD_OUT, make_observer
 from observer.fitting.least_squares import parameter_count
@@ -34,7 +37,7 @@ from systems.errors import InputError
 from systems.trajectories import Trajectories
 
 SHORTEST, LONGEST = 100, 400  # samples of a rollout by default, but for short trajectories
-SAMPLES, FEWEST = 24_000, 64  # samples of all training rollouts together, and rollouts at least
+SAMPLES, FEWEST = 36_000, 64  # samples of all training rollouts together, and rollouts at least
 LARGEST = 3000  # weights
 ITERATIONS = 120
 NAME = "fine_tune"  # the solver of the result
@@ -48,7 +51,7 @@ def fine_tune(
     noise: Any = None,
     bias: Any = None,
     dropout: float = 0.0,
-    initial_error: float = 1.0,
+    initial_error: float = 2.0,
     horizon: int | None = None,
     skip: float = 0.5,
     rollouts: int | None = None,
@@ -67,14 +70,16 @@ def fine_tune(
     noise, bias : standard deviations in the units of the outputs, one number or one for each: of white noise (as stated
         with the outputs when left out) and of a constant drawn for each trajectory.
     dropout : chance that a measurement is missing; h(x_hat, u) stands in for it.
-    initial_error : first estimates are off by up to this many half widths of the initial ranges.
+    initial_error : first estimates are off by up to this many half widths of the initial ranges; 2, as two independent draws
+        from the initial box may be.
     horizon : samples of a rollout; four settling times of ``fitted``, 100 to 400, when left out.
     skip : share of the horizon that is not counted. By default errors count in the second half, as in a validation: the
         certified rate sees to the first. 0 counts all, and trades noise for a faster start.
-    contraction_rate : bound per sample to keep, not faster than certified. Left out: the rate of the best constant gain
-        (Kalman, :mod:`observer.fitting.fine_tune_gain`) with half of its distance to 1 as headroom.
+    contraction_rate : bound per sample to keep, not faster than certified. Left out: the rate of the best observer that knows
+        the plant, with half of its distance to 1 as headroom; slow enough that its gain may be low.
     iterations, budget : limits, in iterations and seconds. Only iterations keep the result independent of the machine.
-    progress : called with :class:`Progress`. checkpoint : ``.npz`` from which an interrupted fine-tuning resumes.
+    progress : called with :class:`Progress`. checkpoint : ``.npz`` from which an interrupted fine-tuning resumes; the teacher
+        is found again first, which takes its time but gives the same.
 
     Returns a :class:`FitResult` with ``solver`` "fine_tune", whose observer is never worse than ``fitted`` on held-out
     rollouts. ``history`` holds the simulation loss, in squares of half a range; ``options["simulation_loss"]`` and
@@ -107,8 +112,18 @@ def fine_tune(
         ]
         found = design(plant, observer.scaling, sensing, horizon) if not logged else None
         gain = best_gain(found, drawn[0]) if found is not None else None
+        teacher: Told | None = None
+        stopped = False  # by a person, before there was anything to keep
+        if found is not None:
+            slowest = 0.5 ** (1 / horizon) if contraction_rate is None else 1 - (1 - contraction_rate) / HEADROOM
+            try:
+                teacher = find_teacher(fitted, plant, found, drawn[0], slowest, iterations, budget, progress, started)
+            except KeyboardInterrupt:
+                stopped = True
         if contraction_rate is not None:
             rate = float(contraction_rate)
+        elif teacher is not None:
+            rate = max(observer.contraction_rate, 1 - HEADROOM * (1 - teacher[1].rate))
         elif found is None:
             rate = 1 - 0.5 * (1 - observer.contraction_rate)
         else:
@@ -122,8 +137,16 @@ def fine_tune(
                 f"contraction_rate is {rate:.6g}; expected a number below 1 and above the {observer.contraction_rate:.6g} that the "
                 "observer is certified at: fine-tuning may slow it down, a faster one needs a new fit"
             )
+        begin = first
+        if teacher is not None:
+            try:
+                begin = better(
+                    teach(fitted, plant, train, teacher, tuner, iterations, budget, progress, started, seed), first
+                )
+            except KeyboardInterrupt:
+                stopped = True
         monitor = Monitor(iterations, budget, progress, Path(checkpoint) if checkpoint else None, started=started)
-        point, status = _tune(tuner, first, monitor)
+        point, status = (first, Status.INTERRUPTED) if stopped else _tune(tuner, begin, monitor)
         samples = _held_out(fitted, plant, rest, logged, seed)
         if not point.best_loss < first.held_out:
             rate = observer.contraction_rate
@@ -160,6 +183,7 @@ def fine_tune(
             "simulation_loss": first.held_out if kept else point.best_loss, "simulation_loss_before": first.held_out,
             "gain_loss": gain[1] if gain else None, "gain_rate": found.rate(gain[0]) if found and gain else None,
             "gain": gain[0].tolist() if gain else None,
+            "start": "fitted" if begin is first else "taught", "teacher_loss": teacher[2] if teacher else None,
         },
         warnings=(
             ("fine-tuning did not improve on the fitted observer in held-out simulations; it was kept",) if kept else ()

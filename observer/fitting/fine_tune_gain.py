@@ -41,6 +41,11 @@ class GainDesign:
             return None
         return self.a @ p @ self.c.T @ np.linalg.inv(self.c @ p @ self.c.T + self.r)
 
+    def filter_gain(self, factor: float = 1.0) -> np.ndarray | None:
+        """K ``(nx, ny)`` of x_hat+ = F(x_hat + K (y - h(x_hat, u)), u), with L = A K for a linear plant."""
+        gain = self.gain(factor)
+        return None if gain is None else np.linalg.lstsq(self.a, gain, rcond=None)[0]
+
     def rate(self, gain: np.ndarray) -> float:
         """Spectral radius of A - L C: the rate per sample at which a small error dies out."""
         return float(np.max(np.abs(np.linalg.eigvals(self.a - gain @ self.c))))
