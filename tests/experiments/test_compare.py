@@ -34,7 +34,7 @@ duration = 3
 
 def result(score, low, high, diverged=0):
     one = np.ones(1)
-    return Result(one, np.ones((1, 2)), score, (low, high), one, diverged, 10, one, 1.0)
+    return Result(one, np.ones((1, 2)), score, (low, high), one, diverged, 10, one, 1.0, np.full((10, 1), score**2))
 
 
 def test_numbers_are_those_of_their_definitions(rng):
@@ -113,7 +113,7 @@ def test_everybody_meets_the_same_and_what_cannot_serve_is_said(oscillator, tmp_
     assert told[0].startswith("tuned already")
     assert {c: {n: r.score for n, r in results.items()} for c, results in again.table.items()} == scores
     slow = comparison.Settings(**{**vars(settings), "limit": 1e-9})
-    left = comparison.compare(oscillator, slow, {}, folder=tmp_path, report=lambda text: None)
+    left = comparison.compare(oscillator, slow, {}, folder=tmp_path / "slow", report=lambda text: None)
     assert not left.names and "more than the 1e-09 s that --limit allows" in left.refused["extended_kalman"]
 
 
@@ -129,9 +129,9 @@ def test_the_command_writes_numbers_and_a_page(observer, tmp_path, monkeypatch):
     done = observer("compare", run, "--out", out, *asked, *some, "--json")
     assert done.code == 0, done.err
     metrics = json.loads(done.out)
-    assert list(metrics["estimators"]) == ["contracting REN", "projection", "unscented_kalman"]
+    assert list(metrics["estimators"]) == ["REN for speed", "REN for noise", "projection", "unscented_kalman"]
     assert list(metrics["conditions"]) == ["noise", "dropouts"]
-    ours = metrics["conditions"]["dropouts"]["results"]["contracting REN"]
+    ours = metrics["conditions"]["dropouts"]["results"]["REN for speed"]
     assert set(ours["rms"]) == {"q", "w"} and ours["trials"] == 3
     page = (out / "report.html").read_text(encoding="utf-8")
     assert "When to prefer which" in page and "30 % of the measurements missing" in page and "observer compare" in page
