@@ -25,7 +25,7 @@ from observer.fitting import solver
 from observer.fitting.fine_tune_gain import best_gain, design, slower_rate
 from observer.fitting.fine_tune_rollouts import make_rollouts, make_sensing
 from observer.fitting.fine_tune_start import HEADROOM, Told, better, find_teacher, teach
-from observer.fitting.fine_tune_step import Point, Tuner
+from observer.fitting.fine_tune_step import Anchor, Point, Tuner
 from observer.fitting.fit import HELD_OUT, make_observer
 from observer.fitting.least_squares import parameter_count
 from observer.fitting.problem import Problem, logged_samples, make_samples, to_samples
@@ -37,6 +37,7 @@ from systems.errors import InputError
 from systems.trajectories import Trajectories
 
 SHORTEST, LONGEST = 100, 400  # samples of a rollout by default, but for short trajectories
+LASTING = 1 / 6  # of the horizon: how long an error lasts at most, in what a residual is counted as
 SAMPLES, FEWEST = 36_000, 64  # samples of all training rollouts together, and rollouts at least
 LARGEST = 3000  # weights
 ITERATIONS = 120
@@ -81,10 +82,11 @@ def fine_tune(
     progress : called with :class:`Progress`. checkpoint : ``.npz`` from which an interrupted fine-tuning resumes; the teacher
         is found again first, which takes its time but gives the same.
 
-    Returns a :class:`FitResult` with ``solver`` "fine_tune", whose observer is never worse than ``fitted`` on held-out
-    rollouts. ``history`` holds the simulation loss, in squares of half a range; ``options["simulation_loss"]`` and
-    ``["simulation_loss_before"]`` its held-out values, ``["gain_loss"]`` that of the best constant gain. Missing
-    measurements are outside the certificate: it speaks of samples at which y is there.
+    Returns a :class:`FitResult` with ``solver`` "fine_tune", whose observer is never worse than ``fitted`` on what is held out:
+    rollouts, and transitions of the plant over the region and all inputs, as steady errors. ``history`` holds the sum of both,
+    in squares of half a range; ``options["simulation_loss"]`` and ``["simulation_loss_before"]`` what held-out rollouts say,
+    ``["gain_loss"]`` that of the best constant gain. Missing measurements are outside the certificate: it speaks of samples at
+    which y is there.
 
     Raises :class:`InputError` for unusable arguments, for a network above some 3000 weights, where nothing states a noise, and
     for an observer in observability coordinates.
@@ -130,7 +132,11 @@ def fine_tune(
             rate = slower_rate(found, gain and gain[0], observer.contraction_rate)
         size = observer.scaling.state_scale
         network, metric = observer.scaling.inverse().fold(observer.weights), observer.metric * np.outer(size, size)
-        tuner = Tuner(drawn[0], drawn[1], rate, network.activation, network.nv)
+        lasting = LASTING * horizon if teacher is None else min(1 / (1 - teacher[1].rate), LASTING * horizon)
+        samples = _transitions(fitted, plant, (train, rest), logged, seed)
+        copies = [to_samples(plant, observer.scaling, *part) for part in samples]
+        anchor = Anchor(copies[0], copies[1], lasting**2)
+        tuner = Tuner(drawn[0], drawn[1], rate, network.activation, network.nv, anchor)
         first = tuner.start(network, metric, observer.multipliers) if 0 < rate < 1 else None
         if first is None:
             raise InputError(
@@ -141,26 +147,33 @@ def fine_tune(
         if teacher is not None:
             try:
                 begin = better(
-                    teach(fitted, plant, train, teacher, tuner, iterations, budget, progress, started, seed), first
+                    teach(plant, samples, teacher, tuner, iterations, budget, progress, started, seed), first
                 )
             except KeyboardInterrupt:
                 stopped = True
         monitor = Monitor(iterations, budget, progress, Path(checkpoint) if checkpoint else None, started=started)
         point, status = (first, Status.INTERRUPTED) if stopped else _tune(tuner, begin, monitor)
-        samples = _held_out(fitted, plant, rest, logged, seed)
         if not point.best_loss < first.held_out:
             rate = observer.contraction_rate
         theta, metric, multipliers = point.best
         solution = Solution(tuner.network(theta), metric, multipliers, status, point.iteration)
-        scaled = to_samples(plant, observer.scaling, *samples)
         problem = Problem(
-            scaled, scaled, metric, rate, fitted.search.rate, network.activation, network.nv, observer.scaling, seed
+            copies[0],
+            copies[1],
+            metric,
+            rate,
+            fitted.search.rate,
+            network.activation,
+            network.nv,
+            observer.scaling,
+            seed,
         )
         if point.best_loss < first.held_out:
             observer = make_observer(solution, problem, plant, str(fitted.options.get("dtype", "float64")))
-            if not drawn[1].loss(observer.scaling.inverse().fold(observer.weights)) < first.held_out:
+            if not tuner.held_out_loss(observer.scaling.inverse().fold(observer.weights)) < first.held_out:
                 observer = fitted.observer
-    x, u, y, x_next = samples
+        before, after = (drawn[1].loss(o.scaling.inverse().fold(o.weights)) for o in (fitted.observer, observer))
+    x, u, y, x_next = samples[1]
     residual = observer.step(x, u, y) - x_next
     kept = observer is fitted.observer
     return replace(
@@ -180,7 +193,7 @@ def fine_tune(
             "noise": sensing.noise.tolist(), "bias": sensing.bias.tolist(), "dropout": sensing.dropout,
             "initial_error": sensing.initial_error, "horizon": horizon, "skip": skip, "rollouts": count,
             "iterations": iterations, "budget": budget, "settling_time": None, "contraction_rate": observer.contraction_rate,
-            "simulation_loss": first.held_out if kept else point.best_loss, "simulation_loss_before": first.held_out,
+            "simulation_loss": after, "simulation_loss_before": before,
             "gain_loss": gain[1] if gain else None, "gain_rate": found.rate(gain[0]) if found and gain else None,
             "gain": gain[0].tolist() if gain else None,
             "start": "fitted" if begin is first else "taught", "teacher_loss": teacher[2] if teacher else None,
@@ -244,6 +257,8 @@ def _hash(tuner: Tuner, point: Point) -> str:
     parts: list[np.ndarray] = [getattr(point, name) for name in _ARRAYS]
     for rollouts in (tuner.train, tuner.held_out):
         parts += [rollouts.x, rollouts.v, rollouts.start]
+    if tuner.anchor is not None:
+        parts += [tuner.anchor.train.x, tuner.anchor.train.v, np.array(tuner.anchor.weight)]
     for array in parts:
         digest.update(np.ascontiguousarray(array).tobytes())
     digest.update(repr((tuner.rate, tuner.train.skip, tuner.activation)).encode())
@@ -277,11 +292,15 @@ def _restore(monitor: Monitor, key: str) -> Point | None:
     return point
 
 
-def _held_out(
-    fitted: FitResult, plant: DiscreteSystem, rest: Trajectories, logged: bool, seed: int
-) -> tuple[np.ndarray, ...]:
-    """Transitions for the one-step loss of the result, as ``fit`` holds them out."""
-    count = max(1000, int(fitted.options.get("samples") or 2000) // 4)
-    if logged:
-        return logged_samples(plant, rest, count, seed + 1_000_003)
-    return make_samples(plant, rest, fitted.region, count, seed + 1_000_003)
+def _transitions(
+    fitted: FitResult, plant: DiscreteSystem, parts: tuple[Trajectories, Trajectories], logged: bool, seed: int
+) -> list[tuple[np.ndarray, ...]]:
+    """(x, u, y, x+) for training, and as ``fit`` holds them out."""
+    count = int(fitted.options.get("samples") or 2000)
+    drawn = []
+    for part, size, number in zip(parts, (count, max(1000, count // 4)), (seed, seed + 1_000_003), strict=True):
+        if logged:
+            drawn.append(logged_samples(plant, part, size, number))
+        else:
+            drawn.append(make_samples(plant, part, fitted.region, size, number))
+    return drawn

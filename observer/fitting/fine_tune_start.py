@@ -24,14 +24,13 @@ from observer.fitting.fine_tune_step import Point, Tuner
 from observer.fitting.fine_tune_teacher import EVALUATIONS, Teacher, best_teacher, in_network_units
 from observer.fitting.interior_point import Run, Stepper
 from observer.fitting.least_squares import pack
-from observer.fitting.problem import Problem, Samples, make_samples, to_samples
+from observer.fitting.problem import Problem, Samples, to_samples
 from observer.fitting.result import FitResult, Progress, Status
 from observer.fitting.solver import Solution
 from observer.fitting.start import projection_gain
 from observer.networks.explicit import ExplicitREN
 from systems.detectability import MetricSearch, sample_jacobians
 from systems.discretization import DiscreteSystem
-from systems.trajectories import Trajectories
 
 STARTS, RACE, POLISH = 3, 30, 220  # starts, iterations of each, and of the best
 LARGEST, SMALLEST = 1.0, 0.003  # innovations, in half ranges of the outputs
@@ -73,13 +72,11 @@ def find_teacher(
 
 
 def teach(
-    fitted: FitResult, plant: DiscreteSystem, data: Trajectories, told: Told, tuner: Tuner,
+    plant: DiscreteSystem, physical: list[tuple[np.ndarray, ...]], told: Told, tuner: Tuner,
     iterations: int, budget: float | None, progress: Callable[[Progress], None] | None, started: float, seed: int,
 ) -> Point | None:  # fmt: skip
-    """The network that is taught the teacher, as a point to begin from."""
+    """The network that is taught the teacher, as a point to begin from. ``physical``: (x, u, y, x+) to fit and to hold out."""
     teacher, search, loss = told
-    count = int(fitted.options.get("samples") or 2000)
-    physical = [make_samples(plant, data, fitted.region, count, seed + k) for k in (0, 1_000_003)]
     train, held_out = (
         taught_samples(teacher, tuner.train, x, u, x_next, seed + k) for k, (x, u, _, x_next) in enumerate(physical)
     )
