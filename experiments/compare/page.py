@@ -25,7 +25,7 @@ def write_page(folder: Path, found: Comparison, command: str) -> Path:
         states=[(s.name, s.unit) for s in found.plant.system.states],
         scores={found.titles[c]: {found.names[n]: r.score if not r.diverged else np.inf for n, r in results.items()}
                 for c, results in found.table.items()},
-        advice=words.advice(found.table, found.names, found.titles),
+        advice=words.advice(found.table, found.names, found.titles, found.proved),
         strengths=[(found.names[n], words.of_estimator(n, found.table, found.titles)) for n in found.names],
         missing=[f"{name}: {reason}" for name, reason in found.refused.items()],
         needs=_needs(found), choice=_choice(found),
@@ -38,13 +38,13 @@ def write_page(folder: Path, found: Comparison, command: str) -> Path:
 
 #: Columns of the scorecard: a title, and the conditions of which the worst counts.
 NEEDS = (
-    ("error with\nnoise", ("noise",)),
+    ("noise:\nerror, × best", ("noise",)),
     (
         "error with\npoor sensors",
         ("louder_noise", "bias", "outliers", "quantisation", "dropouts", "delay", "slow_sensor"),
     ),
-    ("error with a\nwrong model", ("parameters", "parameters_30", "constant_disturbance", "sine_disturbance")),
-    ("error with\nother inputs", ("other_input",)),
+    ("wrong model:\nerror, × best", ("parameters", "parameters_30", "constant_disturbance", "sine_disturbance")),
+    ("other inputs:\nerror, × best", ("other_input",)),
 )
 
 

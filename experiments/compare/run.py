@@ -30,7 +30,7 @@ METRICS = "metrics.json"
 __all__ = ["METRICS", "TUNING", "Comparison", "Settings", "chosen_names", "compare", "write"]
 MOST_SAMPLES = 300  # of a trial, where no duration is given
 UNCOUNTED = 3.0  # s that a run before the first counted one may take
-CONSTANT, CONSTANT_FACTORS = "steady_kalman", 10.0 ** np.arange(-2, 2.25, 0.25)  # of its Q: the curve of constant gains
+CONSTANT, CONSTANT_FACTORS = "steady_kalman", 10.0 ** np.arange(-2, 4.25, 0.25)  # of its Q: the curve of constant gains
 
 
 @dataclass(frozen=True)
@@ -109,7 +109,7 @@ class Comparison:
                 }
                 for name, results in self.table.items()
             },
-            "advice": list(words.advice(self.table, self.names, self.titles)),
+            "advice": list(words.advice(self.table, self.names, self.titles, self.proved)),
         }  # fmt: skip
 
 

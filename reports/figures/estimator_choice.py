@@ -11,6 +11,7 @@ from reports.style import BLUE, GREY, INK, VERMILION, WIDE, new_figure, plain, s
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+HOPELESS = 100.0  # times the smallest error: not drawn, it would flatten the rest
 ROOM = 0.045  # of the axes' height that a label needs
 
 
@@ -33,7 +34,8 @@ class ChoicePoint:
 
 def choice_figure(points: Sequence[ChoicePoint], constant_gains: Sequence[tuple[float, float]] = ()) -> "Figure":
     """Left: error against processor time. Right: error against settling time; ``constant_gains``: (settling time, error)."""
-    shown = [p for p in points if np.isfinite(p.error) and p.error > 0]
+    sound = [p for p in points if np.isfinite(p.error) and p.error > 0]
+    shown = [p for p in sound if p.error <= HOPELESS * min(q.error for q in sound)]
     with styled():
         figure = new_figure(WIDE, 3.6)
         left, right = figure.subplots(1, 2, sharey=True)
@@ -90,7 +92,7 @@ def _points(axes: Any, placed: Sequence[tuple[float, ChoicePoint]]) -> None:
         free = at
         text = float(np.exp(low + at * (high - low)))
         axes.annotate(
-            plain(point.name, 24), (x, point.error), xytext=(x * 1.25, text), fontsize=6.5, va="center", ha="left",
+            plain(point.name, 24), (x, point.error), xytext=(x * 1.35, text), fontsize=6.5, va="center", ha="left",
             color=style["color"], arrowprops={"arrowstyle": "-", "color": "#c3c8d0", "linewidth": 0.5, "shrinkA": 0, "shrinkB": 2},
         )  # fmt: skip
 
@@ -112,5 +114,6 @@ def _handles(curve: bool) -> list[Any]:
 CHOICE = (
     "All estimators under the stated noise, with 95 % intervals. Left: what a step costs the processor and what error is left. Right: how "
     "soon a far start is forgotten (median until the slowest state stays within 2 % of its range; estimators that never do are left out) "
-    "and what error is left. The grey line is what constant gains can do on the same trials, from low to high gain."
+    "and what error is left. The grey line is what constant gains can do on the same trials, from high to low gain. Estimators with a "
+    "hundred times the smallest error are not drawn."
 )

@@ -11,6 +11,7 @@ from reports.style import INK, WIDE, new_figure, plain, styled
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+ALIKE = 0.02  # of the best value: what is bold with it
 PALEST = 1.5  # decades from the best, where a cell is palest
 
 
@@ -31,6 +32,7 @@ def scorecard_figure(names: Sequence[str], needs: Sequence[Need]) -> "Figure":
     """Cells dark where good; the best of each column is bold."""
     with styled():
         figure = new_figure(WIDE, 0.75 + 0.24 * len(names))
+        figure.get_layout_engine().set(rect=(0.02, 0.0, 0.98, 1.0))  # type: ignore[union-attr]
         axes = figure.subplots()
         axes.grid(False)
         values = np.array([[need.values.get(name, np.nan) for need in needs] for name in names], dtype=float)
@@ -39,14 +41,14 @@ def scorecard_figure(names: Sequence[str], needs: Sequence[Need]) -> "Figure":
         for j, need in enumerate(needs):
             best = _best(need.kind, values[:, j])
             for i in range(len(names)):
-                bold = np.isfinite(values[i, j]) and values[i, j] == best and need.kind != "count"
+                bold = need.kind != "count" and np.isfinite(values[i, j]) and abs(values[i, j] - best) <= ALIKE * best
                 axes.text(
                     j, i, _text(need.kind, values[i, j]), ha="center", va="center", fontsize=7,
                     fontweight="bold" if bold else "normal", color="white" if shade[i, j] < 0.35 else INK,
                 )  # fmt: skip
         axes.set_xticks(range(len(needs)), [need.title for need in needs], fontsize=6.8)
         axes.xaxis.tick_top()
-        axes.set_yticks(range(len(names)), [plain(name, 24) for name in names])
+        axes.set_yticks(range(len(names)), [plain(name, 24) for name in names], fontsize=7)
         axes.tick_params(length=0)
         for edge in axes.spines.values():
             edge.set_visible(False)

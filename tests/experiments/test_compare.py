@@ -92,6 +92,8 @@ def test_words_follow_from_the_numbers():
     lines = words.advice(table, names, titles)
     assert lines[0] == "Most often among the best: Beta, under 2 of 2 conditions."
     assert "Not without a watch on divergence: Gamma." in lines
+    told = words.advice({**table, "noise": table["two"]}, names, titles, {"a"})
+    assert any("every start: Alpha; with noise as stated they are at 2 times (Alpha)" in line for line in told)
 
 
 def test_everybody_meets_the_same_and_what_cannot_serve_is_said(oscillator, tmp_path):
