@@ -22,6 +22,7 @@ from systems.discretization import DiscreteSystem
 LEAST_NOISE = 1e-6  # of half an output's range: below it R would be singular
 SLOWEST = 0.9999
 FACTORS = 10.0 ** np.arange(-4, 2.5, 0.5)
+CURVE = 10.0 ** np.arange(-8, 2.25, 0.25)  # for drawing: gains too low to be chosen show what quiet would cost
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,5 +1,7 @@
 """Teachers of fine-tuning: their error dynamics against differences, their proof against simulation, what a network learns."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -7,7 +9,10 @@ from observer import certify, fine_tune, fit
 from observer.baselines import make
 from observer.fitting.fine_tune_gain import design
 from observer.fitting.fine_tune_rollouts import make_rollouts, make_sensing
+from observer.fitting.fine_tune_step import Anchor
 from observer.fitting.fine_tune_teacher import Teacher, best_teacher, in_network_units
+from observer.fitting.least_squares import pack, unpack
+from observer.fitting.problem import to_samples
 from systems import Signal, System, discretize, simulate
 from systems.detectability import sample_jacobians
 
@@ -28,7 +33,7 @@ def spring():
             dt=0.05,
         )
     )  # fmt: skip
-    data = simulate(plant, 24, 8.0, seed=3)
+    data = simulate(plant, 24, 8.0, seed=3, excitation="zero")  # what inputs do, simulations of it do not show
     return plant, data, fit(plant, data, neurons=6, settling_time=1.0, iterations=60, samples=400)
 
 
@@ -90,7 +95,7 @@ def test_a_proved_teacher_brings_any_two_estimates_together_at_its_rate(spring):
 
 
 def test_the_tuned_network_is_proved_and_as_quiet_as_the_steady_kalman_filter(spring):
-    """On fresh trials from far starts, against the steady Kalman filter with the best of its gains."""
+    """On fresh trials from far starts, with inputs that the data do not have, against the best gain of the steady Kalman filter."""
     plant, data, fitted = spring
     tuned = fine_tune(fitted, plant, data, horizon=80, rollouts=60, iterations=30)
     assert tuned.options["start"] == "taught" and certify(tuned.observer, plant, residual=False).holds
@@ -105,3 +110,19 @@ def test_the_tuned_network_is_proved_and_as_quiet_as_the_steady_kalman_filter(sp
     kalman = min(rms(make("steady_kalman", plant, q_q=a, q_w=b, r_y=1.0)) for a in qs for b in qs)
     assert rms(fitted.observer) > 2 * kalman
     assert rms(tuned.observer) < 1.15 * kalman
+
+
+def test_the_anchor_is_differentiated_right(spring):
+    plant, data, fitted = spring
+    x, u = data.x[:, 0], data.u[:, 0]
+    samples = to_samples(plant, fitted.observer.scaling, x, u + 0.2, plant.output(x, u), plant.step(x, u + 0.2))
+    anchor, network = Anchor(samples, samples, 7.0), fitted.observer.scaling.inverse().fold(fitted.observer.weights)
+    network = replace(network, A=network.A + 0.1)
+    theta = pack(network)
+    gradient, hessian = anchor.normal_equations(network)
+    rng = np.random.default_rng(0)
+    for _ in range(4):
+        d = rng.standard_normal(len(theta))
+        low, high = (anchor.loss(unpack(theta + h * d, 2, 6, 2, "tanh")) / 2 for h in (-1e-6, 1e-6))
+        assert (high - low) / 2e-6 == pytest.approx(gradient @ d, rel=1e-5)
+    assert np.linalg.eigvalsh(hessian)[0] > -1e-9 * np.trace(hessian)
