@@ -145,7 +145,7 @@ def _compare_step(before: Run, run: Run, job: Job) -> None:
     """Errors of both observers, and of the best constant gain, on the same trials; their rates; the curve of constant gains."""
     from observer import certify
     from observer.conditions import compare_conditions
-    from observer.fitting.fine_tune_gain import FACTORS, ConstantGain, design
+    from observer.fitting.fine_tune_gain import CURVE, ConstantGain, design
     from observer.fitting.fine_tune_rollouts import make_sensing
 
     assert before.observer is not None and run.observer is not None and run.fit is not None
@@ -168,7 +168,7 @@ def _compare_step(before: Run, run: Run, job: Job) -> None:
         scaling = run.observer.scaling
         observers["constant gain"] = ConstantGain(run.plant, scaling, np.array(options["gain"]))
         content["rates"]["constant gain"] = options["gain_rate"]
-        curve = design(run.plant, scaling, sensing, int(options["horizon"])).curve(FACTORS)
+        curve = design(run.plant, scaling, sensing, int(options["horizon"])).curve(CURVE)
         content["curve"] = {"rate": curve[:, 0], "deviation": curve[:, 1:] * scaling.state_scale}
     logged = job.recipe.data.learned
     if not logged:  # a plant without equations cannot be simulated anew
