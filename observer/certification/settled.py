@@ -90,7 +90,7 @@ def settled_set(
     stride = stride or _stride(plant, box, shape)
     strides = (stride, LONG * stride)
     most = max(1, math.ceil(samples / strides[-1]), (most or 0) // strides[-1])
-    grid = _grid(box, nx, shape)
+    grid = cell_grid(box, nx, shape)
     places = [_places(states, shape, enclose_flow(plant, grid, m)) for m in strides]
     mask = np.ones(shape, dtype=bool)
     done = 0
@@ -108,7 +108,7 @@ def settled_set(
     return Settled(states, shape, max(done, 1) * strides[-1], stride, count, count / mask.size, inputs, mask)
 
 
-def _grid(box: np.ndarray, nx: int, shape: tuple[int, ...]) -> np.ndarray:
+def cell_grid(box: np.ndarray, nx: int, shape: tuple[int, ...]) -> np.ndarray:
     """All cells (n, nx + nu, 2), the last state fastest; neighbours share their edge to the last bit."""
     edges = [np.linspace(low, high, n + 1) for (low, high), n in zip(box[:nx], shape, strict=True)]
     pairs = [np.stack([edge[:-1], edge[1:]], axis=1) for edge in edges]

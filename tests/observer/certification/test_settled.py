@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from observer.certification.envelope import envelope, steady_error
+from observer.certification.local import LocalResidual
 from observer.certification.residual import bound_horizon, bound_residual
 from observer.certification.residual.flow import enclose_flow
 from observer.certification.running import running_envelope
@@ -194,3 +195,25 @@ def test_a_certificate_keeps_the_numbers_and_not_the_cells():
         shrinking(), np.array([*BOX, [-1.0, 1.0]]), again.samples, stride=again.stride, shape=again.shape
     )
     assert anew is not None and anew.count == found.count and anew.samples == found.samples
+
+
+def test_a_local_bound_holds_over_the_set_and_is_small_where_the_residual_is():
+    """r = (0, x_0^3 / 10): large at the ends of X only; every point of the set is below the bound, the middle far below."""
+    plant = plant_of(
+        lambda x, u: [0.9 * x[0], 0.5 * x[1] + 0.1 * x[0] ** 3 + 0.0 * u[0]], [(-1, 1), (-1, 1)], [(-1, 1)]
+    )
+    observer = observer_of(plant, A=[[0.9, 0.0], [0.0, 0.5]], B2=np.zeros((2, 2)))
+    p = proof(np.diag([1.0, 4.0]), 0.9, 0.2)
+    c = certificate(p)
+    region = dataclasses.replace(c.bounds.region, box=np.tile([-1.0, 1.0], (3, 1)))
+    local = LocalResidual(observer, plant, dataclasses.replace(c.bounds, region=region), cells=400)
+    rng = np.random.default_rng(0)
+    x_hat, eta = rng.uniform(-1, 1, (200, 2)), 10.0 ** rng.uniform(-3, 0, 200)
+    found = local(x_hat, eta)
+    v = rng.normal(size=(200, 500, 2))
+    v *= (eta[:, None] * rng.random((200, 500)) / np.sqrt((v**2 * [1.0, 4.0]).sum(axis=2)))[..., None]
+    x = x_hat[:, None] + v
+    size = np.where(np.all(np.abs(x) <= 1, axis=2), 0.2 * np.abs(x[..., 0]) ** 3, 0.0).max(axis=1)
+    assert (size <= found).all() and (found <= 0.2).all()
+    assert local(np.zeros(2), 0.01) < 2e-3 and local(np.array([1.0, 0.0]), 0.01) > 0.17
+    assert local(np.full(2, np.nan), 0.1) == pytest.approx(0.2) and local(np.zeros(2), np.inf) == pytest.approx(0.2)
