@@ -21,6 +21,7 @@ def test_smoke_writes_page_and_metrics(tmp_path, monkeypatch):
     assert metrics["designs"]["REN"]["proved"] and metrics["designs"]["REN"]["status"] == "optimal"
     assert "toy size" in (tmp_path / "report.html").read_text(encoding="utf-8")
     monkeypatch.setattr(echo_state, "design", None)
+    monkeypatch.setattr("reports.experiment_page.write_experiment_page", lambda out, **_: out)  # drawn once is enough
     assert echo_state.run(tmp_path, seed=1, report=said.append, size=SMOKE) == code
 
 

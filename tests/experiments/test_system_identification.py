@@ -17,6 +17,7 @@ def test_smoke_writes_page_and_metrics_and_fails_when_a_bound_is_exceeded(tmp_pa
     said = []
     assert identification.run(tmp_path, report=said.append, size=identification.SMOKE) == 0
     metrics = json.loads((tmp_path / "metrics.json").read_text(encoding="utf-8"))
+    assert metrics["criteria"][0]["requirement"] == "at most 1" and metrics["criteria"][0]["value"] <= 1
     sizes = [row["parameters"] for row in metrics["models"]]
     assert len(sizes) == 4 and max(sizes) < 1.5 * min(sizes)
     assert "toy size" in (tmp_path / "report.html").read_text(encoding="utf-8")
@@ -24,6 +25,7 @@ def test_smoke_writes_page_and_metrics_and_fails_when_a_bound_is_exceeded(tmp_pa
     stored = json.loads(part.read_text(encoding="utf-8"))
     write_json(part, {"key": stored["key"], "result": stored["result"] | {"gain": 2.01}})
     monkeypatch.setattr(identification, "identify", None)  # all is kept
+    monkeypatch.setattr("reports.experiment_page.write_experiment_page", lambda out, **_: out)  # drawn once is enough
     assert identification.run(tmp_path, report=said.append, size=identification.SMOKE) == 1
     assert any("not met: gain found over the bound" in line for line in said)
 
