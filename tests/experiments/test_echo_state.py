@@ -1,6 +1,7 @@
 """Control under a limited input at smoke size; the convex program against what is known of it."""
 
 import json
+import sys
 from itertools import pairwise
 
 import numpy as np
@@ -11,6 +12,7 @@ pytest.importorskip("cvxpy")
 from experiments.family.echo_state import program
 from experiments.family.echo_state import run as echo_state
 from experiments.family.echo_state.run import SMOKE, random_network
+from systems.errors import InputError
 
 
 def test_smoke_writes_page_and_metrics(tmp_path, monkeypatch):
@@ -21,7 +23,15 @@ def test_smoke_writes_page_and_metrics(tmp_path, monkeypatch):
     assert metrics["designs"]["REN"]["proved"] and metrics["designs"]["REN"]["status"] == "optimal"
     assert "toy size" in (tmp_path / "report.html").read_text(encoding="utf-8")
     monkeypatch.setattr(echo_state, "design", None)
+    monkeypatch.setattr("reports.experiment_page.write_experiment_page", lambda out, **_: out)  # drawn once is enough
     assert echo_state.run(tmp_path, seed=1, report=said.append, size=SMOKE) == code
+
+
+def test_without_the_solver_the_extra_is_named_and_nothing_is_written(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "cvxpy", None)
+    with pytest.raises(InputError, match=r"ren-observer\[sdp\]"):
+        echo_state.run(tmp_path / "run", size=SMOKE)
+    assert not (tmp_path / "run").exists()
 
 
 def test_the_response_is_the_difference_equation():

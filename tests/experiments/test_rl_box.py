@@ -20,6 +20,7 @@ def test_smoke_writes_page_and_metrics_and_keeps_parts(tmp_path, monkeypatch):
     page = (tmp_path / "report.html").read_text(encoding="utf-8")
     assert "toy size" in page and (tmp_path / "figures" / "rebuilding.pdf").is_file()
     monkeypatch.setattr(rl_box, "learn", None)
+    monkeypatch.setattr("reports.experiment_page.write_experiment_page", lambda out, **_: out)  # drawn once is enough
     assert rl_box.run(tmp_path, seed=3, report=said.append, size=rl_box.SMOKE) == code
     with pytest.raises(InputError, match="not --solver"):
         rl_box.run(tmp_path, solver="adam")

@@ -14,6 +14,7 @@ def test_smoke_writes_page_and_metrics(tmp_path):
     assert scaling.run(tmp_path, seed=2, report=said.append, size=scaling.SMOKE) == 0
     metrics = json.loads((tmp_path / "metrics.json").read_text(encoding="utf-8"))
     assert len(metrics["rows"]) == 15 and all(row["holds"] and row["margin"] > 0 for row in metrics["rows"])
+    assert any(row["margin32"] != row["margin"] for row in metrics["rows"])  # of the matrices as float32 has them
     assert "toy size" in (tmp_path / "report.html").read_text(encoding="utf-8")
 
 

@@ -17,6 +17,7 @@ def test_smoke_writes_page_and_metrics_and_fails_when_a_bound_is_exceeded(tmp_pa
     said = []
     assert identification.run(tmp_path, report=said.append, size=identification.SMOKE) == 0
     metrics = json.loads((tmp_path / "metrics.json").read_text(encoding="utf-8"))
+    assert metrics["criteria"][0]["requirement"] == "at most 1" and metrics["criteria"][0]["value"] <= 1
     sizes = [row["parameters"] for row in metrics["models"]]
     assert len(sizes) == 4 and max(sizes) < 1.5 * min(sizes)
     assert "toy size" in (tmp_path / "report.html").read_text(encoding="utf-8")
@@ -24,17 +25,22 @@ def test_smoke_writes_page_and_metrics_and_fails_when_a_bound_is_exceeded(tmp_pa
     stored = json.loads(part.read_text(encoding="utf-8"))
     write_json(part, {"key": stored["key"], "result": stored["result"] | {"gain": 2.01}})
     monkeypatch.setattr(identification, "identify", None)  # all is kept
+    monkeypatch.setattr("reports.experiment_page.write_experiment_page", lambda out, **_: out)  # drawn once is enough
     assert identification.run(tmp_path, report=said.append, size=identification.SMOKE) == 1
     assert any("not met: gain found over the bound" in line for line in said)
 
 
-def test_the_gain_found_of_a_known_system_is_its_largest_frequency_response():
+def test_the_gain_found_of_a_resonant_system_comes_near_its_peak_and_not_beyond():
     from observer.networks import ContractingREN, load_linear
 
-    A, B, C, D = np.array([[0.9]]), np.array([[1.0]]), np.array([[0.2]]), np.array([[0.0]])
-    model = load_linear(ContractingREN(1, 1, 1, 1, contraction_rate=0.95, dtype="float32"), A, B, C, D)
-    found = models.observed_gain(model, 1, 200, 8, 200, 0)
-    assert 1.9 < found <= 2.0 * (1 + 1e-4)  # 0.2 / (1 - 0.9)
+    A = 0.9 * np.array([[np.cos(0.8), -np.sin(0.8)], [np.sin(0.8), np.cos(0.8)]])
+    B, C, D = np.array([[1.0], [0.0]]), np.array([[0.5, 0.5]]), np.array([[0.0]])
+    points = np.exp(1j * np.linspace(0, np.pi, 4000))
+    peak = max(abs((C @ np.linalg.solve(z * np.eye(2) - A, B))[0, 0]) for z in points)
+    model = load_linear(ContractingREN(1, 2, 1, 1, contraction_rate=0.95, dtype="float32"), A, B, C, D)
+    started = models.observed_gain(model, 1, 200, 8, 1, 0)
+    found = models.observed_gain(model, 1, 200, 8, 150, 0)
+    assert started < 0.75 * peak < 0.95 * peak < found <= peak * (1 + 1e-4)
 
 
 def test_the_simulated_system_is_not_linear_and_all_is_scaled():

@@ -94,16 +94,23 @@ class Solution:
     seconds: float
 
 
+def solver() -> Any:
+    """The module cvxpy, with Clarabel beside it; InputError naming the extra where one is missing."""
+    try:
+        import clarabel  # noqa: F401
+        import cvxpy
+    except ImportError as error:
+        raise InputError("this experiment needs CVXPY and Clarabel: pip install 'ren-observer[sdp]'") from error
+    return cvxpy
+
+
 def solve(features: Features, d: np.ndarray, limit: float = LIMIT, cuts: np.ndarray | None = None) -> Solution:
     """The theta of the program for the disturbance ``d`` (N,), by Clarabel through CVXPY.
 
     ``cuts`` (rows, features): further values of phi at which |u| <= limit as well.
     Errors: InputError where the extra ``sdp`` is missing, or the solver finds no solution.
     """
-    try:
-        import cvxpy as cp
-    except ImportError as error:
-        raise InputError("this experiment needs CVXPY and Clarabel: pip install 'ren-observer[sdp]'") from error
+    cp = solver()
     z0, phi = response(d), features(-response(d))
     # In the singular vectors of the features, the program is as well conditioned as can be: with phi = U S V',
     # u = sqrt(N) U a and |theta| = sqrt(N) |S^-1 a|. Directions below rounding are left out.

@@ -64,6 +64,9 @@ def run(
         size = replace(size, nv=int(options["neurons"]))
     if size.nv < 1:
         raise InputError(f"--neurons is {size.nv}; expected at least 1")
+    from experiments.family.echo_state.program import solver
+
+    solver()  # before anything is written
     found = {}
     with interruptible(out), one_thread():
         for kind in ("linear", "REN"):
