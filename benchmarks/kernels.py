@@ -209,6 +209,8 @@ is left above the ideal: the sweeps, whose triangles and activations run at half
 spreading its gradient, which are bound by memory; one thread waking another.
 - `observer.networks.optimizer.Adam` does an update in one pass. `torch.optim.Adam(..., fused=True)` is as fast later \
 on, but imports torch's compiler when it is made, more than a second.
+- `observer.networks.unroll(explicit, x0, u)` is the differentiable rollout: `network_timings.md` has its times beside R2DN \
+and torch's LSTM.
 - Never call `numba.get_num_threads()` or `parallel=True` code next to torch: both share an OpenMP library, and it sets \
 torch's threads back to all cores.
 - Denormals are flushed inside the kernels; `without_denormals()` of `observer.networks.equilibrium.cpu_autograd` does it \

@@ -1,8 +1,9 @@
 """Times of REN, R2DN and torch's LSTM at equal parameter count: ``python -m benchmarks.networks``.
 
-For each number of neurons: one step, one step with gradients, and a rollout with gradients, once with the explicit
-matrices built once and once with them built at every step, which is the mistake that the two types are there to prevent.
-Float32, one torch thread. Prints one table and writes it to ``docs/network_timings.md``.
+For each number of neurons: direct to explicit, one step, one step with gradients, and a rollout with gradients, by the
+fused operation and by a loop that torch records; and with the explicit matrices built at every step of that loop, which
+is the mistake that the two types are there to prevent. Float32, one torch thread. Prints one table and writes it, with
+the ratios that it is about, to ``docs/network_timings.md``.
 """
 
 import argparse
@@ -31,7 +32,7 @@ class Sizes:
     nu: int = 4
     ny: int = 4
     steps: int = 128
-    seconds: float = 2.0
+    seconds: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -100,31 +101,52 @@ def rows(nv: int, sizes: Sizes) -> list[Row]:
     u = torch.randn(sizes.batch, sizes.steps, sizes.nu, generator=generator)
     found: list[Row] = []
     for name, network in networks(nv, sizes).items():
-        run, again = (_lstm_run(network), None) if name == "LSTM" else (_once(network), _always(network))
-        jobs: dict[str, Callable[[], object]] = {
-            "one step": lambda run=run: run(u[:, :1]).detach(),
-            "one step, with gradients": lambda run=run, network=network: _gradients(network, run(u[:, :1])),
-            f"{sizes.steps} steps": lambda run=run: run(u).detach(),
-            f"{sizes.steps} steps, with gradients": lambda run=run, network=network: _gradients(network, run(u)),
-        }
-        if again is not None:
-            jobs[f"{sizes.steps} steps, explicit() at each, with gradients"] = lambda again=again, network=network: (
-                _gradients(network, again(u))
-            )
-        found += [Row(nv, name, count(network), what, measure(job, sizes.seconds)) for what, job in jobs.items()]
+        found += [
+            Row(nv, name, count(network), what, measure(job, sizes.seconds, clock=time.process_time))
+            for what, job in jobs(name, network, u).items()
+        ]
     return found
 
 
-def _gradients(network: torch.nn.Module, y: torch.Tensor) -> object:
-    return torch.autograd.grad(y.square().mean(), list(network.parameters()), allow_unused=True)
+ONE, ONE_BACK = "one step", "one step, with gradients"
+ROLL, BACK, LOOP, ALWAYS = (
+    "rollout",
+    "rollout, with gradients",
+    "the same, recorded by torch",
+    "the same, explicit() at each step",
+)
+MAP = "direct to explicit, with gradients"
 
 
-def _lstm_run(network: Any) -> Callable[[torch.Tensor], torch.Tensor]:
-    return network
+def jobs(name: str, network: torch.nn.Module, u: torch.Tensor) -> dict[str, Callable[[], object]]:
+    """What is timed of one network, by name; each includes explicit(), once or at every step."""
+    short = u[:, :1]
+
+    def back(y: torch.Tensor) -> object:
+        return torch.autograd.grad(y.square().mean(), list(network.parameters()), allow_unused=True)
+
+    if name == "LSTM":
+        run: Any = network
+        return {
+            ONE: lambda: run(short).detach(),
+            ONE_BACK: lambda: back(run(short)),
+            ROLL: lambda: run(u).detach(),
+            BACK: lambda: back(run(u)),
+        }
+    once = _once(network)
+    return {
+        MAP: lambda: back(sum(v.square().sum() for v in network.explicit().weights().values())),  # type: ignore[operator]
+        ONE: lambda: once(short, "auto").detach(),
+        ONE_BACK: lambda: back(once(short, "auto")),
+        ROLL: lambda: once(u, "auto").detach(),
+        BACK: lambda: back(once(u, "auto")),
+        LOOP: lambda: back(once(u, "loop")),
+        ALWAYS: lambda: back(_always(network)(u)),
+    }
 
 
-def _once(network: Any) -> Callable[[torch.Tensor], torch.Tensor]:
-    return lambda u: unroll(network.explicit(), u.new_zeros(len(u), network.nx), u)[1]
+def _once(network: Any) -> Callable[[torch.Tensor, str], torch.Tensor]:
+    return lambda u, kernel: unroll(network.explicit(), u.new_zeros(len(u), network.nx), u, kernel)[1]
 
 
 def _always(network: Any) -> Callable[[torch.Tensor], torch.Tensor]:
@@ -138,21 +160,72 @@ def _always(network: Any) -> Callable[[torch.Tensor], torch.Tensor]:
     return run
 
 
+def products(network: Any) -> int:
+    """Multiply-adds of one step for one sample, the explicit weights given."""
+    if isinstance(network, LSTM):
+        return sum(value.numel() for name, value in network.named_parameters() if "weight" in name)
+    explicit = network.explicit()
+    dense = [value for name, value in explicit.weights().items() if value.ndim == 2 and name != "D11"]
+    triangle = network.nv * (network.nv - 1) // 2 if isinstance(network, ContractingREN) else 0
+    return sum(value.numel() for value in dense) + triangle
+
+
+def ratios(lines: list[Row], sizes: Sizes) -> list[tuple[str, ...]]:
+    """Per number of neurons: multiply-adds of each, what a rebuild costs, and the networks beside each other."""
+    table: list[tuple[str, ...]] = [
+        ("nv", "multiply-adds a step: REN, R2DN, LSTM", "explicit() at each step / once, same loop: REN, R2DN",
+         "... / once, fused: REN, R2DN", "loop, R2DN / REN", "fused, R2DN / REN", "LSTM / REN, fused")
+    ]  # fmt: skip
+    table.append(("---",) * len(table[0]))
+    for nv in sizes.neurons:
+        least = {(row.network, row.what): row.timing.least for row in lines if row.neurons == nv}
+
+        def over(above: tuple[str, str], below: tuple[str, str], least: Any = least) -> str:
+            return f"{least[above] / least[below]:.2g}"
+
+        pairs = [", ".join(over((name, ALWAYS), (name, what)) for name in ("REN", "R2DN")) for what in (LOOP, BACK)]
+        work = ", ".join(f"{products(network)}" for network in networks(nv, sizes).values())
+        beside = [over(("R2DN", what), ("REN", what)) for what in (LOOP, BACK)]
+        table.append((str(nv), work, *pairs, *beside, over(("LSTM", BACK), ("REN", BACK))))
+    return table
+
+
+def _cores() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _markdown(table: list[tuple[str, ...]]) -> str:
+    return "\n".join("| " + " | ".join(cells) + " |" for cells in table)
+
+
 def page(lines: list[Row], sizes: Sizes) -> str:
-    """The table and how to read it, as Markdown."""
-    head = ("nv", "network", "parameters", "what", "ms: least (median)")
-    table = ["| " + " | ".join(cells) + " |" for cells in (head, ("---",) * len(head), *(row.cells for row in lines))]
+    """The tables and how to read them, as Markdown."""
+    head = ("nv", "network", "parameters", "what", "ms of one core: least (median)")
+    table = [head, ("---",) * len(head), *(row.cells for row in lines)]
     return f"""# Times of the networks
 
-Written by `python -m benchmarks.networks`; figures of one run on {os.cpu_count()} cores. Float32, batch {sizes.batch}, \
-{sizes.nu} inputs, {sizes.ny} outputs, one torch thread; nx = {sizes.states_per_neuron:g} nv. R2DN (two hidden layers) and \
-torch's LSTM have the width that brings their number of free parameters nearest to that of the REN with nv neurons. \
-"Least" comes nearest to a quiet machine. Compare rows of one run.
+Written by `python -m benchmarks.networks`; figures of one run on {_cores()} of {os.cpu_count()} cores. Float32, batch {sizes.batch}, \
+{sizes.nu} inputs, {sizes.ny} outputs, one torch thread; a rollout is {sizes.steps} steps; nx = {sizes.states_per_neuron:g} nv. R2DN (two \
+hidden layers) and torch's LSTM have the width that brings their number of free parameters nearest to that of the REN with nv \
+neurons. Times are processor time; "least" of many \
+repetitions comes nearest to a quiet machine. Compare rows of one run.
 
-{chr(10).join(table)}
+{_markdown(ratios(lines, sizes))}
 
-A REN and an R2DN are built from their parameters once per update (`explicit()`) and then stepped; "explicit() at each" \
-builds them at every step.
+How the ratios are read:
+
+- A REN and an R2DN are built from their parameters once per update (`explicit()`) and then stepped; building them at each step \
+is the mistake. The reference implementation published 9 to 11 times for it.
+- `unroll` takes all steps in one operation with a backward pass of its own ("fused"): the gradient of every matrix is one product \
+over all steps. Recorded by torch, the gradient of D11 is one product and one addition of the size of D11 per step, which an R2DN \
+does not have. That is where an R2DN is ahead of a REN, and more so the larger they are.
+- Fused, what is left is arithmetic, and at equal parameter counts REN and R2DN have nearly the same number of multiply-adds, for \
+the REN half of them in a triangle that the compiled sweep does at the rate of a matrix product. On one core there is then nothing \
+left for an R2DN to win in a rollout; what its layers save is the wait of one neuron for another, which a GPU feels. Its own map from the \
+direct parameters takes about twice as long as that of the REN: one Cayley transform with its inverse per layer, recorded by torch.
+
+{_markdown(table)}
 """
 
 

@@ -44,7 +44,7 @@ def tune(source: Path, out: Path, given: dict[str, Any], *, fresh: bool, console
     if not (out / runs.FINE_TUNING).is_file():
         _compare_step(before, run, job)
         clear(out, *STEPS[3:])
-        run = replace(run, validation=None, validation_noise=None)
+        run = replace(run, validation=None, validation_noise=None, starts=None)
     for step in STEPS[3:]:
         if not done(step, run):
             run = STEP[step](run, job)
@@ -128,7 +128,9 @@ def _tune_step(before: Run, run: Run, job: Job) -> Run:
     stopped = result.status == "interrupted"
     clear(run.path, *STEPS[1:], keep=(CHECKPOINT,) if stopped else ())
     runs.save_fit(run.path, result, command=job.command)
-    run = replace(run, observer=result.observer, fit=result, certificate=None, validation=None, validation_noise=None)
+    run = replace(
+        run, observer=result.observer, fit=result, certificate=None, validation=None, validation_noise=None, starts=None
+    )
     metrics = metrics_of(run, job.command)
     write_json(run.path / runs.METRICS, metrics)
     for text in result.warnings:
@@ -143,7 +145,7 @@ def _compare_step(before: Run, run: Run, job: Job) -> None:
     """Errors of both observers, and of the best constant gain, on the same trials; their rates; the curve of constant gains."""
     from observer import certify
     from observer.conditions import compare_conditions
-    from observer.fitting.fine_tune_gain import FACTORS, ConstantGain, design
+    from observer.fitting.fine_tune_gain import CURVE, ConstantGain, design
     from observer.fitting.fine_tune_rollouts import make_sensing
 
     assert before.observer is not None and run.observer is not None and run.fit is not None
@@ -166,7 +168,7 @@ def _compare_step(before: Run, run: Run, job: Job) -> None:
         scaling = run.observer.scaling
         observers["constant gain"] = ConstantGain(run.plant, scaling, np.array(options["gain"]))
         content["rates"]["constant gain"] = options["gain_rate"]
-        curve = design(run.plant, scaling, sensing, int(options["horizon"])).curve(FACTORS)
+        curve = design(run.plant, scaling, sensing, int(options["horizon"])).curve(CURVE)
         content["curve"] = {"rate": curve[:, 0], "deviation": curve[:, 1:] * scaling.state_scale}
     logged = job.recipe.data.learned
     if not logged:  # a plant without equations cannot be simulated anew

@@ -24,6 +24,7 @@ SHIPPED = (
     runs.VALIDATION,
     runs.VALIDATION_NOISE,
     runs.FINE_TUNING,
+    runs.STARTS,
 )
 _HEADER = ("format_version", "package_version", "command", "hashes")
 
@@ -92,6 +93,8 @@ def metrics_of(run: Run, command: str = "") -> dict[str, Any]:
     for key, check in (("validation", run.validation), ("validation_noise", run.validation_noise)):
         if check is not None:
             document[key] = check.metrics() | {"warnings": list(check.warnings)}
+    if run.validation is not None:
+        document["validation"] |= _starts(run)
     if run.logs:
         document["data"] = {
             "logs": {log["file"]: log["sha256"] for log in run.logs["logs"]},
@@ -106,6 +109,16 @@ def metrics_of(run: Run, command: str = "") -> dict[str, Any]:
         document["verdict"] = verdict(run)
     document["hashes"] = runs.hashes(run.path, *SHIPPED)
     return plain(document)
+
+
+def _starts(run: Run) -> dict[str, Any]:
+    """The trials against their envelopes, the worst starts that were found, and the convergence map."""
+    from observer.trial_envelopes import trial_envelopes
+
+    residual = run.starts.residual if run.starts is not None else math.nan
+    checked = trial_envelopes(run.certificate, run.validation, run.plant, residual)
+    found = {} if checked is None else {"envelope": checked.to_data()}
+    return found | ({} if run.starts is None else run.starts.metrics(run.system.state_names, run.system.input_names))
 
 
 def accuracy(run: Run) -> dict[str, Any]:

@@ -135,6 +135,8 @@ class ValidationRecipe(_Section):
     noise: bool = False
     excitation: Excitation | None = None
     window: tuple[float, float] | None = None
+    map: Annotated[str, Field(min_length=1)] | None = None
+    worst_trials: Annotated[int, Field(ge=20, le=1_000_000)] | None = None
 
 
 class FineTuneRecipe(_Section):

@@ -61,6 +61,27 @@ EXPERIMENTS = (
         "two initial states of a contracting REN forget each other, within the certified envelope",
     ),
     Experiment(
+        "rl_box",
+        "experiments.family.rl_box.run",
+        "a controller of bounded gain for the box, learned through its simulation; what rebuilding at every call costs",
+    ),
+    Experiment(
+        "echo_state",
+        "experiments.family.echo_state.run",
+        "control under |u| <= 5: a random contracting network and a convex program, against the best linear one",
+    ),
+    Experiment(
+        "system_identification",
+        "experiments.family.system_identification.run",
+        "contracting and Lipschitz RENs against GRU and LSTM of equal size; --data DIR: the F16 files",
+        options=("data",),
+    ),
+    Experiment(
+        "scaling",
+        "experiments.family.scaling",
+        "how large RENs and R2DNs can be: conditioning of H, margin of the certificate, float32, time, up to nx = nv = 2048",
+    ),
+    Experiment(
         "mnist",
         "experiments.family.classification.mnist",
         "Lipschitz-bounded classifiers under noise and attack, certified below attacked; MNIST with --data, digits without",

@@ -25,6 +25,7 @@ from systems.atomic import check_room
 from systems.errors import InputError
 
 if TYPE_CHECKING:
+    from observer.convergence import StartStudy
     from observer.validation import Validation
     from systems import DiscreteSystem, System, Trajectories
 
@@ -34,7 +35,7 @@ WRITTEN_BY = {
     "simulate": (runs.SYSTEM, *SOURCES, runs.CONFIG, runs.LOGS, runs.TRAJECTORIES),
     "fit": (CHECKPOINT, runs.OBSERVER, runs.HISTORY, runs.FIT, runs.FINE_TUNING),
     "certify": (runs.CERTIFICATE,),
-    "validate": (runs.VALIDATION, runs.VALIDATION_NOISE, runs.METRICS),
+    "validate": (runs.VALIDATION, runs.VALIDATION_NOISE, runs.STARTS, runs.METRICS),
     "report": (REPORT, FIGURES),
 }
 STEPS = tuple(WRITTEN_BY)
@@ -65,8 +66,19 @@ def plan(recipe: Recipe, console: Console) -> "tuple[Recipe, System, DiscreteSys
     system = learned or load_system(recipe.system)
     recipe = recipe.changed(**{"data.learned": learned is not None})
     plant = discretize(system, dt=recipe.dt, method=recipe.method, substeps=recipe.substeps)
+    _checked_map(recipe, system)
     duration = None if recipe.data.files else recipe.data.duration or system.duration
     return recipe.changed(dt=plant.dt, substeps=plant.substeps, **{"data.duration": duration}), system, plant
+
+
+def _checked_map(recipe: Recipe, system: "System") -> tuple[int, ...]:
+    """The states of the convergence map. Raises InputError that names the option."""
+    from observer.convergence.start_map import chosen_states
+
+    try:
+        return chosen_states(system.state_names, recipe.validation.map)
+    except InputError as error:
+        raise InputError(f"--{error}") from error
 
 
 def prepare(recipe: Recipe, out: Path, *, fresh: bool, console: Console) -> tuple[Run, Job]:
@@ -227,7 +239,15 @@ def fit_step(run: Run, job: Job, *, fresh: bool = False) -> Run:
     if not stopped:  # not before: should the disk be full, the work is still there
         checkpoint.unlink(missing_ok=True)
     run = _with_metrics(
-        replace(run, observer=result.observer, fit=result, certificate=None, validation=None, validation_noise=None),
+        replace(
+            run,
+            observer=result.observer,
+            fit=result,
+            certificate=None,
+            validation=None,
+            validation_noise=None,
+            starts=None,
+        ),
         job,
     )
     for text in result.warnings:
@@ -268,6 +288,7 @@ def validate_step(run: Run, job: Job) -> Run:
     observer, options = _needed(run), job.recipe.validation
     if job.recipe.data.learned:
         return _replay_step(run, job)
+    _checked_map(job.recipe, run.system)
     shared = {
         "duration": options.duration,
         "seed": job.recipe.seed + 1,
@@ -284,12 +305,43 @@ def validate_step(run: Run, job: Job) -> Run:
             noisy = validate(
                 observer, run.plant, min(options.trials, max(20, options.trials // 4)), noise=True, **shared
             )
+    starts = _study(run, job, check)
     clear(run.path, *STEPS[3:], room=_size(check) + (_size(noisy) if noisy is not None else 0))
     runs.save_validation(run.path / runs.VALIDATION, check)
+    if starts is not None:
+        starts.save(run.path / runs.STARTS)
     if noisy is not None:
         runs.save_validation(run.path / runs.VALIDATION_NOISE, noisy)
     write_text(run.path / runs.CONFIG, to_toml(job.recipe))
-    return _with_metrics(replace(run, validation=check, validation_noise=noisy), job)
+    return _with_metrics(replace(run, validation=check, validation_noise=noisy, starts=starts), job)
+
+
+def _study(run: Run, job: Job, check: "Validation") -> "StartStudy | None":
+    """The worst starts and the convergence map, for trials as long as those of ``check``; None where the plant is lost."""
+    from observer.convergence import GOALS, study
+    from observer.convergence.trial import trials_worth
+    from observer.trial_envelopes import sampled_residual
+    from systems.errors import SimulationError
+
+    observer, options, duration = _needed(run), job.recipe.validation, float(check.t[-1])
+    states = _checked_map(job.recipe, run.system)
+    # A validation of a few trials is a trial of the program: its search is as small.
+    worth = options.worst_trials or min(trials_worth(observer, run.plant, len(check.t)), max(20, 20 * options.trials))
+    with job.console.step(
+        "validate", f"worst of {worth} starts by search, for {' and '.join(GOALS)} error, and the map"
+    ):
+        try:
+            found = study(
+                observer, run.plant, duration, trials=worth, states=states, seed=job.recipe.seed + 1, spread=options.spread,
+                truth=options.truth, window=float(check.window[0]),
+            )  # fmt: skip
+        except SimulationError as error:
+            job.console.warn(f"no worst start: {error}")
+            return None
+    data = run.trajectories if (run.path / runs.TRAJECTORIES).is_file() else None
+    if data is None or not np.isfinite(data.x).any() or run.certificate is None:
+        return found
+    return replace(found, residual=sampled_residual(observer, run.plant, data, run.certificate.metric))
 
 
 def _replay_step(run: Run, job: Job) -> Run:
@@ -297,7 +349,8 @@ def _replay_step(run: Run, job: Job) -> Run:
     from observer.replay import validate_on_logs
 
     observer, options = _needed(run), job.recipe.validation
-    for name, default in (("estimate_start", "random"), ("truth", "oracle"), ("noise", False), ("excitation", None)):
+    defaults = {"estimate_start": "random", "truth": "oracle", "noise": False, "excitation": None, "map": None}
+    for name, default in (defaults | {"worst_trials": None}).items():
         if getattr(options, name) != default:
             raise InputError(
                 f"validation.{name} is for plants with equations; this one is validated on its held-out logs"
@@ -311,7 +364,7 @@ def _replay_step(run: Run, job: Job) -> Run:
     clear(run.path, *STEPS[3:], room=_size(check))
     runs.save_validation(run.path / runs.VALIDATION, check)
     write_text(run.path / runs.CONFIG, to_toml(job.recipe))
-    return _with_metrics(replace(run, validation=check, validation_noise=None), job)
+    return _with_metrics(replace(run, validation=check, validation_noise=None, starts=None), job)
 
 
 def report_step(run: Run, job: Job) -> Run:
@@ -335,6 +388,7 @@ def report_step(run: Run, job: Job) -> Run:
             validation_noise=run.validation_noise,
             command=job.command,
             metrics=run.metrics,
+            starts=run.starts,
         )
     return run
 

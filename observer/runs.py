@@ -9,6 +9,7 @@
 | ``observer.safetensors``, ``history.csv``, ``fit.json`` | the observer and how fitting went | ``save_fit``   |
 | ``certificate.json``   | what holds for the shipped matrices                            | ``save_certificate`` |
 | ``validation.npz``, ``validation_noise.npz`` | trials against the plant                 | ``Validation``  |
+| ``starts.npz``         | worst starts found by optimisation, and the convergence map    | ``StartStudy``  |
 | ``fine_tuning.json``   | a fine-tuned run: what it came from, and errors before and after | the application |
 | ``metrics.json``       | the numbers                                                    | the application |
 """
@@ -36,6 +37,7 @@ from systems.errors import InputError
 
 if TYPE_CHECKING:
     from observer.certification.certificate import Certificate
+    from observer.convergence import StartStudy
     from observer.fitting.result import FitResult
     from observer.state_observer import RENObserver
     from observer.validation import Validation
@@ -50,6 +52,7 @@ CERTIFICATE, VALIDATION, VALIDATION_NOISE, METRICS = (
     "metrics.json",
 )
 FINE_TUNING = "fine_tuning.json"
+STARTS = "starts.npz"
 _FIT_NUMBERS = (
     "status",
     "message",
@@ -68,7 +71,7 @@ class Run:
     """All that a run folder holds. Parts whose step has not been done are None.
 
     path : the folder. system, plant : the System and its DiscreteSystem. config : ``config.toml`` as nested dicts.
-    observer, fit, certificate, validation, validation_noise : results, see their classes. metrics : ``metrics.json``.
+    observer, fit, certificate, validation, validation_noise, starts : results, see their classes. metrics : ``metrics.json``.
     logs : ``logs.json``, of a run that learned from logs.
     """
 
@@ -83,6 +86,7 @@ class Run:
     validation_noise: "Validation | None" = None
     metrics: dict[str, Any] = field(default_factory=dict)
     logs: dict[str, Any] = field(default_factory=dict)
+    starts: "StartStudy | None" = None
 
     @property
     def trajectories(self) -> "Trajectories":
@@ -113,8 +117,9 @@ def load_run(path: "str | Path") -> Run:
     ]
     metrics = read_json(path / METRICS) if (path / METRICS).is_file() else {}
     logs = read_json(path / LOGS) if (path / LOGS).is_file() else {}
+    starts = load_starts(path) if (path / STARTS).is_file() else None
     _check_hashes(path, metrics)
-    return Run(path, system, plant, config, observer, fit, certificate, checks[0], checks[1], metrics, logs)
+    return Run(path, system, plant, config, observer, fit, certificate, checks[0], checks[1], metrics, logs, starts)
 
 
 def _check_hashes(folder: Path, metrics: Mapping[str, Any]) -> None:
@@ -243,6 +248,13 @@ def load_validation(path: Path) -> "Validation":
     from observer.validation import Validation
 
     return guarded(path, lambda: Validation.load(path))
+
+
+def load_starts(path: Path) -> "StartStudy":
+    """The worst starts and the convergence map of a run folder."""
+    from observer.convergence import StartStudy
+
+    return guarded(path / STARTS, lambda: StartStudy.load(path / STARTS))
 
 
 def hashes(folder: Path, *names: str) -> dict[str, str]:

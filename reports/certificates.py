@@ -1,27 +1,16 @@
 """What a certificate says of accuracy, for a page: a table of verdicts, and sentences that keep proof and sample apart."""
 
-from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from reports.quantities import NBSP, Number, number_text
 from reports.results import Results
 
+if TYPE_CHECKING:
+    from observer.trial_envelopes import TrialEnvelopes
+
 PASS, FAIL = "pass", "FAIL"
-
-
-@dataclass(frozen=True, eq=False)
-class Trials:
-    """The trials of a validation against the envelope. bound ``(K, N, nx)``, inside ``(K, N)``: the plant was in X so far."""
-
-    bound: np.ndarray
-    inside: np.ndarray
-    crossed: int
-    left: int
-    steady: np.ndarray
-    names: tuple[str, ...]
-    against_ode: bool
 
 
 def bounds_of(results: Results) -> Any:
@@ -46,24 +35,12 @@ def statistical(results: Results) -> bool:
     return bounds is not None and bounds.kind == "statistical"
 
 
-def compare(results: Results) -> Trials | None:
-    """The envelope of every noise-free trial of the validation; None where nothing is proved or measured so."""
-    v = results.validation
-    if v is None or v.noise or not proved(results):
-        return None
-    from observer.certification.envelope import envelope
+def compare(results: Results) -> "TrialEnvelopes | None":
+    """The envelope of every noise-free trial of the validation; None where nothing bounds the errors or they were not measured so."""
+    from observer.trial_envelopes import trial_envelopes
 
-    x, error = np.asarray(v.x, dtype=float), np.asarray(v.error, dtype=float)
-    ode = str(v.plant_method) not in (str(getattr(results.plant, "method", "")), "discrete map")
-    held = not np.any(v.u)
-    found = envelope(results.certificate, error[:, 0], x.shape[1], dt=v.dt, held_input=held, against_ode=ode)
-    inside = np.logical_and.accumulate(bounds_of(results).region.holds(x), axis=1)
-    before = np.concatenate([np.ones((len(x), 1), dtype=bool), inside[:, :-1]], axis=1)
-    above = ~(np.abs(error) <= found.bound) & before[..., None]
-    names = tuple(found.names[k] for k in found.steady_source)
-    return Trials(
-        found.bound, before, int(above.any(axis=(1, 2)).sum()), int((~inside[:, -1]).sum()), found.steady, names, ode
-    )
+    residual = getattr(results.starts, "residual", float("nan"))
+    return trial_envelopes(results.certificate, results.validation, results.plant, residual)
 
 
 def verdict_rows(results: Results) -> tuple[tuple[Any, ...], ...]:
@@ -85,12 +62,17 @@ def verdict_rows(results: Results) -> tuple[tuple[Any, ...], ...]:
         ratio = p.residual_upper / p.residual_lower if p.residual_lower > 0 else 1.0
         tight = f"that bound at most {number_text(1 + bounds.gap, 3)} times an attained residual"
         rows.append((tight, Number(ratio), f"attained; search ended: {p.status}", _word(ratio <= 1 + bounds.gap)))
-        trials = compare(results)
-        if trials is not None and v is not None:
-            how = f"{len(v.x)} trials, {trials.left} left X and count until then"
-            rows.append(
-                ("trials that cross the proved envelope: 0", Number(trials.crossed), how, _word(trials.crossed == 0))
-            )
+    trials = compare(results)
+    if trials is not None and v is not None:
+        proven = trials.kind == "proved"
+        how = f"{len(v.x)} trials, {trials.left} left X and count until then"
+        how = (
+            how
+            if proven
+            else f"{len(v.x)} trials; its residual was sampled along the data of the fit, its rate is proved"
+        )
+        word = _word(trials.crossed == 0) if proven else "not required"
+        rows.append((f"trials that cross the {trials.kind} envelope: 0", Number(trials.crossed), how, word))
     if statistical(results):
         s = bounds.statistical
         rows.append(

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from reports.figures.estimator_choice import CHOICE, ChoicePoint, choice_figure
+from reports.figures.scorecard import SCORECARD, Need, scorecard_figure
 from reports.published import Line
 from reports.quantities import Number
 from reports.selection import thin
@@ -20,7 +22,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 DASHES = ("-", (0, (4, 1.5)), (0, (1, 1.2)))
-OVERVIEW = "overview"
+SCORE, CHOOSE, OVERVIEW = "scorecard", "choice", "overview"
 
 
 @dataclass(frozen=True)
@@ -89,7 +91,8 @@ def condition_figure(section: EstimatorSection) -> "Figure":
         x, y = np.asarray(curve.x, dtype=float), np.asarray(curve.y, dtype=float)
         shown = thin(len(x))
         y = np.where(np.isfinite(y) & (y > 0), np.minimum(y, 1e4), np.nan)[shown]
-        left.plot(x[shown], y, color=_colour(n), linestyle=_dashes(n), linewidth=1.0, label=plain(curve.name, 30))
+        width = 1.6 if curve.name.startswith("REN") else 0.9  # the learned ones must be found at once
+        left.plot(x[shown], y, color=_colour(n), linestyle=_dashes(n), linewidth=width, label=plain(curve.name, 30))
         if np.isfinite(y).any():
             extremes += [float(np.nanquantile(y, 0.02)), float(np.nanmax(y))]
     log_axis(left, max(min(extremes) / 2, 1e-10), min(2 * max(extremes), 2e3))
@@ -141,7 +144,7 @@ def overview_figure(scores: Mapping[str, Mapping[str, float]]) -> "Figure":
             axes.text(j, i, text, ha="center", va="center", fontsize=6.5, fontweight="bold" if winner else "normal",
                       color="white" if shade[i, j] < 0.6 else INK)  # fmt: skip
     axes.set_xticks(range(len(names)), [plain(n, 20) for n in names], rotation=30, ha="right")
-    axes.set_yticks(range(len(conditions)), [plain(c, 44) for c in conditions], fontsize=6.5)
+    axes.set_yticks(range(len(conditions)), [plain(c, 60) for c in conditions], fontsize=6.5)
     axes.tick_params(length=0)
     return figure
 
@@ -165,25 +168,41 @@ def write_estimators_report(
     strengths: Sequence[tuple[str, str]],
     missing: Sequence[str] = (),
     tables: Sequence[Table] = (),
+    needs: Sequence[Need] = (),
+    choice: Sequence[ChoicePoint] = (),
+    constant_gains: Sequence[tuple[float, float]] = (),
     facts: str = "",
     command: str = "",
 ) -> Path:
-    """Write ``report.html`` and ``figures/overview, <condition>.pdf, .png`` into ``folder``; returns the path of the page.
+    """Write ``report.html`` and ``figures/scorecard, choice, overview, <condition>.pdf, .png`` into ``folder``; returns the path of
+    the page.
 
     states : (name, unit). scores : condition -> estimator -> error in per cent, infinite where trials were lost.
     advice, strengths : sentences on when to prefer which, and (estimator, where it is best). missing : who or what is not
-    shown, and why. tables : tuning and consistency.
+    shown, and why. tables : gaps, tuning and consistency. needs, choice, constant_gains : what the first two figures draw.
     """
     from reports.figures.catalogue import Picture
     from reports.page import embed, estimators_page
     from reports.writing import publish
 
-    overview = None
+    first = []
+    if needs:
+        names = list(dict.fromkeys(name for need in needs for name in need.values))
+        first.append(embed(
+            Picture(SCORE, "Which estimator for which need", SCORECARD,
+                    "A table of estimators by needs, dark where good.", scorecard_figure(names, needs), True)
+        ))  # fmt: skip
+    if choice:
+        first.append(embed(
+            Picture(CHOOSE, "What each costs and what it gives", CHOICE,
+                    "Error against processor time per step, and error against settling time.",
+                    choice_figure(choice, constant_gains), True)
+        ))  # fmt: skip
     if scores:
-        overview = embed(
+        first.append(embed(
             Picture(OVERVIEW, "All estimators under all conditions", _OVERVIEW,
                     "A table of errors, conditions by estimators, dark where small.", overview_figure(scores), True)
-        )  # fmt: skip
+        ))  # fmt: skip
     contents = []
     for section in sections:
         picture = embed(
@@ -192,12 +211,12 @@ def write_estimators_report(
                     condition_figure(section), True)
         )  # fmt: skip
         contents.append({"section": section, "table": condition_table(section, states), "picture": picture})
-    embedded = [*([overview] if overview else []), *(content["picture"] for content in contents)]
+    embedded = [*first, *(content["picture"] for content in contents)]
     page = estimators_page(
-        {"title": title, "contents": contents, "overview": overview, "advice": advice, "strengths": strengths,
+        {"title": title, "contents": contents, "first": first, "advice": advice, "strengths": strengths,
          "missing": missing, "tables": tables, "facts": facts, "command": command}
     )  # fmt: skip
-    return publish(Path(folder), page, embedded, [OVERVIEW, *(section.name for section in sections)])
+    return publish(Path(folder), page, embedded, [SCORE, CHOOSE, OVERVIEW, *(section.name for section in sections)])
 
 
 _OVERVIEW = (

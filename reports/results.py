@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from observer.certification.certificate import Certificate
+    from observer.convergence import StartStudy
     from observer.fitting.result import FitResult
     from observer.validation import Validation
     from systems import DiscreteSystem, System
@@ -22,3 +23,4 @@ class Results:
     validation_noise: "Validation | None" = None
     command: str = ""
     metrics: dict[str, Any] = field(default_factory=dict)
+    starts: "StartStudy | None" = None

@@ -272,7 +272,35 @@ def _validation(results: Results) -> Section:
         note = f"With measurement noise: {note}"
     if noisy is not None:
         tables += [Table(_trials(noisy), title="With measurement noise"), _per_state(noisy)]
+    if results.starts is not None:
+        tables += _worst_starts(results)
     return Section("Validation", tuple(tables), note)
+
+
+def _worst_starts(results: Results) -> list[Table]:
+    """What the search found for either goal, and from where."""
+    found, states, inputs = results.starts.worst, results.system.states, results.system.inputs  # type: ignore[union-attr]
+    units = {"settling": ("s", 1.0), "late": ("% of range", 100.0)}
+    names = {"settling": "error that lasts longest", "late": "error that is largest late"}
+    rows = tuple(
+        (
+            names[goal], Number(units[goal][1] * w.value, units[goal][0], 4), Number(units[goal][1] * w.random, units[goal][0], 4),
+            Number(w.ratio, "", 4), Number(w.trials), states[w.state].name,
+        )
+        for goal, w in found.items()
+    )  # fmt: skip
+    columns = ("search for the", "found", "worst random start", "ratio", "starts tried, each", "state that decides")
+    places = tuple(
+        (
+            f"{signal.name}, {what}",
+            signal.unit or "–",
+            *[Number(float(getattr(w, part)[k]), "", 4) for w in found.values()],
+        )
+        for part, what, signals in (("x0", "plant", states), ("x_hat0", "observer", states), ("u", "held", inputs))
+        for k, signal in enumerate(signals)
+    )
+    where = Table(places, ("start", "unit", *[names[goal] for goal in found]), "From there")
+    return [Table(rows, columns, "Worst starts, found by search"), where]
 
 
 def _trials(v: Any) -> tuple[tuple[Any, ...], ...]:

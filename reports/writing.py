@@ -11,6 +11,7 @@ from reports.results import Results
 
 if TYPE_CHECKING:
     from observer.certification.certificate import Certificate
+    from observer.convergence import StartStudy
     from observer.fitting.result import FitResult
     from observer.validation import Validation
     from reports.comparison import Variant
@@ -33,6 +34,7 @@ def write_report(
     command: str = "",
     title: str | None = None,
     metrics: Mapping[str, Any] | None = None,
+    starts: "StartStudy | None" = None,
 ) -> Path:
     """Write ``report.html`` and ``figures/*.pdf, *.png`` into ``folder`` and return the path of the page.
 
@@ -41,8 +43,11 @@ def write_report(
 
     command : the command line that makes the report again. title : "Observer for NAME" when left out.
     metrics : the content of ``metrics.json``, shown at the end; its ``network`` entry is used where ``fit`` is None.
+    starts : the worst starts and the convergence map.
     """
-    results = Results(system, plant, fit, certificate, validation, validation_noise, command, dict(metrics or {}))
+    results = Results(
+        system, plant, fit, certificate, validation, validation_noise, command, dict(metrics or {}), starts
+    )
     embedded = [embed(picture) for picture in pictures(results)]
     page = report_page(results, embedded, title)
     return publish(Path(folder), page, embedded, [kind.name for kind in ALL_FIGURES])

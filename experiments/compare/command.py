@@ -2,6 +2,7 @@
 
 import json
 import shlex
+import shutil
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -42,6 +43,12 @@ def compare(
         int, typer.Option("--evaluations", metavar="COUNT", help="Runs that tuning may take for each.")
     ] = 80,
     training: Annotated[int, typer.Option("--training", metavar="COUNT", help="Trajectories to tune on.")] = 24,
+    fine_tune: Annotated[
+        bool,
+        typer.Option(
+            "--fine-tune/--no-fine-tune", help="Also the REN tuned for the noise, made from the one fitted for speed."
+        ),
+    ] = True,
     limit: Annotated[
         float,
         typer.Option(
@@ -50,11 +57,18 @@ def compare(
     ] = 60.0,
     **chosen: Any,
 ) -> int:
-    """All estimators on the same trials, condition by condition: errors, settling, diverged runs, time per step; a report."""
+    """All estimators on the same trials, condition by condition: errors, settling, diverged runs, time per step; a report.
+
+    What is finished is kept: the same command goes on where it was stopped.
+    """
+    from experiments.compare import learned as learned_observers
     from experiments.compare import run as comparison
+    from experiments.compare import store
+    from experiments.compare.learned import from_plant, from_run
     from observer import runs
     from observer.baselines import BASELINES
     from observer.runs import load_run
+    from observer.storage import file_hash
     from observer.stress import CONDITIONS
     from systems.errors import InputError
 
@@ -66,16 +80,17 @@ def compare(
     )  # fmt: skip
     if (out / runs.SYSTEM).exists():
         raise InputError(f"{out}: is the folder of a run, and it is kept; give another --out")
-    if chosen.get("fresh") and (out / comparison.TUNING).is_file():
-        (out / comparison.TUNING).unlink()
-    data, refused, learned = None, {}, {}
+    if chosen.get("fresh"):
+        (out / comparison.TUNING).unlink(missing_ok=True)
+        for name in (learned_observers.FOLDER, store.FOLDER):
+            shutil.rmtree(out / name, ignore_errors=True)
     if Path(source).is_dir():
         given = [name for name in ("dt", "method", "substeps") if name in chosen]
         if given:
             raise InputError(f"a run is sampled as it was; leave out --{given[0]}")
         first = load_run(source)
         plant, data = first.plant, first.trajectories
-        folders = [Path(source), *(beside or [])]
+        _checked(Path(source), first, plant)
     else:
         from experiments.cli import _recipe
         from experiments.run import plan
@@ -83,18 +98,19 @@ def compare(
         _, _, plant = plan(
             _recipe(source, None, {k: v for k, v in chosen.items() if k not in ("fresh", "quiet", "json")}), console
         )
-        learned, refused = comparison.learned_for(plant, settings, console.say)
-        folders = beside or []
-    for folder in folders:
-        found = load_run(folder)
-        if found.observer is None:
-            raise InputError(f"{folder}: holds no fitted observer; `observer fit {folder}` makes one")
-        if found.system.state_names != plant.system.state_names or abs(found.plant.dt - plant.dt) > 1e-12 * plant.dt:
-            raise InputError(
-                f"{folder}: is of another plant or sampling time; give runs of '{plant.system.name}' at dt {plant.dt:g}"
-            )
-        name = "contracting REN" if len(folders) == 1 and not learned else f"REN {folder.name}"
-        learned[name] = found.observer
+        first, data = None, None
+    others: dict[str, Any] = {}
+    for folder in beside or []:
+        others[f"REN {folder.name}"] = _checked(folder, load_run(folder), plant)
+    samples = round((settings.duration or comparison.trial_duration(plant)) / plant.dt)
+    if first is None:
+        learned, refused = from_plant(
+            plant, out, samples, evaluations, settings.budget, settings.seed, fine_tune, console.say
+        )
+    else:
+        weights = file_hash(Path(source) / runs.OBSERVER)
+        learned, refused = from_run(first, weights, out, samples, evaluations, settings.seed, fine_tune, console.say)
+    learned = {**learned, **others}
     out.mkdir(parents=True, exist_ok=True)
     result = comparison.compare(plant, settings, learned, data, out, console.say)
     result.refused.update(refused)
@@ -105,6 +121,7 @@ def compare(
         ("--dt", chosen.get("dt"), None), ("--method", chosen.get("method"), None), ("--substeps", chosen.get("substeps"), None),
     ):  # fmt: skip
         words += [flag, f"{value}"] if value != default else []
+    words += [] if fine_tune else ["--no-fine-tune"]
     words += [word for folder in beside or [] for word in ("--with", str(folder))]
     page = comparison.write(out, result, shlex.join(words))
     if chosen.get("json"):
@@ -114,3 +131,16 @@ def compare(
             print(line)
         print(f"report: {page}")
     return DONE
+
+
+def _checked(folder: Path, run: Any, plant: Any) -> Any:
+    """The observer of a run of this plant."""
+    from systems.errors import InputError
+
+    if run.observer is None:
+        raise InputError(f"{folder}: holds no fitted observer; `observer fit {folder}` makes one")
+    if run.system.state_names != plant.system.state_names or abs(run.plant.dt - plant.dt) > 1e-12 * plant.dt:
+        raise InputError(
+            f"{folder}: is of another plant or sampling time; give runs of '{plant.system.name}' at dt {plant.dt:g}"
+        )
+    return run.observer

@@ -26,7 +26,8 @@ class Result:
     ``score``: RMS over all states in per cent of their ranges, and ``score_interval``; ``settling`` ``(nx,)``: median over the
     trials of the last time [s] at which an error exceeds 2 % of its range, infinite where most never settle; ``diverged``:
     trials with an error beyond ten ranges or not finite; ``curve`` ``(N,)``: median over the trials of the largest error of
-    any state in ranges. ``microseconds`` of processor time per sample and trajectory of this batch.
+    any state in ranges. ``microseconds`` of processor time per sample and trajectory of this batch. ``squares`` ``(K, nx)``: mean
+    square error in ranges of each trial, second half; nan where it diverged.
     """
 
     rms: np.ndarray
@@ -38,6 +39,7 @@ class Result:
     trials: int
     curve: np.ndarray
     microseconds: float
+    squares: np.ndarray
 
     def to_data(self, names: tuple[str, ...]) -> dict[str, Any]:
         """JSON-able, without the curve."""
@@ -85,13 +87,22 @@ def judge(observer: Any, x_hat: np.ndarray, data: Trajectories, seed: int, micro
     with np.errstate(all="ignore"):
         curve = np.median(shown.max(axis=2), axis=0)
     settling = np.median(_settling(shown, data.t), axis=0)
-    nothing = np.full(system.nx, np.nan)
+    nothing, every = np.full(system.nx, np.nan), np.full((len(data), system.nx), np.nan)
     if not len(kept):
         interval = np.stack([nothing, nothing], axis=1)
         return Result(
-            nothing, interval, np.nan, (np.nan, np.nan), settling, int(lost.sum()), len(data), curve, microseconds
+            nothing,
+            interval,
+            np.nan,
+            (np.nan, np.nan),
+            settling,
+            int(lost.sum()),
+            len(data),
+            curve,
+            microseconds,
+            every,
         )
-    squares = np.mean(error[kept, half:] ** 2, axis=1)
+    squares = every[kept] = np.mean(error[kept, half:] ** 2, axis=1)
     draws = np.random.default_rng([seed, 17]).integers(0, len(kept), (DRAWS, len(kept)))
     drawn = np.mean(squares[draws], axis=1)
     tail = 100 * (1 - CONFIDENCE) / 2
@@ -101,7 +112,7 @@ def judge(observer: Any, x_hat: np.ndarray, data: Trajectories, seed: int, micro
     return Result(
         rms=np.sqrt(mean) * width, rms_interval=bounds * width[:, None], score=float(100 * np.sqrt(mean.mean())),
         score_interval=(float(scores[0]), float(scores[1])), settling=settling, diverged=int(lost.sum()), trials=len(data),
-        curve=curve, microseconds=microseconds,
+        curve=curve, microseconds=microseconds, squares=every,
     )  # fmt: skip
 
 
@@ -137,3 +148,22 @@ def as_good(results: Mapping[str, Result]) -> tuple[str, ...]:
         for name, r in sorted(sound.items(), key=lambda item: item[1].score)
         if r.score_interval[0] <= best.score_interval[1]
     )
+
+
+def gap(results: Mapping[str, Result], name: str, seed: int = 0) -> tuple[str, float, float, float] | None:
+    """(the best estimator, error of ``name`` over its error, and the 95 % interval of that ratio); None where ``name`` lost a trial
+    or is alone.
+
+    The interval is of the ratio itself, over the same trials drawn for both: what makes a trial hard cancels.
+    """
+    sound = {n: r for n, r in results.items() if r.diverged == 0 and np.isfinite(r.score) and n != name}
+    own = results.get(name)
+    if own is None or own.diverged or not np.isfinite(own.score) or not sound:
+        return None
+    best = min(sound, key=lambda n: sound[n].score)
+    ours, theirs = own.squares.mean(axis=1), sound[best].squares.mean(axis=1)
+    draws = np.random.default_rng([seed, 19]).integers(0, len(ours), (DRAWS, len(ours)))
+    ratios = np.sqrt(ours[draws].mean(axis=1) / np.maximum(theirs[draws].mean(axis=1), 1e-300))
+    tail = 100 * (1 - CONFIDENCE) / 2
+    low, high = np.percentile(ratios, [tail, 100 - tail])
+    return best, own.score / max(sound[best].score, 1e-300), float(low), float(high)

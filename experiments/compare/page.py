@@ -6,8 +6,11 @@ from typing import Any
 import numpy as np
 
 from experiments.compare import words
+from experiments.compare.learned import NOISE
 from experiments.compare.run import Comparison
 from reports.estimators import Bar, EstimatorRow, EstimatorSection, write_estimators_report
+from reports.figures.estimator_choice import ChoicePoint
+from reports.figures.scorecard import Need
 from reports.published import Line
 from reports.quantities import Number, percent
 from reports.tables import Table
@@ -22,13 +25,82 @@ def write_page(folder: Path, found: Comparison, command: str) -> Path:
         states=[(s.name, s.unit) for s in found.plant.system.states],
         scores={found.titles[c]: {found.names[n]: r.score if not r.diverged else np.inf for n, r in results.items()}
                 for c, results in found.table.items()},
-        advice=words.advice(found.table, found.names, found.titles),
+        advice=words.advice(found.table, found.names, found.titles, found.proved),
         strengths=[(found.names[n], words.of_estimator(n, found.table, found.titles)) for n in found.names],
         missing=[f"{name}: {reason}" for name, reason in found.refused.items()],
-        tables=[_speed(found), _tuning(found), *([_consistency(found)] if found.consistency else [])],
+        needs=_needs(found), choice=_choice(found),
+        constant_gains=[(float(np.max(r.settling)), float(r.score)) for r in found.constant_gains if not r.diverged],
+        tables=_tables(found),
         facts=_facts(found),
         command=command,
     )  # fmt: skip
+
+
+#: Columns of the scorecard: a title, and the conditions of which the worst counts.
+NEEDS = (
+    ("noise:\nerror, × best", ("noise",)),
+    (
+        "error with\npoor sensors",
+        ("louder_noise", "bias", "outliers", "quantisation", "dropouts", "delay", "slow_sensor"),
+    ),
+    ("wrong model:\nerror, × best", ("parameters", "parameters_30", "constant_disturbance", "sine_disturbance")),
+    ("other inputs:\nerror, × best", ("other_input",)),
+)
+
+
+def _needs(found: Comparison) -> list[Need]:
+    """What the scorecard shows: ratios to the smallest error, speed, lost runs, cost and proof."""
+    needs = []
+    for title, conditions in NEEDS:
+        here = [found.table[c] for c in conditions if c in found.table]
+        if here:
+            ratios = {
+                n: max(words.factor(results, n) if not results[n].diverged else np.inf for results in here)
+                for n in found.names
+            }
+            needs.append(Need(title, {found.names[n]: float(v) for n, v in ratios.items()}))
+    nominal = found.table.get("noise")
+    if nominal:
+        settling = {found.names[n]: float(np.max(r.settling)) for n, r in nominal.items()}
+        needs.append(Need("settles\n[s]", settling, "plain"))
+    if found.table:
+        lost = {found.names[n]: float(sum(r[n].diverged for r in found.table.values())) for n in found.names}
+        trials = found.settings.trials * len(found.table)
+        needs.append(Need(f"lost runs\nof {trials}", lost, "count"))
+        needs.append(Need("µs per\nstep", {found.names[n]: v for n, v in found.speed.items()}, "plain"))
+        needs.append(
+            Need("conver-\ngence\nproved", {found.names[n]: float(n in found.proved) for n in found.names}, "flag")
+        )
+    return needs
+
+
+def _choice(found: Comparison) -> list[ChoicePoint]:
+    results = found.table.get("noise", {})
+    lost = {n for r in found.table.values() for n, result in r.items() if result.diverged}
+    return [
+        ChoicePoint(
+            found.names[n], float(r.score), float(r.score_interval[0]), float(r.score_interval[1]), found.speed[n],
+            float(np.max(r.settling)), n in found.proved, n in lost,
+        )
+        for n, r in results.items()
+    ]  # fmt: skip
+
+
+def _tables(found: Comparison) -> list[Table]:
+    tables = [_speed(found), _tuning(found)]
+    return [*([_gaps(found)] if found.gaps else []), *tables, *([_consistency(found)] if found.consistency else [])]
+
+
+def _gaps(found: Comparison) -> Table:
+    rows = tuple(
+        (found.titles[c], found.names[best], Number(ratio, "", 3), (Number(low, "", 3), Number(high, "", 3)))
+        for c, (best, ratio, low, high) in found.gaps.items()
+    )
+    title = (
+        f"Error of the {NOISE} over that of the best other estimator; the interval is that of the ratio, over the same trials "
+        "drawn for both"
+    )
+    return Table(rows, ("condition", "best other", "ratio", "95 % interval"), title)
 
 
 def _facts(found: Comparison) -> str:

@@ -1,6 +1,7 @@
 """The comparison from a plant or a run to ``metrics.json`` and ``report.html``: tune, stress, measure, tell.
 
-Folder: ``tuning.json`` (kept, so that the same command goes on from there), ``metrics.json``, ``report.html``, ``figures/``.
+Folder: ``learned/``, ``tuning.json`` and ``results/`` (kept as soon as they are there, so that the same command goes on where it
+was stopped), ``metrics.json``, ``report.html``, ``figures/``.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -11,19 +12,25 @@ from typing import Any
 import numpy as np
 
 from experiments.compare import measure, words
+from experiments.compare.learned import NOISE
 from experiments.compare.measure import Result
+from experiments.compare.store import Store, fingerprint
+from experiments.compare.tuning import TUNING, tuned_all
 from observer.baselines import BASELINES, baseline, compiled, label, make
-from observer.baselines.tuning import Tuned, first_estimates, tune_all
+from observer.baselines.tuning import first_estimates
+from observer.certification import certify
 from observer.state_observer import RENObserver, StateObserver
-from observer.storage import read_json, write_json
+from observer.storage import write_json
 from observer.stress import CONDITIONS, Condition, Noise, condition
 from systems.discretization import DiscreteSystem
-from systems.errors import InputError, NotDetectable, SimulationError
+from systems.errors import InputError, SimulationError
 from systems.trajectories import Trajectories, simulate
 
-TUNING, METRICS = "tuning.json", "metrics.json"
+METRICS = "metrics.json"
+__all__ = ["METRICS", "TUNING", "Comparison", "Settings", "chosen_names", "compare", "write"]
 MOST_SAMPLES = 300  # of a trial, where no duration is given
 UNCOUNTED = 3.0  # s that a run before the first counted one may take
+CONSTANT, CONSTANT_FACTORS = "steady_kalman", 10.0 ** np.arange(-2, 4.25, 0.25)  # of its Q: the curve of constant gains
 
 
 @dataclass(frozen=True)
@@ -57,7 +64,9 @@ class Settings:
 @dataclass(frozen=True, eq=False)
 class Comparison:
     """All that was measured: ``table`` condition -> estimator -> :class:`Result`; ``names`` and ``titles`` are words for both;
-    ``refused`` says who or what is missing, and why; ``tuned`` and ``consistency`` by estimator."""
+    ``refused`` says who or what is missing, and why; ``tuned`` and ``consistency`` by estimator; ``gaps``: of the REN tuned for noise to
+    the best other, by condition (:func:`measure.gap`); ``constant_gains``: the steady Kalman filter from low to high gain, with
+    noise; ``proved``: estimators with a certificate of contraction."""
 
     plant: DiscreteSystem
     settings: Settings
@@ -69,6 +78,9 @@ class Comparison:
     tuned: dict[str, dict[str, Any]]
     consistency: dict[str, dict[str, Any]] = field(default_factory=dict)
     runs_as: dict[str, str] = field(default_factory=dict)
+    gaps: dict[str, tuple[str, float, float, float]] = field(default_factory=dict)
+    constant_gains: tuple[Result, ...] = ()
+    proved: frozenset[str] = frozenset()
 
     @property
     def speed(self) -> dict[str, float]:
@@ -86,6 +98,10 @@ class Comparison:
             "system": self.plant.system.name, "dt": self.plant.dt, "settings": asdict(self.settings),
             "estimators": self.names, "refused": self.refused, "tuning": self.tuned, "consistency": self.consistency,
             "microseconds": self.speed, "runs_as": self.runs_as,
+            "gaps": {c: {"best": best, "ratio": r, "interval": [low, high]} for c, (best, r, low, high) in self.gaps.items()},
+            "constant_gains": [
+                {"settling_time": float(np.max(r.settling)), "score": r.score} for r in self.constant_gains if not r.diverged
+            ],
             "conditions": {
                 name: {
                     "title": self.titles[name], "best": list(measure.as_good(results)),
@@ -93,7 +109,7 @@ class Comparison:
                 }
                 for name, results in self.table.items()
             },
-            "advice": list(words.advice(self.table, self.names, self.titles)),
+            "advice": list(words.advice(self.table, self.names, self.titles, self.proved)),
         }  # fmt: skip
 
 
@@ -110,7 +126,9 @@ def compare(
     ``learned``: fitted observers by what they are called. ``training``: trajectories to tune on, without noise (those the
     learned ones were fitted on); simulated where there are none. ``folder``: where tuned values are kept.
     """
-    duration = settings.duration or _duration(plant)
+    if folder is not None:
+        folder.mkdir(parents=True, exist_ok=True)
+    duration = settings.duration or trial_duration(plant)
     if training is None:
         training = simulate(plant, settings.training, duration, settings.seed)
     training = _shortened(training, settings.training, duration, plant.dt)
@@ -121,7 +139,13 @@ def compare(
     clean = simulate(plant, settings.trials, duration, settings.seed + 1, truth=settings.truth)
     starts = first_estimates(plant, len(clean), settings.seed + 1)
     nominal = Noise().apply(plant, clean, settings.seed + 1, settings.truth)
+    trials = {"trials": settings.trials, "duration": duration, "seed": settings.seed, "truth": settings.truth}
+    keys = {n: fingerprint(plant, trials, o if n in learned else [n, kept[n]["values"]]) for n, o in estimators.items()}
+    store = Store(folder)
+    finished = {name: store.load(name, keys) for name in settings.conditions}
     for name in list(estimators):
+        if all(name in results for results in finished.values()):
+            continue
         seconds = measure.foretold(estimators[name], starts, nominal)
         if seconds > settings.limit:
             refused[name] = (
@@ -134,17 +158,43 @@ def compare(
     table: dict[str, dict[str, Result]] = {}
     titles: dict[str, str] = {}
     for item in (condition(name) for name in settings.conditions):
-        data = _stressed(item, plant, clean, settings, refused, report)
-        if data is None:
-            continue
+        done = {name: r for name, r in finished[item.name].items() if name in estimators}
+        data = None
+        if len(done) < len(estimators):
+            data = _stressed(item, plant, clean, settings, refused, report)
+            if data is None:
+                continue
+        for name, o in estimators.items():
+            if name not in done and data is not None:
+                done[name] = measure.measure(o, starts, data, settings.seed)
+                store.save(item.name, keys, done)
         titles[item.name] = item.title
-        table[item.name] = {name: measure.measure(o, starts, data, settings.seed) for name, o in estimators.items()}
+        table[item.name] = {name: done[name] for name in estimators}
         report(f"{item.title}: {words.of_condition(table[item.name], names)}")
     checked = {name: measure.consistent(o, starts, nominal) for name, o in estimators.items()}
+    found = {c: measure.gap(results, NOISE, settings.seed) for c, results in table.items()}
     return Comparison(
         plant, replace(settings, duration=duration), clean.t, table, names, titles, refused, kept,
         {name: found for name, found in checked.items() if found is not None}, _runs_as(plant, clean, learned, kept),
+        {c: gap for c, gap in found.items() if gap is not None}, _constant_gains(plant, kept, starts, nominal, settings),
+        frozenset(n for n, o in learned.items() if isinstance(o, RENObserver) and certify(o, plant, residual=False).holds),
     )  # fmt: skip
+
+
+def _constant_gains(
+    plant: DiscreteSystem, kept: Mapping[str, Any], starts: np.ndarray, nominal: Trajectories, settings: Settings
+) -> tuple[Result, ...]:
+    """The steady Kalman filter with its Q scaled down and up, on the trials with noise: slow and quiet to fast and loud."""
+    if CONSTANT not in kept:
+        return ()
+    values, found = kept[CONSTANT]["values"], []
+    for factor in CONSTANT_FACTORS:
+        scaled = {name: float(value * (factor if name.startswith("q_") else 1.0)) for name, value in values.items()}
+        try:
+            found.append(measure.measure(make(CONSTANT, plant, **scaled), starts, nominal, settings.seed))
+        except InputError:  # no such gain
+            continue
+    return tuple(found)
 
 
 def _runs_as(
@@ -157,7 +207,8 @@ def _runs_as(
     return {name: "machine code" if isinstance(o, RENObserver) else "NumPy" for name, o in learned.items()} | told
 
 
-def _duration(plant: DiscreteSystem) -> float:
+def trial_duration(plant: DiscreteSystem) -> float:
+    """Seconds of a trial where none are asked for."""
     longest = MOST_SAMPLES * plant.dt
     return min(plant.system.duration or longest, longest)
 
@@ -195,43 +246,10 @@ def _tuned(
     """(tuned values by estimator, reasons of the others), from ``tuning.json`` where it is that of the same question."""
     asked = {
         "system": plant.system.fingerprint, "dt": plant.dt, "training": settings.training, "seed": settings.seed,
-        "evaluations": settings.evaluations, "estimators": list(settings.estimators), "samples": len(training.t),
+        "evaluations": settings.evaluations, "samples": len(training.t),
     }  # fmt: skip
-    path = None if folder is None else folder / TUNING
-    if path is not None and path.is_file():
-        content = read_json(path)
-        if content.get("asked") == asked:
-            report(f"tuned already: {path}")
-            return content["tuned"], content["refused"]
     noisy = Noise().apply(plant, training, settings.seed)
-    done, refused = tune_all(
-        plant, noisy, settings.estimators, evaluations=settings.evaluations, seed=settings.seed, report=report
-    )
-    kept: dict[str, dict[str, Any]] = {name: _entry(tuned) for name, tuned in done.items()}
-    for name, reason in refused.items():
-        report(f"left out {name}: {reason}")
-    if path is not None:
-        write_json(path, {"asked": asked, "tuned": kept, "refused": refused})
-    return kept, dict(refused)
-
-
-def _entry(tuned: Tuned) -> dict[str, Any]:
-    return tuned.to_data()
-
-
-def learned_for(
-    plant: DiscreteSystem, settings: Settings, report: Callable
-) -> tuple[dict[str, StateObserver], dict[str, str]]:
-    """A contracting REN with the defaults of ``observer run``, fitted for speed; or why there is none."""
-    from observer import fit
-
-    data = simulate(plant, 100, None, settings.seed)
-    try:
-        found = fit(plant, data, budget=settings.budget, seed=settings.seed)
-    except (NotDetectable, InputError) as error:
-        return {}, {"contracting REN": str(error)}
-    report(f"fitted the contracting REN: {found.message}")
-    return {"contracting REN": found.observer}, {}
+    return tuned_all(plant, noisy, settings.estimators, asked, settings.evaluations, settings.seed, folder, report)
 
 
 def write(folder: Path, found: Comparison, command: str) -> Path:

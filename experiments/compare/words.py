@@ -1,6 +1,6 @@
 """What the numbers say, in sentences: where each estimator is best, where it breaks, and when to prefer which."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import numpy as np
 
@@ -59,8 +59,11 @@ def factor(results: Mapping[str, Result], name: str) -> float:
     return results[name].score / max(results[good[0]].score, 1e-300) if good else float("nan")
 
 
-def advice(table: Table, names: Mapping[str, str], titles: Mapping[str, str]) -> tuple[str, ...]:
-    """When to prefer which: the one that is best most often, the most even, the quickest, and the ones never to be used blind."""
+def advice(
+    table: Table, names: Mapping[str, str], titles: Mapping[str, str], proved: Collection[str] = ()
+) -> tuple[str, ...]:
+    """When to prefer which: the one that is best most often, the most even, the quickest, those that are proved to converge, and the
+    ones never to be used blind."""
     estimators = list(dict.fromkeys(name for results in table.values() for name in results))
     if not estimators or not table:
         return ()
@@ -80,6 +83,14 @@ def advice(table: Table, names: Mapping[str, str], titles: Mapping[str, str]) ->
             f"No run diverged for {listed([names[n] for n in everywhere])}. The most even of them is {names[even]}: at its worst "
             f"{ratios[even]:.3g} times the smallest error."
         )
+    certain = [n for n in estimators if n in proved]
+    if certain:
+        text = f"Proved to converge from every start: {listed([names[n] for n in certain])}"
+        ratios = {n: factor(table["noise"], n) for n in certain if n in table.get("noise", {})}
+        if ratios:
+            told = listed([f"{ratio:.3g} times ({names[n]})" for n, ratio in ratios.items()])
+            text += f"; with noise as stated they are at {told} the smallest error"
+        lines.append(f"{text}. Nothing is proved of the others.")
     broken = [n for n in estimators if any(n in r and r[n].diverged for r in table.values())]
     if broken:
         lines.append(f"Not without a watch on divergence: {listed([names[n] for n in broken])}.")

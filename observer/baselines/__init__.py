@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 #: The files of the family, in the order in which tables show them.
 BASELINES = (
     "open_loop", "steady_kalman", "projection", "high_gain", "extended_kalman", "unscented_kalman", "particle",
-    "moving_horizon",
+    "moving_horizon", "kkl",
 )  # fmt: skip
 
 

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from observer.baselines.kernel_texts import HIGH_GAIN, PROJECTION
 from observer.baselines.model import Model
 from systems.compilation import compile_text, functions
 from systems.discretization import DiscreteSystem
@@ -20,7 +21,7 @@ from systems.graph import Graph
 WORTH = 5000  # samples of all trajectories together; below, NumPy is done before a compiler has begun
 LARGEST_GRAPH = 20_000  # operations; machine code of a larger one takes minutes to make
 
-_COMMON = """
+COMMON = """
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def turned(difference, period):
@@ -204,7 +205,9 @@ def run(x0, u, y, p, p0, q, r, weights, spread, low, high, turns, angles, result
                 for l in range(nx):
                     factor[i, l] = stacked[l, i]
 '''
-_KERNELS = {"gain": _GAIN, "extended": _EXTENDED, "unscented": _UNSCENTED}
+_KERNELS = {
+    "gain": _GAIN, "extended": _EXTENDED, "unscented": _UNSCENTED, "projection": PROJECTION, "high_gain": HIGH_GAIN,
+}  # fmt: skip
 
 
 def serves(plant: DiscreteSystem, r: np.ndarray, samples: int) -> bool:
@@ -216,16 +219,23 @@ def serves(plant: DiscreteSystem, r: np.ndarray, samples: int) -> bool:
 
 
 @lru_cache(maxsize=32)
-def _module(kind: str, step: Graph, output: Graph) -> ModuleType:
+def _module(kind: str, step: Graph, output: Graph, slopes: Graph | None = None) -> ModuleType:
     graphs = {"step": step, "output": output}
     if kind == "extended":
-        graphs |= {"step_slope": jacobian(step, "x"), "output_slope": jacobian(output, "x")}
+        graphs["step_slope"] = jacobian(step, "x")
+    if kind in ("extended", "projection"):
+        graphs["output_slope"] = jacobian(output, "x")
+    if slopes is not None:
+        graphs["slopes"] = slopes
     sizes = dict(step.inputs)
     nx, nu, ny = sizes["x"], sizes["u"], output.shape[0]
+    square, state = np.zeros((nx, nx)), np.ones(nx)
     extra: dict[str, tuple[Any, ...]] = {
         "gain": (np.zeros((nx, ny)),),
-        "extended": (np.zeros((nx, nx)), np.zeros((nx, nx)), np.ones(ny)),
-        "unscented": (np.zeros((nx, nx)), np.zeros((nx, nx)), np.ones(ny), np.ones(2 * nx + 1), 1.0),
+        "extended": (square, square, np.ones(ny)),
+        "unscented": (square, square, np.ones(ny), np.ones(2 * nx + 1), 1.0),
+        "projection": (square, np.ones(ny), 1.0),
+        "high_gain": (np.zeros((nx, ny)), state, state, state, state),
     }
     tail = (np.zeros(nx), np.zeros(nx), np.zeros(ny), *((np.zeros(nx),) if kind == "unscented" else ()))
 
@@ -233,25 +243,34 @@ def _module(kind: str, step: Graph, output: Graph) -> ModuleType:
         signals = (np.zeros((1, nx)), np.zeros((1, 1, nu)), np.zeros((1, 1, ny)), np.zeros(sizes["p"]))
         module.run(*signals, *extra[kind], *tail, np.zeros((1, 1, nx)))
 
-    return compile_text(functions(**graphs) + _COMMON + _KERNELS[kind], "run", warm)[0]
+    return compile_text(functions(**graphs) + COMMON + _KERNELS[kind], "run", warm)[0]
 
 
-def run(kind: str, model: Model, x_hat0: np.ndarray, u: np.ndarray, y: np.ndarray, *extra: Any) -> np.ndarray:
-    """Estimates ``(..., N, nx)`` by the kernel ``kind``: gain (K), extended (P0, Q, diagonal of R) or unscented (factors of P0 and
-    Q, deviations of the outputs, weights, spread)."""
+def run(
+    kind: str, model: Model, x_hat0: np.ndarray, u: np.ndarray, y: np.ndarray, *extra: Any, slopes: Graph | None = None
+) -> np.ndarray:
+    """Estimates ``(..., N, nx)`` by the kernel ``kind`` and what it takes: gain (K), extended (P0, Q, diagonal of R),
+    unscented (factors of P0 and Q, deviations of the outputs, weights, spread), projection (M^-1, sizes of the outputs, relaxation)
+    or high_gain (gain and size of the rows of ``slopes``, half ranges, least and most of the states)."""
     plant = model.plant
     assert plant.graph is not None
-    batch, samples = x_hat0.shape[:-1], u.shape[-2]
-    rows = int(np.prod(batch))
-    u, y = (
-        np.broadcast_to(a, (*batch, *a.shape[-2:])).reshape(rows, samples, a.shape[-1]) for a in (model.known(u), y)
-    )
-    arrays = [np.ascontiguousarray(a, dtype=float) for a in (x_hat0.reshape(rows, plant.nx), u, y)]
+    batch = x_hat0.shape[:-1]
+    arrays = flat(model, x_hat0, u, y)
     rest = [np.ascontiguousarray(a, dtype=float) if isinstance(a, np.ndarray) else float(a) for a in extra]
-    result = np.empty((rows, samples, plant.nx))
+    result = np.empty((*arrays[1].shape[:2], plant.nx))
     angles = (model.state_periods,) if kind == "unscented" else ()
     low, high = (np.ascontiguousarray(row) for row in model.limits)
-    _module(kind, plant.graph, plant.system.output).run(
+    _module(kind, plant.graph, plant.system.output, slopes).run(
         *arrays, plant.system.parameter_values, *rest, low, high, model.output_periods, *angles, result
     )
-    return result.reshape(*batch, samples, plant.nx)
+    return result.reshape(*batch, *result.shape[1:])
+
+
+def flat(model: Model, x_hat0: np.ndarray, u: np.ndarray, y: np.ndarray) -> list[np.ndarray]:
+    """x_hat0 ``(K, nx)``, u ``(K, N, nu)`` as an estimator knows it and y ``(K, N, ny)``: one batch axis, contiguous floats."""
+    batch, samples = x_hat0.shape[:-1], u.shape[-2]
+    rows = int(np.prod(batch))
+    signals = (
+        np.broadcast_to(a, (*batch, *a.shape[-2:])).reshape(rows, samples, a.shape[-1]) for a in (model.known(u), y)
+    )
+    return [np.ascontiguousarray(a, dtype=float) for a in (x_hat0.reshape(rows, model.plant.nx), *signals)]

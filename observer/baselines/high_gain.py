@@ -15,6 +15,7 @@ import casadi as ca
 import numpy as np
 from scipy.linalg import expm
 
+from observer.baselines import compiled
 from observer.baselines.gaussian import Baseline, finite
 from observer.baselines.model import Knob
 from systems.detectability import FULL_METRIC_UP_TO
@@ -25,6 +26,7 @@ from systems.graph import Graph
 from systems.integration import sample_region
 
 LABEL = "high gain"
+RUNS = "machine code"  # long runs; see observer.baselines.compiled
 POINTS = 64
 INDEPENDENT = 1e-6  # share of a row that earlier rows must not explain, in the median over the region
 LARGEST_GRAPH = 50_000  # operations of the Jacobian; derivatives of high order grow without bound
@@ -48,7 +50,8 @@ class HighGain(Baseline):
         self.kappa = np.zeros((nx, ny))
         for j, gain in enumerate(gains):
             self.kappa[rows[j] : rows[j + 1], j] = gain
-        self._middle = plant.system.state_ranges.mean(axis=1)
+        middle, scale = plant.system.state_ranges.mean(axis=1), self.model.state_scale
+        self._least, self._most = middle - (1 + REACH) * scale, middle + (1 + REACH) * scale
 
     def step(self, state: Any, u: Any, y: Any) -> np.ndarray:
         """x_hat[k+1] from x_hat[k], u[k] and y[k]."""
@@ -60,8 +63,17 @@ class HighGain(Baseline):
         inverse = np.linalg.pinv(np.where(good, slopes / self._size[:, None], 0.0), rcond=1e-8)
         wanted = difference @ self.kappa.T / self._size
         move = np.clip((inverse @ wanted[..., None])[..., 0], -1.0, 1.0)
-        low, high = self._middle - (1 + REACH) * scale, self._middle + (1 + REACH) * scale
-        return self.plant.step(self.model.clip(np.clip(state + scale * move, low, high)), u)
+        return self.plant.step(self.model.clip(np.clip(state + scale * move, self._least, self._most)), u)
+
+    def run(self, x_hat0: Any, u: Any, y: Any) -> np.ndarray:
+        """As for every observer, as machine code where the run is long enough."""
+        start, u, y = self._sequences(x_hat0, u, y)
+        small = len(self._slopes.nodes) < compiled.LARGEST_GRAPH
+        if not small or not compiled.serves(self.plant, np.eye(self.system.ny), start[..., 0].size * u.shape[-2]):
+            return super().run(start, u, y)
+        gain, scale = self.kappa / self._size[:, None], self.model.state_scale
+        limits = (self._least, self._most)
+        return compiled.run("high_gain", self.model, start, u, y, gain, self._size, scale, *limits, slopes=self._slopes)
 
 
 def _chain_gain(order: int, speed: float, kind: str) -> np.ndarray:

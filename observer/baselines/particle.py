@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from observer.baselines import compiled, compiled_particles
 from observer.baselines.gaussian import GaussianFilter, finite
 from observer.baselines.model import Covariances, Knob, covariance_knobs, covariances, wrap
 from observer.state_observer import check_last
@@ -21,6 +22,7 @@ from systems.discretization import DiscreteSystem
 from systems.errors import InputError
 
 LABEL = "particle filter"
+RUNS = "machine code"  # long runs; the random numbers are NumPy's
 EXPENSE = 5  # of the evaluations of a tuning one in so many
 PARTICLES = 500
 STAGES, SURVIVORS, BISECTIONS = 12, 0.3, 12
@@ -51,6 +53,21 @@ class ParticleFilter(GaussianFilter):
         self._whiten = np.linalg.inv(np.linalg.cholesky(noise.r))
         n = plant.nx
         self.bandwidth = min(0.5, (4 / (n + 2)) ** (1 / (n + 4)) * count ** (-1 / (n + 4)))
+
+    def resampling_draws(self, sample: int, stage: int) -> tuple[float, np.ndarray]:
+        """(offset of the systematic draw, normal numbers ``(count, nx)``) of a stage of the correction."""
+        return np.random.default_rng([self.seed, sample, 3 + 2 * stage]).uniform(), self._normal(sample, 2 + 2 * stage)
+
+    def motion_draws(self, sample: int) -> np.ndarray:
+        """``(count, nx)``: what the particles are moved by beyond the model, of covariance Q."""
+        return self._normal(sample, 1) @ self._roots[0].T
+
+    def run(self, x_hat0: Any, u: Any, y: Any) -> np.ndarray:
+        """As for every observer, as machine code where the run is long enough."""
+        start, u, y = self._sequences(x_hat0, u, y)
+        if not compiled.serves(self.plant, self.noise.r, start[..., 0].size * u.shape[-2]):
+            return super().run(start, u, y)
+        return compiled_particles.run(self, start, u, y, STAGES, SURVIVORS, BISECTIONS)
 
     def _normal(self, sample: int, what: int) -> np.ndarray:
         return np.random.default_rng([self.seed, sample, what]).standard_normal((self.count, self.system.nx))
@@ -98,7 +115,7 @@ class ParticleFilter(GaussianFilter):
         """The cloud at k+1 from that at k, u[k] and y[k]."""
         u, y = self.signals(u, y)
         cloud = self._corrected(state, u[..., None, :], y[..., None, :])
-        following = self.plant.step(cloud.particles, u[..., None, :]) + self._normal(state.sample, 1) @ self._roots[0].T
+        following = self.plant.step(cloud.particles, u[..., None, :]) + self.motion_draws(state.sample)
         return Cloud(self.model.clip(following), cloud.log_weights, state.sample + 1)
 
     def _corrected(self, cloud: Cloud, u: np.ndarray, y: np.ndarray) -> Cloud:
@@ -146,7 +163,7 @@ class ParticleFilter(GaussianFilter):
         poor = 1 / np.sum(w**2, axis=-1) < 0.5 * self.count
         if not poor.any():
             return cloud
-        offset = np.random.default_rng([self.seed, cloud.sample, 3 + 2 * stage]).uniform()
+        offset, draws = self.resampling_draws(cloud.sample, stage)
         rows = w[poor].reshape(-1, self.count)
         passed = np.ceil(self.count * np.cumsum(rows, axis=1) - offset)
         passed[:, -1] = self.count  # rounding must not lose the last one
@@ -156,7 +173,7 @@ class ParticleFilter(GaussianFilter):
         mean, spread = mean[poor].reshape(-1, 1, self.system.nx), deviations[poor].reshape(len(rows), self.count, -1)
         cover = np.swapaxes(spread * rows[:, :, None], 1, 2) @ spread
         drawn = np.take_along_axis(spread, chosen[:, :, None], axis=1)
-        noise = self._normal(cloud.sample, 2 + 2 * stage) @ np.swapaxes(_root(cover), 1, 2)
+        noise = draws @ np.swapaxes(_root(cover), 1, 2)
         moved = mean + np.sqrt(1 - self.bandwidth**2) * drawn + self.bandwidth * noise
         particles, log_weights = cloud.particles.copy(), cloud.log_weights.copy()
         particles[poor] = self.model.clip(moved).reshape(particles[poor].shape)
@@ -185,10 +202,18 @@ def _normalised(log_weights: np.ndarray) -> np.ndarray:
 
 
 def _root(matrix: np.ndarray) -> np.ndarray:
-    """Factors of symmetric positive semidefinite matrices ``(..., n, n)``; zero where one is not finite."""
-    good = finite(matrix)
-    values, vectors = np.linalg.eigh(np.where(good, matrix, 0.0))
-    return vectors * np.sqrt(np.maximum(values, 0.0))[..., None, :]
+    """Lower triangular factors of symmetric positive semidefinite matrices ``(..., n, n)``; zero where one is not finite.
+
+    A direction without spread gets a column of zeros, which a factorisation of positive definite matrices would refuse.
+    """
+    matrix = np.where(finite(matrix), matrix, 0.0)
+    root = np.zeros_like(matrix)
+    for j in range(matrix.shape[-1]):
+        rest = matrix[..., j:, j] - np.sum(root[..., j:, :j] * root[..., j : j + 1, :j], axis=-1)
+        pivot = np.where(rest[..., 0] > 1e-14 * matrix[..., j, j], rest[..., 0], 0.0)
+        size = np.sqrt(pivot)
+        root[..., j:, j] = np.where(size[..., None] > 0, rest / np.where(size > 0, size, 1.0)[..., None], 0.0)
+    return root
 
 
 def knobs(plant: DiscreteSystem) -> tuple[Knob, ...]:

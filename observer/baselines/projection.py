@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from observer.baselines import compiled
 from observer.baselines.gaussian import Baseline, finite
 from observer.baselines.model import Knob
 from systems.detectability import SPEEDS, USELESS, MetricSearch, observability_coordinates, sample_jacobians, search
@@ -18,6 +19,7 @@ from systems.discretization import DiscreteSystem
 from systems.errors import InputError
 
 LABEL = "projection"
+RUNS = "machine code"  # long runs; see observer.baselines.compiled
 STEPS_PER_DECADE = 2  # condition numbers are rounded to this grid: a search takes a fraction of a second
 KEPT = 64
 _found: dict[tuple[Any, ...], MetricSearch] = {}
@@ -46,6 +48,14 @@ class Projection(Baseline):
         inverse = np.linalg.pinv(np.where(good, gram, 0.0), rcond=1e-12, hermitian=True)
         move = (spread @ (inverse @ difference[..., None]))[..., 0]
         return self.plant.step(self.model.clip(state + self.relaxation * move), u)
+
+    def run(self, x_hat0: Any, u: Any, y: Any) -> np.ndarray:
+        """As for every observer, as machine code where the run is long enough."""
+        start, u, y = self._sequences(x_hat0, u, y)
+        if not compiled.serves(self.plant, np.eye(self.system.ny), start[..., 0].size * u.shape[-2]):
+            return super().run(start, u, y)
+        scale = np.broadcast_to(self.model.output_scale, self.system.ny)
+        return compiled.run("projection", self.model, start, u, y, self._inverse, scale, self.relaxation)
 
 
 def metric_of(plant: DiscreteSystem, condition: float) -> MetricSearch:

@@ -5,7 +5,9 @@ fast one that passes much of the noise on. Fine-tuning minimises what a user see
 
     mean |x_hat[k] - x[k]|^2   in simulation, from wrong first estimates, with noise, bias and missing measurements,
 
-inside the same certificate at a slower rate bound. Method: :mod:`observer.fitting.fine_tune_step`.
+inside the same certificate at a slower rate bound. It begins from the better of two: the fitted observer, and a network
+that is taught the best proved observer with the plant's own equations (:mod:`observer.fitting.fine_tune_teacher`). Method
+from there: :mod:`observer.fitting.fine_tune_step`.
 """
 
 import hashlib
@@ -22,7 +24,8 @@ from threadpoolctl import threadpool_limits
 from observer.fitting import solver
 from observer.fitting.fine_tune_gain import best_gain, design, slower_rate
 from observer.fitting.fine_tune_rollouts import make_rollouts, make_sensing
-from observer.fitting.fine_tune_step import Point, Tuner
+from observer.fitting.fine_tune_start import HEADROOM, Told, better, find_teacher, teach
+from observer.fitting.fine_tune_step import Anchor, Point, Tuner
 from observer.fitting.fit import HELD_OUT, make_observer
 from observer.fitting.least_squares import parameter_count
 from observer.fitting.problem import Problem, logged_samples, make_samples, to_samples
@@ -34,7 +37,8 @@ from systems.errors import InputError
 from systems.trajectories import Trajectories
 
 SHORTEST, LONGEST = 100, 400  # samples of a rollout by default, but for short trajectories
-SAMPLES, FEWEST = 24_000, 64  # samples of all training rollouts together, and rollouts at least
+LASTING = 1 / 6  # of the horizon: how long an error lasts at most, in what a residual is counted as
+SAMPLES, FEWEST = 36_000, 64  # samples of all training rollouts together, and rollouts at least
 LARGEST = 3000  # weights
 ITERATIONS = 120
 NAME = "fine_tune"  # the solver of the result
@@ -48,7 +52,7 @@ def fine_tune(
     noise: Any = None,
     bias: Any = None,
     dropout: float = 0.0,
-    initial_error: float = 1.0,
+    initial_error: float = 2.0,
     horizon: int | None = None,
     skip: float = 0.5,
     rollouts: int | None = None,
@@ -67,19 +71,22 @@ def fine_tune(
     noise, bias : standard deviations in the units of the outputs, one number or one for each: of white noise (as stated
         with the outputs when left out) and of a constant drawn for each trajectory.
     dropout : chance that a measurement is missing; h(x_hat, u) stands in for it.
-    initial_error : first estimates are off by up to this many half widths of the initial ranges.
+    initial_error : first estimates are off by up to this many half widths of the initial ranges; 2, as two independent draws
+        from the initial box may be.
     horizon : samples of a rollout; four settling times of ``fitted``, 100 to 400, when left out.
     skip : share of the horizon that is not counted. By default errors count in the second half, as in a validation: the
         certified rate sees to the first. 0 counts all, and trades noise for a faster start.
-    contraction_rate : bound per sample to keep, not faster than certified. Left out: the rate of the best constant gain
-        (Kalman, :mod:`observer.fitting.fine_tune_gain`) with half of its distance to 1 as headroom.
+    contraction_rate : bound per sample to keep, not faster than certified. Left out: the rate of the best observer that knows
+        the plant, with half of its distance to 1 as headroom; slow enough that its gain may be low.
     iterations, budget : limits, in iterations and seconds. Only iterations keep the result independent of the machine.
-    progress : called with :class:`Progress`. checkpoint : ``.npz`` from which an interrupted fine-tuning resumes.
+    progress : called with :class:`Progress`. checkpoint : ``.npz`` from which an interrupted fine-tuning resumes; the teacher
+        is found again first, which takes its time but gives the same.
 
-    Returns a :class:`FitResult` with ``solver`` "fine_tune", whose observer is never worse than ``fitted`` on held-out
-    rollouts. ``history`` holds the simulation loss, in squares of half a range; ``options["simulation_loss"]`` and
-    ``["simulation_loss_before"]`` its held-out values, ``["gain_loss"]`` that of the best constant gain. Missing
-    measurements are outside the certificate: it speaks of samples at which y is there.
+    Returns a :class:`FitResult` with ``solver`` "fine_tune", whose observer is never worse than ``fitted`` on what is held out:
+    rollouts, and transitions of the plant over the region and all inputs, as steady errors. ``history`` holds the sum of both,
+    in squares of half a range; ``options["simulation_loss"]`` and ``["simulation_loss_before"]`` what held-out rollouts say,
+    ``["gain_loss"]`` that of the best constant gain. Missing measurements are outside the certificate: it speaks of samples at
+    which y is there.
 
     Raises :class:`InputError` for unusable arguments, for a network above some 3000 weights, where nothing states a noise, and
     for an observer in observability coordinates.
@@ -107,37 +114,66 @@ def fine_tune(
         ]
         found = design(plant, observer.scaling, sensing, horizon) if not logged else None
         gain = best_gain(found, drawn[0]) if found is not None else None
+        teacher: Told | None = None
+        stopped = False  # by a person, before there was anything to keep
+        if found is not None:
+            slowest = 0.5 ** (1 / horizon) if contraction_rate is None else 1 - (1 - contraction_rate) / HEADROOM
+            try:
+                teacher = find_teacher(fitted, plant, found, drawn[0], slowest, iterations, budget, progress, started)
+            except KeyboardInterrupt:
+                stopped = True
         if contraction_rate is not None:
             rate = float(contraction_rate)
+        elif teacher is not None:
+            rate = max(observer.contraction_rate, 1 - HEADROOM * (1 - teacher[1].rate))
         elif found is None:
             rate = 1 - 0.5 * (1 - observer.contraction_rate)
         else:
             rate = slower_rate(found, gain and gain[0], observer.contraction_rate)
         size = observer.scaling.state_scale
         network, metric = observer.scaling.inverse().fold(observer.weights), observer.metric * np.outer(size, size)
-        tuner = Tuner(drawn[0], drawn[1], rate, network.activation, network.nv)
+        lasting = LASTING * horizon if teacher is None else min(1 / (1 - teacher[1].rate), LASTING * horizon)
+        samples = _transitions(fitted, plant, (train, rest), logged, seed)
+        copies = [to_samples(plant, observer.scaling, *part) for part in samples]
+        anchor = Anchor(copies[0], copies[1], lasting**2)
+        tuner = Tuner(drawn[0], drawn[1], rate, network.activation, network.nv, anchor)
         first = tuner.start(network, metric, observer.multipliers) if 0 < rate < 1 else None
         if first is None:
             raise InputError(
                 f"contraction_rate is {rate:.6g}; expected a number below 1 and above the {observer.contraction_rate:.6g} that the "
                 "observer is certified at: fine-tuning may slow it down, a faster one needs a new fit"
             )
+        begin = first
+        if teacher is not None:
+            try:
+                begin = better(
+                    teach(plant, samples, teacher, tuner, iterations, budget, progress, started, seed), first
+                )
+            except KeyboardInterrupt:
+                stopped = True
         monitor = Monitor(iterations, budget, progress, Path(checkpoint) if checkpoint else None, started=started)
-        point, status = _tune(tuner, first, monitor)
-        samples = _held_out(fitted, plant, rest, logged, seed)
+        point, status = (first, Status.INTERRUPTED) if stopped else _tune(tuner, begin, monitor)
         if not point.best_loss < first.held_out:
             rate = observer.contraction_rate
         theta, metric, multipliers = point.best
         solution = Solution(tuner.network(theta), metric, multipliers, status, point.iteration)
-        scaled = to_samples(plant, observer.scaling, *samples)
         problem = Problem(
-            scaled, scaled, metric, rate, fitted.search.rate, network.activation, network.nv, observer.scaling, seed
+            copies[0],
+            copies[1],
+            metric,
+            rate,
+            fitted.search.rate,
+            network.activation,
+            network.nv,
+            observer.scaling,
+            seed,
         )
         if point.best_loss < first.held_out:
             observer = make_observer(solution, problem, plant, str(fitted.options.get("dtype", "float64")))
-            if not drawn[1].loss(observer.scaling.inverse().fold(observer.weights)) < first.held_out:
+            if not tuner.held_out_loss(observer.scaling.inverse().fold(observer.weights)) < first.held_out:
                 observer = fitted.observer
-    x, u, y, x_next = samples
+        before, after = (drawn[1].loss(o.scaling.inverse().fold(o.weights)) for o in (fitted.observer, observer))
+    x, u, y, x_next = samples[1]
     residual = observer.step(x, u, y) - x_next
     kept = observer is fitted.observer
     return replace(
@@ -157,9 +193,10 @@ def fine_tune(
             "noise": sensing.noise.tolist(), "bias": sensing.bias.tolist(), "dropout": sensing.dropout,
             "initial_error": sensing.initial_error, "horizon": horizon, "skip": skip, "rollouts": count,
             "iterations": iterations, "budget": budget, "settling_time": None, "contraction_rate": observer.contraction_rate,
-            "simulation_loss": first.held_out if kept else point.best_loss, "simulation_loss_before": first.held_out,
+            "simulation_loss": after, "simulation_loss_before": before,
             "gain_loss": gain[1] if gain else None, "gain_rate": found.rate(gain[0]) if found and gain else None,
             "gain": gain[0].tolist() if gain else None,
+            "start": "fitted" if begin is first else "taught", "teacher_loss": teacher[2] if teacher else None,
         },
         warnings=(
             ("fine-tuning did not improve on the fitted observer in held-out simulations; it was kept",) if kept else ()
@@ -220,6 +257,8 @@ def _hash(tuner: Tuner, point: Point) -> str:
     parts: list[np.ndarray] = [getattr(point, name) for name in _ARRAYS]
     for rollouts in (tuner.train, tuner.held_out):
         parts += [rollouts.x, rollouts.v, rollouts.start]
+    if tuner.anchor is not None:
+        parts += [tuner.anchor.train.x, tuner.anchor.train.v, np.array(tuner.anchor.weight)]
     for array in parts:
         digest.update(np.ascontiguousarray(array).tobytes())
     digest.update(repr((tuner.rate, tuner.train.skip, tuner.activation)).encode())
@@ -253,11 +292,15 @@ def _restore(monitor: Monitor, key: str) -> Point | None:
     return point
 
 
-def _held_out(
-    fitted: FitResult, plant: DiscreteSystem, rest: Trajectories, logged: bool, seed: int
-) -> tuple[np.ndarray, ...]:
-    """Transitions for the one-step loss of the result, as ``fit`` holds them out."""
-    count = max(1000, int(fitted.options.get("samples") or 2000) // 4)
-    if logged:
-        return logged_samples(plant, rest, count, seed + 1_000_003)
-    return make_samples(plant, rest, fitted.region, count, seed + 1_000_003)
+def _transitions(
+    fitted: FitResult, plant: DiscreteSystem, parts: tuple[Trajectories, Trajectories], logged: bool, seed: int
+) -> list[tuple[np.ndarray, ...]]:
+    """(x, u, y, x+) for training, and as ``fit`` holds them out."""
+    count = int(fitted.options.get("samples") or 2000)
+    drawn = []
+    for part, size, number in zip(parts, (count, max(1000, count // 4)), (seed, seed + 1_000_003), strict=True):
+        if logged:
+            drawn.append(logged_samples(plant, part, size, number))
+        else:
+            drawn.append(make_samples(plant, part, fitted.region, size, number))
+    return drawn

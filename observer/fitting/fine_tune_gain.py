@@ -22,6 +22,7 @@ from systems.discretization import DiscreteSystem
 LEAST_NOISE = 1e-6  # of half an output's range: below it R would be singular
 SLOWEST = 0.9999
 FACTORS = 10.0 ** np.arange(-4, 2.5, 0.5)
+CURVE = 10.0 ** np.arange(-8, 2.25, 0.25)  # for drawing: gains too low to be chosen show what quiet would cost
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,6 +41,11 @@ class GainDesign:
         except (np.linalg.LinAlgError, ValueError):
             return None
         return self.a @ p @ self.c.T @ np.linalg.inv(self.c @ p @ self.c.T + self.r)
+
+    def filter_gain(self, factor: float = 1.0) -> np.ndarray | None:
+        """K ``(nx, ny)`` of x_hat+ = F(x_hat + K (y - h(x_hat, u)), u), with L = A K for a linear plant."""
+        gain = self.gain(factor)
+        return None if gain is None else np.linalg.lstsq(self.a, gain, rcond=None)[0]
 
     def rate(self, gain: np.ndarray) -> float:
         """Spectral radius of A - L C: the rate per sample at which a small error dies out."""

@@ -1,13 +1,15 @@
 """Levenberg-Marquardt on the simulation loss inside the certificate's barrier.
 
-    minimise   f(theta) - mu log det Q(theta, M, Lam),      f = 1/2 mean |x_hat - x|^2 in simulation
+    minimise   f(theta) - mu log det Q(theta, M, Lam),      f = 1/2 mean |x_hat - x|^2 in simulation + w/2 mean |r|^2
 
     (H + mu N + lam diag H) d = -(grad f - mu grad log det Q)
 
-H is the Gauss-Newton matrix of f and N the Hessian of -log det Q, which has entries for the constrained weights alone. The
-one-step solver damps with N; here that was slow: a low gain lies far from the middle of the certificate. Under noise f does
-not go to zero, so mu also falls whenever a step gains little, down to where the barrier only keeps the inside. After each
-accepted step M and Lam are centred again. Training ends when held-out rollouts gain no more.
+r = f_o(x, u, h(x)) - x+ over the region and all inputs (:class:`Anchor`): simulations show only the inputs of the data, and
+what they do not show would be given up for a little less noise. H is the Gauss-Newton matrix of f and N the Hessian of
+-log det Q, which has entries for the constrained weights alone. The one-step solver damps with N; here that was slow: a low
+gain lies far from the middle of the certificate. Under noise f does not go to zero, so mu also falls whenever a step gains
+little, down to where the barrier only keeps the inside. After each accepted step M and Lam are centred again. Training ends
+when held-out rollouts gain no more.
 """
 
 from dataclasses import dataclass, field, replace
@@ -19,7 +21,8 @@ from observer.fitting import barrier
 from observer.fitting.fine_tune_metric import centre
 from observer.fitting.fine_tune_rollouts import Rollouts
 from observer.fitting.fine_tune_sensitivities import normal_equations
-from observer.fitting.least_squares import constrained, pack, unpack
+from observer.fitting.least_squares import constrained, pack, residual, residual_and_jacobian, unpack
+from observer.fitting.problem import Samples
 from observer.networks.explicit import ExplicitREN
 
 FIRST_BARRIER, LAST_BARRIER, LITTLE = 1e-2, 1e-3, 1e-2  # mu / f at the start and at the end; gain / f that lowers mu
@@ -49,15 +52,39 @@ class Point:
     done: str = ""
 
 
+@dataclass(frozen=True, eq=False)
+class Anchor:
+    """Transitions of the plant that the observer is to copy, for training and held out, and the ``weight`` w of |r|^2.
+
+    A residual r at every sample makes a steady error of about r times the number of samples that an error lasts: w is its square.
+    """
+
+    train: Samples
+    held_out: Samples
+    weight: float
+
+    def loss(self, network: ExplicitREN, held_out: bool = False) -> float:
+        """w mean |r|^2."""
+        r = residual(network, self.held_out if held_out else self.train)
+        return self.weight * float(np.mean(np.sum(r**2, axis=1)))
+
+    def normal_equations(self, network: ExplicitREN) -> tuple[np.ndarray, np.ndarray]:
+        """Gradient and Gauss-Newton matrix of half the loss."""
+        r, jacobian = residual_and_jacobian(network, self.train, np.eye(network.nx))
+        share = self.weight / len(self.train)
+        return share * (jacobian @ r), share * (jacobian @ jacobian.T)
+
+
 @dataclass
 class Tuner:
-    """One fine-tuning problem: training and held-out rollouts, and the rate bound to keep."""
+    """One fine-tuning problem: training and held-out rollouts, the rate bound to keep, and what ties the network to the plant."""
 
     train: Rollouts
     held_out: Rollouts
     rate: float
     activation: str
     neurons: int
+    anchor: Anchor | None = None
     sizes: tuple[int, int, int] = field(init=False)
     _held: tuple | None = field(default=None, init=False)
 
@@ -70,11 +97,19 @@ class Tuner:
         """The network of a weight vector."""
         return unpack(theta, *self.sizes, self.activation)
 
+    def loss(self, network: ExplicitREN) -> float:
+        """The loss on training rollouts and transitions."""
+        return self.train.loss(network) + (self.anchor.loss(network) if self.anchor else 0.0)
+
+    def held_out_loss(self, network: ExplicitREN) -> float:
+        """The same on what is held out."""
+        return self.held_out.loss(network) + (self.anchor.loss(network, True) if self.anchor else 0.0)
+
     def start(self, network: ExplicitREN, metric: np.ndarray, multipliers: np.ndarray) -> Point | None:
         """The first point, or None when metric and multipliers do not certify the rate strictly."""
         if barrier.factor(network, metric, multipliers, self.rate) is None:
             return None
-        loss, held_out, theta = self.train.loss(network), self.held_out.loss(network), pack(network)
+        loss, held_out, theta = self.loss(network), self.held_out_loss(network), pack(network)
         best = (theta, metric, multipliers)
         metric, multipliers = centre(network, metric, multipliers, self.rate, steps=10)
         mu = FIRST_BARRIER * loss / 2
@@ -89,6 +124,10 @@ class Tuner:
         if factored is None:
             return None
         gradient, hessian = normal_equations(network, self.train, self.thin)
+        if self.anchor is not None:
+            gradient, hessian = (
+                a + b for a, b in zip((gradient, hessian), self.anchor.normal_equations(network), strict=True)
+            )
         if not (np.isfinite(gradient).all() and np.isfinite(hessian).all()):
             return None
         a, b = barrier.directions(point.metric, point.multipliers)
@@ -118,7 +157,7 @@ class Tuner:
         theta = point.theta + move
         network = self.network(theta)
         inside = barrier.factor(network, point.metric, point.multipliers, self.rate)
-        loss = self.train.loss(network) if inside is not None else np.inf
+        loss = self.loss(network) if inside is not None else np.inf
         if inside is None or not np.isfinite(loss):
             return self._refuse(point)
         merit = f - loss / 2 + mu * (barrier.logdet(inside[1]) - barrier.logdet(lower))
@@ -132,7 +171,7 @@ class Tuner:
         mu = min(mu, FIRST_BARRIER * loss / 2)
         mu = min(mu, max(LAST_BARRIER * loss / 2, 0.2 * mu)) if merit < LITTLE * f else mu
         moved = replace(
-            point, theta=theta, metric=metric, multipliers=multipliers, loss=loss, held_out=self.held_out.loss(network),
+            point, theta=theta, metric=metric, multipliers=multipliers, loss=loss, held_out=self.held_out_loss(network),
             mu=mu, damping=float(np.clip(damping, 1e-9, 1e9)), refused=0, iteration=point.iteration + 1,
         )  # fmt: skip
         return self._judge(moved)

@@ -1,6 +1,7 @@
 """Published models in and out: parameters under the names that the reference implementations give them.
 
-Files are read as data: NumPy archives without pickles, and the BSON files of the Julia package (``bson``). A Python
+Files are read as data: NumPy archives without pickles, the BSON files of the Julia package (``bson``), and MessagePack as
+Flax writes it (``flax.serialization.to_bytes`` or ``msgpack_serialize`` of the parameters, ``msgpack``). A Python
 pickle runs what it contains and is refused; save its arrays with ``numpy.savez`` where it came from.
 """
 
@@ -14,6 +15,7 @@ from observer.networks.bson import Struct, read_bson
 from observer.networks.dissipative import DissipativeREN
 from observer.networks.lbdn import LBDN
 from observer.networks.lipschitz import LipschitzREN
+from observer.networks.msgpack import read_msgpack
 from observer.networks.network import Network
 from observer.networks.r2dn import R2DN, load_published
 from observer.networks.ren import ContractingREN
@@ -32,7 +34,7 @@ _VECTORS = ("p", "bx", "bv", "by", "a", "b", "d")
 
 
 def read_parameters(path: str | Path) -> dict[str, np.ndarray]:
-    """All arrays of a ``.npz`` or ``.bson`` file by name, nested names joined by dots.
+    """All arrays of a ``.npz``, ``.bson`` or ``.msgpack`` file by name, nested names joined by dots.
 
     A struct of direct parameters of the Julia package gives its fields by the names used here: X, ..., p for a REN, and
     XY0, a0, d0, b0, ..., log_gamma for an LBDN; flags and numbers are arrays without axes.
@@ -51,12 +53,14 @@ def read_parameters(path: str | Path) -> dict[str, np.ndarray]:
             ) from error
         except Exception as error:  # zipfile.BadZipFile, and what a damaged archive may raise besides
             raise InputError(f"{path} is malformed: {error}; expected a NumPy archive") from error
-    if path.suffix == ".bson":
+    if path.suffix in (".bson", ".msgpack"):
         if not path.is_file():
             raise InputError(f"{path} is not there")
-        return _flatten(read_bson(path))
+        if path.suffix == ".bson":
+            return _flatten(read_bson(path))
+        return {name: np.asarray(value) for name, value in _leaves(read_msgpack(path.read_bytes()), "")}
     hint = ": a pickle runs what it contains; save its arrays with numpy.savez" if "p" in path.suffix[:2] else ""
-    raise InputError(f"{path.name} is of a kind that is not read{hint}; expected .npz or .bson")
+    raise InputError(f"{path.name} is of a kind that is not read{hint}; expected .npz, .bson or .msgpack")
 
 
 def _flatten(tree: Any) -> dict[str, np.ndarray]:
@@ -96,7 +100,7 @@ def _leaves(tree: Any, prefix: str) -> Iterator[tuple[str, Any]]:
     items = tree.items() if isinstance(tree, dict) else enumerate(tree) if isinstance(tree, list) else ()
     for name, value in items:
         yield from _leaves(value, f"{prefix}{name}.")
-        if isinstance(value, np.ndarray | float | int | bool):
+        if isinstance(value, np.ndarray | np.generic | float | int | bool):
             yield f"{prefix}{name}", value
 
 

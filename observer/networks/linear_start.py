@@ -6,9 +6,12 @@ import numpy as np
 import torch
 
 from observer.networks.claims import RENClaim, supply_form
+from observer.networks.deep_linear_start import implicit_values, put, r2dn_values
 from observer.networks.explicit import ExplicitREN
 from observer.networks.export import direct_parameters
+from observer.networks.implicit import ImplicitREN
 from observer.networks.network import make_generator
+from observer.networks.r2dn import R2DN
 from observer.networks.ren import ContractingREN
 from observer.networks.shapes import check_shape
 from observer.networks.supply_ren import SupplyREN
@@ -25,13 +28,14 @@ def load_linear(network: Any, A: Any, B: Any, C: Any, D: Any, *, seed: int | tor
     Lyapunov equation of A / rate, for a REN with a supply the stabilising solution of the Riccati equation that states
     its dissipation (for a gain: the bounded real lemma).
 
-    ``network``: a ContractingREN or a SupplyREN (Lipschitz, passive, dissipative).
+    ``network``: a ContractingREN, a SupplyREN (Lipschitz, passive, dissipative), an ImplicitREN (D11 = 0 as well), or an
+    R2DN; one with a gain has no feedthrough, D = 0, and its neurons do not see the input yet.
     A (nx, nx), B (nx, nu), C (ny, nx), D (ny, nu).
     Errors: InputError for wrong shapes, for a system outside the promise of the network (with the figure that shows
     it), and for an output that the network cannot have.
     """
-    if not isinstance(network, ContractingREN | SupplyREN):
-        raise InputError(f"a {type(network).__name__} has no linear start; expected a ContractingREN or a SupplyREN")
+    if not isinstance(network, ContractingREN | SupplyREN | ImplicitREN | R2DN):
+        raise InputError(f"a {type(network).__name__} has no linear start; expected a REN or an R2DN")
     nx, nu, ny, nv = network.nx, network.nu, network.ny, network.nv
     A, B, C, D = (np.array(value, dtype=float) for value in (A, B, C, D))
     shapes = {"A": (nx, nx), "B": (nx, nu), "C": (ny, nx), "D": (ny, nu)}
@@ -45,7 +49,7 @@ def load_linear(network: Any, A: Any, B: Any, C: Any, D: Any, *, seed: int | tor
             f"the spectral radius of A is {radius:.6g}; expected less than the contraction rate of the network,"
             f" {rate:.6g}: use a larger rate"
         )
-    supply = network.supply_arrays() if isinstance(network, SupplyREN) else None
+    supply = _supply(network)
     M = _lyapunov(A / rate) if supply is None else _storage(A, B, C, D, rate, supply)
     generator = make_generator(seed)
 
@@ -67,7 +71,18 @@ def load_linear(network: Any, A: Any, B: Any, C: Any, D: Any, *, seed: int | tor
     raise InputError(f"no neurons fit beside the linear system, which is at the very edge of the promise: {last}")
 
 
+def _supply(network: Any) -> Any:
+    """(Q, S, R) of the promise, or None for contraction alone."""
+    if isinstance(network, R2DN):
+        return network.certificate().supply
+    return network.supply_arrays() if isinstance(network, SupplyREN) else None
+
+
 def _check_output(network: Any, C: np.ndarray, D: np.ndarray) -> None:
+    if isinstance(network, ImplicitREN | R2DN):
+        if D.any() and getattr(network, "gamma", None) is not None:
+            raise InputError("an R2DN with a gain has no feedthrough; expected D = 0, or gamma=None")
+        return
     if network.identity_output and not (np.array_equal(C, np.eye(network.nx)) and not D.any()):
         raise InputError("the network has identity output; expected C = I and D = 0, or identity_output=False")
     if network.feedthrough == "zero" and D.any():
@@ -77,6 +92,10 @@ def _check_output(network: Any, C: np.ndarray, D: np.ndarray) -> None:
 def _load(network: Any, ren: ExplicitREN, M: np.ndarray, Lam: np.ndarray) -> Any:
     if isinstance(network, SupplyREN):
         return network.load_explicit(ren, M, Lam)
+    if isinstance(network, R2DN):
+        return put(network, r2dn_values(network, ren, M))
+    if isinstance(network, ImplicitREN):
+        return put(network, implicit_values(network, ren, M, Lam))
     values = direct_parameters(ren, M, Lam, network.contraction_rate, network.eps)
     if network.polar:
         values["p"] = np.sqrt(np.square(values["X"]).sum() + network.norm_eps)[None]
@@ -84,10 +103,7 @@ def _load(network: Any, ren: ExplicitREN, M: np.ndarray, Lam: np.ndarray) -> Any
         values |= {name: getattr(ren, name) for name in ("C2", "D21", "D22", "by")}
     if network.feedthrough == "zero":
         values.pop("D22", None)
-    with torch.no_grad():
-        for name, value in values.items():
-            getattr(network, name).copy_(torch.as_tensor(value))
-    return network
+    return put(network, values)
 
 
 def _lyapunov(A: np.ndarray) -> np.ndarray:

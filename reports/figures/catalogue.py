@@ -13,6 +13,12 @@ from reports.figures.errors import errors_figure, map_figure, norm_figure
 from reports.figures.estimates import phase_figure, starts_figure, states_figure
 from reports.figures.fine_tuning import fine_tuning_figure, fine_tuning_reading
 from reports.figures.settling import settling_figure
+from reports.figures.start_map import (
+    start_map_figure,
+    start_map_reading,
+    worst_start_figure,
+    worst_start_reading,
+)
 from reports.figures.trade_off import curve_of, trade_off_figure
 from reports.figures.training import loss_figure
 from reports.results import Results
@@ -175,6 +181,12 @@ def _trade_off_reading(r: Results) -> str:
 def _envelope_reading(r: Results) -> str:
     trials = compare(r)
     assert trials is not None
+    if trials.kind == "sampled":
+        return (
+            f"Green: an envelope whose rate is proved and whose residual was only sampled, along the data of the fit. {trials.crossed} of "
+            f"{len(_trials(r).x)} trials cross it; one that does has met a larger residual, which is no fault of the proof."
+            + _selected(r)
+        )
     text = (
         f"Green: no trial may be above it while the plant is in X; {trials.crossed} of {len(_trials(r).x)} are. It starts at the first "
         "error of the trial with the widest envelope and is the smallest of the bounds that apply "
@@ -224,11 +236,11 @@ ALL_FIGURES: tuple[FigureKind, ...] = (
     ),
     FigureKind(
         "envelope",
-        "Proved envelope",
+        "Trials and their envelope",
         lambda r: compare(r) is not None,
         lambda r: envelope_figure(r.validation, compare(r)),  # type: ignore[arg-type]
         _envelope_reading,
-        lambda r: f"Error of {_names(r)} over time on a log axis under the proved envelope.",
+        lambda r: f"Error of {_names(r)} over time on a log axis under its envelope.",
     ),
     FigureKind(
         "residual_map",
@@ -256,6 +268,22 @@ ALL_FIGURES: tuple[FigureKind, ...] = (
         lambda r: settling_figure(r.validation, r.certificate, r.fit),
         _settling_reading,
         lambda r: f"Share of trials that have settled over time, one curve for each of {_names(r)}.",
+    ),
+    FigureKind(
+        "worst_start",
+        "Worst starts, found by search",
+        lambda r: r.starts is not None,
+        lambda r: worst_start_figure(r.starts, r.system),
+        lambda r: worst_start_reading(r.starts),
+        lambda r: "Largest error over time from the start that a search found, beside that of the worst random start.",
+    ),
+    FigureKind(
+        "start_map",
+        "Convergence map",
+        lambda r: r.starts is not None,
+        lambda r: start_map_figure(r.starts.map, r.system),
+        lambda r: start_map_reading(r.starts.map, r.system),
+        lambda r: "Settling time and late error over starts of the plant, with contours and the initial box.",
     ),
     FigureKind(
         "error_map",

@@ -4,7 +4,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from reports.certificates import Trials
 from reports.figures.errors import FLOOR, _curves
 from reports.selection import absolute_error, hardest_states, widths, window_mask, worst_trial
 from reports.style import BAND, COLUMN, INK, LINES, VERMILION, WIDE, label, new_figure, styled
@@ -12,8 +11,10 @@ from reports.style import BAND, COLUMN, INK, LINES, VERMILION, WIDE, label, new_
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+    from observer.trial_envelopes import TrialEnvelopes
 
-def envelope_figure(validation: Any, trials: Trials) -> "Figure":
+
+def envelope_figure(validation: Any, trials: "TrialEnvelopes") -> "Figure":
     """|error| of each state (hardest 6) with the largest envelope of the trials, proved while the plant is in X.
 
     Samples after a trial left X are not drawn: nothing is claimed of them.
@@ -41,7 +42,7 @@ def envelope_figure(validation: Any, trials: Trials) -> "Figure":
             )
             axes.set_ylabel(label(validation.state_names[i], validation.units[i], "|error of {}|"))
         figure.supxlabel("time [s]")
-        proved = "proved envelope, largest of the trials"
+        proved = f"{trials.kind} envelope, largest of the trials"
         limit = "its level in the long run"
         handles = [
             Line2D([], [], **LINES["median"], label="median of the trials"),

@@ -12,8 +12,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 NAMES = {
-    "before": "before (fitted)",
-    "after": "after (fine-tuned)",
+    "before": "before: fitted for speed",
+    "after": "after: tuned for noise",
     "constant gain": "best constant gain, not certified",
 }
 _COLOURS = {"before": VERMILION, "after": BLUE, "constant gain": GREEN}

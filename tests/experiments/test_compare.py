@@ -1,6 +1,7 @@
 """The comparison at toy size: its numbers against definitions, its words against its numbers, and the command."""
 
 import json
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -8,7 +9,7 @@ import pytest
 
 from experiments.compare import run as comparison
 from experiments.compare import words
-from experiments.compare.measure import Result, as_good, judge
+from experiments.compare.measure import Result, as_good, gap, judge
 from observer.baselines import BASELINES, make
 from systems import InputError, Signal, Trajectories
 
@@ -34,7 +35,7 @@ duration = 3
 
 def result(score, low, high, diverged=0):
     one = np.ones(1)
-    return Result(one, np.ones((1, 2)), score, (low, high), one, diverged, 10, one, 1.0)
+    return Result(one, np.ones((1, 2)), score, (low, high), one, diverged, 10, one, 1.0, np.full((10, 1), score**2))
 
 
 def test_numbers_are_those_of_their_definitions(rng):
@@ -74,6 +75,21 @@ def test_bootstrap_intervals_cover_the_truth_as_often_as_they_say():
     assert 0.87 * 200 < hits < 0.99 * 200
 
 
+def test_a_gap_is_that_of_the_same_trials(rng):
+    """Twice the error in every trial, hard or easy, is a ratio of exactly two; without a relation the interval is wide."""
+    hard = rng.uniform(0.1, 10, (10, 1)) ** 2
+
+    def of(squares, diverged=0):
+        score = float(100 * np.sqrt(squares.mean()))
+        return replace(result(score, score, score, diverged), squares=squares)
+
+    best, ratio, low, high = gap({"ours": of(4 * hard), "theirs": of(hard), "wild": of(0.01 * hard, 3)}, "ours")
+    assert best == "theirs" and (ratio, low, high) == pytest.approx((2, 2, 2))
+    _, _, low, high = gap({"ours": of(4 * hard[::-1]), "theirs": of(hard)}, "ours")
+    assert low < 1.9 and high > 2.1
+    assert gap({"ours": of(hard, 1), "theirs": of(hard)}, "ours") is None and gap({"ours": of(hard)}, "ours") is None
+
+
 def test_words_follow_from_the_numbers():
     names = {"a": "Alpha", "b": "Beta", "c": "Gamma"}
     table = {
@@ -92,9 +108,11 @@ def test_words_follow_from_the_numbers():
     lines = words.advice(table, names, titles)
     assert lines[0] == "Most often among the best: Beta, under 2 of 2 conditions."
     assert "Not without a watch on divergence: Gamma." in lines
+    told = words.advice({**table, "noise": table["two"]}, names, titles, {"a"})
+    assert any("every start: Alpha; with noise as stated they are at 2 times (Alpha)" in line for line in told)
 
 
-def test_everybody_meets_the_same_and_what_cannot_serve_is_said(oscillator, tmp_path):
+def test_everybody_meets_the_same_and_what_cannot_serve_is_said(oscillator, tmp_path, monkeypatch):
     settings = comparison.Settings(
         trials=4, duration=2.0, training=4, evaluations=3, truth="model", conditions=("noise", "delay", "other_input"),
         estimators=("open_loop", "extended_kalman", "high_gain"),
@@ -109,11 +127,22 @@ def test_everybody_meets_the_same_and_what_cannot_serve_is_said(oscillator, tmp_
     assert scores["noise"]["extended_kalman"] != scores["delay"]["extended_kalman"]
     assert set(found.consistency) == {"tuned by hand", "extended_kalman"}
     told: list[str] = []
+    measured, measure_one = [], comparison.measure.measure
+
+    def watched(o, *rest):
+        measured.append(o)
+        return measure_one(o, *rest)
+
+    monkeypatch.setattr(comparison.measure, "measure", watched)
     again = comparison.compare(oscillator, settings, learned, folder=tmp_path, report=told.append)
     assert told[0].startswith("tuned already")
     assert {c: {n: r.score for n, r in results.items()} for c, results in again.table.items()} == scores
+    assert not {"ExtendedKalman", "HighGain"} & {type(o).__name__ for o in measured}  # those were kept
+    assert {"SteadyKalman"} <= {
+        type(o).__name__ for o in measured
+    }  # an object that nobody can tell from another is not
     slow = comparison.Settings(**{**vars(settings), "limit": 1e-9})
-    left = comparison.compare(oscillator, slow, {}, folder=tmp_path, report=lambda text: None)
+    left = comparison.compare(oscillator, slow, {}, folder=tmp_path / "slow", report=lambda text: None)
     assert not left.names and "more than the 1e-09 s that --limit allows" in left.refused["extended_kalman"]
 
 
@@ -129,9 +158,9 @@ def test_the_command_writes_numbers_and_a_page(observer, tmp_path, monkeypatch):
     done = observer("compare", run, "--out", out, *asked, *some, "--json")
     assert done.code == 0, done.err
     metrics = json.loads(done.out)
-    assert list(metrics["estimators"]) == ["contracting REN", "projection", "unscented_kalman"]
+    assert list(metrics["estimators"]) == ["REN for speed", "REN for noise", "projection", "unscented_kalman"]
     assert list(metrics["conditions"]) == ["noise", "dropouts"]
-    ours = metrics["conditions"]["dropouts"]["results"]["contracting REN"]
+    ours = metrics["conditions"]["dropouts"]["results"]["REN for speed"]
     assert set(ours["rms"]) == {"q", "w"} and ours["trials"] == 3
     page = (out / "report.html").read_text(encoding="utf-8")
     assert "When to prefer which" in page and "30 % of the measurements missing" in page and "observer compare" in page

@@ -86,7 +86,7 @@ def test_the_folder_has_its_files_and_no_leftovers(run):
     names = {item.name for item in run.iterdir()}
     assert names == {
         "system.json", "source.toml", "config.toml", "trajectories.npz", "observer.safetensors", "history.csv",
-        "fit.json", "certificate.json", "validation.npz", "validation_noise.npz", "metrics.json", "report.html",
+        "fit.json", "certificate.json", "validation.npz", "validation_noise.npz", "starts.npz", "metrics.json", "report.html",
         "figures",
     }  # fmt: skip
     assert {item.suffix for item in (run / "figures").iterdir()} == {".pdf", ".png"}
@@ -116,6 +116,10 @@ def test_metrics_have_the_schema_of_the_design(run):
     } <= check.keys()
     assert set(check["rms_error"]) == set(check["max_error"]) == {"q", "w"}
     assert document["validation_noise"]["noise"] is True and check["noise"] is False
+    assert check["envelope"]["trials"] == 8 and check["envelope"]["kind"] in ("proved", "sampled")
+    assert set(check["worst_start"]) == {"settling", "late"} and check["map"]["states"] == ["q", "w"]
+    worst = check["worst_start"]["late"]
+    assert set(worst["x0"]) == set(worst["x_hat0"]) == {"q", "w"} and worst["trials"] == 160  # twenty for each trial
     for name, digest in document["hashes"].items():
         assert file_hash(run / name) == digest
     for name in ("system.json", "fit.json", "certificate.json", "metrics.json"):
@@ -216,8 +220,13 @@ def test_a_missing_step_is_made_up_for(observer, run):
 
 
 def test_validate_may_override_and_the_rest_goes_stale(observer, run):
-    answer = observer("validate", "run", "--trials", 5, "--spread", 1.5, "--quiet")
+    answer = observer("validate", "run", "--map", "w,p", "--quiet")
+    assert answer.code == 2 and "--map names 'p'; expected 2 of the states q, w" in answer.err
+    assert (run / "report.html").exists()  # a refusal leaves everything as it was
+    words = ["--trials", 5, "--spread", 1.5, "--map", "w,q", "--worst-trials", 40]
+    answer = observer("validate", "run", *words, "--quiet")
     assert answer.code in (0, 1) and metrics(run)["validation"]["trials"] == 5
+    assert load_run(run).starts.map.states == (1, 0) and load_run(run).starts.worst["late"].trials == 40
     assert load_run(run).config["validation"] == load_run(run).config["validation"] | {"trials": 5, "spread": 1.5}
     assert not (run / "report.html").exists()
     assert observer("report", "run", "--quiet").code in (0, 1) and (run / "report.html").is_file()
@@ -254,7 +263,7 @@ def test_damaged_files_are_refused_by_name(observer, run, name):
     assert answer.code == 2 and name in answer.err and "Traceback" not in answer.err
 
 
-@pytest.mark.parametrize("name", ["validation.npz", "validation_noise.npz", "trajectories.npz"])
+@pytest.mark.parametrize("name", ["validation.npz", "validation_noise.npz", "starts.npz", "trajectories.npz"])
 def test_damaged_arrays_are_refused_by_name(run, name):
     (run / name).write_bytes((run / name).read_bytes()[:200])
     with pytest.raises(InputError, match=name):

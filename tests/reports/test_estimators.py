@@ -11,6 +11,8 @@ from reports.estimators import (
     overview_figure,
     write_estimators_report,
 )
+from reports.figures.estimator_choice import ROOM, ChoicePoint, choice_figure
+from reports.figures.scorecard import Need, scorecard_figure
 from reports.published import Line
 
 NAN = float("nan")
@@ -69,3 +71,34 @@ def test_the_page_escapes_and_holds_every_condition(quick, tmp_path):
     assert sorted(p.name for p in (tmp_path / "figures").iterdir()) == [
         "noise.pdf", "noise.png", "overview.pdf", "overview.png",
     ]  # fmt: skip
+
+
+def test_the_scorecard_shows_every_need_and_marks_the_best():
+    needs = [
+        Need("error", {"a": 1.0, "b": 2.345, "c": np.inf}),
+        Need("settles", {"a": np.inf, "b": 0.5, "c": 12.0}, "plain"),
+        Need("lost", {"a": 0.0, "b": 0.0, "c": 7.0}, "count"),
+        Need("proved", {"a": 1.0, "b": 0.0, "c": 0.0}, "flag"),
+    ]
+    axes = scorecard_figure(("a", "b", "c"), needs).axes[0]
+    texts = [t.get_text() for t in axes.texts]
+    assert texts == ["1.0", "2.3", "lost", "never", "0.5", "12", "0", "0", "7", "yes", "no", "no"]
+    assert [t.get_text() for t in axes.texts if t.get_fontweight() == "bold"] == ["1.0", "0.5", "yes"]
+    shade = axes.images[0].get_array()
+    assert shade[0, 0] == 0 and shade[2, 0] == shade[0, 1] == shade[2, 2] == 1 and 0 < shade[1, 0] < 1
+
+
+def test_the_choice_names_every_estimator_once_in_each_panel_and_keeps_names_apart():
+    points = [
+        ChoicePoint(f"estimator {k}", 1.0 + 0.01 * k, 0.9, 1.5, 1.0 + k, 2.0 if k else np.inf, k == 1, k == 2)
+        for k in range(5)
+    ]
+    figure = choice_figure(points, [(0.5, 2.0), (1.0, 1.5), (2.0, 1.6), (np.inf, 0.9)])
+    left, right = figure.axes
+    assert sorted(t.get_text() for t in left.texts) == [p.name for p in points]
+    assert sorted(t.get_text() for t in right.texts) == [p.name for p in points[1:]]  # the first never settles
+    heights = sorted(np.log(t.xyann[1]) for t in left.texts)
+    low, high = np.log(left.get_ylim())
+    assert (np.diff(heights) >= 0.999 * ROOM * (high - low)).all()
+    curve = next(line for line in right.lines if len(line.get_xdata()) == 2 and line.get_linestyle() == "-")
+    assert list(curve.get_ydata()) == [2.0, 1.5]  # what is slower and louder is no choice

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from fakes import fake_certificate, fake_fit, fake_plant, fake_results, fake_system, fake_validation
+from fakes import fake_certificate, fake_fit, fake_plant, fake_results, fake_starts, fake_system, fake_validation
 
 from reports import Curve
 from reports.figures import (
@@ -269,3 +269,24 @@ def test_user_text_is_drawn_as_it_stands():
         (r"$\frac{x}$ \badmacro 速度",),
     )
     encode(errors_figure(validation), "png")
+
+
+@pytest.mark.parametrize("nx", [1, 2, 8])
+def test_worst_starts_and_the_map_show_what_was_found(nx):
+    system = fake_system(nx)
+    drawn = {p.name: p for p in pictures(Results(system, fake_plant(system), starts=fake_starts(system)))}
+    assert set(drawn) == {"worst_start", "start_map"}
+    for picture in drawn.values():
+        with styled():
+            picture.figure.draw_without_rendering()
+    assert "Settling: 3 s against 1.5 s." in drawn["worst_start"].reading
+    assert "Late error: 0.2 % of range against 0.1 % of range." in drawn["worst_start"].reading
+    axes = shown(drawn["worst_start"].figure)[0]
+    np.testing.assert_allclose(np.asarray(line(axes, "median"))[:2], 100 * 0.4 * np.exp([0, -0.1]), rtol=1e-9)
+    reading = drawn["start_map"].reading
+    assert "1 starts that do not settle, 1 from which the plant itself is lost" in reading
+    area = fake_starts(system).map
+    if nx > 1:  # the field is drawn with the first state to the right
+        image = shown(drawn["start_map"].figure)[0].collections[0]
+        values = np.asarray(image.get_array(), dtype=float).reshape(9, 9)
+        np.testing.assert_allclose(values[4], area.settling[:, 4])

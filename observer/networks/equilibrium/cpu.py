@@ -37,16 +37,22 @@ def forward(D11: np.ndarray, b: np.ndarray, code: int, product: Product = np.mat
     ``code`` is that of the Activation; ``product`` multiplies two matrices; ``patience`` multiplies the work from which
     on a second thread is used.
     """
-    D, source = np.ascontiguousarray(D11), _neurons_major(b)
-    nv, w = len(D), np.empty(source.shape, source.dtype)
+    source = _neurons_major(b)
+    w = np.empty(source.shape, source.dtype)
+    forward_into(np.ascontiguousarray(D11), source, w, code, product, patience)
+    return w.T
+
+
+def forward_into(D: np.ndarray, b: np.ndarray, w: np.ndarray, code: int, product: Product, patience: int) -> None:
+    """Write the equilibrium of b to w, both (nv, batch) and contiguous, as D (nv, nv) is."""
+    nv = len(D)
     if nv <= _BLOCK:
-        _over_batch(forward_sweep, D, (source, w), code, patience)
-        return w.T
+        _over_batch(forward_sweep, D, (b, w), code, patience)
+        return
     for low in range(0, nv, _BLOCK):
         own, left = slice(low, min(nv, low + _BLOCK)), slice(0, low)
-        rows = source[own] + product(D[own, left], w[left]) if low else source[own]
+        rows = b[own] + product(D[own, left], w[left]) if low else b[own]
         _over_batch(forward_sweep, np.ascontiguousarray(D[own, own]), (rows, w[own]), code, patience)
-    return w.T
 
 
 def backward(
@@ -54,15 +60,34 @@ def backward(
 ) -> np.ndarray:
     """dL/db (batch, nv) from w (batch, nv) and g = dL/dw (batch, nv), of one dtype; neurons-major in memory."""
     w, g = _neurons_major(w), _neurons_major(g)
-    nv, delta = len(D11), np.empty(w.shape, w.dtype)
+    delta = np.empty(w.shape, w.dtype)
+    transposed = np.ascontiguousarray(D11.T) if len(D11) <= _BLOCK else D11
+    backward_into(D11, transposed, w, g, delta, code, product, patience)
+    return delta.T
+
+
+def backward_into(
+    D11: np.ndarray,
+    transposed: np.ndarray,
+    w: np.ndarray,
+    g: np.ndarray,
+    delta: np.ndarray,
+    code: int,
+    product: Product,
+    patience: int,
+) -> None:
+    """Write dL/db to delta from w and g = dL/dw, all (nv, batch) and contiguous.
+
+    ``transposed``: D11', contiguous, which a caller of many steps makes once; read up to ``_BLOCK`` neurons only.
+    """
+    nv = len(D11)
     if nv <= _BLOCK:
-        _over_batch(backward_sweep, np.ascontiguousarray(D11.T), (w, g, delta), code, patience)
-        return delta.T
+        _over_batch(backward_sweep, transposed, (w, g, delta), code, patience)
+        return
     for low in reversed(range(0, nv, _BLOCK)):
         own, below = slice(low, min(nv, low + _BLOCK)), slice(low + _BLOCK, nv)
         rows = g[own] + product(D11[below, own].T, delta[below]) if low + _BLOCK < nv else g[own]
         _over_batch(backward_sweep, np.ascontiguousarray(D11[own, own].T), (w[own], rows, delta[own]), code, patience)
-    return delta.T
 
 
 def _neurons_major(array: np.ndarray) -> np.ndarray:

@@ -116,7 +116,7 @@ def test_covariance_is_one(name, estimator, trials):
         state = estimator.step(state, data.u[:, k], data.y[:, k])
     p = estimator.covariance(state)
     if p is None:
-        assert name in ("open_loop", "projection", "high_gain")
+        assert name in ("open_loop", "projection", "high_gain", "kkl")
     else:
         assert p.shape == (4, 2, 2)
         assert np.array_equal(p, np.swapaxes(p, -1, -2)) or np.allclose(p, np.swapaxes(p, -1, -2), atol=1e-15)

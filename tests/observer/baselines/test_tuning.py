@@ -74,7 +74,7 @@ def test_all_are_tuned_and_those_that_cannot_serve_say_why(oscillator, noisy):
         noisy, t=noisy.t[:12], x=noisy.x[:, :12], u=noisy.u[:, :12], y=noisy.y[:, :12], lengths=np.full(8, 12)
     )
     done, refused = tune_all(oscillator, few, evaluations=6)
-    assert not refused and next(iter(done)) == "open_loop" and len(done) == 8
+    assert not refused and next(iter(done)) == "open_loop" and len(done) == 9
     for kind, tuned in done.items():
         assert tuned.evaluations <= 6 and set(tuned.values) == {k.name for k in knobs(kind, oscillator)}
         assert np.isfinite([tuned.loss, tuned.held_out, tuned.default]).all() and tuned.to_data()["kind"] == kind

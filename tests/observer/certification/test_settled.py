@@ -112,18 +112,17 @@ def test_bounds_within_it_bracket_the_supremum_there_and_resume():
 
 
 def test_starts_from_which_the_plant_leaves_do_not_count_when_it_is_said_to_stay():
-    """x doubles: only |x_0| <= 2^-(N-1) stays for N samples, and d(N) is linear in x_0."""
-    plant = plant_of(lambda x: [2.0 * x[0]], [(-1, 1)])
-    observer = observer_of(plant, A=0.5, B2=1.51)  # r = 0.01 x
-    steps, d = 4, 0.0
+    """x grows by a factor a: only |x_0| <= a^-(N-1) stays for N samples, and d(N) is linear in x_0."""
+    a, steps, d = 1.9, 4, 0.0
+    plant = plant_of(lambda x: [a * x[0]], [(-1, 1)])
+    observer = observer_of(plant, A=0.5, B2=a - 0.49)  # r = 0.01 x
     for k in range(steps):
-        d = 0.5 * d + 0.01 * 2.0**k
+        d = 0.5 * d + 0.01 * a**k
     every = bound_horizon(observer, plant, rate=0.5, steps=steps, gap=0.01, threads=1)
     stays = bound_horizon(observer, plant, rate=0.5, steps=steps, stays=True, gap=0.01, threads=1)
     assert every.state_upper[0] == pytest.approx(d, rel=0.02)
-    inside_until = 2.0 ** -(steps - 1)
-    assert d * inside_until * (1 - 1e-9) <= stays.state_upper[0] <= 1.05 * d * inside_until
-    assert stays.state_lower[0] <= d * inside_until * (1 + 1e-9)
+    exact = d * a ** -(steps - 1)
+    assert exact * (1 - 1e-9) <= stays.state_upper[0] <= 1.05 * exact and stays.state_lower[0] <= exact * (1 + 1e-9)
 
 
 def test_what_one_step_makes_of_the_ball_is_used_where_it_is_less():
@@ -165,6 +164,10 @@ def test_the_envelope_uses_the_smaller_residual_only_from_its_sample_on():
         assert bound[k] == pytest.approx(e, rel=1e-12)
         e = 0.9 * e + (1.0 if k < 12 else 0.1)
     assert steady_error(certificate(p))[0][0] == pytest.approx(1.0)
+    sharp = envelope(certificate(late(0.1, 1.0, 12, step_gain=[0.2, 0.2])), np.array([0.5, 0.0]), 60).bound[:, 0]
+    etas = np.concatenate([[0.0], bound[:-1]])
+    stated = 0.2 * etas + np.where(np.arange(60) <= 12, 1.0, 0.1)  # r_k-1 is still a large one at k = 12
+    assert np.allclose(sharp[1:], np.minimum(stated, bound)[1:])
     assert envelope(certificate(p), np.array([0.5, 0.0]), 5).bound[4, 0] > 3  # too short to settle
 
 

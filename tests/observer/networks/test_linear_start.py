@@ -5,9 +5,11 @@ import pytest
 import torch
 
 from observer.networks.dissipative import DissipativeREN
+from observer.networks.implicit import ImplicitREN
 from observer.networks.linear_start import load_linear
 from observer.networks.lipschitz import LipschitzREN
 from observer.networks.passive import PassiveREN
+from observer.networks.r2dn import R2DN
 from observer.networks.ren import ContractingREN
 from systems.errors import InputError
 
@@ -53,6 +55,36 @@ def test_contracting_and_passive(polar):
     is_linear(load_linear(ContractingREN(2, 3, 4, 2, polar=polar, contraction_rate=0.75), A, B, C, D), A, B, C, D)
     D = D + (peak(A, B, C, D, 0.95) + 1) * np.eye(2)  # positive real with room to spare
     is_linear(load_linear(PassiveREN(2, 3, 4, polar=polar, input_strictness=0.1), A, B, C, D), A, B, C, D)
+
+
+@pytest.mark.parametrize("polar", [True, False])
+@pytest.mark.parametrize("seed", range(3))
+def test_an_implicit_ren_and_an_r2dn_begin_as_the_system(seed, polar):
+    linear = system(seed, nu=3, ny=2)
+    implicit = ImplicitREN(3, 3, 4, 2, contraction_rate=0.75, polar=polar)
+    deep = R2DN(3, 3, 4, 2, hidden=(5, 6), contraction_rate=0.75, polar=polar, activation="tanh")
+    for network in (implicit, deep):
+        is_linear(load_linear(network, *linear, seed=seed), *linear)
+        x_next, _ = network(torch.ones(5, 3, dtype=torch.float64), torch.ones(5, 3, dtype=torch.float64))
+        learns = network.X if network is implicit else network.B1
+        (gradient,) = torch.autograd.grad(x_next.square().sum(), learns)
+        assert gradient.abs().max() > 1e-6  # what the neurons say is heard from the first step on
+        assert network.explicit().to_numpy().weights()["C1"].any()
+    np.testing.assert_allclose(implicit.explicit().to_numpy().matrices.D11, 0, atol=1e-9)  # the neurons begin apart
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_an_r2dn_with_a_gain_just_above_the_peak_begins_as_the_system_and_one_below_is_refused(seed):
+    A, B, C, _ = system(seed, nu=2, ny=3)
+    D = np.zeros((3, 2))
+    gain = peak(A, B, C, D, 0.95)
+    network = R2DN(2, 3, 4, 3, hidden=(5,), gamma=1.02 * gain, eps=1e-12, seed=seed)
+    is_linear(load_linear(network, A, B, C, D, seed=seed), A, B, C, D)
+    assert np.abs(network.explicit().to_numpy().C1).max() > 1e-4
+    with pytest.raises(InputError, match="does not satisfy the supply"):
+        load_linear(R2DN(2, 3, 4, 3, hidden=(5,), gamma=0.98 * gain), A, B, C, D)
+    with pytest.raises(InputError, match="R2DN with a gain has no feedthrough"):
+        load_linear(network, A, B, C, D + 1)
 
 
 def test_the_neurons_learn_at_once():

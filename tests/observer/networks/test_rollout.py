@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from observer.networks.activations import ACTIVATIONS
+from observer.networks.explicit import ExplicitREN
 from observer.networks.ren import ContractingREN
 from observer.networks.rollout import rollout
 from systems.errors import InputError
@@ -92,3 +93,19 @@ def test_an_observer_runs_as_it_steps(missing):
     got = observer.run(start, u, y)
     np.testing.assert_allclose(got, StateObserver.run(observer, start, u, y), rtol=0, atol=1e-12)
     assert got.shape == (4, 50, system.nx) and (got[:, 0] == start).all()
+
+
+def test_tanh_of_a_rollout_is_that_of_a_library_of_functions():
+    """x+ = tanh(u): relative error of a few units in the last place from the smallest arguments to the largest, signs and nan."""
+    one, none = np.ones((1, 1)), np.zeros((1, 1))
+    ren = ExplicitREN.with_identity_output(none, one, none, none, none, one, np.zeros(1), np.zeros(1))
+    rng = np.random.default_rng(0)
+    v = np.concatenate([
+        rng.uniform(-21, 21, 20_000), 10 ** rng.uniform(-300, 0, 2_000), np.arange(-22, 22, 1 / 16),  # seams of the table too
+        np.nextafter(np.arange(1, 321, 2) / 16, 0), [0.0, -0.0, 1e300, -1e300],
+    ])  # fmt: skip
+    w = rollout(ren, np.zeros(1), v[:, None])[0][1:, 0]
+    some = v != 0
+    assert np.abs(w[some] / np.tanh(v[some]) - 1).max() < 4 * np.finfo(float).eps
+    assert (w[~some] == 0).all() and (w[np.abs(v) >= 20] == np.sign(v[np.abs(v) >= 20])).all()
+    assert np.isnan(rollout(ren, np.zeros(1), np.array([[np.nan]]))[0][1:]).all()

@@ -89,23 +89,25 @@ def test_signs_cancel_where_the_sum_of_residuals_does_not_see_it():
     assert bound.steady_state[0] < 0.01 and bound_residual(observer, plant, threads=1).upper / (1 - 0.9) > 0.09
 
 
+@pytest.mark.parametrize("gains", [None, [0.7]])
 @pytest.mark.parametrize("steps", [1, 3, 10])
-def test_what_kinks_leave_adds_up_over_the_steps(steps):
+def test_what_kinks_leave_adds_up_over_the_steps(steps, gains):
     """x stays where it is and each step adds b relu(x): over a cell with the kink inside, the supremum is at its right end."""
     a, b = 0.7, 0.1
     plant = plant_of(lambda x: [1.0 * x[0]], [(-1, 1)])
     observer = observer_of(plant, A=a, B2=1 - a, B1=b, D12=1.0, nv=1, activation="relu")
     exact = b * (1 - a**steps) / (1 - a)
-    bounds = make_model(observer, plant, None, None, 1).bound(np.array([[[-1.0, 1.0]]]), a, steps).bounds[0]
+    bounds = make_model(observer, plant, None, None, 1).bound(np.array([[[-1.0, 1.0]]]), a, steps, gains).bounds[0]
     assert (bounds >= exact).all() and bounds == pytest.approx(exact, rel=1e-9)
 
 
-def test_a_state_that_is_no_polynomial_of_the_start_reaches_the_residual():
+@pytest.mark.parametrize("gains", [None, [0.0, 0.0]])
+def test_a_state_that_is_no_polynomial_of_the_start_reaches_the_residual(gains):
     """x_0+ = |x_0| - 1/2 is only a box over a cell with the kink inside, and the residual of x_1 is 10 x_0 after one step."""
     plant = plant_of(lambda x: [abs(x[0]) - 0.5, 0.0 * x[1]], [(-1, 1), (-1, 1)])
     observer = observer_of(plant, B2=[[0.0], [10.0]])
     whole = np.array([[[-1.0, 1.0], [-1.0, 1.0]]])
-    bounds = make_model(observer, plant, None, None, 1).bound(whole, 0.1, 2).bounds[0]
+    bounds = make_model(observer, plant, None, None, 1).bound(whole, 0.1, 2, gains).bounds[0]
     assert bounds[2] >= 5.0  # at x_0 = 1: x_0 becomes 1/2
 
 

@@ -1,0 +1,63 @@
+"""The classical estimators tuned one by one, each kept in ``tuning.json`` as soon as it is done."""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from observer.baselines import baseline
+from observer.baselines.tuning import tune
+from observer.storage import read_json, write_json
+from systems.discretization import DiscreteSystem
+from systems.errors import InputError
+from systems.trajectories import Trajectories
+
+TUNING = "tuning.json"
+SHARING = "extended_kalman"  # filters with the same knobs start from its values, so it comes first
+FEW = 8  # trajectories for what costs many times as much per sample
+
+Tuned = tuple[dict[str, dict[str, Any]], dict[str, str]]
+
+
+def tuned_all(
+    plant: DiscreteSystem,
+    noisy: Trajectories,
+    kinds: tuple[str, ...],
+    asked: Mapping[str, Any],
+    evaluations: int,
+    seed: int,
+    folder: Path | None,
+    report: Callable[[str], None],
+) -> Tuned:
+    """(tuned values by estimator, reasons of those that cannot serve this plant), in the order of ``kinds``.
+
+    ``asked``: what the values depend on besides the estimator; what ``folder`` keeps for another question is not used.
+    """
+    path = None if folder is None else folder / TUNING
+    done: dict[str, dict[str, Any]] = {}
+    refused: dict[str, str] = {}
+    if path is not None and path.is_file():
+        content = read_json(path)
+        if content.get("asked") == dict(asked):
+            done, refused = dict(content["tuned"]), dict(content["refused"])
+            already = [kind for kind in kinds if kind in done]
+            if already:
+                report(f"tuned already: {', '.join(already)} ({path})")
+    for kind in sorted(kinds, key=lambda name: name != SHARING):
+        if kind in done or kind in refused:
+            continue
+        share = getattr(baseline(kind), "EXPENSE", 1)
+        few = noisy if share == 1 else noisy.subset(np.arange(min(len(noisy), FEW)))
+        shared = done[SHARING]["values"] if SHARING in done else None
+        try:
+            found = tune(kind, plant, few, evaluations=max(3, evaluations // share), seed=seed, start=shared)
+        except InputError as error:
+            refused[kind] = str(error)
+            report(f"left out {kind}: {error}")
+        else:
+            done[kind] = found.to_data()
+            report(f"tuned {kind}: {found.evaluations} evaluations, {found.seconds:.1f} s, {found.message}")
+        if path is not None:
+            write_json(path, {"asked": dict(asked), "tuned": done, "refused": refused})
+    return {kind: done[kind] for kind in kinds if kind in done}, {k: v for k, v in refused.items() if k in kinds}

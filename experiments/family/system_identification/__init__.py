@@ -1,0 +1,1 @@
+"""System identification: robust recurrent networks against GRU and LSTM of equal size."""

@@ -1,0 +1,170 @@
+"""The convergence map over two states (or a curve over one), and the worst starts that a search found, beside random ones."""
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from reports.quantities import number_text
+from reports.style import COLUMN, INK, LINES, VERMILION, WIDE, label, new_figure, plain, styled
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+FLOOR = 1e-12  # of a late error on a log axis
+TITLES = {"settling": "lasts longest", "late": "largest late"}
+
+
+def start_map_figure(area: Any, system: Any) -> "Figure":
+    """Settling time and late error over the starts of the plant in two states, with contours; for one state two curves."""
+    with styled():
+        if len(area.states) == 1:
+            return _curves(area, system)
+        from matplotlib.colors import LogNorm, Normalize
+        from matplotlib.patches import Rectangle
+
+        i, j = area.states
+        figure = new_figure(WIDE, 3.1)
+        panels = figure.subplots(1, 2, sharey=True)
+        late = np.maximum(100 * area.late, 100 * FLOOR)
+        settling = np.where(np.isinf(area.settling), np.nan, area.settling)
+        for axes, values, text, scale in (
+            (panels[0], settling, "settles after [s]", Normalize(0, _top(settling, area.duration))),
+            (panels[1], late, "late error [% of range]", _log(late, LogNorm)),
+        ):
+            axes.grid(False)
+            axes.set_facecolor("#d1d5db")
+            image = axes.pcolormesh(
+                area.first, area.second, values.T, norm=scale, cmap="cividis", shading="nearest", rasterized=True
+            )
+            _contours(axes, area, values, scale)
+            box = [(s.initial or s.range) for s in (system.states[i], system.states[j])]
+            axes.add_patch(
+                Rectangle((box[0][0], box[1][0]), np.ptp(box[0]), np.ptp(box[1]), fill=False, **_REGION, zorder=4)
+            )
+            axes.set(xlim=_ends(area.first), ylim=_ends(area.second))
+            axes.set_xlabel(label(system.states[i].name, system.states[i].unit))
+            figure.colorbar(image, ax=axes, label=text, location="top", aspect=32, pad=0.02)
+        panels[0].set_ylabel(label(system.states[j].name, system.states[j].unit))
+    return figure
+
+
+_REGION = {"edgecolor": "white", "linewidth": 1.0, "linestyle": (0, (3, 2))}
+
+
+def _ends(values: np.ndarray) -> tuple[float, float]:
+    half = 0.5 * (values[1] - values[0])
+    return float(values[0] - half), float(values[-1] + half)
+
+
+def _top(values: np.ndarray, otherwise: float) -> float:
+    known = values[np.isfinite(values)]
+    return float(known.max()) if known.size and known.max() > 0 else otherwise
+
+
+def _log(values: np.ndarray, norm: Any) -> Any:
+    known = values[np.isfinite(values)]
+    low, high = (float(known.min()), float(known.max())) if known.size else (1e-6, 1.0)
+    short = max(1.0, np.sqrt(10 * low / high))  # at least a decade: no differences where there are none
+    return norm(low / short, high * short)
+
+
+def _contours(axes: Any, area: Any, values: np.ndarray, scale: Any) -> None:
+    """A few lines with their values, where there is something between lowest and highest."""
+    known = values[np.isfinite(values)]
+    if not known.size or min(values.shape) < 3 or not known.max() > 1.2 * max(known.min(), 1e-300):
+        return
+    low, high = scale((known.min(), known.max()))
+    spaced = np.linspace(low, high, 7)[1:-1]
+    levels = np.unique(scale.inverse(spaced))
+    lines = axes.contour(
+        area.first, area.second, np.ma.masked_invalid(values.T), levels=levels, colors="white", linewidths=0.6
+    )
+    axes.clabel(lines, fmt=lambda value: number_text(value, 2), fontsize=6.5)
+
+
+def _curves(area: Any, system: Any) -> "Figure":
+    state = system.states[area.states[0]]
+    figure = new_figure(COLUMN, 3.4)
+    panels = figure.subplots(2, 1, sharex=True)
+    panels[0].plot(area.first, area.settling[:, 0], **LINES["median"])
+    panels[0].set_ylabel("settles after [s]")
+    panels[0].set_ylim(bottom=0)
+    panels[1].semilogy(area.first, np.maximum(100 * area.late[:, 0], 100 * FLOOR), **LINES["median"])
+    panels[1].set_ylabel("late error [% of range]")
+    low, high = state.initial or state.range
+    for axes in panels:
+        for edge in (low, high):
+            axes.axvline(edge, **LINES["region"])
+    panels[1].set_xlabel(label(state.name, state.unit))
+    return figure
+
+
+def start_map_reading(area: Any, system: Any) -> str:
+    """How the map is read."""
+    names = " and ".join(system.states[k].name for k in area.states)
+    share = area.settled_share
+    lost = int(np.isnan(area.settling).sum())
+    never = int(np.isinf(area.settling).sum())
+    text = (
+        f"Each point is a start of the plant in {names}; the estimate and all other states start at the middle of the initial box, inputs "
+        f"are held at the middle of their ranges. The dashed frame is the initial box. From {100 * share:.4g} % of the starts all "
+        "states settle to 2 % of their ranges before the end. "
+    )
+    if len(area.states) == 2:
+        text += "Left: how long that takes. Right: the largest error after that, from "
+    else:
+        text += "Top: how long that takes. Bottom: the largest error from "
+    text += f"{number_text(area.window)} s on. "
+    if never or lost:
+        text += f"Grey: {never} starts that do not settle, {lost} from which the plant itself is lost."
+    return text.strip()
+
+
+def worst_start_figure(starts: Any, system: Any) -> "Figure":
+    """Largest error of any state in per cent of its range over time: the found start against the worst random one, per goal."""
+    width = np.array([s.range[1] - s.range[0] for s in system.states])
+    goals = list(starts.worst.items())
+    with styled():
+        figure = new_figure(WIDE, 2.6)
+        panels = figure.subplots(1, len(goals), squeeze=False)[0]
+        for axes, (goal, worst) in zip(panels, goals, strict=True):
+            for error, style, text in (
+                (worst.random_error, LINES["median"], "worst of as many random starts"),
+                (worst.error, {"color": VERMILION, "linewidth": 1.2, "linestyle": (0, (5, 1.5))}, "found by search"),
+            ):
+                shown = worst.t <= _shown(goal, worst)
+                size = 100 * np.max(np.abs(error[shown]) / width, axis=1)
+                axes.semilogy(worst.t[shown], np.maximum(size, 1e-10), **style, label=text)
+            axes.axhline(2.0, **LINES["tolerance"])
+            if goal == "late":
+                axes.axvline(starts.map.window, **LINES["region"])
+            axes.set_title(plain(TITLES[goal], 40))
+            axes.set_xlabel(label("time", "s"))
+            axes.set_xlim(0, _shown(goal, worst))
+        panels[0].set_ylabel("largest error [% of range]")
+        handles = panels[0].get_legend_handles_labels()[0]
+        figure.legend(handles=handles, loc="outside upper center", ncols=2, labelcolor=INK)
+    return figure
+
+
+def _shown(goal: str, worst: Any) -> float:
+    end = float(worst.t[-1])
+    latest = max([v for v in (worst.value, worst.random) if np.isfinite(v)] or [end])
+    return min(end, max(2.5 * latest, 4 * float(worst.t[1]))) if goal == "settling" else end
+
+
+def worst_start_reading(starts: Any) -> str:
+    """What the search found, in words."""
+    settling, late = starts.worst["settling"], starts.worst["late"]
+    parts = [
+        f"A search over {settling.trials} starts of plant and observer, with constant inputs, looked for the error that lasts longest "
+        f"and for the one that is largest late; both are shown beside the worst of {settling.trials} random starts."
+    ]
+    for worst, unit, scale in ((settling, " s", 1.0), (late, " % of range", 100.0)):
+        what = "Settling" if worst is settling else "Late error"
+        found = (
+            number_text(scale * worst.value) if np.isfinite(worst.value) else "never, nothing shorter than the trial"
+        )
+        random = number_text(scale * worst.random) if np.isfinite(worst.random) else "never"
+        parts.append(f"{what}: {found}{unit if np.isfinite(worst.value) else ''} against {random}{unit}.")
+    return " ".join(parts) + " A search proves nothing: there may be worse starts still."
