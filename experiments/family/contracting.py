@@ -126,18 +126,23 @@ def one_step(explicit: Any, M: np.ndarray, x: np.ndarray, u: np.ndarray) -> np.n
     return np.linalg.norm(jacobian, 2, axis=(1, 2))
 
 
-def climb(explicit: Any, M: np.ndarray, points: int, rng: np.random.Generator, rounds: int = 25) -> float:
-    """The largest factor of one step that is found: random points, then random steps from the best ones. Attained."""
-    x, u = 5 * rng.normal(size=(points, explicit.nx)), 5 * rng.normal(size=(points, explicit.nu))
-    found, width = one_step(explicit, M, x, u), 3.0
-    best = float(found.max(initial=0.0))
-    copies = max(8, points // 128)
-    for _ in range(rounds):
-        top = np.argsort(found)[-8:]
-        x, u = (np.concatenate([v[top], np.repeat(v[top], copies, axis=0)]) for v in (x, u))
-        x[8:] += width * rng.normal(size=x[8:].shape)  # the best ones themselves stay
-        u[8:] += width * rng.normal(size=u[8:].shape)
-        found, width = one_step(explicit, M, x, u), 0.85 * width
+def climb(
+    explicit: Any, M: np.ndarray, points: int, rng: np.random.Generator, climbs: int = 12, rounds: int = 25
+) -> float:
+    """The largest factor of one step that is found, hence attained: random points, then random steps from the best ones.
+
+    A single climb ends in one basin (the patterns of relu are many), so that ``climbs`` of them begin anew.
+    """
+    best, copies = 0.0, max(8, points // 128)
+    for _ in range(climbs):
+        x, u = 5 * rng.normal(size=(points // 4, explicit.nx)), 5 * rng.normal(size=(points // 4, explicit.nu))
+        found, width = one_step(explicit, M, x, u), 3.0
+        for _ in range(rounds):
+            top = np.argsort(found)[-8:]
+            x, u = (np.concatenate([v[top], np.repeat(v[top], copies, axis=0)]) for v in (x, u))
+            x[8:] += width * rng.normal(size=x[8:].shape)  # the best ones themselves stay
+            u[8:] += width * rng.normal(size=u[8:].shape)
+            found, width = one_step(explicit, M, x, u), 0.016 ** (1 / rounds) * width
         best = max(best, float(found.max()))
     return best
 

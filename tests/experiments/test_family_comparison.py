@@ -8,6 +8,7 @@ import torch
 
 from experiments.family.classification import certificates, methods, robustness_comparison, training
 from experiments.family.classification.attacks import margins
+from experiments.family.classification.data import load_images
 from systems.errors import InputError
 
 
@@ -62,7 +63,7 @@ def test_smoothed_radii_of_a_half_space_are_below_the_true_distance_and_near_it(
     assert (found[clear] >= distance[clear] - 0.05).all()
 
 
-def test_every_method_on_one_page_at_smoke_size(tmp_path):
+def test_every_method_on_one_page_at_smoke_size(tmp_path, monkeypatch, unwritten):
     said = []
     code = robustness_comparison.run(tmp_path, report=said.append, size=methods.SMOKE)
     assert code == 0, said
@@ -77,5 +78,11 @@ def test_every_method_on_one_page_at_smoke_size(tmp_path):
     assert (
         all(label in page for label in methods.NAMES.values()) and (tmp_path / "figures" / "comparison.pdf").is_file()
     )
+    monkeypatch.setattr(robustness_comparison, "finish", unwritten)
+    full = [1.0] * len(found["tight"]["attacked"])
+    for k, (key, value) in enumerate((("contradictions", 1), ("certified_same", full), ("proved", False))):
+        rows, said = found | {"tight": found["tight"] | {key: value}}, []
+        assert robustness_comparison._end(tmp_path, rows, load_images(), methods.SMOKE, "", said.append) == 1
+        assert [not c["passed"] for c in said[-1]] == [k == i for i in range(3)]
     with pytest.raises(InputError, match="--rows names linear"):
         robustness_comparison.run(tmp_path, rows="linear")
