@@ -43,7 +43,11 @@ def start_map_figure(area: Any, system: Any) -> "Figure":
             )
             axes.set(xlim=_ends(area.first), ylim=_ends(area.second))
             axes.set_xlabel(label(system.states[i].name, system.states[i].unit))
-            figure.colorbar(image, ax=axes, label=text, location="top", aspect=32, pad=0.02)
+            bar = figure.colorbar(image, ax=axes, label=text, location="top", aspect=32, pad=0.02)
+            if isinstance(scale, LogNorm) and scale.vmax < 1000 * scale.vmin:  # between decades there are no good ticks
+                ticks = np.geomspace(scale.vmin, scale.vmax, 5)[1:-1]
+                bar.set_ticks(ticks, labels=[number_text(v, 3) for v in ticks], minor=False)
+                bar.minorticks_off()
         panels[0].set_ylabel(label(system.states[j].name, system.states[j].unit))
     return figure
 
@@ -111,7 +115,7 @@ def start_map_reading(area: Any, system: Any) -> str:
         "states settle to 2 % of their ranges before the end. "
     )
     if len(area.states) == 2:
-        text += "Left: how long that takes. Right: the largest error after that, from "
+        text += "Left: how long that takes. Right: the largest error from "
     else:
         text += "Top: how long that takes. Bottom: the largest error from "
     text += f"{number_text(area.window)} s on. "

@@ -245,7 +245,7 @@ def fake_starts(system, goals=("settling", "late")):
     states = tuple(range(min(nx, 2)))
     first = np.linspace(*system.states[0].range, 9)
     second = np.linspace(*system.states[1].range, 9) if nx > 1 else np.full(1, np.nan)
-    settling = np.hypot(first[:, None], np.nan_to_num(second)[None, :])
+    settling = np.hypot(first[:, None], 0.5 * np.nan_to_num(second)[None, :])
     late = 1e-3 * np.exp(settling)
     settling[0, 0], settling[-1, -1], late[-1, -1] = np.inf, np.nan, np.nan
     return StartStudy(worst, StartMap(states, first, second, settling, late, 10.0, 5.0), 1e-3)
