@@ -37,7 +37,7 @@ from systems.errors import InputError
 from systems.trajectories import Trajectories
 
 SHORTEST, LONGEST = 100, 400  # samples of a rollout by default, but for short trajectories
-LESS, FAR = 0.1, 3.0  # of the distance to 1, tried where the loss stays so many times above the teacher's
+FAR = 3.0  # times the teacher's loss: where the network stays above it, another teacher is tried
 SLOW = 300  # samples in which a proved error halves at least: what forgets more slowly adds up the residual of its own model
 LASTING = 1 / 6  # of the horizon: how long an error lasts at most, in what a residual is counted as
 SAMPLES, FEWEST = 36_000, 64  # samples of all training rollouts together, and rollouts at least
@@ -117,7 +117,7 @@ def fine_tune(
         found = design(plant, observer.scaling, sensing, horizon) if not logged else None
         gain = best_gain(found, drawn[0]) if found is not None else None
         teacher: Told | None = None
-        stopped = False  # by a person, before there was anything to keep
+        stopped, slowest = False, 0.0  # by a person, before there was anything to keep
         if found is not None:
             slowest = (
                 0.5 ** (1 / min(horizon, SLOW)) if contraction_rate is None else 1 - (1 - contraction_rate) / HEADROOM
@@ -133,11 +133,15 @@ def fine_tune(
         copies = [to_samples(plant, observer.scaling, *part) for part in samples]
         anchor = Anchor(copies[0], copies[1], lasting**2)
         best: tuple[Point, Point, Point, Status, Monitor, Tuner] | None = None
-        for headroom in (HEADROOM, LESS) if teacher is not None and contraction_rate is None else (HEADROOM,):
+        for simple in (False, True) if teacher is not None else (False,):
+            if (
+                simple and found is not None
+            ):  # the network did not come near its teacher: one with a constant gain is easier
+                teacher = find_teacher(fitted, plant, found, drawn[0], slowest, 0, budget, progress, started) or teacher
             if contraction_rate is not None:
                 rate = float(contraction_rate)
             elif teacher is not None:
-                rate = max(observer.contraction_rate, 1 - headroom * (1 - teacher[1].rate))
+                rate = max(observer.contraction_rate, 1 - HEADROOM * (1 - teacher[1].rate))
             elif found is None:
                 rate = 1 - 0.5 * (1 - observer.contraction_rate)
             else:
@@ -165,7 +169,7 @@ def fine_tune(
                 best = (*best[:3], status, *best[4:])
                 break
             if teacher is not None and point.best_loss <= FAR * teacher[2]:
-                break  # else the network did not come near its teacher: the neurons had too little room
+                break
         assert best is not None
         point, first, begin, status, monitor, tuner = best
         rate = tuner.rate if point.best_loss < first.held_out else observer.contraction_rate
