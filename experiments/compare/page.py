@@ -40,7 +40,7 @@ def write_page(folder: Path, found: Comparison, command: str) -> Path:
 NEEDS = (
     ("noise:\nerror, × best", ("noise",)),
     (
-        "error with\npoor sensors",
+        "poor sensors:\nerror, × best",
         ("louder_noise", "bias", "outliers", "quantisation", "dropouts", "delay", "slow_sensor"),
     ),
     ("wrong model:\nerror, × best", ("parameters", "parameters_30", "constant_disturbance", "sine_disturbance")),

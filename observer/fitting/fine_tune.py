@@ -24,11 +24,11 @@ from threadpoolctl import threadpool_limits
 from observer.fitting import solver
 from observer.fitting.fine_tune_gain import best_gain, design, slower_rate
 from observer.fitting.fine_tune_rollouts import make_rollouts, make_sensing
-from observer.fitting.fine_tune_start import HEADROOM, Told, better, find_teacher, teach
+from observer.fitting.fine_tune_start import HEADROOM, Told, better, find_teacher, teach, transitions
 from observer.fitting.fine_tune_step import Anchor, Point, Tuner
 from observer.fitting.fit import HELD_OUT, make_observer
 from observer.fitting.least_squares import parameter_count
-from observer.fitting.problem import Problem, logged_samples, make_samples, to_samples
+from observer.fitting.problem import Problem, to_samples
 from observer.fitting.result import FitResult, Progress, Status
 from observer.fitting.solver import Monitor, Solution
 from systems.atomic import read_arrays, write_arrays
@@ -37,6 +37,8 @@ from systems.errors import InputError
 from systems.trajectories import Trajectories
 
 SHORTEST, LONGEST = 100, 400  # samples of a rollout by default, but for short trajectories
+FAR = 3.0  # times the teacher's loss: where the network stays above it, another teacher is tried
+SLOW = 300  # samples in which a proved error halves at least: what forgets more slowly adds up the residual of its own model
 LASTING = 1 / 6  # of the horizon: how long an error lasts at most, in what a residual is counted as
 SAMPLES, FEWEST = 36_000, 64  # samples of all training rollouts together, and rollouts at least
 LARGEST = 3000  # weights
@@ -115,46 +117,62 @@ def fine_tune(
         found = design(plant, observer.scaling, sensing, horizon) if not logged else None
         gain = best_gain(found, drawn[0]) if found is not None else None
         teacher: Told | None = None
-        stopped = False  # by a person, before there was anything to keep
+        stopped, slowest = False, 0.0  # by a person, before there was anything to keep
         if found is not None:
-            slowest = 0.5 ** (1 / horizon) if contraction_rate is None else 1 - (1 - contraction_rate) / HEADROOM
+            slowest = (
+                0.5 ** (1 / min(horizon, SLOW)) if contraction_rate is None else 1 - (1 - contraction_rate) / HEADROOM
+            )
             try:
                 teacher = find_teacher(fitted, plant, found, drawn[0], slowest, iterations, budget, progress, started)
             except KeyboardInterrupt:
                 stopped = True
-        if contraction_rate is not None:
-            rate = float(contraction_rate)
-        elif teacher is not None:
-            rate = max(observer.contraction_rate, 1 - HEADROOM * (1 - teacher[1].rate))
-        elif found is None:
-            rate = 1 - 0.5 * (1 - observer.contraction_rate)
-        else:
-            rate = slower_rate(found, gain and gain[0], observer.contraction_rate)
         size = observer.scaling.state_scale
         network, metric = observer.scaling.inverse().fold(observer.weights), observer.metric * np.outer(size, size)
         lasting = LASTING * horizon if teacher is None else min(1 / (1 - teacher[1].rate), LASTING * horizon)
-        samples = _transitions(fitted, plant, (train, rest), logged, seed)
+        samples = transitions(fitted, plant, (train, rest), logged, seed)
         copies = [to_samples(plant, observer.scaling, *part) for part in samples]
         anchor = Anchor(copies[0], copies[1], lasting**2)
-        tuner = Tuner(drawn[0], drawn[1], rate, network.activation, network.nv, anchor)
-        first = tuner.start(network, metric, observer.multipliers) if 0 < rate < 1 else None
-        if first is None:
-            raise InputError(
-                f"contraction_rate is {rate:.6g}; expected a number below 1 and above the {observer.contraction_rate:.6g} that the "
-                "observer is certified at: fine-tuning may slow it down, a faster one needs a new fit"
-            )
-        begin = first
-        if teacher is not None:
-            try:
-                begin = better(
-                    teach(plant, samples, teacher, tuner, iterations, budget, progress, started, seed), first
+        best: tuple[Point, Point, Point, Status, Monitor, Tuner] | None = None
+        for simple in (False, True) if teacher is not None else (False,):
+            if (
+                simple and found is not None
+            ):  # the network did not come near its teacher: one with a constant gain is easier
+                teacher = find_teacher(fitted, plant, found, drawn[0], slowest, 0, budget, progress, started) or teacher
+            if contraction_rate is not None:
+                rate = float(contraction_rate)
+            elif teacher is not None:
+                rate = max(observer.contraction_rate, 1 - HEADROOM * (1 - teacher[1].rate))
+            elif found is None:
+                rate = 1 - 0.5 * (1 - observer.contraction_rate)
+            else:
+                rate = slower_rate(found, gain and gain[0], observer.contraction_rate)
+            tuner = Tuner(drawn[0], drawn[1], rate, network.activation, network.nv, anchor)
+            first = tuner.start(network, metric, observer.multipliers) if 0 < rate < 1 else None
+            if first is None:
+                raise InputError(
+                    f"contraction_rate is {rate:.6g}; expected a number below 1 and above the {observer.contraction_rate:.6g} that "
+                    "the observer is certified at: fine-tuning may slow it down, a faster one needs a new fit"
                 )
-            except KeyboardInterrupt:
-                stopped = True
-        monitor = Monitor(iterations, budget, progress, Path(checkpoint) if checkpoint else None, started=started)
-        point, status = (first, Status.INTERRUPTED) if stopped else _tune(tuner, begin, monitor)
-        if not point.best_loss < first.held_out:
-            rate = observer.contraction_rate
+            begin = first
+            if teacher is not None:
+                try:
+                    begin = better(
+                        teach(plant, samples, teacher, tuner, iterations, budget, progress, started, seed), first
+                    )
+                except KeyboardInterrupt:
+                    stopped = True
+            monitor = Monitor(iterations, budget, progress, Path(checkpoint) if checkpoint else None, started=started)
+            point, status = (first, Status.INTERRUPTED) if stopped else _tune(tuner, begin, monitor)
+            if best is None or point.best_loss < best[0].best_loss:
+                best = (point, first, begin, status, monitor, tuner)
+            if status in (Status.INTERRUPTED, Status.BUDGET):
+                best = (*best[:3], status, *best[4:])
+                break
+            if teacher is not None and point.best_loss <= FAR * teacher[2]:
+                break
+        assert best is not None
+        point, first, begin, status, monitor, tuner = best
+        rate = tuner.rate if point.best_loss < first.held_out else observer.contraction_rate
         theta, metric, multipliers = point.best
         solution = Solution(tuner.network(theta), metric, multipliers, status, point.iteration)
         problem = Problem(
@@ -290,17 +308,3 @@ def _restore(monitor: Monitor, key: str) -> Point | None:
         return None  # a damaged checkpoint costs the time already spent, nothing else
     monitor.elapsed_before, monitor.rows = float(arrays["elapsed"]), rows
     return point
-
-
-def _transitions(
-    fitted: FitResult, plant: DiscreteSystem, parts: tuple[Trajectories, Trajectories], logged: bool, seed: int
-) -> list[tuple[np.ndarray, ...]]:
-    """(x, u, y, x+) for training, and as ``fit`` holds them out."""
-    count = int(fitted.options.get("samples") or 2000)
-    drawn = []
-    for part, size, number in zip(parts, (count, max(1000, count // 4)), (seed, seed + 1_000_003), strict=True):
-        if logged:
-            drawn.append(logged_samples(plant, part, size, number))
-        else:
-            drawn.append(make_samples(plant, part, fitted.region, size, number))
-    return drawn

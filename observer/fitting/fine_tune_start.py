@@ -24,13 +24,14 @@ from observer.fitting.fine_tune_step import Point, Tuner
 from observer.fitting.fine_tune_teacher import EVALUATIONS, Teacher, best_teacher, in_network_units
 from observer.fitting.interior_point import Run, Stepper
 from observer.fitting.least_squares import pack
-from observer.fitting.problem import Problem, Samples, to_samples
+from observer.fitting.problem import Problem, Samples, logged_samples, make_samples, to_samples
 from observer.fitting.result import FitResult, Progress, Status
 from observer.fitting.solver import Solution
 from observer.fitting.start import projection_gain
 from observer.networks.explicit import ExplicitREN
 from systems.detectability import MetricSearch, sample_jacobians
 from systems.discretization import DiscreteSystem
+from systems.trajectories import Trajectories
 
 STARTS, RACE, POLISH = 3, 30, 220  # starts, iterations of each, and of the best
 LARGEST, SMALLEST = 1.0, 0.003  # innovations, in half ranges of the outputs
@@ -101,6 +102,20 @@ def teach(
 def better(point: Point | None, first: Point) -> Point:
     """The one that does better on held-out rollouts."""
     return point if point is not None and point.best_loss < first.best_loss else first
+
+
+def transitions(
+    fitted: FitResult, plant: DiscreteSystem, parts: tuple[Trajectories, Trajectories], logged: bool, seed: int
+) -> list[tuple[np.ndarray, ...]]:
+    """(x, u, y, x+) for training, and as ``fit`` holds them out."""
+    count = int(fitted.options.get("samples") or 2000)
+    drawn = []
+    for part, size, number in zip(parts, (count, max(1000, count // 4)), (seed, seed + 1_000_003), strict=True):
+        if logged:
+            drawn.append(logged_samples(plant, part, size, number))
+        else:
+            drawn.append(make_samples(plant, part, fitted.region, size, number))
+    return drawn
 
 
 def taught_samples(

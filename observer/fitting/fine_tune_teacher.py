@@ -105,7 +105,7 @@ def best_teacher(
     """(teacher, the metric that proves it at ``slowest`` or faster, its loss on the rollouts); None where none is proved.
 
     ``projection`` ``(nx, ny)``: the gain N of a projection observer to begin from as well; None: the Kalman gains alone.
-    ``tell`` is called with (simulation, of how many, loss); true stops.
+    ``evaluations``: 0 keeps to constant gains. ``tell`` is called with (simulation, of how many, loss); true stops.
     """
     few, nodes = rollouts.subset(slice(0, TRIALS)), len(jacobians.a)
     thin = np.unique(np.concatenate([np.arange(0, nodes, THIN), np.arange(max(0, nodes - 64), nodes)]))
@@ -131,7 +131,7 @@ def best_teacher(
                 judged(Teacher.constant(gain))
                 if small and projection is not None:
                     judged(Teacher.constant(projection, found.a @ (gain - projection)))
-        if small and losses:
+        if small and losses and evaluations:
             _improve(*min(losses, key=_first), judged, evaluations)
     except _Stopped:
         pass

@@ -80,6 +80,9 @@ def test_a_proved_teacher_brings_any_two_estimates_together_at_its_rate(spring):
     teacher, proof, loss = told
     assert proof.rate <= 0.99 and loss == pytest.approx(teacher.loss(rollouts), rel=1e-12)
     assert best_teacher(found, None, jacobians, rollouts, 0.5, 5) is None  # nothing that low a gain is that fast
+    odd = jacobians.a.copy()
+    odd[1] *= 2.0  # one that the search skips, and the proof may not
+    assert best_teacher(found, None, replace(jacobians, a=odd), rollouts, 0.99, 5) is None
     rng = np.random.default_rng(0)
     a, b = rng.uniform(-0.6, 0.6, (2, 4000, 2))
     u, y = rng.uniform(-0.5, 0.5, (4000, 1)), rng.uniform(-0.6, 0.6, (4000, 1))
