@@ -68,6 +68,11 @@ def pictures(results: Results, kinds: "tuple[FigureKind, ...] | None" = None) ->
     return drawn
 
 
+def _start_map(results: Results) -> Any:
+    assert results.starts is not None
+    return results.starts.map
+
+
 def _validated(r: Results) -> bool:
     return r.validation is not None
 
@@ -281,8 +286,8 @@ ALL_FIGURES: tuple[FigureKind, ...] = (
         "start_map",
         "Convergence map",
         lambda r: r.starts is not None,
-        lambda r: start_map_figure(r.starts.map, r.system),
-        lambda r: start_map_reading(r.starts.map, r.system),
+        lambda r: start_map_figure(_start_map(r), r.system),
+        lambda r: start_map_reading(_start_map(r), r.system),
         lambda r: "Settling time and late error over starts of the plant, with contours and the initial box.",
     ),
     FigureKind(

@@ -44,8 +44,9 @@ def start_map_figure(area: Any, system: Any) -> "Figure":
             axes.set(xlim=_ends(area.first), ylim=_ends(area.second))
             axes.set_xlabel(label(system.states[i].name, system.states[i].unit))
             bar = figure.colorbar(image, ax=axes, label=text, location="top", aspect=32, pad=0.02)
-            if isinstance(scale, LogNorm) and scale.vmax < 1000 * scale.vmin:  # between decades there are no good ticks
-                ticks = np.geomspace(scale.vmin, scale.vmax, 5)[1:-1]
+            low, high = float(scale.vmin or 0.0), float(scale.vmax or 1.0)
+            if isinstance(scale, LogNorm) and high < 1000 * low:  # between decades there are no good ticks
+                ticks = np.geomspace(low, high, 5)[1:-1].tolist()
                 bar.set_ticks(ticks, labels=[number_text(v, 3) for v in ticks], minor=False)
                 bar.minorticks_off()
         panels[0].set_ylabel(label(system.states[j].name, system.states[j].unit))
