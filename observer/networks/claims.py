@@ -36,10 +36,14 @@ class Verdict:
     reason: str
 
 
-def judge(form: np.ndarray | list[np.ndarray], claim: str) -> Verdict:
-    """The verdict on ``claim`` where it is proved by ``form`` (or by all of several) being positive semidefinite."""
+def judge(form: np.ndarray | list[np.ndarray], claim: str, size: np.ndarray | None = None) -> Verdict:
+    """The verdict on ``claim`` where it is proved by ``form`` (or by all of several) being positive semidefinite.
+
+    ``size`` (n,), positive: magnitudes of what the diagonal of each form is a difference of, to which its rounding is relative;
+    the forms are scaled by them where they are larger than the diagonal.
+    """
     forms = form if isinstance(form, list) else [form]
-    margins = [scaled_margin(one) for one in forms]
+    margins = [scaled_margin(one, size) for one in forms]
     margin = float(min(margins)) if margins else np.inf
     least = -MARGIN_TOLERANCE * max([len(one) for one in forms], default=0)
     if np.isfinite(margin) and margin >= least:
@@ -54,8 +58,8 @@ def refuted(fault: str, claim: str) -> Verdict:
     return Verdict(False, float("nan"), claim, f"Nothing is proved: {fault}.")
 
 
-def scaled_margin(form: np.ndarray) -> float:
-    """Smallest eigenvalue of the symmetric part of ``form`` (n, n), scaled to unit diagonal; inf for n = 0.
+def scaled_margin(form: np.ndarray, size: np.ndarray | None = None) -> float:
+    """Smallest eigenvalue of the symmetric part of ``form`` (n, n), scaled to unit diagonal (or by ``size``); inf for n = 0.
 
     A diagonal entry that is not positive is not scaled away: it shows as it is. nan where the form is not finite.
     """
@@ -68,7 +72,7 @@ def scaled_margin(form: np.ndarray) -> float:
     if (diagonal <= 0).any() and (np.abs(form[diagonal <= 0]) > 0).any():
         # An indefinite form: its scale is that of the largest entries.
         return float(np.linalg.eigvalsh(form)[0] / np.abs(form).max())
-    scale = np.sqrt(np.where(diagonal > 0, diagonal, 1.0))
+    scale = np.sqrt(np.where(diagonal > 0, diagonal if size is None else np.maximum(diagonal, size), 1.0))
     return float(np.linalg.eigvalsh(form / scale / scale[:, None])[0])
 
 

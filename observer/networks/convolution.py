@@ -109,13 +109,11 @@ class ConvolutionClaim:
             return refuted(fault, self.statement)
         dense = self.dense.verify(network.dense)
         with np.errstate(over="ignore", invalid="ignore"):
-            forms = [
-                form
+            found = [
+                judge(list(_forms(layer, T)), self.statement, np.concatenate([np.ones(layer.reading.shape[-1]), 2 * T]))
                 for layer, T in zip(network.convolutions, self.multipliers, strict=True)
-                for form in _forms(layer, T)
             ]
-            convolutions = judge(forms, self.statement)
-        return min((dense, convolutions), key=lambda verdict: (verdict.holds, verdict.margin))
+        return min((dense, *found), key=lambda verdict: (verdict.holds, verdict.margin))
 
 
 def _forms(layer: ExplicitConvolution, T: np.ndarray) -> np.ndarray:

@@ -1,6 +1,7 @@
 """Lipschitz-bounded deep networks, dense and convolutional: gains of layers and of the whole, folding, gradients."""
 
 import gzip
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -143,6 +144,17 @@ def test_convolutional_networks_are_bounded(channels, shape, kernel, activation,
     assert network.verify().holds
     explicit = network.explicit().to_numpy()
     assert static_violation(network.certificate(), explicit, np.random.default_rng(seed), 60) <= 1e-8
+
+
+def test_a_layer_that_hardly_reads_its_input_is_still_proved_and_a_wrong_one_still_not():
+    """1 - |A|^2 is then a small difference of large numbers: its rounding is no violation, and a real one is larger."""
+    network = ConvLBDN((1, 2, 2), [1], (3,), 2, kernel=1, seed=231)
+    disturb(network, 231, 0.5)
+    explicit = network.explicit().to_numpy()
+    layer = explicit.convolutions[0]
+    assert np.abs(layer.reading).max() < 0.01 and network.verify().holds
+    wrong = replace(explicit, convolutions=(replace(layer, reading=1.001 * layer.reading),))
+    assert not network.certificate().verify(wrong).holds
 
 
 def test_the_certificates_are_tight():
