@@ -122,7 +122,7 @@ def charts_figure(content: ChartFigure) -> "Figure":
     rows = -(-len(content.charts) // columns)
     longest = max(sum(1 for c in chart.curves if c.name) + len(chart.levels) for chart in content.charts)
     legend = 0.16 * -(-longest // content.legend_columns)
-    figure = new_figure(WIDE if columns > 1 else 1.35 * COLUMN, rows * (2.5 + legend))
+    figure = new_figure(WIDE if columns > 1 else COLUMN, rows * (2.5 + legend))
     grid = figure.subplots(rows, columns, squeeze=False).ravel()
     for axes, chart in zip(grid, content.charts, strict=False):
         _draw(axes, chart, content.legend_columns)
