@@ -7,10 +7,11 @@ from typing import Any
 import numpy as np
 
 from experiments.console import Console, Interrupted
+from experiments.job import CHECKPOINT, SOURCES, STEPS, Job, clear
 from experiments.metrics import metrics_of
 from experiments.options import command_for
 from experiments.recipe import Recipe, differences, read_recipe, to_toml
-from experiments.run import CHECKPOINT, SOURCES, STEP, STEPS, Job, clear, done
+from experiments.run import STEP, done
 from observer import runs
 from observer.runs import Run, load_run
 from observer.storage import file_hash, write_bytes, write_json, write_text

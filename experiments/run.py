@@ -4,9 +4,8 @@ Each step takes a Run, writes its files, and returns the Run with one part more.
 before the part is replaced, so that a file that is there is always up to date: finished steps can be skipped.
 """
 
-import shutil
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from fnmatch import fnmatch
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,40 +13,18 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from experiments.console import Console, Interrupted
+from experiments.job import CHECKPOINT, REPORT, STEPS, Job, clear, needed, size_of, with_metrics
 from experiments.logs import changed_logs
-from experiments.metrics import metrics_of
 from experiments.options import command_for
 from experiments.recipe import Recipe, differences, read_recipe, to_toml
+from experiments.validation_steps import checked_map, validate_step
 from observer import runs
 from observer.runs import Run, load_run
 from observer.storage import write_bytes, write_json, write_text
-from systems.atomic import check_room
 from systems.errors import InputError
 
 if TYPE_CHECKING:
-    from observer.convergence import StartStudy
-    from observer.validation import Validation
-    from systems import DiscreteSystem, System, Trajectories
-
-REPORT, FIGURES, CHECKPOINT = "report.html", "figures", "checkpoint.npz"
-SOURCES = ("source.toml", "source.py")
-WRITTEN_BY = {
-    "simulate": (runs.SYSTEM, *SOURCES, runs.CONFIG, runs.LOGS, runs.TRAJECTORIES),
-    "fit": (CHECKPOINT, runs.OBSERVER, runs.HISTORY, runs.FIT, runs.FINE_TUNING),
-    "certify": (runs.CERTIFICATE,),
-    "validate": (runs.VALIDATION, runs.VALIDATION_NOISE, runs.STARTS, runs.METRICS),
-    "report": (REPORT, FIGURES),
-}
-STEPS = tuple(WRITTEN_BY)
-
-
-@dataclass(frozen=True)
-class Job:
-    """What every step is told: the recipe, the command that makes the run again, and where to speak."""
-
-    recipe: Recipe
-    command: str
-    console: Console
+    from systems import DiscreteSystem, System
 
 
 def plan(recipe: Recipe, console: Console) -> "tuple[Recipe, System, DiscreteSystem]":
@@ -66,19 +43,9 @@ def plan(recipe: Recipe, console: Console) -> "tuple[Recipe, System, DiscreteSys
     system = learned or load_system(recipe.system)
     recipe = recipe.changed(**{"data.learned": learned is not None})
     plant = discretize(system, dt=recipe.dt, method=recipe.method, substeps=recipe.substeps)
-    _checked_map(recipe, system)
+    checked_map(recipe, system)
     duration = None if recipe.data.files else recipe.data.duration or system.duration
     return recipe.changed(dt=plant.dt, substeps=plant.substeps, **{"data.duration": duration}), system, plant
-
-
-def _checked_map(recipe: Recipe, system: "System") -> tuple[int, ...]:
-    """The states of the convergence map. Raises InputError that names the option."""
-    from observer.convergence.start_map import chosen_states
-
-    try:
-        return chosen_states(system.state_names, recipe.validation.map)
-    except InputError as error:
-        raise InputError(f"--{error}") from error
 
 
 def prepare(recipe: Recipe, out: Path, *, fresh: bool, console: Console) -> tuple[Run, Job]:
@@ -183,7 +150,7 @@ def simulate_step(run: Run, job: Job) -> Run:
     for text in data.warnings:
         job.console.warn(text)
     run.path.mkdir(parents=True, exist_ok=True)
-    clear(run.path, *STEPS, room=_size(data))
+    clear(run.path, *STEPS, room=size_of(data))
     runs.save_system(run.path, run.system, run.plant, command=job.command)  # first: it makes the folder a run folder
     given = Path(job.recipe.system)
     if given.suffix.lower() in (".toml", ".py") and given.is_file():
@@ -238,7 +205,7 @@ def fit_step(run: Run, job: Job, *, fresh: bool = False) -> Run:
     write_text(run.path / runs.CONFIG, to_toml(job.recipe))
     if not stopped:  # not before: should the disk be full, the work is still there
         checkpoint.unlink(missing_ok=True)
-    run = _with_metrics(
+    run = with_metrics(
         replace(
             run,
             observer=result.observer,
@@ -267,7 +234,7 @@ def certify_step(run: Run, job: Job, *, budget: float | None = None, gap: float 
     from observer import certify
     from observer.certification.certificate import BUDGET, GAP
 
-    observer = _needed(run)
+    observer = needed(run)
     taken = run.fit.seconds if run.fit is not None else BUDGET
     time, share = budget or min(BUDGET, max(1.0, taken)), gap or GAP
     asked = f" --budget {time:g}s --gap {share:g}" if budget or gap else ""
@@ -278,93 +245,7 @@ def certify_step(run: Run, job: Job, *, budget: float | None = None, gap: float 
     )
     if certificate.bounds is not None:
         job.console.say(f"{'certify':<10} {certificate.bounds.kind}: {certificate.bounds.reason}")
-    return _with_metrics(replace(run, certificate=certificate), job)
-
-
-def validate_step(run: Run, job: Job) -> Run:
-    """Validate against the plant; once more, with fewer trials, with noise, when an output has noise."""
-    from observer import validate
-
-    observer, options = _needed(run), job.recipe.validation
-    if job.recipe.data.learned:
-        return _replay_step(run, job)
-    _checked_map(job.recipe, run.system)
-    shared = {
-        "duration": options.duration,
-        "seed": job.recipe.seed + 1,
-        "spread": options.spread,
-        "estimate_start": options.estimate_start,
-        "truth": options.truth,
-        "excitation": options.excitation,
-        "window": options.window,
-    }
-    noisy = None
-    with job.console.step("validate", f"{options.trials} trials from random starts"):
-        check = validate(observer, run.plant, options.trials, noise=options.noise, **shared)
-        if not options.noise and any(signal.noise > 0 for signal in run.system.outputs):
-            noisy = validate(
-                observer, run.plant, min(options.trials, max(20, options.trials // 4)), noise=True, **shared
-            )
-    starts = _study(run, job, check)
-    clear(run.path, *STEPS[3:], room=_size(check) + (_size(noisy) if noisy is not None else 0))
-    runs.save_validation(run.path / runs.VALIDATION, check)
-    if starts is not None:
-        starts.save(run.path / runs.STARTS)
-    if noisy is not None:
-        runs.save_validation(run.path / runs.VALIDATION_NOISE, noisy)
-    write_text(run.path / runs.CONFIG, to_toml(job.recipe))
-    return _with_metrics(replace(run, validation=check, validation_noise=noisy, starts=starts), job)
-
-
-def _study(run: Run, job: Job, check: "Validation") -> "StartStudy | None":
-    """The worst starts and the convergence map, for trials as long as those of ``check``; None where the plant is lost."""
-    from observer.convergence import GOALS, study
-    from observer.convergence.trial import trials_worth
-    from observer.trial_envelopes import sampled_residual
-    from systems.errors import SimulationError
-
-    observer, options, duration = _needed(run), job.recipe.validation, float(check.t[-1])
-    states = _checked_map(job.recipe, run.system)
-    # A validation of a few trials is a trial of the program: its search is as small.
-    worth = options.worst_trials or min(trials_worth(observer, run.plant, len(check.t)), max(20, 20 * options.trials))
-    with job.console.step(
-        "validate", f"worst of {worth} starts by search, for {' and '.join(GOALS)} error, and the map"
-    ):
-        try:
-            found = study(
-                observer, run.plant, duration, trials=worth, states=states, seed=job.recipe.seed + 1, spread=options.spread,
-                truth=options.truth, window=float(check.window[0]),
-            )  # fmt: skip
-        except SimulationError as error:
-            job.console.warn(f"no worst start: {error}")
-            return None
-    data = run.trajectories if (run.path / runs.TRAJECTORIES).is_file() else None
-    if data is None or not np.isfinite(data.x).any() or run.certificate is None:
-        return found
-    return replace(found, residual=sampled_residual(observer, run.plant, data, run.certificate.metric))
-
-
-def _replay_step(run: Run, job: Job) -> Run:
-    """Validate a plant without equations: on the logs that were held out of its fit."""
-    from observer.replay import validate_on_logs
-
-    observer, options = _needed(run), job.recipe.validation
-    defaults = {"estimate_start": "random", "truth": "oracle", "noise": False, "excitation": None, "map": None}
-    for name, default in (defaults | {"worst_trials": None}).items():
-        if getattr(options, name) != default:
-            raise InputError(
-                f"validation.{name} is for plants with equations; this one is validated on its held-out logs"
-            )
-    with job.console.step("validate", f"{options.trials} first estimates on held-out logs"):
-        check = validate_on_logs(
-            observer, run.plant, run.trajectories, options.trials, options.duration, job.recipe.seed,
-            spread=options.spread, window=options.window,
-        )  # fmt: skip
-    job.console.say(f"{'validate':<10} {check.warnings[0]}")
-    clear(run.path, *STEPS[3:], room=_size(check))
-    runs.save_validation(run.path / runs.VALIDATION, check)
-    write_text(run.path / runs.CONFIG, to_toml(job.recipe))
-    return _with_metrics(replace(run, validation=check, validation_noise=None, starts=None), job)
+    return with_metrics(replace(run, certificate=certificate), job)
 
 
 def report_step(run: Run, job: Job) -> Run:
@@ -376,7 +257,7 @@ def report_step(run: Run, job: Job) -> Run:
             f"{run.path}: not finished, so there is nothing to report; "
             f"`observer run {job.recipe.system} --out {run.path}` goes on"
         )
-    run = _with_metrics(run, job)
+    run = with_metrics(run, job)
     with job.console.step("report", "page and figures"):
         write_report(
             run.path,
@@ -400,36 +281,3 @@ STEP: dict[str, Callable[[Run, Job], Run]] = {
     "validate": validate_step,
     "report": report_step,
 }
-
-
-def clear(folder: Path, *steps: str, room: int = 0, keep: tuple[str, ...] = ()) -> None:
-    """Remove what these steps wrote, the last step's files first. Files of other names stay.
-
-    ``room``: bytes that are to be written next. A disk that has them not is told before anything is removed.
-    """
-    results = {name for step in steps for name in WRITTEN_BY[step]} - {CHECKPOINT, runs.METRICS}
-    if any((folder / name).exists() for name in results):
-        check_room(folder, room)
-    for step in reversed(steps):
-        for name in reversed(WRITTEN_BY[step]):
-            if name == FIGURES:
-                shutil.rmtree(folder / name, ignore_errors=True)
-            elif name not in keep:
-                (folder / name).unlink(missing_ok=True)
-
-
-def _size(result: "Trajectories | Validation") -> int:
-    """Bytes of a result before compression."""
-    return sum(value.nbytes for value in vars(result).values() if isinstance(value, np.ndarray))
-
-
-def _with_metrics(run: Run, job: Job) -> Run:
-    metrics = metrics_of(run, job.command)
-    write_json(run.path / runs.METRICS, metrics)
-    return replace(run, metrics=metrics)
-
-
-def _needed(run: Run) -> Any:
-    if run.observer is None:
-        raise InputError(f"{run.path}: holds no observer yet; `observer fit {run.path}` makes one")
-    return run.observer

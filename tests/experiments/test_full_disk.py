@@ -14,7 +14,7 @@ import pytest
 
 import observer as library
 import reports
-from experiments.run import CHECKPOINT
+from experiments.job import CHECKPOINT
 from observer import load_run
 from observer.fitting import solver
 from observer.storage import write_bytes, write_text

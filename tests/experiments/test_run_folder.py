@@ -13,7 +13,7 @@ import pytest
 
 import observer as library
 import reports
-from experiments.run import CHECKPOINT
+from experiments.job import CHECKPOINT
 from observer import load_run
 from observer.storage import file_hash
 from systems.errors import InputError
