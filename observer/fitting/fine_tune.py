@@ -5,9 +5,9 @@ fast one that passes much of the noise on. Fine-tuning minimises what a user see
 
     mean |x_hat[k] - x[k]|^2   in simulation, from wrong first estimates, with noise, bias and missing measurements,
 
-inside the same certificate at a slower rate bound. It begins from the better of two: the fitted observer, and a network
-that is taught the best proved observer with the plant's own equations (:mod:`observer.fitting.fine_tune_teacher`). Method
-from there: :mod:`observer.fitting.fine_tune_step`.
+inside the same certificate at a slower rate bound. It begins from a network that is taught the best proved observer with the
+plant's own equations (:mod:`observer.fitting.fine_tune_teacher`), from one with a constant gain where the first did not come
+near, and from the fitted observer itself where neither helped. Method from there: :mod:`observer.fitting.fine_tune_step`.
 """
 
 import hashlib
@@ -24,7 +24,7 @@ from threadpoolctl import threadpool_limits
 from observer.fitting import solver
 from observer.fitting.fine_tune_gain import best_gain, design, slower_rate
 from observer.fitting.fine_tune_rollouts import make_rollouts, make_sensing
-from observer.fitting.fine_tune_start import HEADROOM, Told, better, find_teacher, teach, transitions
+from observer.fitting.fine_tune_start import HEADROOM, Told, find_teacher, teach, transitions
 from observer.fitting.fine_tune_step import Anchor, Point, Tuner
 from observer.fitting.fit import HELD_OUT, make_observer
 from observer.fitting.least_squares import parameter_count
@@ -133,11 +133,12 @@ def fine_tune(
         copies = [to_samples(plant, observer.scaling, *part) for part in samples]
         anchor = Anchor(copies[0], copies[1], lasting**2)
         best: tuple[Point, Point, Point, Status, Monitor, Tuner] | None = None
-        for simple in (False, True) if teacher is not None else (False,):
-            if (
-                simple and found is not None
-            ):  # the network did not come near its teacher: one with a constant gain is easier
+        # A taught network is tuned even where it is worse than the fitted one at first: it lies in the right valley.
+        for source in ("teacher", "constant gain", "fitted") if teacher is not None else ("fitted",):
+            if source == "constant gain" and found is not None:  # the network did not come near: this one is easier
                 teacher = find_teacher(fitted, plant, found, drawn[0], slowest, 0, budget, progress, started) or teacher
+            if source == "fitted" and best is not None and best[0].best_loss < best[1].held_out:
+                break
             if contraction_rate is not None:
                 rate = float(contraction_rate)
             elif teacher is not None:
@@ -154,11 +155,10 @@ def fine_tune(
                     "the observer is certified at: fine-tuning may slow it down, a faster one needs a new fit"
                 )
             begin = first
-            if teacher is not None:
+            if teacher is not None and source != "fitted":
                 try:
-                    begin = better(
-                        teach(plant, samples, teacher, tuner, iterations, budget, progress, started, seed), first
-                    )
+                    taught = teach(plant, samples, teacher, tuner, iterations, budget, progress, started, seed)
+                    begin = first if taught is None else taught
                 except KeyboardInterrupt:
                     stopped = True
             monitor = Monitor(iterations, budget, progress, Path(checkpoint) if checkpoint else None, started=started)

@@ -99,11 +99,6 @@ def teach(
     return None if solution is None else tuner.start(solution.network, solution.metric, solution.multipliers)
 
 
-def better(point: Point | None, first: Point) -> Point:
-    """The one that does better on held-out rollouts."""
-    return point if point is not None and point.best_loss < first.best_loss else first
-
-
 def transitions(
     fitted: FitResult, plant: DiscreteSystem, parts: tuple[Trajectories, Trajectories], logged: bool, seed: int
 ) -> list[tuple[np.ndarray, ...]]:
