@@ -59,9 +59,9 @@ def strict_supply(Q: np.ndarray, S: np.ndarray, R: np.ndarray) -> np.ndarray:
         least = float(np.linalg.eigvalsh((inner + inner.T) / 2)[0])
         if least > 1e-9 * np.abs(inner).max():
             return shifted
-        if delta == 0:
-            break
-        delta /= 4
+        delta = (
+            delta / 4 if delta else size
+        )  # a Q that is all but singular is shifted too: a stronger supply, well conditioned
     raise InputError(
         f"supply: R - S Q^-1 S' has the eigenvalue {least:.3g}; expected all above zero: no network is dissipative for"
         " it, whatever its weights; enlarge R, or make Q less negative"

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose
 
@@ -136,6 +136,7 @@ def test_nothing_proved_gives_no_envelope():
         envelope(certificate(proof(np.eye(2), 0.9, 0.1)), np.zeros(3), 3)
 
 
+@example(nx=1, nv=6, seed=1000)  # the best multipliers are far from those that prove the rate
 @given(nx=st.integers(1, 4), nv=st.integers(0, 7), seed=st.integers(0, 1000))
 @settings(max_examples=8, deadline=None)
 def test_gains_per_state_bound_every_pair_of_states_and_outputs(nx, nv, seed):
