@@ -4,8 +4,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import settings
 
 from systems import ALL_SYSTEMS, Signal, System, discretize, simulate
+
+# The same examples in every run, so that a change is judged by what it changed. `--hypothesis-profile=default --hypothesis-seed=N` looks
+# at others.
+settings.register_profile("same", derandomize=True)
+settings.load_profile("same")
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 
