@@ -69,7 +69,8 @@ def bound_accuracy(
         return _statistics(observer, plant, empty, str(error), budget, trials, begin)
     held = held_input(area, plant)
     calm = with_input(area, plant.nx, held)
-    settled, at_rest = (_settled(plant, box, first.rate, budget) for box in (area.box, calm))
+    settled = _settled(plant, area.box, first.rate, budget)
+    at_rest = _settled(plant, calm, first.rate, budget) if plant.nu else settled
     proofs = [first]
     if refined and system.nx <= REFINED_UP_TO:
         found = refine(

@@ -5,7 +5,6 @@ metric until its upper bound is at most the stated one, within ``budget`` second
 statement. What time did not suffice for is a difference too, and is called "not confirmed".
 """
 
-import math
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -54,8 +53,7 @@ def _settled(stated: Settled | None, box: np.ndarray, plant: Any, findings: list
     """The set found again, with its cells; None where there is none or another one."""
     if stated is None:
         return None
-    cells = math.prod(stated.shape)
-    found = settled_set(plant, box, stated.samples, stride=stated.stride, cells=cells, shape=tuple(stated.shape))
+    found = settled_set(plant, box, stated.samples, stride=stated.stride, shape=tuple(stated.shape))
     same = found is not None and found.samples <= stated.samples and found.count <= stated.count
     what = f"settled set after {stated.samples} samples"
     seen = "all of X" if found is None else f"{found.count} cells after {found.samples} samples"

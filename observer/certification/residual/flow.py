@@ -1,13 +1,12 @@
 """``enclose_flow``: boxes that hold where a plant takes every cell of states in a number of steps."""
 
-import os
 from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
 
 import numpy as np
 
 from observer.certification.residual import kernels
-from observer.certification.residual.model import make_basis, rows
+from observer.certification.residual.model import make_basis, rows, usable_threads
 from observer.certification.residual.program import Unprovable, compile_program
 from systems.discretization import DiscreteSystem
 
@@ -28,9 +27,7 @@ def enclose_flow(plant: DiscreteSystem, cells: np.ndarray, steps: int, threads: 
     free = np.flatnonzero((np.ptp(cells, axis=2) > 0).any(axis=0))
     basis, exponents = make_basis(len(free), ORDER)
     images = np.empty((len(cells), plant.nx, 2))
-    count = (
-        threads or len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else threads or os.cpu_count() or 1
-    )
+    count = usable_threads(threads)
     cuts = np.linspace(0, len(cells), 4 * count + 1).astype(int)
     with ThreadPoolExecutor(count) as pool:  # the compiled loops release the GIL
         jobs = [

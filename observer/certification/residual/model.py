@@ -231,7 +231,9 @@ def make_model(
     fault = find_fault(ren, metric, observer.multipliers)
     if fault:
         raise InputError(f"no residual bound: {fault}")
-    count = (
-        threads or len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else threads or os.cpu_count() or 1
-    )
-    return Model(observer, plant, region, 0.5 * (metric + metric.T), count, within=within).prepare()
+    return Model(observer, plant, region, 0.5 * (metric + metric.T), usable_threads(threads), within=within).prepare()
+
+
+def usable_threads(threads: int | None) -> int:
+    """``threads``, or all cores that the process may use when left out."""
+    return threads or (len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
