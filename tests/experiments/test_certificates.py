@@ -210,6 +210,38 @@ def test_a_smaller_claim_is_not_confirmed(folder):
     assert any("proof 'refined metric': rate is" in text for text in differs)
 
 
+def fewer_cells(bounds):
+    bounds["settled"]["count"] -= 1
+
+
+def too_early(bounds):
+    bounds["proofs"][2]["after"] -= 1
+
+
+def smaller_before(bounds):
+    bounds["proofs"][2]["residual_before"] *= 0.9
+
+
+def smaller_settled(bounds):
+    bounds["proofs"][2]["residual_upper"] *= 0.5
+
+
+@pytest.mark.parametrize(
+    "forge, text",
+    [
+        (fewer_cells, "settled set after"),
+        (too_early, "for which there is no settled set"),
+        (smaller_before, "are those of no other proof"),
+        (smaller_settled, "residual bound of 'refined metric, settled': stated as at most"),
+    ],
+)
+def test_a_forged_claim_about_the_settled_set_is_named(folder, forge, text):
+    data = stored(folder)
+    forge(data["bounds"])
+    sign(folder, certificate=data)
+    assert any(text in line for line in verify(folder).differs), verify(folder).differs
+
+
 def test_a_region_is_checked_before_anything_is_searched():
     plant = cart()
     observer = linear_observer(plant)
