@@ -141,6 +141,8 @@ def _draw(axes: Any, chart: Chart, legend_columns: int) -> None:
         axes.axhline(value, color=GREY, linewidth=0.9, linestyle=(0, (1, 1.5)), label=plain(name, 44))
     if "x" in chart.log:
         axes.set_xscale("log")
+    else:
+        axes.locator_params(axis="x", nbins=7)  # long tick labels would touch
     if "y" in chart.log:
         axes.set_yscale("log")
     if chart.limits is not None:

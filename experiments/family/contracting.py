@@ -180,7 +180,7 @@ def _end(out: Path, rows: list[dict[str, Any]], size: Size, command: str, report
         seen = slice(0, min(size.steps + 1, int(np.argmax(largest < 2 * level)) or size.steps + 1))
         charts.append(
             Chart(
-                f"{row['start'].replace('_', ' ')}, bound {row['bound']:g}", "step", "distance / first distance",
+                f"{row['start'].replace('_', ' ')}, bound {row['bound']:g}", "step", "distance, first = 1",
                 (
                     Curve("largest of all pairs", t[seen], largest[seen]), Curve("median", t[seen], row["median"][seen]),
                     Curve("certified, alpha*^t", t[seen], row["rate"] ** t[seen], role="bound"),
