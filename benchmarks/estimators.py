@@ -16,14 +16,14 @@ from pathlib import Path
 
 import numpy as np
 
-from observer.baselines import BASELINES, baseline, compiled, label, make
-from observer.networks.ren import ContractingREN
+from observer.estimators import BASELINES, baseline, compiled, label, make
+from observer.networks.ren.contracting import ContractingREN
 from observer.scaling import Scaling
 from observer.state_observer import RENObserver, StateObserver
 from observer.storage import write_text
 from systems import ALL_SYSTEMS, discretize, simulate
+from systems.base.errors import InputError
 from systems.discretization import DiscreteSystem
-from systems.errors import InputError
 from systems.trajectories import draw_starts
 
 PLANTS = {

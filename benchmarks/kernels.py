@@ -18,9 +18,9 @@ import torch
 
 from benchmarks.timing import Timing, measure
 from observer.networks import ContractingREN, ExplicitREN, solve_equilibrium
-from observer.networks.optimizer import Adam
-from observer.networks.rollout import rollout
-from observer.networks.training import OneStepTraining
+from observer.networks.kernels.optimizer import Adam
+from observer.networks.ren.one_step_training import OneStepTraining
+from observer.networks.ren.rollout import rollout
 
 PAGE = Path(__file__).parents[1] / "docs" / "performance.md"
 FIRST_STEP = """
@@ -28,7 +28,7 @@ import time
 start = time.perf_counter()
 import torch
 from observer.networks import ContractingREN
-from observer.networks.training import OneStepTraining
+from observer.networks.ren.one_step_training import OneStepTraining
 ren = ContractingREN({nu}, {nx}, {nv}, contraction_rate=0.95, identity_output=True, dtype="float32")
 x, u = torch.rand({batch}, {nx}), torch.rand({batch}, {nu})
 OneStepTraining(ren).update(x, u, x)
@@ -203,17 +203,17 @@ steps in one compiled loop.
 - `torch.set_num_threads(1)` is faster for networks of this size: matrices are small, and idle threads of one pool spin \
 for milliseconds on the cores that another needs. The compiled sweeps have threads of their own and use them when torch \
 has one (`NUMBA_NUM_THREADS` limits them).
-- `observer.networks.training.OneStepTraining` is a whole update (direct to explicit, neurons, loss, back, Adam) in a few \
+- `observer.networks.ren.one_step_training.OneStepTraining` is a whole update (direct to explicit, neurons, loss, back, Adam) in a few \
 compiled calls on two threads; under autograd the same takes about twice as long, most of it outside arithmetic. What \
 is left above the ideal: the sweeps, whose triangles and activations run at half of the matrix rate; building H and \
 spreading its gradient, which are bound by memory; one thread waking another.
-- `observer.networks.optimizer.Adam` does an update in one pass. `torch.optim.Adam(..., fused=True)` is as fast later \
+- `observer.networks.kernels.optimizer.Adam` does an update in one pass. `torch.optim.Adam(..., fused=True)` is as fast later \
 on, but imports torch's compiler when it is made, more than a second.
 - `observer.networks.unroll(explicit, x0, u)` is the differentiable rollout: `network_timings.md` has its times beside R2DN \
 and torch's LSTM.
 - Never call `numba.get_num_threads()` or `parallel=True` code next to torch: both share an OpenMP library, and it sets \
 torch's threads back to all cores.
-- Denormals are flushed inside the kernels; `without_denormals()` of `observer.networks.equilibrium.cpu_autograd` does it \
+- Denormals are flushed inside the kernels; `without_denormals()` of `observer.networks.kernels.equilibrium.cpu_autograd` does it \
 for a whole training loop.
 """
 

@@ -33,14 +33,14 @@ from observer.storage import (
     write_json,
     write_text,
 )
-from systems.errors import InputError
+from systems.base.errors import InputError
 
 if TYPE_CHECKING:
     from observer.certification.certificate import Certificate
-    from observer.convergence import StartStudy
     from observer.fitting.result import FitResult
     from observer.state_observer import RENObserver
-    from observer.validation import Validation
+    from observer.validation.validate import Validation
+    from observer.validation.worst_starts import StartStudy
     from systems import DiscreteSystem, System, Trajectories
 
 SYSTEM, CONFIG, LOGS, TRAJECTORIES = "system.json", "config.toml", "logs.json", "trajectories.npz"
@@ -245,14 +245,14 @@ def save_validation(path: Path, validation: "Validation") -> None:
 
 def load_validation(path: Path) -> "Validation":
     """The trials of a validation."""
-    from observer.validation import Validation
+    from observer.validation.validate import Validation
 
     return guarded(path, lambda: Validation.load(path))
 
 
 def load_starts(path: Path) -> "StartStudy":
     """The worst starts and the convergence map of a run folder."""
-    from observer.convergence import StartStudy
+    from observer.validation.worst_starts import StartStudy
 
     return guarded(path / STARTS, lambda: StartStudy.load(path / STARTS))
 

@@ -10,8 +10,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from observer.networks.explicit import ExplicitREN
-from systems.errors import InputError
+from observer.networks.ren.explicit import ExplicitREN
+from systems.base.errors import InputError
 
 
 @dataclass(frozen=True, eq=False)

@@ -10,10 +10,10 @@ from typing import Any
 
 import numpy as np
 
-from observer.networks.explicit import ExplicitREN
-from observer.networks.rollout import rollout
+from observer.networks.ren.explicit import ExplicitREN
+from observer.networks.ren.rollout import rollout
 from observer.scaling import Scaling
-from systems.errors import InputError
+from systems.base.errors import InputError
 from systems.system import System
 
 

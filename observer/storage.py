@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
-from systems.atomic import atomic_path
-from systems.errors import InputError
+from systems.base.atomic_files import atomic_path
+from systems.base.errors import InputError
 
 if TYPE_CHECKING:
     from observer.state_observer import RENObserver

@@ -8,7 +8,7 @@ from reports.quantities import NBSP, Number, number_text
 from reports.results import Results
 
 if TYPE_CHECKING:
-    from observer.trial_envelopes import TrialEnvelopes
+    from observer.validation.envelopes import TrialEnvelopes
 
 PASS, FAIL = "pass", "FAIL"
 
@@ -37,7 +37,7 @@ def statistical(results: Results) -> bool:
 
 def compare(results: Results) -> "TrialEnvelopes | None":
     """The envelope of every noise-free trial of the validation; None where nothing bounds the errors or they were not measured so."""
-    from observer.trial_envelopes import trial_envelopes
+    from observer.validation.envelopes import trial_envelopes
 
     residual = getattr(results.starts, "residual", float("nan"))
     return trial_envelopes(results.certificate, results.validation, results.plant, residual)

@@ -5,9 +5,9 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from observer.certification.certificate import Certificate
-    from observer.convergence import StartStudy
     from observer.fitting.result import FitResult
-    from observer.validation import Validation
+    from observer.validation.validate import Validation
+    from observer.validation.worst_starts import StartStudy
     from systems import DiscreteSystem, System
 
 

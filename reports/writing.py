@@ -11,9 +11,9 @@ from reports.results import Results
 
 if TYPE_CHECKING:
     from observer.certification.certificate import Certificate
-    from observer.convergence import StartStudy
     from observer.fitting.result import FitResult
-    from observer.validation import Validation
+    from observer.validation.validate import Validation
+    from observer.validation.worst_starts import StartStudy
     from reports.comparison import Variant
     from reports.figures.comparison import Curve
     from reports.tables import Table

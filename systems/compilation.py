@@ -22,7 +22,7 @@ from types import ModuleType
 
 import numpy as np
 
-from systems.atomic import atomic_path
+from systems.base.atomic_files import atomic_path
 from systems.graph import Graph
 
 #: Elementary operation -> source text. Comparisons and logic give 1.0 or 0.0, as everywhere.

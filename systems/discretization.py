@@ -15,8 +15,8 @@ import casadi as ca
 import numpy as np
 from scipy.linalg import expm
 
+from systems.base.errors import InputError
 from systems.compilation import compile_graph, worth_compiling
-from systems.errors import InputError
 from systems.evaluation import evaluate, from_casadi, jacobian, to_casadi
 from systems.graph import Graph
 from systems.integration import oracle, sample_region, time_scales, variational

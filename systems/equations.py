@@ -14,9 +14,9 @@ from typing import Any, NamedTuple, NoReturn
 
 import numpy as np
 
-from systems.errors import InputError
+from systems.base.errors import InputError
+from systems.base.wording import nearest, shorten
 from systems.expressions import COMPARISONS, CONSTANTS, FUNCTIONS, Equation, Step, apply
-from systems.wording import nearest, shorten
 
 __all__ = ["FUNCTIONS", "MAX_DEPTH", "MAX_EXPONENT", "MAX_LENGTH", "Equation", "parse"]
 

@@ -9,7 +9,7 @@ import casadi as ca
 import numpy as np
 from scipy.special import erf
 
-from systems.errors import InputError
+from systems.base.errors import InputError
 from systems.graph import Graph
 
 _NUMPY: dict[str, Callable[..., Any]] = {

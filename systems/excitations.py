@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from systems.errors import InputError
+from systems.base.errors import InputError
 from systems.signals import EXCITATIONS, Signal
 
 

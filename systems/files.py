@@ -15,10 +15,10 @@ from importlib import resources
 from pathlib import Path
 from types import ModuleType
 
-from systems.errors import InputError
+from systems.base.errors import InputError
+from systems.base.wording import nearest, shorten
 from systems.system import System
 from systems.toml_files import outline_from_toml, system_from_toml
-from systems.wording import nearest, shorten
 
 MAX_BYTES = 1_000_000
 #: kind of file -> template in ``systems/templates``

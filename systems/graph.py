@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from systems.errors import InputError
+from systems.base.errors import InputError
 
 #: Elementary operations and how many arguments each takes.
 ARITY = {

@@ -12,7 +12,7 @@ import casadi as ca
 import numpy as np
 from scipy.integrate import solve_ivp
 
-from systems.errors import SimulationError
+from systems.base.errors import SimulationError
 from systems.evaluation import evaluate, jacobian, to_casadi
 from systems.graph import Graph
 from systems.system import System

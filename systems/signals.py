@@ -8,7 +8,7 @@ import math
 import re
 from dataclasses import dataclass, replace
 
-from systems.errors import InputError
+from systems.base.errors import InputError
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
 EXCITATIONS = ("zero", "constant", "steps", "sine", "chirp", "square", "prbs", "walk", "drift")

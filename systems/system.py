@@ -17,12 +17,12 @@ from typing import Any
 import casadi as ca
 import numpy as np
 
-from systems.errors import InputError
+from systems.base.errors import InputError
+from systems.base.wording import nearest
 from systems.evaluation import evaluate, from_casadi
 from systems.graph import Graph
 from systems.signals import Parameter, Signal, check_name
 from systems.tracing import ARGUMENTS, trace
-from systems.wording import nearest
 
 KINDS = ("continuous", "discrete")
 

@@ -13,11 +13,11 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 from pydantic_core import PydanticCustomError
 
+from systems.base.errors import InputError
+from systems.base.wording import nearest, shorten
 from systems.equations import Equation, parse
-from systems.errors import InputError
 from systems.signals import Parameter, Signal, check_name
 from systems.system import System
-from systems.wording import nearest, shorten
 
 
 def _interval(value: Any) -> tuple[float, float]:

@@ -14,8 +14,8 @@ import casadi as ca
 import numpy as np
 from numpy.lib.mixins import NDArrayOperatorsMixin
 
-from systems.errors import InputError
-from systems.wording import nearest
+from systems.base.errors import InputError
+from systems.base.wording import nearest
 
 ARGUMENTS = ("t", "x", "u", "p")
 

@@ -10,9 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from systems.atomic import read_arrays, write_arrays
+from systems.base.atomic_files import read_arrays, write_arrays
+from systems.base.errors import InputError, SimulationError
 from systems.discretization import DiscreteSystem
-from systems.errors import InputError, SimulationError
 from systems.excitations import excite
 from systems.integration import oracle, time_scales
 from systems.system import System

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from observer.baselines.model import Model
+from observer.estimators.model import Model
 from observer.state_observer import RENObserver
 from observer.storage import load_observer, read_json, save_observer, write_json
+from systems.base.errors import InputError, NotDetectable
 from systems.discretization import DiscreteSystem
-from systems.errors import InputError, NotDetectable
 from systems.trajectories import Trajectories, simulate
 
 if TYPE_CHECKING:

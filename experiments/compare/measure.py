@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from observer.baselines.consistency import consistency
+from observer.estimators.consistency import consistency
 from observer.state_observer import StateObserver
-from observer.validation import TOLERANCE, wrap
-from systems.errors import InputError
+from observer.validation.validate import TOLERANCE, wrap
+from systems.base.errors import InputError
 from systems.trajectories import Trajectories
 
 DRAWS = 1000  # of the bootstrap

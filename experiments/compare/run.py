@@ -16,14 +16,14 @@ from experiments.compare.learned import NOISE
 from experiments.compare.measure import Result
 from experiments.compare.store import Store, fingerprint
 from experiments.compare.tuning import TUNING, tuned_all
-from observer.baselines import BASELINES, baseline, compiled, label, make
-from observer.baselines.tuning import first_estimates
 from observer.certification import certify
+from observer.estimators import BASELINES, baseline, compiled, label, make
+from observer.estimators.tuning import first_estimates
+from observer.scenarios import CONDITIONS, Condition, Noise, condition
 from observer.state_observer import RENObserver, StateObserver
 from observer.storage import write_json
-from observer.stress import CONDITIONS, Condition, Noise, condition
+from systems.base.errors import InputError, SimulationError
 from systems.discretization import DiscreteSystem
-from systems.errors import InputError, SimulationError
 from systems.trajectories import Trajectories, simulate
 
 METRICS = "metrics.json"

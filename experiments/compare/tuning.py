@@ -6,11 +6,11 @@ from typing import Any
 
 import numpy as np
 
-from observer.baselines import baseline
-from observer.baselines.tuning import tune
+from observer.estimators import baseline
+from observer.estimators.tuning import tune
 from observer.storage import read_json, write_json
+from systems.base.errors import InputError
 from systems.discretization import DiscreteSystem
-from systems.errors import InputError
 from systems.trajectories import Trajectories
 
 TUNING = "tuning.json"

@@ -17,8 +17,8 @@ from observer.certification.region import Region, given_region, held_input, reac
 from observer.certification.residual import Unprovable
 from observer.certification.settled import Settled, settled_set
 from observer.certification.statistical import bound_statistically
+from systems.base.errors import InputError
 from systems.detectability import residual_lower_bound
-from systems.errors import InputError
 from systems.integration import oracle, sample_region
 
 REFINED_UP_TO = 6  # states

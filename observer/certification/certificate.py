@@ -10,7 +10,7 @@ from observer.certification.bounds import Bounds
 from observer.certification.contraction import contraction_rate, find_fault, input_gain, lmi_margin
 from observer.certification.identity import identity
 from observer.certification.plain_data import to_plain
-from systems.errors import InputError
+from systems.base.errors import InputError
 
 RATE_TOLERANCE = 1e-9  # the proved rate may exceed the bound by this much
 MARGIN_TOLERANCE = 1e-12

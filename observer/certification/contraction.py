@@ -13,7 +13,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from observer.networks.explicit import WEIGHTS, ExplicitREN
+from observer.networks.ren.explicit import WEIGHTS, ExplicitREN
 from observer.networks.shapes import shape_fault
 
 

@@ -25,7 +25,7 @@ from typing import Any
 import numpy as np
 
 from observer.certification.bounds import Bounds, Horizon, Proof
-from systems.errors import InputError
+from systems.base.errors import InputError
 
 START = "first error"  # at k = 0 the error is what was assumed
 _VERTICES_UP_TO = 12

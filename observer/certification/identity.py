@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from observer.networks.explicit import WEIGHTS
+from observer.networks.ren.explicit import WEIGHTS
 
 
 def identity(observer: Any, plant: Any) -> dict[str, str]:

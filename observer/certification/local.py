@@ -14,7 +14,7 @@ import numpy as np
 from observer.certification.bounds import Bounds, Proof
 from observer.certification.residual.model import make_model
 from observer.certification.settled import cell_grid
-from systems.errors import InputError
+from systems.base.errors import InputError
 
 CELLS = 20_000
 _MOST = 4096  # cells of a set; a larger set gets the bound over the region

@@ -6,7 +6,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from systems.errors import InputError
+from systems.base.errors import InputError
 
 Result = TypeVar("Result")
 

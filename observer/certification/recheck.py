@@ -18,7 +18,7 @@ from observer.certification.region import reached_region, with_input
 from observer.certification.residual import bound_horizon, bound_residual
 from observer.certification.settled import Settled, settled_set
 from observer.certification.statistical import bound_statistically, covered
-from systems.errors import InputError
+from systems.base.errors import InputError
 
 TOLERANCE = 1e-6  # relative: another BLAS, never another claim
 Finding = tuple[bool, str]

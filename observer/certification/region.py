@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 
+from systems.base.errors import InputError, SimulationError
 from systems.discretization import DiscreteSystem
-from systems.errors import InputError, SimulationError
 from systems.trajectories import draw_starts, simulate
 
 MARGIN = 0.02  # of a state's range, added on each side that trajectories reach beyond

@@ -16,7 +16,7 @@ import numpy as np
 from observer.certification.bounds import Proof
 from observer.certification.contraction import contraction_rate
 from observer.certification.envelope import start_norm
-from systems.errors import InputError
+from systems.base.errors import InputError
 
 
 @dataclass(frozen=True, eq=False)

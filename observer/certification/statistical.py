@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from scipy.special import betaincinv
 
-from systems.errors import InputError
+from systems.base.errors import InputError
 from systems.trajectories import draw_starts, simulate
 
 CONFIDENCE = 1 - 1e-6

@@ -9,9 +9,9 @@ to stop at, cheap enough to look at every few iterations, and no proof; that is 
 import numpy as np
 
 from observer.certification.contraction import contraction_rate
-from observer.fitting.least_squares import residual
+from observer.fitting.linear_algebra.least_squares import residual
 from observer.fitting.problem import Problem, Samples
-from observer.networks.explicit import ExplicitREN
+from observer.networks.ren.explicit import ExplicitREN
 
 
 def metric_norms(network: ExplicitREN, samples: Samples, metric: np.ndarray) -> np.ndarray:

@@ -8,7 +8,9 @@ from pathlib import Path
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from observer.fitting.least_squares import parameter_count
+from observer.fitting.initial.linear import choose_rate, initial_network
+from observer.fitting.initial.networks import check_start
+from observer.fitting.linear_algebra.least_squares import parameter_count
 from observer.fitting.problem import (
     FILLED_DIMENSIONS,
     Problem,
@@ -20,22 +22,20 @@ from observer.fitting.problem import (
     visited_points,
 )
 from observer.fitting.result import FitResult, Progress, Status
-from observer.fitting.solver import Monitor, Solution, Solver
-from observer.fitting.start import choose_rate, initial_network
-from observer.fitting.starts import check_start
+from observer.fitting.solvers.solver import Monitor, Solution, Solver
 from observer.networks.activations import get_activation
-from observer.networks.export import direct_parameters
+from observer.networks.ren.inverse_map import direct_parameters
 from observer.state_observer import RENObserver
+from systems.base.errors import InputError
 from systems.discretization import DiscreteSystem
-from systems.errors import InputError
 from systems.trajectories import Trajectories
 
 #: name -> (module, function, default iterations). ``auto`` takes the first up to ``LARGE`` weights.
 SOLVERS: dict[str, tuple[str, str, int]] = {
-    "gauss_newton": ("observer.fitting.gauss_newton", "gauss_newton", 300),
-    "levenberg_marquardt": ("observer.fitting.levenberg_marquardt", "levenberg_marquardt", 300),
-    "lbfgs": ("observer.fitting.lbfgs", "lbfgs", 2000),
-    "adam": ("observer.fitting.adam", "adam", 2000),
+    "gauss_newton": ("observer.fitting.solvers.gauss_newton", "gauss_newton", 300),
+    "levenberg_marquardt": ("observer.fitting.solvers.levenberg_marquardt", "levenberg_marquardt", 300),
+    "lbfgs": ("observer.fitting.solvers.lbfgs", "lbfgs", 2000),
+    "adam": ("observer.fitting.solvers.adam", "adam", 2000),
 }
 LARGE = 60_000
 UNTIL_THE_BUDGET_ENDS = 1_000_000  # iterations, where a time budget is the only limit
@@ -82,7 +82,7 @@ def fit(
     neurons : nv; 0 gives the best linear observer.
     settling_time : seconds in which |e|_M falls to 2 %, or "auto"; or ``contraction_rate``, the bound per sample in (0, 1).
         Left out, or "auto": four of the plant's own time constants, or as fast as its outputs and their noise allow
-        (:func:`observer.fitting.start.choose_rate`).
+        (:func:`observer.fitting.initial.linear.choose_rate`).
     activation : tanh (default), relu or sigmoid.
     solver : ``auto``, ``gauss_newton`` (interior-point Gauss-Newton, up to some 60,000 weights) or ``adam``.
     iterations, budget : limits, in iterations and in seconds of wall time for the whole fit. Only iterations keep the
@@ -94,7 +94,7 @@ def fit(
     samples : training transitions; 1000 to 3000 by the dimensions, or more for large networks, when left out.
     transitions : ``model`` takes next states from ``plant``; ``data`` takes them as logged, for a plant that is itself
         learned from logs, and holds out a fifth of the trajectories (of a single one, its end).
-    start, region_share : for ablations. Where the neurons begin (:mod:`observer.fitting.starts`), and the share of training
+    start, region_share : for ablations. Where the neurons begin (:mod:`observer.fitting.initial.networks`), and the share of training
         transitions that fill the region; held-out transitions are half and half whatever it is.
     progress : called with :class:`Progress`. checkpoint : ``.npz`` from which an interrupted fit resumes.
 

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from observer.scaling import Scaling
+from systems.base.errors import InputError
 from systems.discretization import DiscreteSystem
-from systems.errors import InputError
 from systems.integration import sample_region
 from systems.trajectories import Trajectories
 
@@ -46,7 +46,7 @@ class Problem:
     """What a solver is given.
 
     ``metric``: in network units, largest eigenvalue 1; ``rate``: the bound to keep; ``fastest``: what the metric allows;
-    ``start``: one of :data:`observer.fitting.starts.STARTS`.
+    ``start``: one of :data:`observer.fitting.initial.networks.STARTS`.
     """
 
     train: Samples

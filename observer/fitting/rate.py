@@ -14,6 +14,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from systems.base.errors import InputError, NotDetectable
 from systems.detectability import (
     CONDITIONS,
     FULL_METRIC_UP_TO,
@@ -31,7 +32,6 @@ from systems.detectability import (
     trade_off,
 )
 from systems.discretization import DiscreteSystem
-from systems.errors import InputError, NotDetectable
 from systems.integration import time_scales
 from systems.observability import HiddenDirections, HiddenModes, hidden_directions
 from systems.observability.hidden import KINDS

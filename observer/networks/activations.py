@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from systems.errors import InputError
+from systems.base.errors import InputError
 
 
 @dataclass(frozen=True)

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 import torch
 
-from observer.networks.claims import Verdict
+from observer.networks.proofs.guarantees import Verdict
 from observer.networks.shapes import check_shape
-from systems.errors import InputError
+from systems.base.errors import InputError
 
 DTYPES: dict[str, torch.dtype] = {"float32": torch.float32, "float64": torch.float64}
 

@@ -7,13 +7,13 @@ from typing import Any
 import numpy as np
 import torch
 
-from observer.networks.lbdn import LBDN, ExplicitLBDN, to_array
+from observer.networks.feedforward.lbdn import LBDN, ExplicitLBDN, to_array
 from observer.networks.network import Network, check_positive, check_sizes, disturb, make_generator
-from observer.networks.r2dn_claim import R2DNClaim
-from observer.networks.ren import check_rate
-from observer.networks.starts import polar_scale, random_values
-from observer.networks.supply import contraction_block, inner_shapes
-from systems.errors import InputError
+from observer.networks.proofs.r2dn import R2DNClaim
+from observer.networks.ren.contracting import check_rate
+from observer.networks.ren.initial_values import polar_scale, random_values
+from observer.networks.ren.supply import contraction_block, inner_shapes
+from systems.base.errors import InputError
 
 MATRICES: tuple[str, ...] = ("A", "B1", "B2", "C1", "C2", "D12", "D21", "D22", "bx", "bv", "by")
 

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from systems.errors import InputError
+from systems.base.errors import InputError
 
 
 def shape_fault(name: str, array: Any, expected: tuple[int, ...], symbols: str) -> str | None:

@@ -6,14 +6,14 @@ from typing import Any
 import torch
 
 from observer.networks.activations import get_activation
-from observer.networks.equilibrium import solve_equilibrium
-from observer.networks.explicit import ExplicitREN
-from observer.networks.fused_unroll import UnrolledDeep, UnrolledREN, fits
-from observer.networks.implicit import ExplicitImplicitREN
+from observer.networks.kernels.equilibrium import solve_equilibrium
+from observer.networks.kernels.fused_unroll import UnrolledDeep, UnrolledREN, fits
 from observer.networks.r2dn import ExplicitR2DN
+from observer.networks.ren.explicit import ExplicitREN
+from observer.networks.ren.implicit import ExplicitImplicitREN
+from observer.networks.ren.splitting import solve_implicit
 from observer.networks.shapes import check_shape
-from observer.networks.splitting import solve_implicit
-from systems.errors import InputError
+from systems.base.errors import InputError
 
 
 def unroll(explicit: Any, x0: torch.Tensor, u: torch.Tensor, kernel: str = "auto") -> tuple[torch.Tensor, torch.Tensor]:
@@ -25,7 +25,7 @@ def unroll(explicit: Any, x0: torch.Tensor, u: torch.Tensor, kernel: str = "auto
     ``kernel``: "fused" takes all steps in one operation with a backward pass of its own (``fused_unroll``), differentiable
     once, on the CPU; "loop" takes one step after the other, recorded by torch, on any device and for implicit RENs. "auto"
     takes the fused one where it can. Second derivatives: a loop over ``explicit.step(x, u, kernel="reference")``. For NumPy,
-    without gradients, see the compiled ``observer.networks.rollout``.
+    without gradients, see the compiled ``observer.networks.ren.rollout``.
 
     Errors: InputError for wrong shapes, a network that is not recurrent, or a kernel that cannot take it.
     """

@@ -11,7 +11,7 @@ from reports.style import BAND, COLUMN, INK, LINES, VERMILION, WIDE, label, new_
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from observer.trial_envelopes import TrialEnvelopes
+    from observer.validation.envelopes import TrialEnvelopes
 
 
 def envelope_figure(validation: Any, trials: "TrialEnvelopes") -> "Figure":

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from systems.base.errors import InputError
 from systems.discretization import DiscreteSystem
-from systems.errors import InputError
 from systems.integration import sample_region
 
 FULL_METRIC_UP_TO = 16  # states; above, the metric is diagonal (a full one has n(n+1)/2 unknowns)

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from systems.base.errors import InputError
 from systems.discretization import DiscreteSystem
-from systems.errors import InputError
 from systems.integration import sample_region
 
 ON_FIBRE = 1e-9  # difference of two outputs that counts as none, in parts of the largest output

@@ -16,10 +16,10 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 from threadpoolctl import threadpool_limits
 
+from systems.base.errors import InputError
 from systems.detectability.centres import Centring, minimise
 from systems.detectability.jacobians import Jacobians, kernels, rates, sample_jacobians
 from systems.discretization import DiscreteSystem
-from systems.errors import InputError
 
 if TYPE_CHECKING:
     from systems.detectability.noise import TradeOff

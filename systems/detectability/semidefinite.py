@@ -8,8 +8,8 @@ and the more exact of the two where many Jacobians compete.
 
 import numpy as np
 
+from systems.base.errors import InputError
 from systems.detectability.jacobians import FULL_METRIC_UP_TO, rates
-from systems.errors import InputError
 
 BISECTIONS = 30
 TOLERANCE = 1e-5  # of a rate

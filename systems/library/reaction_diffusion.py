@@ -8,7 +8,7 @@ overwritten at the end of each Euler step, so that the first of them still sees 
 
 import numpy as np
 
-from systems.errors import InputError
+from systems.base.errors import InputError
 from systems.library.facts import Facts
 from systems.signals import Parameter, Signal
 from systems.system import System

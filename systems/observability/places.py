@@ -8,9 +8,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from systems.base.errors import InputError, SimulationError
 from systems.detectability import Jacobians, sample_jacobians
 from systems.discretization import DiscreteSystem
-from systems.errors import InputError, SimulationError
 from systems.evaluation import evaluate, jacobian
 from systems.integration import sample_region
 from systems.trajectories import Trajectories, simulate

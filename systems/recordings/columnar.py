@@ -15,8 +15,8 @@ from typing import Any, NoReturn
 
 import numpy as np
 
-from systems.atomic import atomic_path, read_arrays
-from systems.errors import InputError
+from systems.base.atomic_files import atomic_path, read_arrays
+from systems.base.errors import InputError
 from systems.recordings.tables import EXTRA, Table, time_column
 
 Columns = Mapping[str, np.ndarray]

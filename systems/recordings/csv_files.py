@@ -12,9 +12,9 @@ from pathlib import Path
 
 import numpy as np
 
-from systems.errors import InputError
+from systems.base.errors import InputError
+from systems.base.wording import shorten
 from systems.recordings.tables import MISSING, Table, is_date, number, numbers, time_column
-from systems.wording import shorten
 
 _DELIMITERS = (",", ";", "\t")
 _WITH_UNIT = re.compile(r"(.*\S)\s*[\[(]([^\[\]()]*)[\])]\Z")

@@ -9,13 +9,13 @@ from typing import Any
 
 import numpy as np
 
-from systems.errors import InputError
+from systems.base.errors import InputError
+from systems.base.wording import nearest, shorten
 from systems.recordings.resampling import grid, hold, join, longest_bridge
 from systems.recordings.tables import TIME_NAMES, Table, matching, missing_column, numbers, open_tables, stamps
 from systems.signals import Signal
 from systems.system import System
 from systems.trajectories import Trajectories
-from systems.wording import nearest, shorten
 
 GROUPS = ("states", "inputs", "outputs")
 _SECONDS = ("", "s", "sec", "second", "seconds")

@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from systems.errors import InputError
-from systems.wording import nearest, shorten
+from systems.base.errors import InputError
+from systems.base.wording import nearest, shorten
 
 TIME_NAMES = ("t", "time", "timestamp")
 MISSING = ("", "nan", "na", "n/a", "null", "none", "-", "--")

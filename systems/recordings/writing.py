@@ -5,8 +5,8 @@ from pathlib import Path
 
 import numpy as np
 
-from systems.atomic import atomic_path
-from systems.errors import InputError
+from systems.base.atomic_files import atomic_path
+from systems.base.errors import InputError
 from systems.recordings.columnar import write_hdf5, write_npz, write_parquet
 from systems.system import System
 from systems.trajectories import Trajectories

@@ -3,7 +3,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from experiments.cli import app
+from experiments.cli.app import app
 
 
 @pytest.fixture
@@ -34,7 +34,7 @@ def _severe():
 
 @pytest.fixture
 def unwritten():
-    """In place of ``experiments.family.kept.finish``: the exit code, without metrics and page."""
+    """In place of ``experiments.runner.finish``: the exit code, without metrics and page."""
 
     def finish(out, name, criteria, metrics, page, report):
         report([c.to_data() for c in criteria])

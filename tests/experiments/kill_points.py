@@ -14,12 +14,12 @@ from pathlib import Path
 import matplotlib.figure  # noqa: F401 - loaded before forking, so that a child is at work when it is killed
 import torch  # noqa: F401
 
-import observer.fitting.gauss_newton
-import observer.networks.ren  # noqa: F401
+import observer.fitting.solvers.gauss_newton
+import observer.networks.ren.contracting  # noqa: F401
 import reports.writing  # noqa: F401
 from experiments.cli import main
 from observer import load_run
-from observer.fitting import solver
+from observer.fitting.solvers import solver
 from observer.storage import file_hash
 
 ARGUMENTS = ["--neurons", "4", "--epochs", "50", "--trials", "5", "--quiet"]

@@ -4,10 +4,10 @@ import json
 
 import pytest
 
-from experiments.ablation import run as ablation
-from experiments.ablation.measure import TOY, Outcome
-from experiments.ablation.variants import DEFAULT, FACTORS, VARIANTS, cases
-from systems.errors import InputError
+from experiments.named.ablation import run as ablation
+from experiments.named.ablation.measure import TOY, Outcome
+from experiments.named.ablation.variants import DEFAULT, FACTORS, VARIANTS, cases
+from systems.base.errors import InputError
 
 
 @pytest.fixture

@@ -5,8 +5,8 @@ import json
 import numpy as np
 import pytest
 
-from experiments import box as experiment
-from experiments import published_box
+from experiments.named.box import published as published_box
+from experiments.named.box import run as experiment
 from systems import box, discretize
 
 TOY = {"neurons": 6, "epochs": 45, "trials": 5, "quiet": True}

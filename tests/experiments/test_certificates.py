@@ -8,21 +8,21 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from experiments.certificates.run import Size, measure
-from experiments.certificates.run import run as experiment
-from experiments.metrics import metrics_of
-from experiments.verify import verify
+from experiments.named.certificates.run import Size, measure
+from experiments.named.certificates.run import run as experiment
+from experiments.pipeline.metrics import metrics_of
+from experiments.pipeline.verify import verify
 from observer import runs
 from observer.certification.certificate import Certificate, certify
 from observer.certification.contraction import contraction_rate
 from observer.certification.envelope import envelope, steady_error
 from observer.certification.identity import identity
-from observer.networks.explicit import ExplicitREN
+from observer.networks.ren.explicit import ExplicitREN
 from observer.scaling import Scaling
 from observer.state_observer import RENObserver
 from observer.storage import file_hash, load_observer, save_observer, write_json
 from systems import Signal, System, discretize
-from systems.errors import InputError
+from systems.base.errors import InputError
 
 WRONG = 1e-3  # what the observer believes of the stiffness too much
 
@@ -295,7 +295,7 @@ def test_the_experiment_at_toy_size_is_sound_and_resumes(tmp_path, monkeypatch):
     assert row["trials"]["fresh"]["closest"] <= 1 and row["trials"]["adversarial"]["reached"] <= 1
     page = (tmp_path / "report.html").read_text()
     assert "crossed the envelope" in page and "0 of" in page
-    monkeypatch.setattr("experiments.certificates.run.measure", lambda *a, **k: pytest.fail("measured again"))
+    monkeypatch.setattr("experiments.named.certificates.run.measure", lambda *a, **k: pytest.fail("measured again"))
     assert experiment(tmp_path, size=size, report=said.append) == 0
     with pytest.raises(InputError, match="--rows names mars; expected some of box"):
         experiment(tmp_path, rows="mars", size=size)

@@ -5,10 +5,10 @@ import json
 import numpy as np
 import pytest
 
-from experiments.check import examine
-from experiments.check_text import lines
-from experiments.console import Console
-from experiments.recipe import Recipe
+from experiments.cli.check import examine
+from experiments.cli.check_text import lines
+from experiments.pipeline.console import Console
+from experiments.pipeline.recipe import Recipe
 from observer.fitting.rate import choose_rate
 from systems import NotDetectable, discretize, load_system
 
@@ -124,6 +124,6 @@ def test_many_signals_are_listed_by_their_first_and_last():
     signals = [
         {"kind": "state", "name": f"s{k}", "unit": "", "range": [0, 1], "noise": 0, "role": "known"} for k in range(20)
     ]
-    from experiments.check_text import _signals
+    from experiments.cli.check_text import _signals
 
     assert [line.split()[1] for line in _signals(signals)] == ["s0", "s1", "17", "s19"]

@@ -30,7 +30,7 @@ def refused(answer, code=2):
 
 def test_the_command_line_imports_nothing_heavy():
     heavy = ("numpy", "torch", "casadi", "matplotlib", "pydantic", "rich", "numba")
-    probe = f"import sys, experiments.cli; print([name for name in {heavy} if name in sys.modules])"
+    probe = f"import sys, experiments.cli.app; print([name for name in {heavy} if name in sys.modules])"
     done = subprocess.run([sys.executable, "-c", probe], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
 
@@ -169,7 +169,7 @@ def test_a_fault_of_ours_is_said_in_one_line(observer, monkeypatch):
     def broken(*_):
         raise ZeroDivisionError("oh")
 
-    monkeypatch.setattr("experiments.check.examine", broken)
+    monkeypatch.setattr("experiments.cli.check.examine", broken)
     answer = observer("check", "box")
     assert answer.code == 3 and "fault of the application" in answer.err and "OBSERVER_DEBUG=1" in answer.err
     assert "Traceback" not in answer.err

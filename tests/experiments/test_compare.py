@@ -10,7 +10,7 @@ import pytest
 from experiments.compare import run as comparison
 from experiments.compare import words
 from experiments.compare.measure import Result, as_good, gap, judge
-from observer.baselines import BASELINES, make
+from observer.estimators import BASELINES, make
 from systems import InputError, Signal, Trajectories
 
 PLANT = """

@@ -2,8 +2,8 @@
 
 import pytest
 
-from experiments import console
-from experiments.console import Console
+from experiments.pipeline import console
+from experiments.pipeline.console import Console
 from systems import compilation
 
 

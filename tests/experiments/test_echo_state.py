@@ -9,10 +9,10 @@ import pytest
 
 pytest.importorskip("cvxpy")
 
-from experiments.family.echo_state import program
-from experiments.family.echo_state import run as echo_state
-from experiments.family.echo_state.run import SMOKE, random_network
-from systems.errors import InputError
+from experiments.named.echo_state import program
+from experiments.named.echo_state import run as echo_state
+from experiments.named.echo_state.run import SMOKE, random_network
+from systems.base.errors import InputError
 
 
 def test_smoke_writes_page_and_metrics(tmp_path, monkeypatch):

@@ -31,9 +31,9 @@ FIT = ["--neurons", 3, "--epochs", 8, "--quiet"]
 @pytest.fixture(scope="module")
 def shop(tmp_path_factory):
     """A folder with a plant, three logs of it, and a run fitted to them."""
-    from experiments.console import Console
-    from experiments.recipe import build
-    from experiments.run import fit_step, prepare, simulate_step
+    from experiments.pipeline.console import Console
+    from experiments.pipeline.recipe import build
+    from experiments.pipeline.steps import fit_step, prepare, simulate_step
 
     folder = tmp_path_factory.mktemp("shop")
     (folder / "plant.toml").write_text(TOML)

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from experiments.family import activations, contracting
+from experiments.named.activations import run as activations
+from experiments.named.contracting import run as contracting
 from observer.networks import ACTIVATIONS, ExplicitREN
 from systems import load_system
 

@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 import torch
 
-from experiments.family.classification import certificates, methods, robustness_comparison, training
-from experiments.family.classification.attacks import margins
-from experiments.family.classification.data import load_images
-from systems.errors import InputError
+from experiments.named.classification import certificates, methods, training
+from experiments.named.classification.attacks import margins
+from experiments.named.classification.data import load_images
+from experiments.named.robustness_comparison import run as robustness_comparison
+from systems.base.errors import InputError
 
 
 def test_interval_margins_lie_below_every_margin_in_the_ball_and_meet_it_at_its_centre(rng):

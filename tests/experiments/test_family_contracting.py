@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from experiments.family import contracting
+from experiments.named.contracting import run as contracting
 from observer.networks import ExplicitREN
 
 

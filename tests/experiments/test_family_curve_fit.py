@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 import torch
 
-from experiments.console import Interrupted
-from experiments.family import curve_fit
-from experiments.family.kept import kept
-from systems.errors import InputError
+from experiments.named.curve_fit import run as curve_fit
+from experiments.pipeline.console import Interrupted
+from experiments.runner import kept
+from systems.base.errors import InputError
 
 
 def test_the_best_function_of_a_slope_is_a_ramp_through_the_step():

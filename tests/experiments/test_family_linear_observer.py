@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from scipy.linalg import expm
 
-from experiments.family import linear_observer as linear
+from experiments.named.linear_observer import run as linear
 from systems import discretize, load_system
-from systems.errors import InputError
+from systems.base.errors import InputError
 
 
 def test_the_matrices_of_the_plant_are_those_of_the_exponential():
@@ -38,7 +38,7 @@ def test_page_and_exit_codes_at_smoke_size(tmp_path, monkeypatch, unwritten):
     assert len(metrics["observers"]) == 2 and all(c["passed"] for c in metrics["criteria"])
     assert (tmp_path / "good" / "figures" / "decay.pdf").is_file()
     row = json.loads((tmp_path / "good" / "parts" / "mass_spring_damper-1s-0-projected.json").read_text())["result"]
-    monkeypatch.setattr("experiments.family.linear_observer.finish", unwritten)
+    monkeypatch.setattr("experiments.named.linear_observer.run.finish", unwritten)
     for key, value in (("gain_error", 1e-3), ("consistency", 1e-6), ("error_dynamics", 1e-6), ("rms_seen", [1.0, 1.0])):
         monkeypatch.setattr(linear, "measure", lambda *_, k=key, v=value: row | {k: v})
         assert linear.run(tmp_path / key, report=lambda _: None, size=linear.SMOKE) == 1

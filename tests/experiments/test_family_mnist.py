@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 import torch
 
-from experiments.family.classification import attacks, certificates, measure, mnist
-from experiments.family.classification.data import MNIST_TEST, load_images, read_idx
-from systems.errors import InputError
+from experiments.named.classification import attacks, certificates, measure
+from experiments.named.classification.data import MNIST_TEST, load_images, read_idx
+from experiments.named.mnist import run as mnist
+from systems.base.errors import InputError
 
 SHARED = Path(__file__).parents[3] / "shared"
 MNIST = SHARED / "data" / "mnist"
@@ -52,7 +53,7 @@ def test_idx_files_are_read_split_without_loss_and_in_rows(folder):
         ("t10k-images-idx3-ubyte", b"\0\0\x08\x03\0\0", "not an IDX file of images"),
         ("t10k-images-idx3-ubyte", idx(np.zeros((1020, 4, 4)), 2051)[:-3], "cut off or damaged"),
         ("t10k-images-idx3-ubyte", idx(np.zeros((12, 4, 4)), 2051), "12 images and 1020 labels"),
-        ("t10k-labels-idx1-ubyte.gz", gzip.compress(bytes(100))[:-9], "is damaged"),
+        ("t10k-labels-idx1-ubyte.gz", gzip.compress(bytes(100), mtime=0)[:-9], "is damaged"),
         ("t10k-labels-idx1-ubyte.gz", idx(np.full(1020, 17), 2049), "a label is 17"),
         ("train-images-idx3-ubyte", idx(np.zeros((3, 4, 4)), 2051), "images of the train set alone"),
     ],
@@ -177,7 +178,7 @@ def test_a_certificate_that_is_broken_fails_the_experiment(tmp_path, monkeypatch
         assert all(c <= a for c, a in zip(row["certified_same"], row["attacked"], strict=True))
         assert row["attacked"] == sorted(row["attacked"], reverse=True) and row["attacked"][-1] < row["attacked"][0]
     monkeypatch.setattr(measure, "bounded", boastful)
-    monkeypatch.setattr("experiments.family.classification.mnist_page.finish", unwritten)
+    monkeypatch.setattr("experiments.named.mnist.page.finish", unwritten)
     said = []
     assert mnist.run(tmp_path / "boast", report=said.append, size=mnist.SMOKE) == 1
     assert [c["passed"] for c in said[-1]][:3] == [False] * 3
@@ -186,7 +187,7 @@ def test_a_certificate_that_is_broken_fails_the_experiment(tmp_path, monkeypatch
 @no_mnist
 @pytest.mark.skipif(not measure.AUTHORS.is_file(), reason="the authors' weights are not ours to ship")
 def test_the_authors_weights_are_right_on_exactly_9724_images_and_as_published_under_noise():
-    from observer.networks.exchange import load_network, read_parameters
+    from observer.networks.formats.exchange import load_network, read_parameters
 
     images = read_idx(MNIST / "t10k-images-idx3-ubyte.gz", "images").reshape(-1, 784) / 255.0
     labels = read_idx(MNIST / "t10k-labels-idx1-ubyte.gz", "labels").astype(np.int64)

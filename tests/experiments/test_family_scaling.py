@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from experiments.family import scaling
+from experiments.named.scaling import run as scaling
 from observer.networks.network import disturb
 
 

@@ -14,9 +14,9 @@ import pytest
 
 import observer as library
 import reports
-from experiments.job import CHECKPOINT
+from experiments.pipeline.job import CHECKPOINT
 from observer import load_run
-from observer.fitting import solver
+from observer.fitting.solvers import solver
 from observer.storage import write_bytes, write_text
 from systems import export, simulate
 from systems.recordings import FORMATS

@@ -7,13 +7,13 @@ import numpy as np
 import pytest
 
 import reports
-from experiments.cli import app
+from experiments.cli.app import app
 from observer import fit, load_run
-from observer.replay import part
 from observer.storage import write_text
+from observer.validation.on_logs import part
 from systems import InputError, discretize, export, load_system, mass_spring_damper, simulate
 from systems.files import load_outline
-from systems.learned import learn_system
+from systems.recordings.learned import learn_system
 
 OUTLINE = """
 [states]

@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from experiments import pde
+from experiments.named.pde import run as pde
 from systems import discretize, reaction_diffusion, reaction_diffusion_parity
 
 

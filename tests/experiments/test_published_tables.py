@@ -5,10 +5,10 @@ import json
 import numpy as np
 import pytest
 
-from experiments.console import Interrupted
-from experiments.published_tables import catalogue, hyperkkl, pde_rows, refusal_rows, runner
-from experiments.published_tables.projection import projection_gain, projection_run
-from experiments.published_tables.rows import (
+from experiments.named.published_tables import catalogue, hyperkkl, pde_rows, refusal_rows
+from experiments.named.published_tables import run as runner
+from experiments.named.published_tables.projection import projection_gain, projection_run
+from experiments.named.published_tables.rows import (
     FAIL,
     MEDIAN,
     OPEN,
@@ -20,10 +20,11 @@ from experiments.published_tables.rows import (
     summarise,
     thinned,
 )  # fmt: skip
-from experiments.published_tables.store import Store
+from experiments.named.published_tables.store import Store
+from experiments.pipeline.console import Interrupted
 from systems import discretize
+from systems.base.errors import InputError, NotDetectable
 from systems.detectability import search
-from systems.errors import InputError, NotDetectable
 
 # The published plants, written down a second time: the equations, the box of the starts, dt and duration.
 PUBLISHED = {

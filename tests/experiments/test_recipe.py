@@ -2,9 +2,9 @@ import tomllib
 
 import pytest
 
-from experiments.options import BY_KEY, OPTIONS, command_for, to_keys
-from experiments.recipe import Recipe, build, differences, read_recipe, to_toml
-from systems.errors import InputError
+from experiments.pipeline.options import BY_KEY, OPTIONS, command_for, to_keys
+from experiments.pipeline.recipe import Recipe, build, differences, read_recipe, to_toml
+from systems.base.errors import InputError
 
 FULL = {
     "system": 'plants/two "tanks".toml',

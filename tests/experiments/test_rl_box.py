@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-from experiments.family.rl_box import control
-from experiments.family.rl_box import run as rl_box
-from systems.errors import InputError
+from experiments.named.rl_box import control
+from experiments.named.rl_box import run as rl_box
+from systems.base.errors import InputError
 
 
 def test_smoke_writes_page_and_metrics_and_keeps_parts(tmp_path, monkeypatch):

@@ -13,10 +13,10 @@ import pytest
 
 import observer as library
 import reports
-from experiments.job import CHECKPOINT
+from experiments.pipeline.job import CHECKPOINT
 from observer import load_run
 from observer.storage import file_hash
-from systems.errors import InputError
+from systems.base.errors import InputError
 
 PLANT = """
 name = "hardening spring"

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 import torch
 
-from experiments.family.system_identification import models
-from experiments.family.system_identification import run as identification
-from experiments.family.system_identification.data import f16, wiener_hammerstein
+from experiments.named.system_identification import models
+from experiments.named.system_identification import run as identification
+from experiments.named.system_identification.data import f16, wiener_hammerstein
 from observer.storage import write_json
-from systems.errors import InputError
+from systems.base.errors import InputError
 
 
 def test_smoke_writes_page_and_metrics_and_fails_when_a_bound_is_exceeded(tmp_path, monkeypatch):

@@ -7,10 +7,11 @@ max |e_i[k]| = sum_j |Phi^k|_ij w_j. No search may exceed that, and a good one c
 import numpy as np
 import pytest
 
-from observer.convergence import StartStudy, chosen_states, start_map, study, worst_starts
-from observer.convergence.evolution import maximise
-from observer.convergence.trial import settled_after, settling_grade
 from observer.state_observer import StateObserver
+from observer.validation.worst_starts import StartStudy, chosen_states, study, worst_starts
+from observer.validation.worst_starts import start_map
+from observer.validation.worst_starts.evolution import maximise
+from observer.validation.worst_starts.trials import settled_after, settling_grade
 from systems import InputError, Signal, System, discretize
 
 TURN = np.array([[0.96, 0.25, 0.0], [-0.25, 0.96, 0.1], [0.0, 0.0, 0.9]])

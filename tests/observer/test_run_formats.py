@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 import observer as library
-from experiments.verify import verify
+from experiments.pipeline.verify import verify
 from observer import load_run
 from observer.storage import FORMAT_VERSION, write_json
-from systems.errors import InputError
+from systems.base.errors import InputError
 
 DATA = Path(__file__).parents[1] / "data"
 FORMATS = range(1, FORMAT_VERSION + 1)

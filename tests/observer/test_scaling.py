@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from observer.certification.contraction import contraction_rate
-from observer.networks.ren import ContractingREN
+from observer.networks.ren.contracting import ContractingREN
 from observer.scaling import Scaling
 from systems import InputError
 

@@ -5,12 +5,12 @@ import numpy as np
 import pytest
 
 from observer import storage
-from observer.networks.explicit import ExplicitREN
+from observer.networks.ren.explicit import ExplicitREN
 from observer.scaling import Scaling
 from observer.state_observer import RENObserver
 from observer.storage import load_observer, read_json, read_npz, save_observer, write_json, write_npz, write_text
 from systems import van_der_pol
-from systems.errors import InputError
+from systems.base.errors import InputError
 
 
 @pytest.fixture

@@ -5,9 +5,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from observer import stress
-from observer.baselines.model import Model
-from observer.stress import CONDITIONS, condition
+from observer import scenarios as stress
+from observer.estimators.model import Model
+from observer.scenarios import CONDITIONS, condition
 from systems import ALL_SYSTEMS, InputError, Signal, System, discretize, simulate
 
 SENSORS = (

@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from observer.trial_envelopes import trial_envelopes
+from observer.validation.envelopes import trial_envelopes
 
 RATE, PUSH = 0.9, 0.01
 

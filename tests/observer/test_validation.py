@@ -8,7 +8,7 @@ import pytest
 from observer import Validation, fit, validate
 from observer.scaling import Scaling
 from observer.state_observer import RENObserver
-from observer.validation import wrap
+from observer.validation.validate import wrap
 from systems import InputError, discretize, simulate
 
 

@@ -233,7 +233,7 @@ def fake_results(nx=2, **validation):
 
 def fake_starts(system, goals=("settling", "late")):
     """Worst starts and a map of closed form: the error decays from 40 % of a range, random starts twice as fast."""
-    from observer.convergence import StartMap, StartStudy, WorstStart
+    from observer.validation.worst_starts import StartMap, StartStudy, WorstStart
 
     nx, t = system.nx, 0.05 * np.arange(200)
     width = np.array([s.range[1] - s.range[0] for s in system.states])

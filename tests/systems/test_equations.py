@@ -12,8 +12,8 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
+from systems.base.errors import InputError
 from systems.equations import FUNCTIONS, MAX_DEPTH, MAX_LENGTH, parse
-from systems.errors import InputError
 from systems.signals import Signal
 from systems.system import System
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from systems.errors import InputError
+from systems.base.errors import InputError
 from systems.files import TEMPLATES, load_system, write_template
 from systems.library import ALL_SYSTEMS
 from systems.system import System

@@ -22,8 +22,8 @@ from observer.certification.residual.attained import climb, sample
 from observer.certification.residual.model import Model, make_model
 from observer.certification.residual.search import Search
 from observer.state_observer import RENObserver
+from systems.base.errors import InputError
 from systems.discretization import DiscreteSystem
-from systems.errors import InputError
 
 BATCH = 128
 REMAINS = 0.05  # alpha^N, at most, where the number of steps is left open

@@ -27,7 +27,7 @@ import math
 
 import numpy as np
 
-from observer.networks.equilibrium.cpu_kernels import compiled
+from observer.networks.kernels.equilibrium.cpu_kernels import compiled
 
 #: Instructions in the order of their codes.
 OPERATIONS = (

@@ -14,8 +14,8 @@ from observer.certification.residual import kernels
 from observer.certification.residual.program import Program, Unprovable, compile_program
 from observer.networks.activations import get_activation
 from observer.state_observer import RENObserver
+from systems.base.errors import InputError
 from systems.discretization import DiscreteSystem
-from systems.errors import InputError
 
 MOST_DIMENSIONS = 8  # of (x, u) that have any width: 2^8 corners per cell, and halving each of them once is 256 cells
 _PER_THREAD = 64  # cells that pay for another thread

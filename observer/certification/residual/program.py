@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from observer.certification.residual.kernels import OPERATIONS
-from systems.errors import InputError
+from systems.base.errors import InputError
 from systems.evaluation import evaluate
 from systems.graph import Graph
 

@@ -13,8 +13,8 @@ import torch
 from observer.certification.certificate import Certificate
 from observer.certification.certificate import certify as certify_all
 from observer.certification.contraction import contraction_rate, input_gain
-from observer.networks.ren import ContractingREN
-from systems.errors import InputError
+from observer.networks.ren.contracting import ContractingREN
+from systems.base.errors import InputError
 from systems.signals import Signal
 
 DT = 0.1

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from observer.certification.contraction import contraction_rate, find_fault, input_gain, lmi_margin
 from observer.networks.activations import ACTIVATIONS
-from observer.networks.explicit import ExplicitREN
-from observer.networks.ren import ContractingREN
+from observer.networks.ren.contracting import ContractingREN
+from observer.networks.ren.explicit import ExplicitREN
 
 RATES = [0.3, 0.8, 0.95, 1.0]
 

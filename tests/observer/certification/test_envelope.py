@@ -18,9 +18,9 @@ from observer.certification.envelope import envelope, noise_gain, start_norm, st
 from observer.certification.gains import Failed, smallest_gain, squared_gain
 from observer.certification.refine import refine
 from observer.certification.region import Region
-from observer.networks.explicit import ExplicitREN
-from observer.networks.ren import ContractingREN
-from systems.errors import InputError
+from observer.networks.ren.contracting import ContractingREN
+from observer.networks.ren.explicit import ExplicitREN
+from systems.base.errors import InputError
 
 
 def network(nx=2, nv=6, seed=0, rate=0.85):

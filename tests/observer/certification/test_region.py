@@ -7,7 +7,7 @@ import pytest
 
 from observer.certification.region import given_region, reached_region
 from systems import discretize, lotka_volterra, simulate, van_der_pol
-from systems.errors import InputError
+from systems.base.errors import InputError
 from systems.trajectories import draw_starts
 
 

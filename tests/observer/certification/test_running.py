@@ -10,10 +10,10 @@ from test_envelope import certificate, proof
 from observer.certification.accuracy import residual
 from observer.certification.contraction import contraction_rate, input_gain
 from observer.certification.running import open_loop_growth, running_envelope
-from observer.networks.explicit import ExplicitREN
+from observer.networks.ren.explicit import ExplicitREN
 from observer.state_observer import RENObserver
 from systems import Signal, System, discretize
-from systems.errors import InputError
+from systems.base.errors import InputError
 
 DT = 0.1
 

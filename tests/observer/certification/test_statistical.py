@@ -5,7 +5,7 @@ import pytest
 from scipy import stats
 
 from observer.certification.statistical import TRIALS, covered, sample_size
-from systems.errors import InputError
+from systems.base.errors import InputError
 
 
 def test_published_sample_sizes():

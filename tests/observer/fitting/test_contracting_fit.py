@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from observer.fitting.contracting_fit import clip, contracting_fit
+from observer.fitting.initial.contracting_fit import clip, contracting_fit
 
 
 def _problem(seed):

@@ -6,11 +6,11 @@ import torch
 from scipy.linalg import solve_discrete_are
 
 from observer import Progress, certify, fine_tune, fit
-from observer.fitting import barrier
-from observer.fitting.fine_tune_gain import design, gain_losses
-from observer.fitting.fine_tune_metric import centre
-from observer.fitting.fine_tune_rollouts import make_rollouts, make_sensing
-from observer.fitting.fine_tune_sensitivities import normal_equations, sensitivities
+from observer.fine_tuning.constant_gain import design, gain_losses
+from observer.fine_tuning.metric import centre
+from observer.fine_tuning.rollouts import make_rollouts, make_sensing
+from observer.fine_tuning.sensitivities import normal_equations, sensitivities
+from observer.fitting.linear_algebra import barrier
 from systems import InputError, Signal, System, discretize, simulate
 
 A = np.array([[0.95, 0.2], [-0.15, 0.93]])
@@ -98,7 +98,7 @@ def test_the_proof_is_kept_at_the_slower_bound(curved):
     asked = fine_tune(fitted, plant, data, contraction_rate=0.93, **TUNING)
     proof = certify(asked.observer, plant)
     assert proof.holds and proof.rate <= 0.93 + 1e-9 and asked.observer.contraction_rate == 0.93
-    from observer.networks.ren import ContractingREN
+    from observer.networks.ren.contracting import ContractingREN
 
     ren = ContractingREN.from_direct(asked.observer.direct, contraction_rate=0.93, eps=asked.observer.eps)
     again = asked.observer.scaling.fold(ren.explicit().to_numpy())
@@ -123,7 +123,7 @@ def test_it_is_better_under_noise_and_the_reported_losses_are_those_of_the_obser
 
 def test_never_worse_than_what_it_started_from(curved, monkeypatch):
     """A solver that ruins the observer is answered with the fitted one."""
-    from observer.fitting import fine_tune as module
+    from observer.fine_tuning import fine_tune as module
 
     plant, data, fitted = curved
     monkeypatch.setattr(module.Tuner, "step", _ruined)

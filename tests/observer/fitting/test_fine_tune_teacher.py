@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 
 from observer import certify, fine_tune, fit
-from observer.baselines import make
-from observer.fitting.fine_tune_gain import design
-from observer.fitting.fine_tune_rollouts import make_rollouts, make_sensing
-from observer.fitting.fine_tune_step import Anchor
-from observer.fitting.fine_tune_teacher import Teacher, best_teacher, in_network_units
-from observer.fitting.least_squares import pack, unpack
+from observer.estimators import make
+from observer.fine_tuning.constant_gain import design
+from observer.fine_tuning.descent import Anchor
+from observer.fine_tuning.reference_observer import Teacher, best_teacher, in_network_units
+from observer.fine_tuning.rollouts import make_rollouts, make_sensing
+from observer.fitting.linear_algebra.least_squares import pack, unpack
 from observer.fitting.problem import to_samples
 from systems import Signal, System, discretize, simulate
 from systems.detectability import sample_jacobians

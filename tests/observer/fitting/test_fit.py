@@ -25,7 +25,7 @@ def test_the_reported_loss_is_the_loss(fitted, oscillator, rng):
 
 
 def test_direct_parameters_give_the_shipped_weights(fitted):
-    from observer.networks.ren import ContractingREN
+    from observer.networks.ren.contracting import ContractingREN
 
     observer = fitted.observer
     ren = ContractingREN.from_direct(observer.direct, contraction_rate=observer.contraction_rate, eps=observer.eps)
@@ -82,7 +82,7 @@ def test_float32_weights_are_certified_as_shipped(oscillator, oscillator_data):
 
 def test_a_nonfinite_loss_ends_in_a_status(oscillator, oscillator_data, monkeypatch):
     """A solver whose every evaluation is nan must give the linear observer back, with words."""
-    from observer.fitting import normal_equations
+    from observer.fitting.linear_algebra import normal_equations
 
     def broken(network, samples, root):
         return np.full(samples.x.size, np.nan), np.full(1, np.nan), np.full((1, 1), np.nan)

@@ -4,12 +4,13 @@ import numpy as np
 import pytest
 
 from observer import fit
-from observer.fitting import barrier, conjugate_gradients, interior_point
-from observer.fitting.conjugate_gradients import IterativeEquations
-from observer.fitting.least_squares import pack, parameter_count
-from observer.fitting.normal_equations import RIDGE, DenseEquations
+from observer.fitting.linear_algebra import barrier, conjugate_gradients
+from observer.fitting.linear_algebra.conjugate_gradients import IterativeEquations
+from observer.fitting.linear_algebra.least_squares import pack, parameter_count
+from observer.fitting.linear_algebra.normal_equations import RIDGE, DenseEquations
 from observer.fitting.problem import Problem, Samples
-from observer.networks.ren import ContractingREN
+from observer.fitting.solvers import interior_point
+from observer.networks.ren.contracting import ContractingREN
 from observer.scaling import Scaling
 
 

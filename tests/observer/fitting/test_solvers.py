@@ -8,9 +8,9 @@ import pytest
 from observer import Progress, certify, fit
 from observer.fitting import fit as fitting
 from observer.fitting.fit import SOLVERS
+from observer.fitting.initial.linear import linear_start
 from observer.fitting.problem import Samples
 from observer.fitting.result import HISTORY, Status
-from observer.fitting.start import linear_start
 from systems import ALL_SYSTEMS, InputError, discretize, simulate
 
 #: iterations, and the share of the start's loss they must reach: each of its own kind, second-order ones far below
@@ -154,7 +154,7 @@ def test_data_that_is_not_finite_ends_in_a_status(name, oscillator, oscillator_d
         return found, solve_spoiled, iterations
 
     monkeypatch.setattr(fitting, "_solver", spoiled)
-    monkeypatch.setattr("observer.fitting.start.linear_start", _finite_rows_only)
+    monkeypatch.setattr("observer.fitting.initial.linear.linear_start", _finite_rows_only)
     result = fit(oscillator, oscillator_data, solver=name, iterations=60, **OPTIONS)
     assert result.status == "non_finite" and np.isfinite(result.one_step_loss)
     assert result.one_step_loss <= result.start_loss * (1 + 1e-9)

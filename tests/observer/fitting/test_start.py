@@ -7,9 +7,7 @@ import numpy as np
 import pytest
 
 from observer import RENObserver, certify, fit
-from observer.fitting import barrier
-from observer.fitting.problem import fitting_region, make_samples, make_scaling, to_samples
-from observer.fitting.start import (
+from observer.fitting.initial.linear import (
     choose_rate,
     headroom,
     initial_network,
@@ -17,6 +15,8 @@ from observer.fitting.start import (
     projection_gain,
     rate_of_settling,
 )
+from observer.fitting.linear_algebra import barrier
+from observer.fitting.problem import fitting_region, make_samples, make_scaling, to_samples
 from systems import ALL_SYSTEMS, InputError, NotDetectable, Signal, System, discretize, search, simulate
 
 # Plants that a constant metric can see; the fields (reaction_diffusion) take minutes here and have their own tests.

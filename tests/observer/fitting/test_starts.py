@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from observer import fit
-from observer.fitting import barrier
-from observer.fitting.least_squares import residual
-from observer.fitting.starts import STARTS, start_network
-from systems.errors import InputError
+from observer.fitting.initial.networks import STARTS, start_network
+from observer.fitting.linear_algebra import barrier
+from observer.fitting.linear_algebra.least_squares import residual
+from systems.base.errors import InputError
 
 
 @pytest.fixture(scope="module")

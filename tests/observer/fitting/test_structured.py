@@ -5,13 +5,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from observer.fitting import barrier, linear_part, structured
-from observer.fitting.least_squares import pack, residual_and_jacobian
-from observer.fitting.linear_part import refit_linear_part
+from observer.fitting.linear_algebra import barrier, linear_part, structured
+from observer.fitting.linear_algebra.least_squares import pack, residual_and_jacobian
+from observer.fitting.linear_algebra.linear_part import refit_linear_part
 from observer.fitting.problem import Samples
-from observer.networks.equilibrium import solve_equilibrium
-from observer.networks.equilibrium.tangent import adjoint, tangent
-from observer.networks.ren import ContractingREN
+from observer.networks.kernels.equilibrium import solve_equilibrium
+from observer.networks.kernels.equilibrium.tangent import adjoint, tangent
+from observer.networks.ren.contracting import ContractingREN
 
 
 def _network(n, q, k, rate=0.85, seed=1, activation="tanh"):
@@ -90,8 +90,8 @@ def test_tangent_and_adjoint_are_the_derivative_and_its_transpose(activation, rn
 
 def test_the_tangent_of_the_certificate_factor_by_differences():
     """T of Levenberg-Marquardt: how A, B1, C1, D11 move with Xi in H <- X'(I + 2 Xi)X."""
-    from observer.fitting.levenberg_marquardt import EPS, blocks
-    from observer.fitting.levenberg_marquardt import tangent as certificate_tangent
+    from observer.fitting.solvers.levenberg_marquardt import EPS, blocks
+    from observer.fitting.solvers.levenberg_marquardt import tangent as certificate_tangent
 
     n, q, rate = 2, 3, 0.85
     X = ContractingREN(nu=1, nx=n, nv=q, contraction_rate=rate, identity_output=True, seed=2).direct()["X"]

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from observer.networks.activations import ACTIVATIONS, get_activation
-from systems.errors import InputError
+from systems.base.errors import InputError
 
 V = np.concatenate([np.linspace(-6, 6, 41) + 0.01, [-800.0, 800.0]])
 

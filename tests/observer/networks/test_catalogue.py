@@ -6,7 +6,7 @@ import torch
 from network_theorems import violation
 
 from observer.networks.catalogue import NETWORKS
-from systems.errors import InputError
+from systems.base.errors import InputError
 
 every = pytest.mark.parametrize("kind", NETWORKS, ids=lambda kind: kind.__name__)
 

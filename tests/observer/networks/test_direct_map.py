@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import torch
 
-from observer.networks.direct_map import DirectToExplicit
-from observer.networks.ren import ContractingREN
-from systems.errors import InputError
+from observer.networks.ren.contracting import ContractingREN
+from observer.networks.ren.direct_map import DirectToExplicit
+from systems.base.errors import InputError
 
 NAMES = ("A", "B1", "B2", "C1", "D11", "D12")
 

@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from observer.networks.activations import ACTIVATIONS, get_activation
-from observer.networks.equilibrium import KERNELS, solve_equilibrium
-from systems.errors import InputError
+from observer.networks.kernels.equilibrium import KERNELS, solve_equilibrium
+from systems.base.errors import InputError
 
 NUMPY_KERNELS = ("reference", "cpu")
 COMPILED = ("cpu", "cuda")  # "cuda" is made of torch operations that run anywhere

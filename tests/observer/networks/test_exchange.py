@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from observer.networks.bson import Struct, read_bson
-from observer.networks.exchange import load_network, published_parameters, read_parameters
-from observer.networks.lbdn import LBDN
-from observer.networks.passive import PassiveREN
-from systems.errors import InputError
+from observer.networks.feedforward.lbdn import LBDN
+from observer.networks.formats.bson import Struct, read_bson
+from observer.networks.formats.exchange import load_network, published_parameters, read_parameters
+from observer.networks.ren.passive import PassiveREN
+from systems.base.errors import InputError
 
 GOLDEN = Path(__file__).parents[2] / "golden"
 KINDS = {"contracting": "contracting_tanh_abar0.8", "lipschitz": "lipschitz_relu_nu3_ny1", "general": "general_tanh_nu2_ny2",

@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from observer.networks.activations import ACTIVATIONS, get_activation
-from observer.networks.explicit import WEIGHTS, ExplicitREN
-from systems.errors import InputError
+from observer.networks.ren.explicit import WEIGHTS, ExplicitREN
+from systems.base.errors import InputError
 
 
 def random_explicit(nx=3, nv=4, nu=2, ny=2, seed=0, activation="tanh"):

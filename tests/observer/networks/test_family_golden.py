@@ -5,9 +5,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from observer.networks.dissipative import DissipativeREN
-from observer.networks.explicit import WEIGHTS
-from observer.networks.lipschitz import LipschitzREN
+from observer.networks.ren.dissipative import DissipativeREN
+from observer.networks.ren.explicit import WEIGHTS
+from observer.networks.ren.lipschitz import LipschitzREN
 
 FOLDER = Path(__file__).parents[2] / "golden"
 FILES = sorted((*FOLDER.glob("lipschitz_*.npz"), *FOLDER.glob("general_*.npz")))

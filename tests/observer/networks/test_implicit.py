@@ -8,11 +8,11 @@ from hypothesis import strategies as st
 from network_theorems import step_violation
 
 from observer.networks.activations import ACTIVATIONS, get_activation
-from observer.networks.explicit import ExplicitREN
-from observer.networks.implicit import ExplicitImplicitREN, ImplicitREN
 from observer.networks.network import disturb
-from observer.networks.splitting import ImplicitEquilibrium, solve_numpy
-from systems.errors import InputError
+from observer.networks.ren.explicit import ExplicitREN
+from observer.networks.ren.implicit import ExplicitImplicitREN, ImplicitREN
+from observer.networks.ren.splitting import ImplicitEquilibrium, solve_numpy
+from systems.base.errors import InputError
 
 
 def well_posed(nv, seed, room=0.1):

@@ -12,13 +12,13 @@ from hypothesis import strategies as st
 from network_theorems import static_violation
 
 from observer.networks.activations import ACTIVATIONS, get_activation
-from observer.networks.conv_lbdn import ConvLBDN
-from observer.networks.convolution import convolution, space_to_depth
-from observer.networks.lbdn import LBDN
+from observer.networks.feedforward.conv_lbdn import ConvLBDN
+from observer.networks.feedforward.convolution import convolution, space_to_depth
+from observer.networks.feedforward.lbdn import LBDN
+from observer.networks.feedforward.sandwich import cayley, sandwich, scaled_cayley
+from observer.networks.kernels.optimizer import Adam
 from observer.networks.network import disturb
-from observer.networks.optimizer import Adam
-from observer.networks.sandwich import cayley, sandwich, scaled_cayley
-from systems.errors import InputError
+from systems.base.errors import InputError
 
 NORM_EPS = 1.1920928955078125e-07
 GOLDEN = Path(__file__).parents[2] / "golden"

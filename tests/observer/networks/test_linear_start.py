@@ -4,14 +4,14 @@ import numpy as np
 import pytest
 import torch
 
-from observer.networks.dissipative import DissipativeREN
-from observer.networks.implicit import ImplicitREN
-from observer.networks.linear_start import load_linear
-from observer.networks.lipschitz import LipschitzREN
-from observer.networks.passive import PassiveREN
 from observer.networks.r2dn import R2DN
-from observer.networks.ren import ContractingREN
-from systems.errors import InputError
+from observer.networks.ren.contracting import ContractingREN
+from observer.networks.ren.dissipative import DissipativeREN
+from observer.networks.ren.from_linear import load_linear
+from observer.networks.ren.implicit import ImplicitREN
+from observer.networks.ren.lipschitz import LipschitzREN
+from observer.networks.ren.passive import PassiveREN
+from systems.base.errors import InputError
 
 
 def system(seed, nx=3, nu=2, ny=2, radius=0.7):

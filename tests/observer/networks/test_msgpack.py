@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from observer.networks.exchange import load_network, published_parameters, read_parameters
-from observer.networks.msgpack import read_msgpack
+from observer.networks.formats.exchange import load_network, published_parameters, read_parameters
+from observer.networks.formats.msgpack import read_msgpack
 from observer.networks.r2dn import R2DN
-from systems.errors import InputError
+from systems.base.errors import InputError
 
 
 def pack(value):
@@ -43,7 +43,7 @@ def test_the_example_of_the_format_and_its_short_forms():
 
 @pytest.mark.parametrize("kind", ["contracting", "r2dn"])
 def test_a_network_comes_back(tmp_path, kind):
-    from observer.networks.ren import ContractingREN
+    from observer.networks.ren.contracting import ContractingREN
 
     network = R2DN.example(0) if kind == "r2dn" else ContractingREN.example(0)
     tree = {"params": {"network": {}}}

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 import torch
 
-from observer.networks.optimizer import Adam
-from systems.errors import InputError
+from observer.networks.kernels.optimizer import Adam
+from systems.base.errors import InputError
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
@@ -49,8 +49,8 @@ def test_other_parameters_are_refused():
 def test_a_first_step_does_not_import_the_compiler_of_torch():
     program = (
         "import sys, torch\n"
-        "from observer.networks.ren import ContractingREN\n"
-        "from observer.networks.optimizer import Adam\n"
+        "from observer.networks.ren.contracting import ContractingREN\n"
+        "from observer.networks.kernels.optimizer import Adam\n"
         "ren = ContractingREN(2, 3, 5, identity_output=True)\n"
         "ren.explicit().next_state(torch.ones(4, 3).double(), torch.ones(4, 2).double()).sum().backward()\n"
         "Adam(ren.parameters()).step()\n"

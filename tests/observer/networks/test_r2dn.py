@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 from network_theorems import step_violation
 
 from observer.networks.activations import ACTIVATIONS
+from observer.networks.kernels.optimizer import Adam
 from observer.networks.network import disturb
-from observer.networks.optimizer import Adam
 from observer.networks.r2dn import R2DN, load_published
-from systems.errors import InputError
+from systems.base.errors import InputError
 
 FILES = sorted((Path(__file__).parents[2] / "golden").glob("r2dn_*.npz"))
 NORM_EPS = 1.1920928955078125e-07

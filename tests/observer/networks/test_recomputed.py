@@ -7,12 +7,12 @@ equations alone, with explicit inverses and loops over neurons: nothing of the c
 import numpy as np
 import pytest
 
-from observer.networks.lbdn import LBDN
-from observer.networks.lipschitz import LipschitzREN
+from observer.networks.feedforward.lbdn import LBDN
 from observer.networks.network import disturb
-from observer.networks.passive import PassiveREN
 from observer.networks.r2dn import R2DN
-from observer.networks.ren import ContractingREN
+from observer.networks.ren.contracting import ContractingREN
+from observer.networks.ren.lipschitz import LipschitzREN
+from observer.networks.ren.passive import PassiveREN
 from observer.networks.unrolling import unroll
 
 SIZES = [(1, 1, 1, 1), (3, 5, 7, 2), (2, 4, 40, 5), (4, 2, 600, 3), (2, 0, 4, 3), (2, 6, 0, 2)]

@@ -7,9 +7,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from observer.networks.activations import ACTIVATIONS
-from observer.networks.explicit import ExplicitREN
-from observer.networks.ren import STARTS, ContractingREN
-from systems.errors import InputError
+from observer.networks.ren.contracting import STARTS, ContractingREN
+from observer.networks.ren.explicit import ExplicitREN
+from systems.base.errors import InputError
 
 RATES = [0.3, 0.8, 0.95, 1.0]
 

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from observer.networks.explicit import WEIGHTS
-from observer.networks.ren import ContractingREN
+from observer.networks.ren.contracting import ContractingREN
+from observer.networks.ren.explicit import WEIGHTS
 
 FILES = sorted((Path(__file__).parents[2] / "golden").glob("contracting_*.npz"))
 NORM_EPS = 1.1920928955078125e-07  # the reference adds float32's epsilon inside the norm

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 
 from observer.networks.activations import ACTIVATIONS
-from observer.networks.explicit import ExplicitREN
-from observer.networks.ren import ContractingREN
-from observer.networks.rollout import rollout
-from systems.errors import InputError
+from observer.networks.ren.contracting import ContractingREN
+from observer.networks.ren.explicit import ExplicitREN
+from observer.networks.ren.rollout import rollout
+from systems.base.errors import InputError
 
 
 def network(nv=20, ny=2, **options):

@@ -8,14 +8,14 @@ from hypothesis import strategies as st
 from network_theorems import step_violation
 
 from observer.networks.activations import ACTIVATIONS
-from observer.networks.dissipative import DissipativeREN
-from observer.networks.lipschitz import LipschitzREN
+from observer.networks.kernels.optimizer import Adam
 from observer.networks.network import disturb
-from observer.networks.optimizer import Adam
-from observer.networks.passive import PassiveREN
-from observer.networks.starts import STARTS
-from observer.networks.supply import strict_supply
-from systems.errors import InputError
+from observer.networks.ren.dissipative import DissipativeREN
+from observer.networks.ren.initial_values import STARTS
+from observer.networks.ren.lipschitz import LipschitzREN
+from observer.networks.ren.passive import PassiveREN
+from observer.networks.ren.supply import strict_supply
+from systems.base.errors import InputError
 
 options = {
     "nx": st.integers(0, 3),

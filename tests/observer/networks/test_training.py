@@ -5,10 +5,10 @@ import pytest
 import torch
 
 from observer.networks import ContractingREN
-from observer.networks.equilibrium import cpu, cpu_training
-from observer.networks.optimizer import Adam
-from observer.networks.training import OneStepTraining
-from systems.errors import InputError
+from observer.networks.kernels.equilibrium import cpu, cpu_training
+from observer.networks.kernels.optimizer import Adam
+from observer.networks.ren.one_step_training import OneStepTraining
+from systems.base.errors import InputError
 
 
 def case(nx, nv, nu, batch, dtype="float64", **options):

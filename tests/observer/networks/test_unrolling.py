@@ -4,15 +4,15 @@ import numpy as np
 import pytest
 import torch
 
-from observer.networks.dissipative import DissipativeREN
-from observer.networks.implicit import ImplicitREN
-from observer.networks.lbdn import LBDN
-from observer.networks.lipschitz import LipschitzREN
+from observer.networks.feedforward.lbdn import LBDN
 from observer.networks.r2dn import R2DN
-from observer.networks.ren import ContractingREN
-from observer.networks.rollout import rollout
+from observer.networks.ren.contracting import ContractingREN
+from observer.networks.ren.dissipative import DissipativeREN
+from observer.networks.ren.implicit import ImplicitREN
+from observer.networks.ren.lipschitz import LipschitzREN
+from observer.networks.ren.rollout import rollout
 from observer.networks.unrolling import unroll
-from systems.errors import InputError
+from systems.base.errors import InputError
 
 RECURRENT = (ContractingREN, LipschitzREN, DissipativeREN, ImplicitREN, R2DN)
 

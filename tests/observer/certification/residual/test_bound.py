@@ -9,7 +9,7 @@ import pytest
 from observer.certification.residual import Unprovable, bound_residual
 from observer.certification.residual.search import Search
 from systems import discretize, van_der_pol
-from systems.errors import InputError
+from systems.base.errors import InputError
 from tests.observer.certification.residual.hand_made import observer_of, plant_of, random_observer
 
 

@@ -5,7 +5,7 @@ import pytest
 
 from observer.certification.residual import bound_horizon, bound_residual
 from observer.certification.residual.model import make_model
-from systems.errors import InputError
+from systems.base.errors import InputError
 from tests.observer.certification.residual.hand_made import inside, observer_of, plant_of, random_cells
 
 

@@ -1,0 +1,212 @@
+"""What can be said about a plant before a fit: its signals, its discretisation, what its outputs tell, and how fast.
+
+:func:`examine` gathers the findings as plain data, :mod:`experiments.cli.check_text` says them; ``docs/check.md`` explains every line.
+"""
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from experiments.cli.check_text import lines as lines
+from experiments.pipeline.console import Console
+from experiments.pipeline.recipe import Recipe
+from observer.storage import plain
+
+if TYPE_CHECKING:
+    from systems.discretization import DiscreteSystem
+    from systems.observability import HiddenModes, Observability
+
+NOISY = 0.5  # of a half range: a direction that a window of samples does not tell better than this is barely seen
+
+
+def examine(recipe: Recipe, console: Console) -> dict[str, Any]:
+    """Findings as plain data; ``detectable`` is the verdict. Raises InputError for a plant that cannot be used.
+
+    The rate is that of the recipe (``fit.settling_time``, ``fit.contraction_rate``), or the one that a fit would choose. The
+    decision is the fit's own (:func:`observer.fitting.rate.choose_rate`); hidden directions are searched more thoroughly.
+    """
+    from experiments.pipeline.steps import plan
+    from observer.fitting.rate import choose_rate, requested_rate
+    from systems.base.errors import NotDetectable
+    from systems.detectability import MetricSearch, settling_time
+    from systems.observability import examine_observability
+
+    refused: NotDetectable | None = None
+    found: MetricSearch | None = None
+    chosen: float | None = None
+    notes: tuple[str, ...] = ()
+    fit = recipe.fit
+    with console.step("check", recipe.system):
+        _, system, plant = plan(recipe, console)
+        asked = requested_rate(fit.settling_time, fit.contraction_rate, fit.condition, plant.dt)
+        seen = examine_observability(plant, seed=recipe.seed)
+        try:
+            chosen, found, notes = choose_rate(
+                plant, system.state_ranges, fit.settling_time, fit.contraction_rate, fit.condition, hidden=seen.hidden
+            )
+            table = found.trade_off
+        except NotDetectable as error:
+            refused, table = error, error.trade_off
+    hidden_said = tuple(text for text in notes if text.startswith("hidden: "))  # said among the findings
+    for text in (*system.unused, *plant.warnings, *(text for text in notes if text not in hidden_said)):
+        console.warn(text)
+    assert table is not None
+    best = int(np.argmin(table.rate))
+    direction, where = (refused.direction, refused.where) if refused is not None else (found.direction, found.where)  # type: ignore[union-attr]
+    bound = None if refused is None else refused.residual_bound
+    signals = [("state", system.states), ("input", system.inputs), ("output", system.outputs)]
+    modes = seen.modes
+    return plain(
+        {
+            "system": system.name,
+            "description": system.description,
+            "kind": system.kind,
+            "signals": [
+                {"kind": kind, "name": s.name, "unit": s.unit, "range": s.range, "noise": s.noise, "role": s.role}
+                for kind, group in signals
+                for s in group
+            ],
+            "parameters": {name: parameter.value for name, parameter in system.parameters.items()},
+            "dt": plant.dt,
+            "method": plant.method,
+            "substeps": plant.substeps,
+            "discretization_error": dict(zip(system.state_names, plant.error, strict=True)),
+            "fastest_time_constant": None if modes is None else modes.fastest,
+            "typical_time_constant": None if modes is None else modes.typical,
+            "modes": None if modes is None else vars(modes),
+            "time_dependent": system.time_dependent,
+            "observability": _observability(plant, seen),
+            "requested_rate": asked,
+            "requested_settling_time": fit.settling_time,
+            "rate": table.rate[best],
+            "settling_time": table.settling_time[best] if refused is None else None,
+            "condition": table.condition[best],
+            "slowest_direction": dict(zip(system.state_names, direction, strict=True)),
+            "where": dict(zip((*system.state_names, *system.input_names), where, strict=True)),
+            "detectable": refused is None,
+            "verdict": "pass" if refused is None else "fail",
+            "reason": "" if refused is None else str(refused),
+            "unavoidable_error": None
+            if bound is None
+            else dict(zip(system.state_names, bound.state_error, strict=True)),
+            "chosen_rate": chosen,
+            "chosen_settling_time": None if chosen is None else settling_time(chosen, plant.dt),
+            "trade_off": {**vars(table), "chosen": -1 if found is None else found.trade_off.chosen},  # type: ignore[union-attr]
+            "observability_coordinates": found is not None and found.coordinates is not None,
+            "advice": _advice(plant, seen, refused is None, chosen if asked is None else asked),
+        }
+    )
+
+
+def _observability(plant: "DiscreteSystem", seen: "Observability") -> dict[str, Any]:
+    """Rank, Gramian and hidden directions as plain data, directions by state name."""
+    from systems.observability.words import decay_text, direction_text, point_text
+
+    system, rank, gramian = plant.system, seen.rank, seen.gramian
+    points = (*system.state_names, *system.input_names)
+
+    def named(direction: np.ndarray) -> dict[str, Any]:
+        return dict(zip(system.state_names, direction, strict=True))
+
+    return {
+        "simulated": seen.simulated,
+        "rank": None
+        if rank is None
+        else {
+            "smallest": rank.smallest, "states": plant.nx, "share_lost": rank.share, "samples": rank.samples,
+            "motions": len(rank.ranks), "tolerance": rank.tolerance,
+            "where": dict(zip(points, rank.where, strict=True)), "where_text": point_text(system, rank.where),
+            "singular_values": rank.weakest_values, "weakest_direction": named(rank.weakest),
+            "text": direction_text(system, rank.weakest),
+            "lost_texts": [direction_text(system, row) for row in _spoken(rank.lost)], "lost_directions": [named(row) for row in rank.lost],
+            "lost_growth": rank.growth,
+        },
+        "gramian": None
+        if gramian is None
+        else {
+            "samples": gramian.samples, "starts": gramian.starts, "eigenvalues": gramian.eigenvalues,
+            "condition": gramian.condition, "worst_direction": named(gramian.directions[0]),
+            "text": direction_text(system, gramian.directions[0]), "deviation": gramian.deviation,
+            "output_noise": dict(zip(system.output_names, gramian.output_noise, strict=True)),
+            "noise_assumed": gramian.assumed,
+        },
+        "hidden": {
+            "rate": seen.hidden.rate, "places": seen.hidden.places, "tolerance": seen.hidden.tolerance,
+            "dimension": seen.hidden.dimension,
+            "modes": [
+                {
+                    "kind": mode.kind, "everywhere": mode.everywhere, "share": mode.share,
+                    "point": dict(zip(points, mode.point, strict=True)), "rate": mode.rate,
+                    "decay_per_second": mode.decay, "angular_frequency": mode.frequency,
+                    "eigenvalues": [[value.real, value.imag] for value in mode.eigenvalues],
+                    "direction": named(mode.direction), "text": mode.text(system),
+                    "decay_text": decay_text(mode.rate, plant.dt),
+                }
+                for mode in seen.hidden.modes
+            ],
+        },
+    }  # fmt: skip
+
+
+def _spoken(lost: np.ndarray) -> np.ndarray:
+    """The lost directions that are named: all as plain as can be, of more than three the weakest."""
+    from systems.observability.words import plain_basis
+
+    return plain_basis(lost) if 0 < len(lost) <= 3 else lost[:1]
+
+
+def _advice(plant: "DiscreteSystem", seen: "Observability", detectable: bool, rate: float | None) -> list[str]:
+    """What to do, in sentences; ``rate`` is the one in question, None where none was found."""
+    limit = 1.0 - 2e-4 if rate is None else rate
+    text = []
+    mode = seen.hidden.slowest()
+    if mode is not None and mode.rate >= limit * (1 - 1e-12):
+        text += _against_hidden(plant, mode, limit)
+    elif not detectable:
+        whole = seen.rank is not None and seen.rank.share == 0
+        if whole:
+            text.append(
+                f"every state can be told from {seen.rank.samples} samples, but not at this rate by an observer whose state is the "  # type: ignore[union-attr]
+                "plant's: ask for a longer settling time, measure one more state, or give the observer more states "
+                "than the plant (immersion), so that it remembers past outputs"
+            )
+        else:
+            text.append(
+                "measure one more state, narrow the ranges to where the outputs tell more, or ask for a longer settling time"
+            )
+    if mode is None and seen.gramian is not None and NOISY < seen.gramian.deviation < np.inf:
+        text.append(
+            "the worst direction of the Gramian drowns in the noise of one window: a better sensor, one more output or a slower "
+            "observer (which averages over more samples) would tell it"
+        )
+    if not seen.simulated:
+        text.append(
+            "the plant leaves ten times its ranges from some starts: narrow the starts (initial) or correct the equations"
+        )
+    return [*text, *(seen.modes.advice if seen.modes is not None else ())]
+
+
+def _against_hidden(plant: "DiscreteSystem", mode: "HiddenModes", limit: float) -> list[str]:
+    """What helps against a hidden direction that does not decay at the rate ``limit``."""
+    from systems.detectability import settling_time
+    from systems.observability.remedies import revealing_states
+
+    text = []
+    states = revealing_states(plant, mode, limit)
+    if states:
+        text.append(
+            f"measure {' or '.join(states)} as well: with it, nothing stays hidden that is slower than asked for"
+        )
+    else:
+        text.append("measure what this direction is made of: no single further state shows all of it")
+    if mode.rate < 1 - 2e-4:
+        text.append(
+            f"or ask for a settling time of {settling_time(mode.rate, plant.dt):.3g} s or more: no gain hastens a hidden direction"
+        )
+    elif mode.everywhere:
+        text.append("or leave this direction out: a plant with fewer states, without what no output ever tells")
+    else:
+        text.append(
+            f"or narrow the ranges so that the plant stays away from {mode.where(plant.system).removeprefix('at ')}"
+        )
+    return text

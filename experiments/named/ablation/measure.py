@@ -1,0 +1,101 @@
+"""One fit of the ablation, and what is kept of it: a few numbers and the course of the loss over time."""
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from experiments.named.ablation.variants import Case, Variant
+
+PROBES = 20_000  # fresh transitions for the supremum
+
+
+@dataclass(frozen=True)
+class Size:
+    """How much is measured: seconds of a fit, further options of ``fit`` and trajectories (None: those of the case)."""
+
+    name: str
+    budget: float
+    trajectories: int | None = None
+    neurons: int | None = None
+    probes: int = PROBES
+
+
+FULL = Size("full", 10.0)
+TOY = Size("toy", 0.3, 4, 3, 200)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What one fit gave. Losses are held-out means of |x+ - f_o|^2 in physical units.
+
+    ``supremum``: largest |r|_2 over fresh transitions of the region, in range-scaled states; ``seconds`` and ``course``: time
+    and best held-out loss so far; ``rate``: the bound; ``status``, ``iterations``: how it ended.
+    """
+
+    loss: float
+    start_loss: float
+    supremum: float
+    rate: float
+    status: str
+    iterations: int
+    fit_seconds: float
+    seconds: tuple[float, ...]
+    course: tuple[float, ...]
+
+    def time_to(self, loss: float) -> float:
+        """Seconds until the held-out loss had fallen to ``loss``; infinite when it did not."""
+        return next((t for t, value in zip(self.seconds, self.course, strict=True) if value <= loss), float("inf"))
+
+    def to_data(self) -> dict[str, Any]:
+        """As plain data."""
+        return asdict(self)
+
+    @classmethod
+    def from_data(cls, data: dict[str, Any]) -> "Outcome":
+        """The inverse of ``to_data``."""
+        return cls(**{**data, "seconds": tuple(data["seconds"]), "course": tuple(data["course"])})
+
+
+def measure(case: Case, variant: Variant, seed: int, size: Size) -> Outcome:
+    """Simulate, fit under the budget, look at fresh transitions. The data depend on the seed alone, not on the variant."""
+    from observer import fit
+    from systems import discretize, simulate
+
+    plant = discretize(case.make(), dt=case.dt, method=case.method)
+    data = simulate(plant, size.trajectories or case.trajectories, seed=seed)
+    options = {**case.options, **variant.options}
+    if size.neurons is not None:
+        options["neurons"] = size.neurons
+    room = options.pop("headroom", None)
+    if room is not None:
+        # The metric stays that of the default, so that nothing but the distance to its fastest rate changes.
+        default = fit(plant, data, **{**case.options, "neurons": 0}, seed=seed).search
+        options["contraction_rate"] = min((1 + room) * default.rate, 0.5 * (1 + default.rate))
+        options["condition"] = default.condition * (1 + 1e-6)
+    found = fit(plant, data, **options, budget=size.budget, seed=seed)
+    history = found.history
+    times, losses = np.asarray(history["seconds"], float), np.asarray(history["held_out"], float)
+    course = np.minimum.accumulate(np.concatenate([[found.start_loss], np.where(np.isfinite(losses), losses, np.inf)]))
+    return Outcome(
+        loss=found.one_step_loss,
+        start_loss=found.start_loss,
+        supremum=_supremum(found, plant, size.probes, seed),
+        rate=float(found.observer.contraction_rate),
+        status=found.status,
+        iterations=found.iterations,
+        fit_seconds=found.seconds,
+        seconds=(0.0, *times.tolist()),
+        course=tuple(course.tolist()),
+    )
+
+
+def _supremum(found: Any, plant: Any, probes: int, seed: int) -> float:
+    from systems.integration import sample_region
+
+    box = np.concatenate([found.region, plant.system.input_ranges])
+    points = sample_region(box[:, 0], box[:, 1], probes, seed + 77)
+    x, u = points[:, : plant.nx], points[:, plant.nx :]
+    residual = found.observer.step(x, u[:, plant.system.known], plant.output(x, u)) - plant.step(x, u)
+    scaled = residual / (0.5 * np.ptp(found.region, axis=1))
+    return float(np.max(np.linalg.norm(scaled, axis=1)))

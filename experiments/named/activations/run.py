@@ -1,0 +1,228 @@
+"""``observer experiment activations``: relu, tanh and sigmoid, for accuracy, tightness of what is proved, and speed.
+
+Three tasks: an LBDN fits a step (``curve_fit``), an LBDN classifies digits, and a contracting REN becomes the observer of two
+plants. Tightness is what ascent attains over what is certified: the slope over gamma, and the factor of one step over alpha*.
+All three activations have slopes in [0, 1], which is all that the certificates know of them; sigmoid reaches 1/4 only, so
+that its bounds cannot be tight unless the scalings make up for it.
+"""
+
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from experiments.named.contracting import run as contracting
+from experiments.named.curve_fit import run as curve_fit
+from experiments.runner import finish, interruptible, kept, one_thread, refuse
+from observer.networks.activations import ACTIVATIONS
+
+
+@dataclass(frozen=True)
+class Size:
+    """Seeds of each task, epochs, fits (neurons, iterations), pairs and steps of the ascent."""
+
+    seeds: int = 3
+    plants: tuple[str, ...] = ("van_der_pol", "box")
+    neurons: int = 12
+    iterations: int = 300
+    step_epochs: int = 3000
+    digit_epochs: int = 60
+    hidden: tuple[int, ...] = (64, 64)
+    gamma: float = 5.0
+    pairs: int = 256
+    ascent: int = 300
+    points: int = 4096
+    train: int | None = None
+    name: str = "full"
+
+
+SMOKE = Size(seeds=1, plants=("van_der_pol",), neurons=3, iterations=4, step_epochs=60, digit_epochs=4, hidden=(8,), pairs=16, ascent=20,
+             points=128, train=300, name="smoke")  # fmt: skip
+
+
+def run(
+    out: Path,
+    *,
+    full: bool = False,
+    seed: int = 0,
+    quiet: bool = False,
+    report: Callable[[str], None] = print,
+    **options: Any,
+) -> int:
+    """Measure every activation on every task into ``out``; 0 when no bound is exceeded and every proof holds.
+
+    ``options``: neurons, fresh. ``full`` changes nothing.
+    """
+    refuse(options, ("neurons",))
+    size: Size = options.get("size") or Size()
+    changes = {"neurons": options["neurons"]} if options.get("neurons") else {}
+    size = Size(**{**asdict(size), **changes})
+    tasks: dict[str, Callable[[str, int], dict[str, Any]]] = {
+        "step": lambda activation, s: step(size, activation, s),
+        "digits": lambda activation, s: digits(size, activation, s),
+    }
+    for plant in size.plants:
+        tasks[plant] = lambda activation, s, plant=plant: observer(size, plant, activation, s)
+    found: dict[str, dict[str, list[dict[str, Any]]]] = {}
+    with interruptible(out), one_thread():
+        for task, measure in tasks.items():
+            for activation in ACTIVATIONS:
+                for s in range(seed, seed + size.seeds):
+                    key = {"size": asdict(size) | {"seeds": s}, "task": task, "activation": activation}
+
+                    def measured(m: Any = measure, a: str = activation, k: int = s) -> dict[str, Any]:
+                        return m(a, k)
+
+                    row = kept(out, f"{task}-{activation}-{s}", key, measured, bool(options.get("fresh")))
+                    found.setdefault(task, {}).setdefault(activation, []).append(row)
+                    report(
+                        f"{task}, {activation}, seed {s}: {row['what']} {row['value']:.4g}, attained / certified "
+                        f"{row['attained'] / row['certified']:.4f}, {row['seconds']:.1f} s"
+                    )
+    asked = "".join(f" --{key} {value}" for key, value in changes.items())
+    return _end(out, found, size, f"observer experiment activations{asked} --seed {seed} --out {out}", report)
+
+
+def step(size: Size, activation: str, seed: int) -> dict[str, Any]:
+    """The step of ``curve_fit``: loss over the least possible one, slope over gamma."""
+    task = curve_fit.Size(epochs=size.step_epochs, activation=activation)
+    row = curve_fit.fit_step(task, seed)
+    return {
+        "what": "loss over the least", "value": row["loss"] / row["least_loss"], "attained": row["slope"], "certified": task.gamma,
+        "proved": row["proved"], "seconds": row["seconds"], "speed": forward_time(1, task.hidden, activation),
+    }  # fmt: skip
+
+
+def digits(size: Size, activation: str, seed: int) -> dict[str, Any]:
+    """Digits of 8 x 8 pixels: errors in per cent, certified accuracy at 0.3, gain by ascent over pairs of images."""
+    import torch
+
+    from experiments.named.classification.data import load_images
+    from experiments.named.classification.measure import bounded, tensors
+    from experiments.named.classification.training import train
+    from observer.networks import LBDN
+
+    images = load_images()
+    images = images if size.train is None else images.thinned(size.train, 100)
+    x, y, _, _ = tensors(images)
+    network = LBDN(64, size.hidden, 10, gamma=size.gamma, activation=activation, seed=seed, dtype="float32")
+    late = max(1, size.digit_epochs // 3)
+    seconds = train(network, x, y, ((max(1, size.digit_epochs - late), 1e-3), (late, 1e-4)), batch=50, seed=seed)
+    classifier = bounded(network, seconds)
+    test, labels = torch.from_numpy(images.test_x), torch.from_numpy(images.test_y)
+    with torch.no_grad():
+        errors = float((classifier.exact(test).argmax(dim=1) != labels).double().mean())
+    return {
+        "what": "errors [%]", "value": 100 * errors, "attained": largest_gain(classifier.exact, test, size, seed),
+        "certified": size.gamma, "proved": classifier.facts["proved"], "seconds": seconds,
+        "certified_accuracy": float((classifier.radius(test, labels) > 0.3).mean()),
+        "speed": forward_time(64, size.hidden, activation),
+    }  # fmt: skip
+
+
+def largest_gain(logits: Any, x: Any, size: Size, seed: int) -> float:
+    """The largest |f(a) - f(b)| / |a - b| that ascent over pairs attains, from images and near neighbours of them."""
+    import torch
+
+    from observer.networks.kernels.optimizer import Adam
+
+    generator = torch.Generator().manual_seed(seed)
+    a = x[torch.randint(0, len(x), (size.pairs,), generator=generator)].clone()
+    b = a + 0.3 * torch.randn(a.shape, generator=generator, dtype=a.dtype) / a.shape[1] ** 0.5
+    a, b = a.requires_grad_(True), b.requires_grad_(True)
+    optimizer, best = Adam([a, b], 0.01), 0.0
+    for _ in range(size.ascent):
+        optimizer.zero_grad()
+        gain = (logits(a) - logits(b)).norm(dim=1) / (a - b).norm(dim=1).clamp_min(1e-6)
+        best = max(best, float(gain.detach().max()))
+        (-gain.log().sum()).backward()
+        optimizer.step()
+    return best
+
+
+def observer(size: Size, name: str, activation: str, seed: int) -> dict[str, Any]:
+    """The fit of an observer: held-out loss in half ranges, and the factor of one step over the certified rate."""
+    from observer import fit
+    from observer.certification.contraction import contraction_rate
+    from systems import discretize, load_system, simulate
+
+    system = load_system(name)
+    plant = discretize(system)
+    data = simulate(plant, 60, float(system.duration or 20.0), seed)
+    begin = time.process_time()
+    fitted = fit(plant, data, size.neurons, activation=activation, iterations=size.iterations, seed=seed)
+    seconds = time.process_time() - begin
+    w, M, Lam = fitted.observer.weights, fitted.observer.metric, fitted.observer.multipliers
+    rng = np.random.default_rng([seed, 11])
+    attained = climb_near(w, M, system, size.points, rng)
+    x0 = np.zeros((100, plant.nx))
+    u, y = np.zeros((100, 400, plant.nu)), rng.uniform(-1, 1, (100, 400, plant.ny))
+    return {
+        "what": "one-step RMS / half range", "value": float(np.sqrt(np.mean((fitted.one_step_rms / half_ranges(system)) ** 2))),
+        "attained": attained, "certified": contraction_rate(w, M, Lam), "proved": fitted.observer.contraction_rate < 1,
+        "seconds": seconds, "speed": best_time(lambda: fitted.observer.run(x0, u, y)) / (100 * 399),
+    }  # fmt: skip
+
+
+def half_ranges(system: Any) -> np.ndarray:
+    """Half of each state's range."""
+    return 0.5 * np.ptp(system.state_ranges, axis=1)
+
+
+def climb_near(w: Any, M: np.ndarray, system: Any, points: int, rng: np.random.Generator) -> float:
+    """The largest one-step factor over random states and inputs of several sizes of the plant's region, climbed to."""
+    from observer.networks.ren.explicit import ExplicitREN
+
+    # In half ranges, so that a step of the climb is as large in every direction.
+    scale = np.concatenate([half_ranges(system), 0.5 * np.ptp(system.input_ranges, axis=1)[: w.nu], np.ones(w.nu)])[
+        : w.nx + w.nu
+    ]
+    S, U = np.diag(scale[: w.nx]), np.diag(scale[w.nx :])
+    inverse = np.linalg.inv(S)
+    scaled = ExplicitREN.with_identity_output(
+        inverse @ w.A @ S,
+        inverse @ w.B1,
+        inverse @ w.B2 @ U,
+        w.C1 @ S,
+        w.D11,
+        w.D12 @ U,
+        inverse @ w.bx,
+        w.bv,
+        w.activation,
+    )
+    return contracting.climb(scaled, S @ M @ S, points, rng)
+
+
+def forward_time(inputs: int, hidden: tuple[int, ...], activation: str) -> float:
+    """Processor seconds of one evaluation of folded weights, in batches of 1,000 (float32)."""
+    import torch
+
+    from observer.networks import LBDN
+
+    network = LBDN(inputs, hidden, 10, activation=activation, dtype="float32")
+    with torch.no_grad():
+        explicit, x = network.explicit(), torch.randn(1000, inputs)
+        return best_time(lambda: explicit(x)) / 1000
+
+
+def best_time(call: Callable[[], Any]) -> float:
+    """The least processor time of seven calls [s], after one that does not count."""
+    call()
+    found = []
+    for _ in range(7):
+        begin = time.process_time()
+        call()
+        found.append(time.process_time() - begin)
+    return min(found)
+
+
+def _end(out: Path, found: Any, size: Size, command: str, report: Callable[[str], None]) -> int:
+    from experiments.named.activations.page import page_of
+
+    criteria, page, metrics = page_of(found, size)
+    return finish(
+        out, "activations", criteria, metrics, {**page, "command": command, "toy": size.name != "full"}, report
+    )

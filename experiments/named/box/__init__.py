@@ -1,0 +1,1 @@
+"""A box on a spring: the published recipe and ours."""

@@ -1,0 +1,1 @@
+"""Two initial states of a contracting REN forget each other."""

@@ -1,0 +1,1 @@
+"""An LBDN fits a step."""

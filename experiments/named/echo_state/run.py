@@ -1,0 +1,147 @@
+"""``observer experiment echo_state``: control under |u| <= 5 by a convex program over a random contracting network.
+
+The published example: the Youla parameter is a contracting REN with random fixed dynamics and a free output layer, so that
+every output layer gives a stable closed loop and the best one is a convex program. Beside it the best linear Youla parameter.
+What the published example leaves open is whether |u| <= 5, imposed on the samples of one disturbance, holds on others. Here
+steps from each level of a grid to each other and random ones are gone through, and samples where it fails are added.
+"""
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from experiments.runner import finish, interruptible, kept, one_thread, refuse
+from systems.base.errors import InputError
+
+LATE = 10  # samples at the end of each held level
+
+
+@dataclass(frozen=True)
+class Size:
+    """States, neurons and rate of the REN; taps of the linear one; levels of the disturbances; rounds of the program.
+
+    ``levels``: whose samples make the cost. Where the limit must hold besides: ``grid`` levels from each to each, and ``more``
+    random ones, both over a range wider by the factor ``wider``. ``fresh``: levels of the test. ``margin``: share of the limit
+    that is kept free from the second round on.
+    """
+
+    nx: int = 50
+    nv: int = 100
+    rate: float = 0.95
+    taps: int = 60
+    levels: int = 40
+    grid: int = 25
+    more: int = 1500
+    wider: float = 1.05
+    fresh: int = 1000
+    rounds: int = 8
+    margin: float = 0.03
+    name: str = "full"
+
+
+SMOKE = Size(3, 6, 0.9, 12, 8, 3, 5, 1.05, 10, 1, 0.02, "smoke")
+
+
+def run(
+    out: Path,
+    *,
+    full: bool = False,
+    seed: int = 0,
+    quiet: bool = False,
+    report: Callable[[str], None] = print,
+    **options: Any,
+) -> int:
+    """Solve both programs into ``out``; 0 when the limit holds on every test and the REN is better than the linear one.
+
+    ``options``: neurons, fresh. ``full`` changes nothing. Errors: InputError without CVXPY and Clarabel (extra ``sdp``).
+    """
+    refuse(options, ("neurons",))
+    size: Size = options.get("size") or Size()
+    if options.get("neurons"):
+        size = replace(size, nv=int(options["neurons"]))
+    if size.nv < 1:
+        raise InputError(f"--neurons is {size.nv}; expected at least 1")
+    from experiments.named.echo_state.program import solver
+
+    solver()  # before anything is written
+    found = {}
+    with interruptible(out), one_thread():
+        for kind in ("linear", "REN"):
+            key = {"size": asdict(size), "seed": seed, "kind": kind}
+            found[kind] = kept(
+                out, kind, key, lambda kind=kind: design(kind, size, seed, report), bool(options.get("fresh"))
+            )
+            tests = found[kind]["tests"]
+            report(
+                f"{kind}: mean |z| {tests['fresh']['mean']:.4f} on fresh steps, {tests['squares']['mean']:.4f} on squares; "
+                f"|u| at most {max(test['largest'] for test in tests.values()):.4f}"
+            )
+    from experiments.named.echo_state.page import content
+
+    asked = f" --neurons {size.nv}" if options.get("neurons") else ""
+    criteria, metrics, page = content(found, size, f"observer experiment echo_state{asked} --seed {seed} --out {out}")
+    return finish(out, "echo_state", criteria, metrics, page, report)
+
+
+def random_network(size: Size, seed: int) -> Any:
+    """A contracting REN at random, whose neurons have their kinks spread over the range of the input.
+
+    As it starts, biases are small and all kinks lie near zero: no sum of such neurons saturates at |u| = 5.
+    """
+    import torch
+
+    from observer.networks import ContractingREN
+
+    network = ContractingREN(1, size.nx, size.nv, 1, contraction_rate=size.rate, activation="relu", seed=seed)
+    generator = torch.Generator().manual_seed(seed + 1)
+    with torch.no_grad():
+        spread = 5.0 * network.explicit().D12.abs().mean()
+        network.bv.copy_(spread * torch.randn(size.nv, generator=generator, dtype=torch.float64))
+    return network
+
+
+def design(kind: str, size: Size, seed: int, report: Callable[[str], None]) -> dict[str, Any]:
+    """One Youla parameter: the program with its rounds, and the closed loop on the three disturbances."""
+    from experiments.named.echo_state import program
+
+    proof = None
+    if kind == "REN":
+        network = random_network(size, seed)
+        proof, features = network.verify(), program.echo_state(network)
+    else:
+        features = program.finite_impulse(size.taps)
+    train = program.steps(size.levels, program.REACH, seed)
+    reach = size.wider * program.REACH
+    more = np.concatenate([program.pairs(size.grid, reach), program.steps(size.more, reach, seed + 1)])
+    solution, course = program.solve_with_cuts(
+        features, train, more, size.rounds, size.margin, lambda text: report(f"{kind}, {text}")
+    )
+    disturbances = {
+        "squares": program.squares(np.linspace(0.0, 8.0, 9)),
+        "fresh": program.steps(size.fresh, program.REACH, seed + 2),
+        "training": train,
+    }
+    tests = {name: measure(features, solution.theta, d) for name, d in disturbances.items()}
+    z, u = program.closed_loop(features, solution.theta, disturbances["squares"])
+    return {
+        "tests": tests, "course": course, "status": solution.status, "parameters": len(solution.theta),
+        "proved": None if proof is None else proof.holds, "margin": None if proof is None else proof.margin,
+        "z": z, "u": u, "d": disturbances["squares"], "seconds": sum(row["seconds"] for row in course),
+    }  # fmt: skip
+
+
+def measure(features: Any, theta: np.ndarray, d: np.ndarray) -> dict[str, float]:
+    """Mean |z|, largest |u|, how far z still moves at the end of a held level, and how far it is from the attainable rest."""
+    from experiments.named.echo_state.program import HOLD, LIMIT, attainable, closed_loop
+
+    z, u = closed_loop(features, theta, d)
+    late = z.reshape(-1, HOLD)[:, -LATE:]
+    off = np.abs(late[:, -1] - attainable(d).reshape(-1, HOLD)[:, -1])
+    return {
+        "mean": float(np.abs(z).mean()), "largest": float(np.abs(u).max()),
+        "violated": float(np.mean(np.abs(u) > LIMIT * (1 + 1e-6))), "moves": float(np.ptp(late, axis=1).max()),
+        "off_mean": float(off.mean()), "off_largest": float(off.max()),
+    }  # fmt: skip

@@ -1,0 +1,103 @@
+"""The page of ``linear_observer``: found against known, and the price of a gain under noise."""
+
+from typing import Any
+
+import numpy as np
+
+from reports.experiment_page import Chart, ChartFigure, Criterion, Curve
+from reports.quantities import Number, number_text
+from reports.tables import Table
+
+
+def page_of(rows: list[dict[str, Any]], size: Any, exact: float) -> tuple[list[Criterion], dict[str, Any]]:
+    """Criteria, and the arguments of the page."""
+    from experiments.named.linear_observer.run import label
+
+    projected = [row for row in rows if row["start"] == "projected"]
+    worst = {
+        key: max(row[key] for row in projected)
+        for key in ("consistency", "input_error", "gain_error", "error_dynamics")
+    }
+    worst |= {key: max(row[key] for row in rows) for key in ("consistency", "input_error")}  # of every exact observer
+    off = max(abs(s / r - 1) for row in projected for s, r in zip(row["rms_seen"], row["rms"], strict=True))
+    slow = max(row["eigenvalues"][-1] / row["rate"] for row in projected)
+    allowed = 4 / np.sqrt(2 * size.trials)  # four deviations of an RMS over as many independent trials
+    criteria = [
+        Criterion("df/dx is A - LC, relative", Number(worst["consistency"], "", 2), f"at most {exact:g}", worst["consistency"] <= exact),
+        Criterion("df/du is B, relative", Number(worst["input_error"], "", 2), f"at most {exact:g}", worst["input_error"] <= exact),
+        Criterion("gain is the projection observer's, relative", Number(worst["gain_error"], "", 2), f"at most {1e-6:g}",
+                  worst["gain_error"] <= 1e-6),
+        Criterion("errors follow (A - LC)^k", Number(worst["error_dynamics"], "", 2), f"at most {exact:g}",
+                  worst["error_dynamics"] <= exact),
+        Criterion("spectral radius of A - LC over the certified rate", Number(slow, "", 5), "at most 1", slow <= 1 + 1e-9),
+        Criterion("RMS under noise against Lyapunov's", Number(100 * off, "%", 3), f"within {100 * allowed:.2g} %", off <= allowed),
+        Criterion("noise over the Kalman filter's, least", Number(min(row["noise_ratio"] for row in rows), "", 4),
+                  "at least 1: nothing beats it", min(row["noise_ratio"] for row in rows) >= 1 - 1e-9),
+    ]  # fmt: skip
+    found = Table(
+        tuple(
+            (
+                label(row), Number(row["consistency"], "", 2), Number(row["input_error"], "", 2), Number(row["gain_error"], "", 2),
+                Number(row["error_dynamics"], "", 2), Number(row["loss"], "", 2), Number(row["seconds"], "s", 2),
+            )
+            for row in rows
+        ),
+        ("", "df/dx + LC - A", "df/du - B", "gain against the projection's", "errors against (A - LC)^k", "one-step loss", "fit"),
+        "Found against known, relative",
+    )  # fmt: skip
+    gains = Table(
+        tuple(
+            (
+                label(row), vector(np.ravel(row["gain"])), vector(np.ravel(row["projection_gain"])), vector(row["eigenvalues"]),
+                Number(row["rate"], "", 4), Number(row["bound"], "", 4),
+            )
+            for row in rows
+        ),
+        ("", "gain L found", "projection observer's", "|eigenvalues| of A - LC", "certified alpha*", "bound asked"),
+        "Gains and speeds",
+    )  # fmt: skip
+    noisy = Table(
+        tuple(
+            (
+                label(row), vector(row["rms"]), vector(row["rms_seen"]), vector(row["kalman_rms"]),
+                vector(row["same_speed"]) if row["same_speed"] else "none so fast", Number(row["noise_ratio"], "", 4),
+            )
+            for row in rows
+        ),
+        ("", "RMS, Lyapunov", "RMS, simulated", "Kalman filter's", "Kalman filter of the same speed", "times the Kalman filter's"),
+        f"Under noise: measurement {size.measurement:g}, force {size.force:g} (standard deviations); states "
+        + ", ".join(rows[0]["states"]),
+    )  # fmt: skip
+
+    def chart(plant: str) -> Chart:
+        own = [row for row in projected if row["plant"] == plant and row["neurons"] == projected[0]["neurons"]]
+        curves = [Curve(f"fit, {row['settling']:g} s", range(len(row["decay"])), row["decay"]) for row in own]
+        kalman = own[0]["kalman_decay"]
+        curves.append(Curve("Kalman gain", range(len(kalman)), kalman, role="published"))
+        return Chart(plant.replace("_", " "), "sample", "largest |e| of |e_0| = 1", tuple(curves), log="y")
+
+    figure = ChartFigure(
+        "decay", "How fast errors die",
+        "The largest singular value of (A - LC)^k: what can be left of a first error of length 1. The fits are as fast as they were "
+        "asked to be, after a rise (position errors become velocity errors); the Kalman gain is slower and quieter.",
+        tuple(chart(name) for name in dict.fromkeys(row["plant"] for row in rows)),
+    )  # fmt: skip
+    page = {
+        "title": "Linear plants: the fit against the observer that is known", "tables": [found, gains, noisy], "figures": [figure],
+        "sentence": "The fit is the observer that theory names: A - LC, B and the gain of the projection observer in its metric, with "
+        "or without neurons." if all(c.passed for c in criteria) else "The fit is not the observer that theory names.",
+        "notes": [
+            "The gain is a criterion of the default start. From random weights the fit finds an exact "
+            "observer too, but another gain: every gain that contracts is exact, and the one-step loss does not choose among them.",
+            "A fit without noise has no reason to be quiet: it takes the whole measurement at once (one eigenvalue at zero per "
+            "output). `observer fine-tune` trades speed for quiet. The Kalman filter of the same speed is the Riccati gain for a "
+            "larger force noise, the smallest that is as fast.",
+            "RMS is taken over the trials at several times, so its own error is below that of independent trials.",
+        ],
+    }  # fmt: skip
+    return criteria, page
+
+
+def vector(values: Any) -> str:
+    """Numbers in one cell."""
+    return ", ".join(number_text(0.0 if abs(float(v)) < 1e-12 else float(v), 4) for v in values)

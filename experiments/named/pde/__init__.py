@@ -1,0 +1,1 @@
+"""A reaction-diffusion line: the published weights and ours."""

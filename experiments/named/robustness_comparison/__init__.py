@@ -1,0 +1,1 @@
+"""Robust classifiers side by side."""

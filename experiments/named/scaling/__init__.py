@@ -1,0 +1,1 @@
+"""Time and precision against size."""

@@ -1,0 +1,1 @@
+"""The pipeline: recipe, steps, run folder, verification."""

@@ -1,0 +1,205 @@
+"""The numbers of a run in one document, ``metrics.json``, and as the table that ``observer run`` prints."""
+
+import math
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from observer import runs
+from observer.runs import Run
+from observer.storage import FORMAT_VERSION, package_version, plain, read_json
+from observer.validation.on_logs import judged_apart
+from systems.base.errors import InputError
+
+SHIPPED = (
+    runs.SYSTEM,
+    runs.CONFIG,
+    runs.LOGS,
+    runs.TRAJECTORIES,
+    runs.OBSERVER,
+    runs.HISTORY,
+    runs.FIT,
+    runs.CERTIFICATE,
+    runs.VALIDATION,
+    runs.VALIDATION_NOISE,
+    runs.FINE_TUNING,
+    runs.STARTS,
+)
+_HEADER = ("format_version", "package_version", "command", "hashes")
+
+
+def metrics_of(run: Run, command: str = "") -> dict[str, Any]:
+    """The content of ``metrics.json``: what was measured and how it was made. Parts whose step is not done are absent.
+
+    Units: seconds, and those of each state; ``one_step_loss`` is in squared physical units.
+    """
+    names = run.system.state_names
+    document: dict[str, Any] = {
+        "format_version": FORMAT_VERSION,
+        "package_version": package_version(),
+        "command": command,
+        "system": run.system.name,
+        "dt": run.plant.dt,
+        "units": {signal.name: signal.unit for signal in run.system.states},
+        "discretization": {
+            "method": run.plant.method,
+            "substeps": run.plant.substeps,
+            "error": dict(zip(names, np.asarray(run.plant.error, dtype=float), strict=True)),
+        },
+    }
+    if run.observer is not None:
+        weights = run.observer.weights
+        free = sum(np.size(array) for array in run.observer.direct.values())
+        document["network"] = {
+            "kind": run.observer.meta().get("kind", "ren"),
+            "nx": weights.nx,
+            "nu": weights.nu,
+            "ny": weights.ny,
+            "nv": weights.nv,
+            "parameters": int(free),
+            "activation": weights.activation,
+            "contraction_rate": run.observer.contraction_rate,
+        }
+    if run.fit is not None:
+        fit = run.fit
+        document["fit"] = {
+            "status": fit.status,
+            "message": fit.message,
+            "solver": fit.solver,
+            "one_step_loss": fit.one_step_loss,
+            "one_step_rms": dict(zip(names, np.asarray(fit.one_step_rms, dtype=float), strict=True)),
+            "start_loss": fit.start_loss,
+            "seconds": fit.seconds,
+            "iterations": fit.iterations,
+            "seed": fit.seed,
+            "fastest_rate": fit.search.rate,
+            "warnings": list(fit.warnings),
+        }
+    if run.certificate is not None:
+        proof = run.certificate
+        document["certificate"] = {
+            "rate": proof.rate,
+            "rate_per_second": proof.rate_per_second,
+            "rate_bound": proof.rate_bound,
+            "metric_condition": proof.metric_condition,
+            "lmi_margin": proof.lmi_margin,
+            "gain_y": proof.gain_y,
+            "gain_u": proof.gain_u,
+            "holds": proof.holds,
+            "reason": proof.reason,
+            **accuracy(run),
+        }
+    for key, check in (("validation", run.validation), ("validation_noise", run.validation_noise)):
+        if check is not None:
+            document[key] = check.metrics() | {"warnings": list(check.warnings)}
+    if run.validation is not None:
+        document["validation"] |= _starts(run)
+    if run.logs:
+        document["data"] = {
+            "logs": {log["file"]: log["sha256"] for log in run.logs["logs"]},
+            "trajectories": run.logs["trajectories"],
+        }
+        if run.validation is not None and run.config.get("data", {}).get("learned"):
+            document["validation"]["logs_chose_the_iterate"] = not judged_apart(run.logs["trajectories"])
+    if (run.path / runs.FINE_TUNING).is_file():
+        content = read_json(run.path / runs.FINE_TUNING)
+        document["fine_tuning"] = {name: value for name, value in content.items() if name not in _HEADER}
+    if "validation" in document:
+        document["verdict"] = verdict(run)
+    document["hashes"] = runs.hashes(run.path, *SHIPPED)
+    return plain(document)
+
+
+def _starts(run: Run) -> dict[str, Any]:
+    """The trials against their envelopes, the worst starts that were found, and the convergence map."""
+    from observer.validation.envelopes import trial_envelopes
+
+    residual = run.starts.residual if run.starts is not None else math.nan
+    checked = trial_envelopes(run.certificate, run.validation, run.plant, residual)
+    found = {} if checked is None else {"envelope": checked.to_data()}
+    return found | ({} if run.starts is None else run.starts.metrics(run.system.state_names, run.system.input_names))
+
+
+def accuracy(run: Run) -> dict[str, Any]:
+    """What the certificate says of accuracy, in few numbers: its ``kind`` is always beside them."""
+    from observer.certification.envelope import steady_error
+
+    bounds = run.certificate.bounds if run.certificate is not None else None
+    if bounds is None:
+        return {}
+    names, result = (
+        run.system.state_names,
+        {"kind": bounds.kind, "accuracy": bounds.reason, "region": bounds.region.box},
+    )
+    if bounds.proof is not None and run.certificate is not None:
+        p = bounds.proof
+        result |= {"residual_upper": p.residual_upper, "residual_lower": p.residual_lower, "residual_status": p.status}
+        result |= {"residual_structural": bounds.structural, "residual_seconds": bounds.seconds}
+        for key, held in (("steady_error", False), ("steady_error_unforced", True)):
+            if held and bounds.horizon is None:
+                continue
+            try:
+                values, sources = steady_error(run.certificate, held_input=held)
+            except InputError:  # a bound that is not finite, so none
+                continue
+            result |= {key: dict(zip(names, values, strict=True)), f"{key}_by": dict(zip(names, sources, strict=True))}
+    if bounds.statistical is not None:
+        s = bounds.statistical
+        result |= {
+            "trials": s.trials,
+            "coverage": s.coverage,
+            "confidence": s.confidence,
+            "largest_residual_met": s.residual,
+        }
+        result |= {"largest_error_met": dict(zip(names, s.state_error, strict=True)), "window_met": s.window}
+    return result
+
+
+def verdict(run: Run) -> str:
+    """``"pass"`` when every criterion of the validation passes and the certificate holds, else ``"fail"``."""
+    if run.validation is None:
+        return "fail"
+    holds = run.certificate is None or run.certificate.holds
+    return "pass" if run.validation.verdict == "pass" and holds else "fail"
+
+
+SHOWN_STATES = 6
+
+
+def table(run: Run) -> Iterator[tuple[str, str, str, str]]:
+    """Rows (what, number, requirement, pass or fail) that tell how a run went; no requirement, no last column."""
+    if run.fit is not None:
+        fit = run.fit
+        ratio = fit.start_loss / fit.one_step_loss if fit.one_step_loss else math.inf
+        better = f"{ratio:.3g} times below the linear start" if ratio > 1 else "no better than the linear start"
+        yield "fit", f"{fit.status}, loss {fit.one_step_loss:.3g}", better, ""
+    criteria = run.validation.criteria if run.validation is not None else ()
+    for criterion in criteria:
+        yield criterion.name.replace("_", " "), shown(criterion.value), criterion.requirement, _word(criterion.passed)
+    if run.certificate is not None and not any("certificate" in criterion.name for criterion in criteria):
+        proof = run.certificate
+        yield "certified rate", f"{proof.rate:.6g} per step", "the certificate holds", _word(proof.holds)
+    if run.validation is not None:
+        check = run.validation
+        rows = list(zip(run.system.states, check.settling_time, check.rms_error, strict=True))
+        if len(rows) > SHOWN_STATES:  # the hardest ones; the report has them all
+            width = np.ptp(check.ranges, axis=1)
+            hardest = np.sort(np.argsort(check.rms_error / width)[-SHOWN_STATES:])
+            yield f"{len(rows)} states", f"the {SHOWN_STATES} hardest follow", "", ""
+            rows = [rows[k] for k in hardest]
+        for signal, time, rms in rows:
+            unit = f" {signal.unit}" if signal.unit else ""
+            time_text = f"{time:.3g} s" if np.isfinite(time) else "never"
+            yield f"{signal.name}", f"settles in {time_text}", f"RMS error {rms:.3g}{unit}", ""
+
+
+def shown(value: Any) -> str:
+    """A number for a person: four digits, yes or no for a truth value."""
+    if isinstance(value, bool | np.bool_):
+        return "yes" if value else "no"
+    return f"{value:.4g}" if isinstance(value, float | np.floating) else str(value)
+
+
+def _word(passed: bool) -> str:
+    return "pass" if passed else "FAIL"

@@ -1,0 +1,16 @@
+from .certification.certificate import Certificate as Certificate
+from .certification.certificate import certify as certify
+from .fine_tuning.fine_tune import fine_tune as fine_tune
+from .fitting.fit import fit as fit
+from .fitting.result import FitResult as FitResult
+from .fitting.result import Progress as Progress
+from .networks.ren.contracting import ContractingREN as ContractingREN
+from .networks.ren.explicit import ExplicitREN as ExplicitREN
+from .runs import Run as Run
+from .runs import load_run as load_run
+from .scaling import Scaling as Scaling
+from .state_observer import RENObserver as RENObserver
+from .state_observer import StateObserver as StateObserver
+from .validation.validate import Criterion as Criterion
+from .validation.validate import Validation as Validation
+from .validation.validate import validate as validate

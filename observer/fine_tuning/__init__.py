@@ -1,0 +1,1 @@
+"""Fine-tuning: make a fitted observer good under noise, and keep its proof."""

@@ -1,0 +1,1 @@
+"""Solvers: a problem and a feasible initial network in, a certified network and its history out."""

@@ -1,0 +1,16 @@
+from .activations import ACTIVATIONS as ACTIVATIONS
+from .activations import get_activation as get_activation
+from .catalogue import NETWORKS as NETWORKS
+from .feedforward.conv_lbdn import ConvLBDN as ConvLBDN
+from .feedforward.lbdn import LBDN as LBDN
+from .kernels.equilibrium import solve_equilibrium as solve_equilibrium
+from .proofs.guarantees import Verdict as Verdict
+from .r2dn import R2DN as R2DN
+from .ren.contracting import ContractingREN as ContractingREN
+from .ren.dissipative import DissipativeREN as DissipativeREN
+from .ren.explicit import ExplicitREN as ExplicitREN
+from .ren.from_linear import load_linear as load_linear
+from .ren.implicit import ImplicitREN as ImplicitREN
+from .ren.lipschitz import LipschitzREN as LipschitzREN
+from .ren.passive import PassiveREN as PassiveREN
+from .unrolling import unroll as unroll

@@ -1,0 +1,1 @@
+"""Feedforward networks with a Lipschitz bound: sandwich layers, dense and convolutional."""

@@ -1,0 +1,1 @@
+"""Published files: NumPy archives, BSON of the Julia package, MessagePack of Flax."""

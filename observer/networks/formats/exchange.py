@@ -1,0 +1,242 @@
+"""Published models in and out: parameters under the names that the reference implementations give them.
+
+Files are read as data: NumPy archives without pickles, the BSON files of the Julia package (``bson``), and MessagePack as
+Flax writes it (``flax.serialization.to_bytes`` or ``msgpack_serialize`` of the parameters, ``msgpack``). A Python
+pickle runs what it contains and is refused; save its arrays with ``numpy.savez`` where it came from.
+"""
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from observer.networks.feedforward.lbdn import LBDN
+from observer.networks.formats.bson import Struct, read_bson
+from observer.networks.formats.msgpack import read_msgpack
+from observer.networks.network import Network
+from observer.networks.r2dn import R2DN, load_published
+from observer.networks.ren.contracting import ContractingREN
+from observer.networks.ren.dissipative import DissipativeREN
+from observer.networks.ren.lipschitz import LipschitzREN
+from observer.networks.shapes import check_shape
+from systems.base.errors import InputError
+
+NORM_EPS = float(np.finfo(np.float32).eps)  # the JAX package adds it inside its norms, and as eps to H
+
+_JULIA_REN = ("X", "Y1", "X3", "Y3", "Z3", "B2", "C2", "D12", "D21", "D22", "bx", "bv", "by", "eps", "p")
+_JULIA_FLAGS = ("polar", "D22_free", "D22_zero", "output_map")
+_JULIA = {
+    "DirectRENParams": (*_JULIA_REN, *_JULIA_FLAGS),
+    "DirectLBDNParams": ("XY", "a", "d", "b", "log_gamma", "learn"),
+}
+_VECTORS = ("p", "bx", "bv", "by", "a", "b", "d")
+
+
+def read_parameters(path: str | Path) -> dict[str, np.ndarray]:
+    """All arrays of a ``.npz``, ``.bson`` or ``.msgpack`` file by name, nested names joined by dots.
+
+    A struct of direct parameters of the Julia package gives its fields by the names used here: X, ..., p for a REN, and
+    XY0, a0, d0, b0, ..., log_gamma for an LBDN; flags and numbers are arrays without axes.
+    Errors: InputError for another kind of file, or one that is malformed.
+    """
+    path = Path(path)
+    if path.suffix == ".npz":
+        try:
+            with np.load(path, allow_pickle=False) as file:
+                return {name: file[name] for name in file.files}
+        except (ValueError, OSError, EOFError, KeyError) as error:
+            if isinstance(error, FileNotFoundError):
+                raise InputError(f"{path} is not there") from error
+            raise InputError(
+                f"{path} is malformed: {error}; expected a NumPy archive without pickled objects"
+            ) from error
+        except Exception as error:  # zipfile.BadZipFile, and what a damaged archive may raise besides
+            raise InputError(f"{path} is malformed: {error}; expected a NumPy archive") from error
+    if path.suffix in (".bson", ".msgpack"):
+        if not path.is_file():
+            raise InputError(f"{path} is not there")
+        if path.suffix == ".bson":
+            return _flatten(read_bson(path))
+        return {name: np.asarray(value) for name, value in _leaves(read_msgpack(path.read_bytes()), "")}
+    hint = ": a pickle runs what it contains; save its arrays with numpy.savez" if "p" in path.suffix[:2] else ""
+    raise InputError(f"{path.name} is of a kind that is not read{hint}; expected .npz, .bson or .msgpack")
+
+
+def _flatten(tree: Any) -> dict[str, np.ndarray]:
+    """The fields of the direct parameters in ``tree`` where it has a struct of them, else all arrays and numbers."""
+    direct = [value for value in _walk(tree) if isinstance(value, Struct) and value.name in _JULIA]
+    if len(direct) > 1:
+        raise InputError(f"{len(direct)} sets of direct parameters in one file; expected one model")
+    if not direct:
+        return {name: np.asarray(value) for name, value in _leaves(tree, "") if not isinstance(value, Struct)}
+    value = direct[0]
+    names = _JULIA[value.name]
+    if len(value.fields) != len(names):
+        raise InputError(
+            f"a {value.name} of {len(value.fields)} fields; expected {len(names)}, as the released package has"
+        )
+    found: dict[str, Any] = {}
+    for name, field in zip(names, value.fields, strict=True):
+        found |= {f"{name}{k}": item for k, item in enumerate(field)} if isinstance(field, list) else {name: field}
+    wrong = [name for name, item in found.items() if not isinstance(item, np.ndarray | float | int)]
+    if wrong:
+        raise InputError(f"{', '.join(wrong)} of a {value.name} is neither an array nor a number")
+    found.pop("learn", None)
+    return {name: np.asarray(item) for name, item in found.items()}
+
+
+def _walk(tree: Any) -> Iterator[Any]:
+    """Every value of a tree, the tree first."""
+    yield tree
+    inside = tree.values() if isinstance(tree, dict) else tree.fields if isinstance(tree, Struct) else tree
+    if isinstance(inside, list | tuple) or isinstance(tree, dict):
+        for value in inside:
+            yield from _walk(value)
+
+
+def _leaves(tree: Any, prefix: str) -> Iterator[tuple[str, Any]]:
+    """Arrays and numbers of dictionaries and lists, by dotted names."""
+    items = tree.items() if isinstance(tree, dict) else enumerate(tree) if isinstance(tree, list) else ()
+    for name, value in items:
+        yield from _leaves(value, f"{prefix}{name}.")
+        if isinstance(value, np.ndarray | np.generic | float | int | bool):
+            yield f"{prefix}{name}", value
+
+
+def load_network(kind: str, parameters: Mapping[str, Any], **options: Any) -> Any:
+    """A network of published parameters, by the names of the JAX package (nested or joined by dots) or as read above.
+
+    kind : "contracting" (options: contraction_rate), "lipschitz" (contraction_rate, gamma), "general" (contraction_rate,
+        supply, which the reference widens by eps, so that the network here promises the widened one), "lbdn" (gamma) or
+        "r2dn". Other options are those of the network; the defaults are those of the reference: eps and norm_eps are
+        float32's epsilon for the JAX names, the activation is relu, and the last layer of lbdn and r2dn has one.
+    Errors: InputError for an unknown kind, missing or foreign names, or wrong shapes.
+    """
+    if kind not in _LOADERS:
+        raise InputError(f"kind {kind!r} is not known; expected {', '.join(_LOADERS)}")
+    flat = {_plain(name): np.asarray(value) for name, value in _joined(parameters).items()}
+    for name, value in flat.items():
+        if value.dtype.kind not in "fiub" or not np.isfinite(value).all():
+            raise InputError(f"{name} is not made of finite numbers")
+    if "polar" in flat and flat["polar"].dtype != bool:
+        flat["p"] = flat.pop("polar")
+    for name, value in flat.items():
+        if name.rsplit(".", 1)[-1].rstrip("0123456789") in _VECTORS:
+            flat[name] = value.reshape(-1)  # some releases keep a row
+    return _LOADERS[kind](flat, options)
+
+
+def _joined(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for name, value in tree.items():
+        found |= _joined(value, f"{prefix}{name}.") if isinstance(value, Mapping) else {f"{prefix}{name}": value}
+    return found
+
+
+def _plain(name: str) -> str:
+    for prefix in ("params.", "direct."):
+        name = name.removeprefix(prefix)
+    return name
+
+
+def _ren(flat: dict[str, np.ndarray], options: dict[str, Any], make: Any, dropped: set[str]) -> Any:
+    flags = {name: bool(flat.pop(name)) for name in _JULIA_FLAGS if name in flat}
+    julia = bool(flags)
+    eps = float(flat.pop("eps")) if "eps" in flat else NORM_EPS
+    if flags and not flags["polar"]:
+        flat.pop("p", None)
+    if flags and not flags["output_map"]:
+        dropped = dropped | {"C2", "D21", "D22", "by"}
+    direct = {name: value for name, value in flat.items() if name not in dropped}
+    missing = {"X", "Y1", "B2", "D12", "bx", "bv"} - direct.keys()
+    if missing:
+        raise InputError(f"{', '.join(sorted(missing))} missing; got {', '.join(sorted(flat))}")
+    defaults = {"activation": "relu", "eps": eps, "norm_eps": 0.0 if julia else NORM_EPS}
+    return make(direct, {**defaults, **options})
+
+
+def _contracting(flat: dict[str, np.ndarray], options: dict[str, Any]) -> ContractingREN:
+    def make(direct: dict[str, np.ndarray], given: dict[str, Any]) -> ContractingREN:
+        return ContractingREN.from_direct(direct, **{"contraction_rate": 1.0, **given})
+
+    return _ren(flat, options, make, {"X3", "Y3", "Z3"})
+
+
+def _supplied(flat: dict[str, np.ndarray], options: dict[str, Any], kind: Any) -> Network:
+    def make(direct: dict[str, np.ndarray], given: dict[str, Any]) -> Network:
+        if "C2" not in direct:
+            given = {"identity_output": True, **given}
+        (nx, nu), nv = direct["B2"].shape, direct["D12"].shape[0]
+        ny = direct["C2"].shape[0] if "C2" in direct else nx
+        if kind is DissipativeREN and "supply" in given:
+            Q, S, R = (np.asarray(matrix, float) for matrix in given["supply"])
+            given["supply"] = (Q - given["eps"] * np.eye(len(Q)), S, R + given["eps"] * np.eye(len(R)))
+        network = kind(nu, nx, nv, ny, **{"contraction_rate": 1.0, "polar": "p" in direct, **given})
+        unused = {"X3", "Y3", "Z3"} - network.parameter_shapes().keys()
+        return network.load_direct({name: value for name, value in direct.items() if name not in unused})
+
+    return _ren(flat, options, make, {"D22"})
+
+
+def _lbdn(flat: dict[str, np.ndarray], options: dict[str, Any]) -> LBDN:
+    direct = {}
+    for name, value in flat.items():
+        layer, dot, what = name.removeprefix("layers_").partition(".")
+        direct[f"{what}{layer}" if dot else name] = value
+    count = sum(name.startswith("XY") for name in direct)
+    if not count or any(direct.get(f"XY{k}", np.empty(0)).ndim != 2 for k in range(count)):
+        raise InputError(f"got {', '.join(sorted(flat))}; expected the layers of an LBDN, XY0 or layers_0.XY first")
+    outputs = [direct[f"XY{k}"].shape[1] for k in range(count)]
+    nu = direct["XY0"].shape[0] - outputs[0]
+    linear = f"d{count - 1}" not in direct
+    defaults: dict[str, Any] = {"activation": "relu", "linear_output": linear, "norm_eps": 0.0 if linear else NORM_EPS}
+    if "log_gamma" in direct:
+        direct["log_gamma"] = direct["log_gamma"].reshape(-1)
+        check_shape("log_gamma", direct["log_gamma"], (1,), "(1,)")
+        with np.errstate(over="ignore"):
+            defaults |= {"learnable_gamma": True, "gamma": float(np.exp(direct["log_gamma"][0]))}
+    network = LBDN(nu, outputs[:-1], outputs[-1], **{**defaults, **options})
+    return network.load_direct(direct)  # type: ignore[return-value]
+
+
+def _r2dn(flat: dict[str, np.ndarray], options: dict[str, Any]) -> R2DN:
+    return load_published(flat, **{"eps": NORM_EPS, "norm_eps": NORM_EPS, **options})
+
+
+_LOADERS = {
+    "contracting": _contracting,
+    "lipschitz": lambda flat, options: _supplied(flat, options, LipschitzREN),
+    "general": lambda flat, options: _supplied(flat, options, DissipativeREN),
+    "lbdn": _lbdn,
+    "r2dn": _r2dn,
+}
+
+
+def published_parameters(network: Any) -> dict[str, np.ndarray]:
+    """The direct parameters under the names of the JAX package: the inverse of ``load_network``.
+
+    Arrays that the reference keeps without using them (X3, Y3, Z3 of a contracting REN, D22 of the others) are zeros.
+    Errors: InputError for a network that the reference does not have.
+    """
+    direct = network.direct()
+    if isinstance(network, LBDN):
+        return {
+            f"layers_{name.lstrip('XYabd')}.{name.rstrip('0123456789')}": value
+            for name, value in direct.items()
+            if name != "log_gamma"
+        }
+    if isinstance(network, R2DN) and network.gamma is None:
+        inner = {name: value for name, value in direct.items() if name.startswith("inner_")}
+        own = {name: value for name, value in direct.items() if name not in inner}
+        renamed = {name.removeprefix("inner_"): value for name, value in inner.items()}
+        return own | {
+            f"network.layers_{name.lstrip('XYabd')}.{name.rstrip('0123456789')}": value
+            for name, value in renamed.items()
+        }
+    if isinstance(network, ContractingREN | LipschitzREN | DissipativeREN):
+        d, wide = min(network.nu, network.ny), abs(network.nu - network.ny)
+        spare = {"X3": (d, d), "Y3": (d, d), "Z3": (wide, d), "D22": (network.ny, network.nu)}
+        direct.pop("log_gamma", None)
+        return {name: np.zeros(shape) for name, shape in spare.items()} | direct
+    raise InputError(f"a {type(network).__name__} has no published counterpart")

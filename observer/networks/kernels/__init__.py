@@ -1,0 +1,1 @@
+"""Compiled arithmetic of the networks: the equilibrium of the neurons, fused steps, and training."""

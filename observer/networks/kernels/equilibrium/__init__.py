@@ -1,0 +1,84 @@
+"""The equilibrium layer w = sigma(D11 w + b), D11 strictly lower triangular: one entry, several kernels.
+
+``reference`` is the plain loop over rows (torch autograd to any order, or NumPy). ``cpu`` is a compiled kernel with its
+own backward pass, ``cuda`` a blocked one of torch operations for GPUs (it runs on any device). ``auto`` takes the one
+that measured faster for the size and the device at hand.
+"""
+
+from typing import Any
+
+import numpy as np
+
+from observer.networks.activations import get_activation
+from observer.networks.shapes import check_shape
+from systems.base.errors import InputError
+
+KERNELS: tuple[str, ...] = ("reference", "cpu", "cuda")
+
+# Measured on two cores, batches of 1 to 4096: from a few neurons on the compiled pair is always the faster one.
+_COMPILED_FROM_NEURONS = 3
+
+
+def solve_equilibrium(D11: Any, b: Any, activation: str, kernel: str = "auto") -> Any:
+    """Solve w = sigma(D11 w + b) for w (..., nv).
+
+    D11 (nv, nv): only its strictly lower triangle is read, so row i needs w_1 .. w_{i-1} and no iteration. b (..., nv):
+    leading axes are batched; nv = 0 is allowed. NumPy arrays or torch tensors; the result is of the same kind.
+
+    ``kernel``: "auto", "reference", "cpu" or "cuda". The last two are differentiable once; inside ``torch.func``
+    transforms and for second derivatives use "reference" (``auto`` does so for dtypes other than float32 and float64,
+    and off the CPU except for CUDA).
+
+    Errors: InputError for an unknown kernel or activation, wrong shapes, or tensors that the kernel cannot take.
+    """
+    function = get_activation(activation)
+    nv = int(b.shape[-1])
+    check_shape("D11", D11, (nv, nv), "(nv, nv)")
+    if kernel not in ("auto", *KERNELS):
+        raise InputError(
+            f"equilibrium kernel {kernel!r} is not known; expected auto, {', '.join(KERNELS[:-1])} or {KERNELS[-1]}"
+        )
+    if nv == 0:
+        return b
+    if kernel == "auto":
+        kernel = _choose(D11, b)
+    numpy_given = isinstance(b, np.ndarray)
+    if kernel == "reference":
+        from observer.networks.kernels.equilibrium.reference import solve_numpy, solve_torch
+
+        return (solve_numpy if numpy_given else solve_torch)(D11, b, function)
+    if kernel == "cuda":
+        if numpy_given:
+            raise InputError(
+                "equilibrium kernel 'cuda' takes torch tensors; got NumPy arrays: use 'cpu' or 'reference'"
+            )
+        from observer.networks.kernels.equilibrium.cuda import solve_blocked_torch
+
+        return solve_blocked_torch(D11, b, function)
+    if not _compilable(D11, b):
+        raise InputError(
+            f"equilibrium kernel 'cpu': got {D11.dtype} and {b.dtype} {'arrays' if numpy_given else 'tensors'};"
+            " expected both float32 or both float64 in main memory: convert them, or use kernel='reference'"
+        )
+    if numpy_given:
+        from observer.networks.kernels.equilibrium.cpu import forward
+
+        return forward(D11, b.reshape(-1, nv), function.code).reshape(b.shape)
+    from observer.networks.kernels.equilibrium.cpu_autograd import solve_cpu_torch
+
+    return solve_cpu_torch(D11, b, function)
+
+
+def _compilable(D11: Any, b: Any) -> bool:
+    """Whether the compiled kernel can take these: one dtype, float32 or float64, in main memory."""
+    in_memory = isinstance(b, np.ndarray) or (b.device.type == "cpu" and D11.device.type == "cpu")
+    return in_memory and D11.dtype == b.dtype and str(b.dtype).removeprefix("torch.") in ("float32", "float64")
+
+
+def _choose(D11: Any, b: Any) -> str:
+    if int(b.shape[-1]) < _COMPILED_FROM_NEURONS:
+        return "reference"
+    if _compilable(D11, b):
+        return "cpu"
+    on_gpu = not isinstance(b, np.ndarray) and b.device.type == "cuda" and D11.device == b.device
+    return "cuda" if on_gpu and D11.dtype == b.dtype else "reference"

@@ -1,0 +1,1 @@
+"""What a network guarantees, and how the guarantee is proved from its explicit matrices."""

@@ -1,0 +1,1 @@
+"""Recurrent equilibrium networks: direct parameters, explicit matrices, and the map between them."""

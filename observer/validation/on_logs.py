@@ -1,0 +1,111 @@
+"""Validation on logs, for a plant of which nobody knows the ODE: the observer is replayed over what its fit did not see.
+
+Of eight logs or more some are kept for this alone; the fit holds out others, by which it chooses its best iterate. Of
+fewer, one is held out (of a single one, its end), and has to serve for both: its errors may come out a little too small,
+and the result says so. The judged logs are cut into complete stretches of equal length. Each trial is one stretch and a
+first estimate drawn from the initial box. What was logged stands for the truth, with its noise.
+"""
+
+from dataclasses import replace
+
+import numpy as np
+
+from observer.fitting.fit import HELD_OUT
+from observer.state_observer import RENObserver
+from observer.validation.validate import SETTLING_TIMES_PER_TRIAL, Validation, judge
+from systems.base.errors import InputError
+from systems.discretization import DiscreteSystem
+from systems.trajectories import Trajectories, draw_starts
+
+SHORTEST = 20  # samples of a stretch that can show convergence
+FEWEST = 8  # logs, of which a fifth is two
+
+
+def validate_on_logs(
+    observer: RENObserver,
+    plant: DiscreteSystem,
+    data: Trajectories,
+    trials: int = 200,
+    duration: float | None = None,
+    seed: int = 0,
+    *,
+    spread: float = 1.0,
+    window: tuple[float, float] | None = None,
+) -> Validation:
+    """Replay ``observer`` over ``data``, the logs of which :func:`part` gave the fit all but what is judged here.
+
+    duration : seconds of a stretch; ten settling times, or as long as the logs have without a gap, when left out.
+    trials : at most this many; stretches are used again, with other first estimates, when there are fewer of them.
+
+    Raises :class:`InputError` when a stretch is too short to see convergence in.
+    """
+    _, held_out, apart = part(data, seed)
+    runs, longest = held_out_stretches(held_out)
+    if duration is None and observer.contraction_rate < 1:
+        duration = SETTLING_TIMES_PER_TRIAL * np.log(0.02) / np.log(observer.contraction_rate) * plant.dt
+    length = longest if duration is None else min(longest, round(duration / plant.dt) + 1)
+    if length < SHORTEST:
+        raise InputError(
+            f"duration is {duration:g} s, {length} samples; expected at least {SHORTEST} to see convergence"
+        )
+    cuts = [(k, first) for k, start, stop in runs for first in range(start, stop - length + 1, length)]
+    rows = [cuts[i % len(cuts)] for i in range(trials)]
+    x, u, y = (
+        np.stack([part[k, first : first + length] for k, first in rows])
+        for part in (held_out.x, held_out.u, held_out.y)
+    )
+    stretches = f"{len(cuts)} stretch{'es' if len(cuts) > 1 else ''}"
+    if apart:
+        where = f"{stretches} of {len(held_out)} of the {len(data)} logs, which the fit saw in no way"
+    else:
+        what = "the one held-out log" if len(data) > 1 else "the held-out end of the only log"
+        where = (
+            f"{stretches} of {what}, by which the fit also chose its best iterate, so that the errors may be a little too "
+            f"small ({FEWEST} logs or more are kept apart)"
+        )
+    warnings = (f"validated on {where}; {trials} first estimates in all, and what was logged stands for the truth",)
+    t = plant.dt * np.arange(length)
+    trial_data = Trajectories(t, x, u, y, np.full(trials, length), data.source, warnings)
+    starts = draw_starts(plant.system, trials, seed + 7919, spread)
+    with np.errstate(over="ignore", invalid="ignore"):
+        x_hat = observer.run(starts, u, y)
+        return judge(observer, plant, trial_data, x_hat, seed, True, "logs", window)
+
+
+def judged_apart(count: int) -> bool:
+    """Whether of so many logs some are kept for the validation alone: when at least two would be held out."""
+    return count >= FEWEST
+
+
+def part(data: Trajectories, seed: int) -> tuple[Trajectories, Trajectories, bool]:
+    """(what the fit is given, what the observer is judged on, whether the two have nothing in common).
+
+    ``fit(..., transitions="data", seed=seed)`` holds out :data:`HELD_OUT` of what it is given. Where that is a single
+    log, it is the one that is judged on too.
+    """
+    if not judged_apart(len(data)):
+        return data, data.split(HELD_OUT, seed)[1], False
+    rest, judged = data.split(HELD_OUT / 2, seed)
+    return replace(rest, warnings=data.warnings), judged, True
+
+
+def held_out_stretches(held_out: Trajectories) -> tuple[list[tuple[int, int, int]], int]:
+    """(the complete stretches (trajectory, start, stop) of what is judged on, the samples of the longest).
+
+    Raises :class:`InputError` when no stretch is long enough to see convergence in.
+    """
+    complete = np.all(np.isfinite(np.concatenate([held_out.x, held_out.u, held_out.y], axis=2)), axis=2)
+    runs = [(k, start, stop) for k in range(len(held_out)) for start, stop in _stretches(complete[k])]
+    longest = max((stop - start for _, start, stop in runs), default=0)
+    if longest < SHORTEST:
+        raise InputError(
+            f"the longest complete stretch of the held-out logs has {longest} samples, and {SHORTEST} are needed to see "
+            f"convergence ({100 * HELD_OUT:g} % of the logs are held out); log more or longer, or fill gaps"
+        )
+    return runs, longest
+
+
+def _stretches(complete: np.ndarray) -> list[tuple[int, int]]:
+    """(start, stop) of every run of True in ``(N,)``."""
+    edges = np.flatnonzero(np.diff(np.concatenate([[False], complete, [False]]).astype(int)))
+    return [(int(a), int(b)) for a, b in edges.reshape(-1, 2)]

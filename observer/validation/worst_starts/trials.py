@@ -1,0 +1,108 @@
+"""Many trials from given starts at once: the discretised plant under constant inputs, an observer beside it, and how it went.
+
+A trial is graded by its settling time or by its late error, both of max_i |e_i| / width_i.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from observer.state_observer import RENObserver, StateObserver
+from observer.validation.validate import TOLERANCE, wrap
+from systems.compilation import compile_graph
+from systems.discretization import DiscreteSystem
+
+WORK = 6e8  # elementary operations that one set of trials may take where no number of them is given
+MOST, LEAST = 4000, 120  # trials
+CHUNK = 2_000_000  # samples of states simulated at once
+LARGEST_GRAPH = 20_000  # operations; a compiler takes minutes for more
+COMPILED_FROM = 2e7  # operations of a whole study; less is done before a compiler has begun
+HOPELESS = 10.0  # ranges: an error beyond them has diverged, however large it is
+
+
+@dataclass(frozen=True, eq=False)
+class Trials:
+    """Plant and observer, how long a trial is, from which sample on an error is late, and how many trials are going to be asked for."""
+
+    observer: StateObserver
+    plant: DiscreteSystem
+    steps: int
+    window: int
+    expected: int = 0
+
+    def curves(self, x0: np.ndarray, x_hat0: np.ndarray, u: np.ndarray) -> np.ndarray:
+        """max_i |e_i| / width_i ``(K, N)`` from starts ``(K, nx)`` under constant inputs ``(K, nu)``; nan: the plant itself is lost."""
+        rows = max(1, CHUNK // (self.steps * self.plant.nx))
+        cuts = [slice(k, k + rows) for k in range(0, len(x0), rows)]
+        return np.concatenate([self._some(x0[cut], x_hat0[cut], u[cut]) for cut in cuts])
+
+    def _some(self, x0: np.ndarray, x_hat0: np.ndarray, u: np.ndarray) -> np.ndarray:
+        held = np.broadcast_to(u[:, None], (len(u), self.steps, u.shape[1]))
+        with np.errstate(all="ignore"):
+            x = self._rollout(x0, held[:, :-1])
+            y = self.plant.output(x, held)
+            lost = ~np.isfinite(x).all(axis=(1, 2)) | ~np.isfinite(y).all(axis=(1, 2))
+            width = np.ptp(self.plant.system.state_ranges, axis=1)
+            middle = self.plant.system.state_ranges.mean(axis=1)
+            lost |= (np.abs(x - middle) > HOPELESS * width).any(axis=(1, 2))
+            x, y = (np.where(lost[:, None, None], 0.0, a) for a in (x, y))
+            worst = relative_error(self.observer, self.plant, x, held, y, x_hat0).max(axis=2)
+        return np.where(lost[:, None], np.nan, worst)
+
+    def _rollout(self, x0: np.ndarray, u: np.ndarray) -> np.ndarray:
+        """The plant's states; as machine code where there is a graph that a compiler takes: it is simulated over and over."""
+        graph = self.plant.graph
+        samples = self.steps * max(self.expected, len(x0))
+        if graph is None or len(graph.nodes) > LARGEST_GRAPH or samples * len(graph.nodes) < COMPILED_FROM:
+            return self.plant.rollout(x0, u)
+        return compile_graph(graph).rollout(x0, u, self.plant.system.parameter_values, self.plant.dt)
+
+
+def held_input(plant: DiscreteSystem) -> np.ndarray:
+    """``(nu,)``: every input at the middle of its range."""
+    return plant.system.input_ranges.mean(axis=1) if plant.nu else np.zeros(0)
+
+
+def relative_error(
+    observer: StateObserver, plant: DiscreteSystem, x: np.ndarray, u: np.ndarray, y: np.ndarray, x_hat0: np.ndarray
+) -> np.ndarray:
+    """|e_i| / width_i ``(K, N, nx)``, at most ``HOPELESS``, which also stands for what is not finite."""
+    system = plant.system
+    periods = np.array([s.period or np.nan for s in system.states])
+    with np.errstate(all="ignore"):
+        error = np.abs(wrap(observer.run(x_hat0, u, y) - x, periods)) / np.ptp(system.state_ranges, axis=1)
+    return np.minimum(np.where(np.isfinite(error), error, HOPELESS), HOPELESS)
+
+
+def settled_after(curves: np.ndarray) -> np.ndarray:
+    """``(K,)`` samples after which curves ``(K, N)`` stay within 2 %, between samples on a straight line of the logarithm; infinite
+    where the last sample is outside."""
+    inside = curves[:, -1] <= TOLERANCE
+    return np.where(inside, np.maximum(settling_grade(np.where(np.isfinite(curves), curves, HOPELESS)), 0.0), np.inf)
+
+
+def settling_grade(curves: np.ndarray) -> np.ndarray:
+    """Samples until curves ``(K, N)`` stay within 2 %, as a number that always tells which of two is worse.
+
+    Between samples: on a straight line of the logarithm. Beyond the end, and where nothing was ever outside: plus, or instead, the
+    logarithm of the error in parts of the tolerance.
+    """
+    size = np.log(np.maximum(curves / TOLERANCE, 1e-300))
+    outside, count, rows = size > 0, curves.shape[1], np.arange(len(curves))
+    last = count - 1 - np.argmax(outside[:, ::-1], axis=1)
+    here, there = size[rows, last], size[rows, np.minimum(last + 1, count - 1)]
+    part = np.where(last < count - 1, here / np.maximum(here - there, 1e-12), here)
+    return np.where(outside.any(axis=1), last + part, np.minimum(size.max(axis=1), 0.0))
+
+
+def late_error(curves: np.ndarray, window: int) -> np.ndarray:
+    """The largest value ``(K,)`` of curves ``(K, N)`` from a sample on."""
+    return curves[:, window:].max(axis=1)
+
+
+def trials_worth(observer: StateObserver, plant: DiscreteSystem, steps: int) -> int:
+    """How many trials of so many samples ``WORK`` allows; the same on every machine."""
+    network = observer.weights if isinstance(observer, RENObserver) else None
+    own = (network.nv + network.nx) * (network.nv + network.nx + network.nu) if network is not None else 50 * plant.nx
+    equations = len(plant.graph.nodes) if plant.graph is not None else 1000 * plant.nx
+    return int(np.clip(WORK / (steps * (own + equations)), LEAST, MOST))

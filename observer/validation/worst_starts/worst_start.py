@@ -1,0 +1,166 @@
+"""The worst start, found by optimisation: where must plant and observer start for the error to last longest, or to be largest late?
+
+    z = (x0, x_hat0, u) in a box,     maximise   settling: the last time at which some |e_i| exceeds 2 % of width_i
+                                      or         late: max over the window of max_i |e_i| / width_i
+
+x0 in the initial box, x_hat0 in that box enlarged by ``spread``, u a constant of every known input (disturbances at the middle of
+their range). Random trials seldom come near the corners of such a box; here a few evolution strategies start from the best of many
+random points and learn the directions in which it gets worse. The search runs on the discretised plant; the start that is
+reported, and the worst of as many random draws, are measured again on the true plant. A search proves nothing: there may be worse.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from observer.state_observer import StateObserver
+from observer.validation.validate import wrap
+from observer.validation.worst_starts.evolution import maximise
+from observer.validation.worst_starts.trials import (
+    HOPELESS,
+    Trials,
+    held_input,
+    late_error,
+    settled_after,
+    settling_grade,
+)
+from systems.base.errors import InputError, SimulationError
+from systems.discretization import DiscreteSystem
+from systems.trajectories import simulate
+
+GOALS = ("settling", "late")
+
+
+@dataclass(frozen=True, eq=False)
+class WorstStart:
+    """A start and what it does on the true plant, beside the worst of equally many random starts.
+
+    x0, x_hat0 ``(nx,)``, u ``(nu,)`` constant; ``value`` and ``random``: seconds until all states are settled (infinite where that is
+    not before the end), or the largest late error in ranges; ``state``: index of the state that decides. t ``(N,)``, error and
+    random_error ``(N, nx)``: of the found start and of the random one. ``trials`` of the search, and as many random ones.
+    """
+
+    goal: str
+    x0: np.ndarray
+    x_hat0: np.ndarray
+    u: np.ndarray
+    value: float
+    random: float
+    state: int
+    trials: int
+    t: np.ndarray
+    error: np.ndarray
+    random_error: np.ndarray
+
+    @property
+    def ratio(self) -> float:
+        """How much worse than the worst random start; nan where one of them is not a number above zero."""
+        usable = np.isfinite([self.value, self.random]).all() and self.random > 0
+        return self.value / self.random if usable else float("nan")
+
+    @property
+    def diverged(self) -> bool:
+        """Whether some error went beyond ten ranges late, or was not finite."""
+        return not np.isfinite(self.error).all() or (self.goal == "late" and self.value >= HOPELESS)
+
+    def to_data(self, state_names: tuple[str, ...], input_names: tuple[str, ...]) -> dict[str, Any]:
+        """JSON-able."""
+        return {
+            "value": self.value, "worst_random": self.random, "ratio": self.ratio, "trials": self.trials,
+            "state": state_names[self.state], "x0": dict(zip(state_names, self.x0.tolist(), strict=True)),
+            "x_hat0": dict(zip(state_names, self.x_hat0.tolist(), strict=True)),
+            "u": dict(zip(input_names, self.u.tolist(), strict=True)),
+        }  # fmt: skip
+
+
+def search_box(plant: DiscreteSystem, spread: float) -> tuple[np.ndarray, np.ndarray]:
+    """(low, high) ``(2 nx + known inputs,)`` of x0, x_hat0 and the known inputs."""
+    system = plant.system
+    limits = np.array([s.limits or (-np.inf, np.inf) for s in system.states])
+    box = system.initial_ranges
+    middle, half = box.mean(axis=1), 0.5 * np.ptp(box, axis=1)
+    wide = np.stack([middle - spread * half, middle + spread * half], axis=1)
+    boxes = [np.clip(b, limits[:, :1], limits[:, 1:]) for b in (box, wide)]
+    low, high = np.concatenate([*boxes, system.input_ranges[system.known].reshape(-1, 2)]).T
+    return low, high
+
+
+def worst_starts(
+    observer: StateObserver,
+    plant: DiscreteSystem,
+    duration: float,
+    trials: int,
+    *,
+    seed: int = 0,
+    spread: float = 1.0,
+    truth: str = "oracle",
+    window: float | None = None,
+) -> dict[str, WorstStart]:
+    """The worst starts by goal.
+
+    Parameters
+    ----------
+    duration : seconds of a trial. window : seconds from which an error is late; the second half of the trial when left out.
+    trials : of the search for each goal; as many random ones stand beside them.
+    spread, truth : as in :func:`observer.validate`.
+
+    Raises :class:`InputError` for unusable arguments, and :class:`SimulationError` where the plant is lost from every start.
+    """
+    steps = round(duration / plant.dt) + 1
+    if steps < 4:
+        raise InputError(f"duration is {duration:g} s; expected at least three samples (dt = {plant.dt:g} s)")
+    if isinstance(trials, bool) or not isinstance(trials, int) or trials < 20:
+        raise InputError(f"trials is {trials!r}; expected a whole number, 20 or more")
+    late = int(np.ceil((0.5 * duration if window is None else window) / plant.dt - 1e-9))
+    if not 0 <= late < steps:
+        raise InputError(f"window begins at {window} s; expected a time within the trial of {duration:g} s")
+    some, (low, high) = Trials(observer, plant, steps, late, 3 * trials), search_box(plant, spread)
+
+    def parts(z: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        values, nx = low + z * (high - low), plant.nx
+        u = np.tile(held_input(plant), (len(z), 1))
+        u[:, plant.system.known] = values[:, 2 * nx :]
+        return values[:, :nx], values[:, nx : 2 * nx], u
+
+    def grade(curves: np.ndarray, goal: str) -> np.ndarray:
+        lost = np.asarray(np.isnan(curves).any(axis=1))
+        known = np.where(lost[:, None], 0.0, curves)
+        found = settling_grade(known) if goal == "settling" else np.log(np.maximum(late_error(known, late), 1e-300))
+        return np.where(lost, -np.inf, found)
+
+    draws = np.random.default_rng([seed, 29]).uniform(size=(trials, len(low)))
+    curves = some.curves(*parts(draws))
+    if np.isnan(curves).any(axis=1).all():
+        raise SimulationError(f"plant '{plant.system.name}' is lost from every random start; reduce its initial box")
+    found = {}
+    for number, goal in enumerate(GOALS):
+        rng = np.random.default_rng([seed, 23, number])
+        z, _ = maximise(lambda z, goal=goal: grade(some.curves(*parts(z)), goal), len(low), trials, rng)
+        other = draws[int(np.argmax(grade(curves, goal)))]
+        found[goal] = _measured(some, goal, parts(np.stack([z, other])), trials, truth)
+    return found
+
+
+def _measured(some: Trials, goal: str, starts: tuple[np.ndarray, ...], count: int, truth: str) -> WorstStart:
+    """The found start and the random one on the true plant."""
+    plant, (x0, x_hat0, u) = some.plant, starts
+    held = np.broadcast_to(u[:, None], (2, some.steps, u.shape[1])).copy()
+    data = simulate(plant, duration=(some.steps - 1) * plant.dt, x0=x0, u=held, truth=truth)
+    periods = np.array([s.period or np.nan for s in plant.system.states])
+    with np.errstate(all="ignore"):
+        error = wrap(some.observer.run(x_hat0, data.u, data.y) - data.x, periods)
+        relative = np.abs(error) / np.ptp(plant.system.state_ranges, axis=1)
+    relative = np.where(np.isfinite(relative), relative, np.inf)
+    curves = relative.max(axis=2)
+    if goal == "settling":
+        after = settled_after(curves)
+        values = after * plant.dt
+        decides = relative[0, int(min(after[0], some.steps - 1))]
+    else:
+        values = late_error(curves, some.window)
+        decides = relative[0, some.window :].max(axis=0)
+    value, random = (float(v) for v in values)
+    return WorstStart(
+        goal, x0[0], x_hat0[0], u[0], value, random, int(np.argmax(decides)), count, data.t, error[0], error[1]
+    )

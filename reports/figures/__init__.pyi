@@ -1,0 +1,16 @@
+from .catalogue import ALL_FIGURES as ALL_FIGURES
+from .catalogue import FigureKind as FigureKind
+from .catalogue import Picture as Picture
+from .catalogue import pictures as pictures
+from .comparison import Curve as Curve
+from .comparison import comparison_figure as comparison_figure
+from .comparison import error_curve as error_curve
+from .errors import errors_figure as errors_figure
+from .errors import map_figure as map_figure
+from .errors import norm_figure as norm_figure
+from .estimates import phase_figure as phase_figure
+from .estimates import starts_figure as starts_figure
+from .estimates import states_figure as states_figure
+from .settling import settling_figure as settling_figure
+from .trade_off import trade_off_figure as trade_off_figure
+from .training import loss_figure as loss_figure

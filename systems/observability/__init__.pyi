@@ -1,0 +1,16 @@
+from .examination import Observability as Observability
+from .examination import examine_observability as examine_observability
+from .gramian import EmpiricalGramian as EmpiricalGramian
+from .gramian import empirical_gramian as empirical_gramian
+from .hidden import HiddenDirections as HiddenDirections
+from .hidden import HiddenModes as HiddenModes
+from .hidden import hidden_directions as hidden_directions
+from .modes import Modes as Modes
+from .modes import find_modes as find_modes
+from .places import equilibria as equilibria
+from .rank import LocalRank as LocalRank
+from .rank import local_rank as local_rank
+from .rank import windows as windows
+from .subspace import distance_to_hidden as distance_to_hidden
+from .subspace import hidden_modes as hidden_modes
+from .subspace import hidden_subspace as hidden_subspace
