@@ -53,7 +53,7 @@ def drawn_ren(plant: DiscreteSystem, neurons: int) -> RENObserver:
     box = np.tile([-1.0, 1.0], (inputs, 1))
     return RENObserver(
         ren.explicit().to_numpy(), np.eye(system.nx), np.ones(neurons), 0.9,
-        Scaling.from_box(np.tile([-1.0, 1.0], (system.nx, 1)), box), {}, system, plant.dt,
+        Scaling.from_box(np.tile([-1.0, 1.0], (system.nx, 1)), box), {}, plant,
     )  # fmt: skip
 
 

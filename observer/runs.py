@@ -109,8 +109,8 @@ def load_run(path: "str | Path") -> Run:
         )
     system, plant = load_system_and_plant(path)
     config = load_config(path) if (path / CONFIG).is_file() else {}
-    observer = load_observer(path / OBSERVER, system) if (path / OBSERVER).is_file() else None
-    fit = load_fit(path, plant, observer) if observer is not None and (path / FIT).is_file() else None
+    observer = load_observer(path / OBSERVER, plant) if (path / OBSERVER).is_file() else None
+    fit = load_fit(path, observer) if observer is not None and (path / FIT).is_file() else None
     certificate = load_certificate(path) if (path / CERTIFICATE).is_file() else None
     checks = [
         load_validation(path / name) if (path / name).is_file() else None for name in (VALIDATION, VALIDATION_NOISE)
@@ -185,7 +185,7 @@ def save_fit(folder: Path, fit: "FitResult", *, command: str = "") -> None:
     write_json(folder / FIT, content, command=command, hashes=hashes(folder, SYSTEM, TRAJECTORIES, OBSERVER, HISTORY))
 
 
-def load_fit(folder: Path, plant: "DiscreteSystem", observer: "RENObserver") -> "FitResult":
+def load_fit(folder: Path, observer: "RENObserver") -> "FitResult":
     """Rebuild the FitResult of a run around its observer."""
     from observer.fitting.result import FitResult
     from systems.detectability import MetricSearch, TradeOff
@@ -210,7 +210,6 @@ def load_fit(folder: Path, plant: "DiscreteSystem", observer: "RENObserver") -> 
             values[name] = _float(values[name])
         return FitResult(
             observer=observer,
-            plant=plant,
             history=history,
             one_step_rms=np.array(document["one_step_rms"], dtype=float),
             region=np.array(document["region"], dtype=float),

@@ -3,6 +3,7 @@
 An observer is a predictor: x_hat[k+1] = f_o(x_hat[k], u[k], y[k]), all at the same sampling instant.
 """
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -10,10 +11,12 @@ from typing import Any
 
 import numpy as np
 
+from observer.known_plant import nominal_inputs
 from observer.networks.ren.explicit import ExplicitREN
 from observer.networks.ren.rollout import rollout
 from observer.scaling import Scaling
 from systems.base.errors import InputError
+from systems.discretization import DiscreteSystem
 from systems.system import System
 
 
@@ -36,8 +39,17 @@ class StateObserver(ABC):
     A missing measurement is nan and is replaced by h(x_hat, u).
     """
 
-    system: System
-    dt: float
+    plant: DiscreteSystem
+
+    @property
+    def system(self) -> System:
+        """The plant's signals and equations."""
+        return self.plant.system
+
+    @property
+    def dt(self) -> float:
+        """Seconds per sample."""
+        return self.plant.dt
 
     @abstractmethod
     def init(self, x_hat0: Any) -> Any:
@@ -103,8 +115,7 @@ class RENObserver(StateObserver):
     contraction_rate: float
     scaling: Scaling
     direct: Mapping[str, np.ndarray]
-    system: System
-    dt: float
+    plant: DiscreteSystem
     eps: float = field(default=1e-9)
 
     def init(self, x_hat0: Any) -> np.ndarray:
@@ -118,7 +129,7 @@ class RENObserver(StateObserver):
         u = check_last("u", u if system.nu else np.zeros(0), system.nu, system.input_names)
         y = check_last("y", y, system.ny, system.output_names)
         if np.isnan(y).any():
-            y = np.where(np.isnan(y), system.measure(x_hat, self._nominal(u)), y)
+            y = np.where(np.isnan(y), system.measure(x_hat, nominal_inputs(system, u)), y)
         v = u[..., system.known]
         batch = np.broadcast_shapes(v.shape[:-1], y.shape[:-1])
         v = np.concatenate(
@@ -135,15 +146,6 @@ class RENObserver(StateObserver):
         batch = start.shape[:-1]
         parts = [np.broadcast_to(a, (*batch, *a.shape[-2:])) for a in (v, y_all[..., :-1, :])]
         return rollout(self.weights, start, np.concatenate(parts, axis=-1))[0]
-
-    def _nominal(self, u: np.ndarray) -> np.ndarray:
-        """Inputs with disturbances, which the observer must not know, at the middle of their range."""
-        system = self.system
-        if len(system.known) == system.nu:
-            return u
-        nominal = np.broadcast_to(system.input_ranges.mean(axis=1), u.shape).copy()
-        nominal[..., system.known] = u[..., system.known]
-        return nominal
 
     def estimate(self, state: Any) -> np.ndarray:
         """The state is the estimate."""
@@ -174,8 +176,10 @@ class RENObserver(StateObserver):
         }
 
     @classmethod
-    def from_arrays(cls, arrays: Mapping[str, np.ndarray], meta: Mapping[str, Any], system: System) -> "RENObserver":
-        """Rebuild from :meth:`to_arrays` and :meth:`meta`; raises :class:`InputError` for what does not fit the plant."""
+    def from_arrays(
+        cls, arrays: Mapping[str, np.ndarray], meta: Mapping[str, Any], plant: DiscreteSystem
+    ) -> "RENObserver":
+        """Rebuild from :meth:`to_arrays` and :meth:`meta`; raises :class:`InputError` for what does not fit ``plant``."""
         try:
 
             def group(prefix: str) -> dict[str, np.ndarray]:
@@ -188,12 +192,16 @@ class RENObserver(StateObserver):
                 contraction_rate=float(meta["contraction_rate"]),
                 scaling=Scaling(**group("scaling.")),
                 direct=group("direct."),
-                system=system,
-                dt=float(meta["dt"]),
+                plant=plant,
                 eps=float(meta["eps"]),
             )
         except (KeyError, TypeError) as error:
             raise InputError(f"the stored observer cannot be read ({type(error).__name__}: {error})") from error
+        system, stored = plant.system, float(meta["dt"])
+        if not math.isclose(stored, plant.dt, rel_tol=1e-9):
+            raise InputError(
+                f"the stored observer was fitted for dt = {stored:g} s; the plant is discretised at {plant.dt:g} s"
+            )
         if observer.weights.nx != system.nx or observer.weights.nu != len(system.known) + system.ny:
             raise InputError(
                 f"the stored observer has {observer.weights.nx} states and {observer.weights.nu} inputs; the plant "

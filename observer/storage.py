@@ -21,7 +21,7 @@ from systems.base.errors import InputError
 
 if TYPE_CHECKING:
     from observer.state_observer import RENObserver
-    from systems import System
+    from systems.discretization import DiscreteSystem
 
 Result = TypeVar("Result")
 
@@ -185,8 +185,8 @@ def save_observer(path: Path, observer: "RENObserver", *, command: str = "") -> 
     write_bytes(path, save(arrays, metadata=header))
 
 
-def load_observer(path: Path, system: "System") -> "RENObserver":
-    """Read the weights that ``save_observer`` wrote for ``system``.
+def load_observer(path: Path, plant: "DiscreteSystem") -> "RENObserver":
+    """Read the weights that ``save_observer`` wrote for ``plant``.
 
     Raises InputError when the file is missing, damaged, newer than this program, or belongs to another plant.
     """
@@ -206,15 +206,15 @@ def load_observer(path: Path, system: "System") -> "RENObserver":
     header, arrays = guarded(path, parse)
     stated = header.get("format_version", "")
     check_version(path, int(stated) if stated.isdigit() else stated, header.get("package_version"))
-    if header.get("system") != system.fingerprint:
+    if header.get("system") != plant.system.fingerprint:
         raise InputError(
-            f"{path}: these weights were fitted to another plant than '{system.name}' as it is described here; "
+            f"{path}: these weights were fitted to another plant than '{plant.system.name}' as it is described here; "
             "fit again, or restore the system.json they came with"
         )
 
     def build() -> "RENObserver":
         from observer.state_observer import RENObserver
 
-        return RENObserver.from_arrays(arrays, json.loads(header["meta"]), system)
+        return RENObserver.from_arrays(arrays, json.loads(header["meta"]), plant)
 
     return guarded(path, build)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from observer.estimators.model import Model
+from observer.known_plant import KnownPlant
 from observer.state_observer import RENObserver
 from observer.storage import load_observer, read_json, save_observer, write_json
 from systems.base.errors import InputError, NotDetectable
@@ -44,7 +44,7 @@ class Learned:
         if self.folder is None or self.record.get(name) != dict(asked):
             return None
         path = self.folder / _file(name)
-        return load_observer(path, self.plant.system) if path.is_file() else None
+        return load_observer(path, self.plant) if path.is_file() else None
 
     def keep(self, name: str, asked: Mapping[str, Any], observer: RENObserver) -> None:
         """Weights first, then the record that says they are whole."""
@@ -92,7 +92,7 @@ class Learned:
             self.folder.mkdir(parents=True, exist_ok=True)
             checkpoint = self.folder / CHECKPOINT
         found = fine_tune(
-            fit, self.plant, data, noise=Model(self.plant).output_noise, horizon=horizon, seed=seed,
+            fit, self.plant, data, noise=KnownPlant(self.plant).output_noise, horizon=horizon, seed=seed,
             iterations=max(1, round(EFFORT * evaluations)), checkpoint=checkpoint, progress=self._teller(NOISE),
         )  # fmt: skip
         if found.status == "interrupted":

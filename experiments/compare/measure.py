@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 
 from observer.estimators.consistency import consistency
+from observer.known_plant import periods, wrap
 from observer.state_observer import StateObserver
-from observer.validation.validate import TOLERANCE, wrap
+from observer.validation.validate import TOLERANCE
 from systems.base.errors import InputError
 from systems.trajectories import Trajectories
 
@@ -76,9 +77,9 @@ def judge(observer: Any, x_hat: np.ndarray, data: Trajectories, seed: int, micro
     """The numbers of estimates x_hat ``(K, N, nx)``."""
     system = observer.system
     width = np.ptp(system.state_ranges, axis=1)
-    periods = np.array([s.period or np.nan for s in system.states])
+    angles = periods(system.states)
     with np.errstate(all="ignore"):
-        error = np.abs(wrap(x_hat - data.x, periods)) / width
+        error = np.abs(wrap(x_hat - data.x, angles)) / width
     # The first row is the first estimate, which nobody chose.
     lost = ~(error[:, 1:] <= 10).all(axis=(1, 2))
     kept = np.flatnonzero(~lost)

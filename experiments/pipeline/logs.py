@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from experiments.pipeline.console import Console
+from observer.known_plant import periods, wrap
 from observer.runs import LOGS, load_run
 from observer.storage import file_hash, guarded, read_json
-from observer.validation.validate import wrap
 from systems.base.errors import InputError
 from systems.base.wording import nearest, shorten
 from systems.recordings import (
@@ -178,8 +178,8 @@ def _replayed(
             f"{log.label}: an input is missing in {int(missing.any(axis=1).sum())} samples; the last one before them is held"
         )
     x_hat = observer.run(start, u, log.y)
-    periods = np.array([signal.period or np.nan for signal in system.states])
-    return x_hat, wrap(x_hat - log.x, periods)
+    angles = periods(system.states)
+    return x_hat, wrap(x_hat - log.x, angles)
 
 
 def _start(text: str | None, system: "System") -> dict[str, float]:

@@ -52,12 +52,12 @@ def _certificate(folder: Path, agrees: list[str], differs: list[str]) -> None:
     from observer import certify
     from observer.certification.identity import changed
 
-    system, plant = runs.load_system_and_plant(folder)
+    _, plant = runs.load_system_and_plant(folder)
     if not (folder / runs.OBSERVER).is_file():
         differs.append(f"{runs.OBSERVER}: missing")
         return
     stored = read_json(folder / runs.CERTIFICATE, changed=True)
-    observer = load_observer(folder / runs.OBSERVER, system)
+    observer = load_observer(folder / runs.OBSERVER, plant)
     anew = certify(observer, plant, residual=False).to_data()
     for name in [name for name in anew if name not in ("reason", "bounds", "identity")]:
         value = anew[name]

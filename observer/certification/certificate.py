@@ -10,7 +10,10 @@ from observer.certification.bounds import Bounds
 from observer.certification.contraction import contraction_rate, find_fault, input_gain, lmi_margin
 from observer.certification.identity import identity
 from observer.certification.plain_data import to_plain
+from observer.known_plant import chosen_plant
+from observer.state_observer import RENObserver
 from systems.base.errors import InputError
+from systems.discretization import DiscreteSystem
 
 RATE_TOLERANCE = 1e-9  # the proved rate may exceed the bound by this much
 MARGIN_TOLERANCE = 1e-12
@@ -81,8 +84,8 @@ class Certificate:
 
 
 def certify(
-    observer: Any,
-    plant: Any,
+    observer: RENObserver,
+    plant: DiscreteSystem | None = None,
     *,
     region: Any = None,
     residual: bool = True,
@@ -93,7 +96,7 @@ def certify(
     """Prove the contraction of ``observer`` from its explicit weights, and bound its residual over a region.
 
     observer : has ``weights`` (ExplicitREN with input [known inputs; outputs]), ``metric``, ``multipliers``,
-        ``contraction_rate``, ``dt`` and ``system``. plant : the DiscreteSystem that it observes.
+        ``contraction_rate`` and ``plant``. plant : another plant with the same signals, to certify the observer for.
     region : X ``(nx, 2)``, or X x U ``(nx + nu, 2)``; the ranges enlarged to what trajectories (``seed``) reach when left out.
     residual : False stops after contraction and gains, which takes milliseconds.
     budget : seconds for the residual; whenever they end, the best bound so far holds. gap : proved over attained, minus 1,
@@ -102,6 +105,7 @@ def certify(
     Weights that prove nothing (changed, not finite, wrong shapes) give a certificate that does not hold, with the
     reason; only an observer of another plant or sampling time, and a region that is none, are InputErrors.
     """
+    plant = chosen_plant(observer, plant)
     certificate = _contraction(observer, plant)
     if not residual or not certificate.holds:
         return certificate
@@ -112,11 +116,10 @@ def certify(
 
 
 @np.errstate(over="ignore", invalid="ignore", divide="ignore")  # absurd weights are answered, not warned about
-def _contraction(observer: Any, plant: Any) -> Certificate:
-    _check_match(observer, plant)
-    weights, system = observer.weights, observer.system
+def _contraction(observer: RENObserver, plant: DiscreteSystem) -> Certificate:
+    weights, system = observer.weights, plant.system
     M, Lam = np.asarray(observer.metric, dtype=float), np.asarray(observer.multipliers, dtype=float)
-    known, bound, dt = len(system.known), float(observer.contraction_rate), float(observer.dt)
+    known, bound, dt = len(system.known), float(observer.contraction_rate), plant.dt
     numbers: dict[str, Any] = {
         "rate": math.nan,
         "rate_per_second": math.nan,
@@ -133,7 +136,7 @@ def _contraction(observer: Any, plant: Any) -> Certificate:
     fault = _wrong_size(weights, system) or find_fault(weights, M, Lam)
     if fault:
         return Certificate(**numbers, holds=False, reason=f"Nothing is proved: {fault}.")
-    half = np.array([(signal.range[1] - signal.range[0]) / 2 for signal in system.states])
+    half = np.ptp(system.state_ranges, axis=1) / 2
     rate = contraction_rate(weights, M, Lam)
     margin = lmi_margin(weights, M, Lam, rate * _TEST_AT)
     numbers |= {
@@ -173,21 +176,6 @@ def _wrong_size(weights: Any, system: Any) -> str | None:
         f"the network has {weights.nx} states and {weights.nu} inputs; expected {expected[0]} states and {expected[1]}"
         f" inputs ({len(system.known)} known inputs and {system.ny} outputs)"
     )
-
-
-def _check_match(observer: Any, plant: Any) -> None:
-    ours, theirs = observer.system, plant.system
-    for what in ("state_names", "output_names"):
-        if tuple(getattr(ours, what)) != tuple(getattr(theirs, what)):
-            raise InputError(
-                f"the observer of '{ours.name}' has {what} {tuple(getattr(ours, what))}, the plant '{theirs.name}' has"
-                f" {tuple(getattr(theirs, what))}; expected the plant that the observer was fitted to"
-            )
-    if not math.isclose(observer.dt, plant.dt, rel_tol=1e-9):
-        raise InputError(
-            f"the observer was fitted for dt = {observer.dt:g} s, the plant is discretised at {plant.dt:g} s;"
-            " expected the same: discretise the plant with the dt of the observer, or fit again"
-        )
 
 
 def _condition(M: np.ndarray) -> float:

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from observer.estimators.kernel_texts import HIGH_GAIN, PROJECTION
-from observer.estimators.model import Model
+from observer.known_plant import KnownPlant
 from systems.compilation import compile_text, functions
 from systems.discretization import DiscreteSystem
 from systems.evaluation import jacobian
@@ -247,7 +247,13 @@ def _module(kind: str, step: Graph, output: Graph, slopes: Graph | None = None) 
 
 
 def run(
-    kind: str, model: Model, x_hat0: np.ndarray, u: np.ndarray, y: np.ndarray, *extra: Any, slopes: Graph | None = None
+    kind: str,
+    model: KnownPlant,
+    x_hat0: np.ndarray,
+    u: np.ndarray,
+    y: np.ndarray,
+    *extra: Any,
+    slopes: Graph | None = None,
 ) -> np.ndarray:
     """Estimates ``(..., N, nx)`` by the kernel ``kind`` and what it takes: gain (K), extended (P0, Q, diagonal of R),
     unscented (factors of P0 and Q, deviations of the outputs, weights, spread), projection (M^-1, sizes of the outputs, relaxation)
@@ -266,7 +272,7 @@ def run(
     return result.reshape(*batch, *result.shape[1:])
 
 
-def flat(model: Model, x_hat0: np.ndarray, u: np.ndarray, y: np.ndarray) -> list[np.ndarray]:
+def flat(model: KnownPlant, x_hat0: np.ndarray, u: np.ndarray, y: np.ndarray) -> list[np.ndarray]:
     """x_hat0 ``(K, nx)``, u ``(K, N, nu)`` as an estimator knows it and y ``(K, N, ny)``: one batch axis, contiguous floats."""
     batch, samples = x_hat0.shape[:-1], u.shape[-2]
     rows = int(np.prod(batch))

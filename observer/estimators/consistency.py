@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from scipy.stats import chi2, norm
 
-from observer.estimators.model import wrap
+from observer.known_plant import wrap
 from observer.state_observer import StateObserver
 from systems.base.errors import InputError
 

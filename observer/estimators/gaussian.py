@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from observer.estimators.model import Covariances, Model
+from observer.estimators.model import Covariances
+from observer.known_plant import KnownPlant
 from observer.state_observer import StateObserver, check_last
 from systems.base.errors import InputError
 from systems.discretization import DiscreteSystem
@@ -16,8 +17,8 @@ class Baseline(StateObserver):
     """An estimator of a discretised plant; ``model`` is the plant as it knows it. Its state may be the estimate itself."""
 
     def __init__(self, plant: DiscreteSystem) -> None:
-        self.plant, self.system, self.dt = plant, plant.system, plant.dt
-        self.model = Model(plant)
+        self.plant = plant
+        self.model = KnownPlant(plant)
 
     def init(self, x_hat0: Any) -> Any:
         """The first estimate itself."""

@@ -16,7 +16,8 @@ import numpy as np
 
 from observer.estimators import compiled, compiled_particles
 from observer.estimators.gaussian import GaussianFilter, finite
-from observer.estimators.model import Covariances, Knob, covariance_knobs, covariances, wrap
+from observer.estimators.model import Covariances, Knob, covariance_knobs, covariances
+from observer.known_plant import wrap
 from observer.state_observer import check_last
 from systems.base.errors import InputError
 from systems.discretization import DiscreteSystem

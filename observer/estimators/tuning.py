@@ -18,7 +18,7 @@ from scipy.optimize import minimize
 
 from observer.estimators import BASELINES, baseline, knobs, make
 from observer.estimators.consistency import innovations
-from observer.estimators.model import Model, wrap
+from observer.known_plant import KnownPlant, wrap
 from observer.state_observer import StateObserver
 from systems.base.errors import InputError
 from systems.discretization import DiscreteSystem
@@ -229,7 +229,7 @@ def _loss_on(kind: str, plant: DiscreteSystem, data: Trajectories, objective: st
 
 def error_loss(plant: DiscreteSystem, x: np.ndarray, x_hat: np.ndarray) -> float:
     """Mean over the quarters of the time of log(mean squared error), errors ``(K, N, nx)`` in ranges; unknown x is left out."""
-    model = Model(plant)
+    model = KnownPlant(plant)
     error = np.abs(wrap(x_hat - x, model.state_periods)) / (2 * model.state_scale)
     squares = np.minimum(np.where(np.isfinite(x_hat), error, WORST), WORST) ** 2
     parts = np.array_split(np.arange(1, x.shape[1]), QUARTERS)

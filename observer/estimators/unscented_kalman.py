@@ -19,7 +19,8 @@ import numpy as np
 
 from observer.estimators import compiled
 from observer.estimators.gaussian import GaussianFilter, finite, solve
-from observer.estimators.model import Covariances, covariance_knobs, covariances, wrap
+from observer.estimators.model import Covariances, covariance_knobs, covariances
+from observer.known_plant import wrap
 from observer.state_observer import check_last
 from systems.discretization import DiscreteSystem
 

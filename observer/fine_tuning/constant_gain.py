@@ -124,7 +124,7 @@ class ConstantGain(StateObserver):
     """
 
     def __init__(self, plant: DiscreteSystem, scaling: Scaling, gain: np.ndarray) -> None:
-        self.system, self.dt, self.plant = plant.system, plant.dt, plant
+        self.plant = plant
         outputs = scaling.input_scale[len(plant.system.known) :]
         self.gain = scaling.state_scale[:, None] * np.asarray(gain, dtype=float) / outputs
 

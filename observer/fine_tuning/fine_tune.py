@@ -197,7 +197,6 @@ def fine_tune(
     return replace(
         fitted,
         observer=observer,
-        plant=plant,
         status=status.value,
         message=status.sentence,
         solver=NAME,

@@ -193,7 +193,6 @@ def fit(
     residual = observer.step(x, u, y) - x_next
     return FitResult(
         observer=observer,
-        plant=plant,
         status=solution.status.value,
         message=solution.status.sentence,
         solver=name if neurons else "linear",
@@ -259,7 +258,6 @@ def make_observer(solution: Solution, problem: Problem, plant: DiscreteSystem, d
         contraction_rate=problem.rate,
         scaling=problem.scaling,
         direct=direct,
-        system=plant.system,
-        dt=plant.dt,
+        plant=plant,
         eps=EPS,
     )

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from observer.known_plant import nominal_inputs
 from observer.scaling import Scaling
 from systems.base.errors import InputError
 from systems.discretization import DiscreteSystem
@@ -85,14 +86,6 @@ def fitting_region(plant: DiscreteSystem, data: Trajectories) -> np.ndarray:
     return np.stack([low, high], axis=1)
 
 
-def nominal_inputs(plant: DiscreteSystem, u: np.ndarray) -> np.ndarray:
-    """Inputs with disturbances at the middle of their range: the observer is fitted to the undisturbed plant."""
-    system, u = plant.system, u.copy()
-    hidden = np.setdiff1d(np.arange(system.nu), system.known)
-    u[..., hidden] = system.input_ranges[hidden].mean(axis=1)
-    return u
-
-
 def _uniform(plant: DiscreteSystem, region: np.ndarray, count: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
     box = np.concatenate([region, plant.system.input_ranges])
     points = sample_region(box[:, 0], box[:, 1], count, seed)
@@ -129,7 +122,7 @@ def make_samples(
     chosen = np.sort(rng.choice(len(transitions), from_data, replace=False))
     x, u = _uniform(plant, region, count - from_data if filled else 0, seed)
     x = np.concatenate([x, transitions.x[chosen]])
-    u = nominal_inputs(plant, np.concatenate([u, transitions.u[chosen]]))
+    u = nominal_inputs(plant.system, np.concatenate([u, transitions.u[chosen]]))
     y, x_next = plant.output(x, u), plant.step(x, u)
     finite = np.isfinite(np.concatenate([x, u, y, x_next], axis=1)).all(axis=1)
     if finite.mean() < 0.5:
@@ -152,7 +145,7 @@ def logged_samples(
         )
     rng = np.random.default_rng([seed, 7])
     chosen = np.sort(rng.choice(len(found), min(count, len(found)), replace=False))
-    return found.x[chosen], nominal_inputs(plant, found.u[chosen]), found.y[chosen], found.x_next[chosen]
+    return found.x[chosen], nominal_inputs(plant.system, found.u[chosen]), found.y[chosen], found.x_next[chosen]
 
 
 def make_scaling(plant: DiscreteSystem, region: np.ndarray, y: np.ndarray) -> Scaling:

@@ -71,7 +71,6 @@ class FitResult:
     """
 
     observer: RENObserver
-    plant: DiscreteSystem
     status: str
     message: str
     solver: str
@@ -86,3 +85,8 @@ class FitResult:
     search: MetricSearch
     region: np.ndarray
     warnings: tuple[str, ...] = ()
+
+    @property
+    def plant(self) -> DiscreteSystem:
+        """The plant that it was fitted to."""
+        return self.observer.plant

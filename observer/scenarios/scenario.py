@@ -6,7 +6,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from observer.estimators.model import Model
+from observer.known_plant import KnownPlant
 from systems.discretization import DiscreteSystem
 from systems.trajectories import Trajectories
 
@@ -27,7 +27,7 @@ class Condition:
         """The motion of the plant, with u as the observer is told."""
         return data
 
-    def sense(self, y: np.ndarray, model: Model, rng: np.random.Generator) -> np.ndarray:
+    def sense(self, y: np.ndarray, model: KnownPlant, rng: np.random.Generator) -> np.ndarray:
         """Noisy outputs ``(K, N, ny)`` -> what the observer gets."""
         return y
 
@@ -40,7 +40,7 @@ class Condition:
         """
         rng = np.random.default_rng([seed, zlib.crc32(self.name.encode())])
         moved = self.move(plant, data, rng, truth)
-        model = Model(plant)
+        model = KnownPlant(plant)
         # The noise is the same under every condition: what differs is the condition.
         noise = np.random.default_rng([seed, 3]).standard_normal(moved.y.shape) * model.output_noise
         y = moved.y + noise if self.noisy else moved.y

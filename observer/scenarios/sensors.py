@@ -5,7 +5,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from observer.estimators.model import Model
+from observer.known_plant import KnownPlant
 from observer.scenarios.scenario import Condition
 from systems.discretization import DiscreteSystem
 from systems.trajectories import Trajectories
@@ -41,7 +41,7 @@ class LouderNoise(Condition):
         """What happens, in words."""
         return f"noise {self.factor:g} times as large as stated"
 
-    def sense(self, y: np.ndarray, model: Model, rng: np.random.Generator) -> np.ndarray:
+    def sense(self, y: np.ndarray, model: KnownPlant, rng: np.random.Generator) -> np.ndarray:
         """More noise, so that the variances add up."""
         return y + np.sqrt(self.factor**2 - 1) * model.output_noise * rng.standard_normal(y.shape)
 
@@ -58,7 +58,7 @@ class Bias(Condition):
         """What happens, in words."""
         return f"sensors off by {100 * self.share:g} % of their half range"
 
-    def sense(self, y: np.ndarray, model: Model, rng: np.random.Generator) -> np.ndarray:
+    def sense(self, y: np.ndarray, model: KnownPlant, rng: np.random.Generator) -> np.ndarray:
         """y plus a constant for each trial and output."""
         return y + self.share * model.output_scale * rng.choice([-1.0, 1.0], (len(y), 1, y.shape[2]))
 
@@ -76,7 +76,7 @@ class Outliers(Condition):
         """What happens, in words."""
         return f"{100 * self.share:g} % outliers of up to {self.size:g} half ranges"
 
-    def sense(self, y: np.ndarray, model: Model, rng: np.random.Generator) -> np.ndarray:
+    def sense(self, y: np.ndarray, model: KnownPlant, rng: np.random.Generator) -> np.ndarray:
         """y with outliers."""
         hit = rng.random(y.shape) < self.share
         return np.where(hit, y + self.size * model.output_scale * rng.uniform(-1, 1, y.shape), y)
@@ -94,7 +94,7 @@ class Quantisation(Condition):
         """What happens, in words."""
         return f"readings of {self.bits} bits over the range"
 
-    def sense(self, y: np.ndarray, model: Model, rng: np.random.Generator) -> np.ndarray:
+    def sense(self, y: np.ndarray, model: KnownPlant, rng: np.random.Generator) -> np.ndarray:
         """y rounded to the nearest step."""
         step = 2 * model.output_scale / 2**self.bits
         return step * np.round(y / step)
@@ -112,7 +112,7 @@ class Dropouts(Condition):
         """What happens, in words."""
         return f"{100 * self.share:g} % of the measurements missing"
 
-    def sense(self, y: np.ndarray, model: Model, rng: np.random.Generator) -> np.ndarray:
+    def sense(self, y: np.ndarray, model: KnownPlant, rng: np.random.Generator) -> np.ndarray:
         """y with nan."""
         return np.where(rng.random(y.shape) < self.share, np.nan, y)
 
@@ -129,7 +129,7 @@ class Delay(Condition):
         """What happens, in words."""
         return f"measurements {self.samples} sample{'s' if self.samples > 1 else ''} late"
 
-    def sense(self, y: np.ndarray, model: Model, rng: np.random.Generator) -> np.ndarray:
+    def sense(self, y: np.ndarray, model: KnownPlant, rng: np.random.Generator) -> np.ndarray:
         """y[k - samples] at k."""
         late = np.full_like(y, np.nan)
         late[:, self.samples :] = y[:, : y.shape[1] - self.samples]
@@ -148,7 +148,7 @@ class SlowSensor(Condition):
         """What happens, in words."""
         return f"a sensor that reads every {self.every}th sample"
 
-    def sense(self, y: np.ndarray, model: Model, rng: np.random.Generator) -> np.ndarray:
+    def sense(self, y: np.ndarray, model: KnownPlant, rng: np.random.Generator) -> np.ndarray:
         """y with nan in between."""
         return np.where(np.arange(y.shape[1])[:, None] % self.every == 0, y, np.nan)
 
@@ -168,6 +168,6 @@ class SinglePrecision(Condition):
         """The observer is told u in single precision."""
         return replace(data, u=data.u.astype(np.float32).astype(float))
 
-    def sense(self, y: np.ndarray, model: Model, rng: np.random.Generator) -> np.ndarray:
+    def sense(self, y: np.ndarray, model: KnownPlant, rng: np.random.Generator) -> np.ndarray:
         """y in single precision."""
         return y.astype(np.float32).astype(float)

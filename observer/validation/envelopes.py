@@ -12,8 +12,8 @@ from typing import Any
 
 import numpy as np
 
+from observer.known_plant import periods, wrap
 from observer.state_observer import StateObserver
-from observer.validation.validate import wrap
 
 PROVED, SAMPLED = "proved", "sampled"
 
@@ -61,9 +61,9 @@ def sampled_residual(observer: StateObserver, plant: Any, data: Any, metric: np.
     """The largest |f_o(x, u, y) - x+|_M along trajectories with x; nan where there is none."""
     x, following = np.asarray(data.x, dtype=float)[:, :-1], np.asarray(data.x, dtype=float)[:, 1:]
     u, y = data.u[:, :-1], plant.output(x, data.u[:, :-1])
-    periods = np.array([s.period or np.nan for s in plant.system.states])
+    angles = periods(plant.system.states)
     with np.errstate(all="ignore"):
-        off = wrap(observer.step(x, u, y) - following, periods)
+        off = wrap(observer.step(x, u, y) - following, angles)
         size = np.linalg.norm(off @ np.linalg.cholesky(metric), axis=-1)
     known = size[np.isfinite(size)]
     return float(known.max()) if known.size else float("nan")

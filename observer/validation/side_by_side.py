@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 
 from observer.fine_tuning.rollouts import Sensing
+from observer.known_plant import periods, wrap
 from observer.state_observer import StateObserver
-from observer.validation.validate import wrap
 from systems.discretization import DiscreteSystem
 from systems.trajectories import draw_starts, simulate
 
@@ -43,7 +43,7 @@ def compare_conditions(
     """
     data = simulate(plant, trials, duration, seed, truth=truth)
     starts = draw_starts(plant.system, len(data), seed + 7919)
-    periods = np.array([s.period if s.period else np.nan for s in plant.system.states])
+    angles = periods(plant.system.states)
     bias = sensing.bias if sensing.bias.any() else sensing.noise
     dropout = sensing.dropout or USUAL_DROPOUT
     none = np.zeros(plant.ny)
@@ -61,7 +61,7 @@ def compare_conditions(
         rms = {}
         for label, observer in observers.items():
             with np.errstate(all="ignore"):
-                error = wrap(observer.run(starts, data.u, y) - data.x, periods)[:, half:]
+                error = wrap(observer.run(starts, data.u, y) - data.x, angles)[:, half:]
                 rms[label] = np.sqrt(np.mean(error**2, axis=(0, 1)))
         found.append(Condition(name, rms))
     return tuple(found)

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from observer.known_plant import chosen_plant, periods, wrap
 from observer.state_observer import RENObserver, StateObserver
 from systems.base.atomic_files import read_arrays, write_arrays
 from systems.base.errors import InputError
@@ -149,14 +150,6 @@ class Validation:
             ) from error
 
 
-def wrap(error: np.ndarray, periods: np.ndarray) -> np.ndarray:
-    """Errors ``(..., nx)`` of angles taken to [-period/2, period/2); periods ``(nx,)``, nan where there is none."""
-    if not np.isfinite(periods).any():
-        return error
-    safe = np.where(np.isfinite(periods), periods, 1.0)
-    return np.where(np.isfinite(periods), (error + safe / 2) % safe - safe / 2, error)
-
-
 def _estimates(system: Any, kind: Any, trials: int, seed: int, spread: float) -> np.ndarray:
     if isinstance(kind, str):
         if kind == "random":
@@ -175,7 +168,7 @@ def _estimates(system: Any, kind: Any, trials: int, seed: int, spread: float) ->
 
 def validate(
     observer: StateObserver,
-    plant: DiscreteSystem,
+    plant: DiscreteSystem | None = None,
     trials: int = 200,
     duration: float | None = None,
     seed: int = 1,
@@ -193,6 +186,7 @@ def validate(
 
     Parameters
     ----------
+    plant : the plant to validate against; the observer's own when left out.
     duration : seconds; ten settling times of the observer, or the system's usual duration, when left out.
     spread : factor by which the observer's starts reach beyond the initial box (the plant's starts stay in it).
     estimate_start : ``random`` (independent of the plant's start), ``zero``, ``centre``, or an array ``(trials, nx)``.
@@ -202,6 +196,7 @@ def validate(
 
     Raises :class:`InputError` for unusable arguments and :class:`SimulationError` where the plant itself diverges.
     """
+    plant = chosen_plant(observer, plant)
     system = plant.system
     if isinstance(trials, bool) or not isinstance(trials, int) or trials < 1:
         raise InputError(f"trials is {trials!r}; expected a whole number, 1 or more")
@@ -209,11 +204,6 @@ def validate(
         raise InputError(f"spread is {spread!r}; expected a positive number")
     if truth not in ("oracle", "model"):
         raise InputError(f"truth is {truth!r}; expected oracle or model")
-    if abs(observer.dt - plant.dt) > 1e-12 * plant.dt:
-        raise InputError(
-            f"the observer was made for dt = {observer.dt:g} s and the plant is sampled at {plant.dt:g} s; "
-            f"discretize it with dt={observer.dt:g}"
-        )
     if duration is None:
         duration = system.duration
         if duration is None and isinstance(observer, RENObserver) and observer.contraction_rate < 1:
@@ -229,8 +219,8 @@ def validate(
 def judge(observer, plant, data, x_hat, seed, noise, truth, window, required_fraction=0.99) -> Validation:  # type: ignore[no-untyped-def]
     """The verdict on estimates x_hat ``(K, N, nx)`` along complete ``data``; ``truth`` may be ``logs`` here."""
     system, t = plant.system, data.t
-    periods = np.array([s.period if s.period else np.nan for s in system.states])
-    error = wrap(x_hat - data.x, periods)
+    angles = periods(system.states)
+    error = wrap(x_hat - data.x, angles)
     ranges = system.state_ranges
     width = np.ptp(ranges, axis=1)
     magnitude = np.abs(error)
@@ -258,7 +248,7 @@ def judge(observer, plant, data, x_hat, seed, noise, truth, window, required_fra
     norm = np.linalg.norm(error @ root, axis=-1)
     exact = data.y[:, :-1] if truth == "logs" else system.measure(data.x[:, :-1], data.u[:, :-1])
     one_step = observer.step(data.x[:, :-1], data.u[:, :-1], exact) - data.x[:, 1:]
-    level = float(np.max(np.linalg.norm(wrap(one_step, periods) @ root, axis=-1)))
+    level = float(np.max(np.linalg.norm(wrap(one_step, angles) @ root, axis=-1)))
     rate, holds = 1.0, True
     criteria = [
         Criterion("trials that diverged", float(diverged.sum()), "0", not diverged.any()),
@@ -282,7 +272,7 @@ def judge(observer, plant, data, x_hat, seed, noise, truth, window, required_fra
         )
     return Validation(
         t=t, x=data.x, x_hat=x_hat, u=data.u, y=data.y,
-        state_names=system.state_names, units=tuple(s.unit for s in system.states), ranges=ranges, periods=periods, dt=plant.dt,
+        state_names=system.state_names, units=tuple(s.unit for s in system.states), ranges=ranges, periods=angles, dt=plant.dt,
         diverged=diverged, converged=converged, in_region=in_region, trial_settling=settling, settling_time=medians,
         rms_error=np.sqrt(np.mean(late**2, axis=(0, 1))), max_error=np.max(np.abs(late), axis=(0, 1)),
         window=np.array([start, stop]), error_norm=norm, decay=np.minimum(rate, 1.0) ** np.arange(len(t)), residual_level=level,

@@ -59,7 +59,7 @@ def linear_observer(plant):
         M = np.eye(2) + weights.A.T @ M @ weights.A / 0.85**2
     rate = contraction_rate(weights, M, np.ones(1))
     scaling = Scaling(np.zeros(2), np.ones(2), np.zeros(2), np.ones(2))
-    return RENObserver(weights, M, np.ones(1), rate * 1.01, scaling, {}, plant.system, plant.dt)
+    return RENObserver(weights, M, np.ones(1), rate * 1.01, scaling, {}, plant)
 
 
 def sign(folder, observer=None, certificate=None):
@@ -155,8 +155,8 @@ def altered(observer, **changes):
     ],
 )
 def test_a_weight_with_another_sign_or_last_digit_is_named(folder, name, change):
-    system, _ = runs.load_system_and_plant(folder)
-    sign(folder, altered(load_observer(folder / runs.OBSERVER, system), **{name: change}))
+    _, plant = runs.load_system_and_plant(folder)
+    sign(folder, altered(load_observer(folder / runs.OBSERVER, plant), **{name: change}))
     found = verify(folder)
     assert any(f"{name} is not what was certified" in text for text in found.differs), found.differs
     assert not any(f"certificate.json: {other} is not" in text for other in ("D11", "metric") for text in found.differs)
@@ -164,8 +164,8 @@ def test_a_weight_with_another_sign_or_last_digit_is_named(folder, name, change)
 
 def test_a_forger_who_signs_everything_is_refuted_by_the_search(folder):
     """Another weight, all hashes and fingerprints right: the residual that is stated is exceeded by one that is found."""
-    system, plant = runs.load_system_and_plant(folder)
-    forged = altered(load_observer(folder / runs.OBSERVER, system), bx=lambda b: b + 2e-3)
+    _, plant = runs.load_system_and_plant(folder)
+    forged = altered(load_observer(folder / runs.OBSERVER, plant), bx=lambda b: b + 2e-3)
     data = stored(folder)
     sign(folder, forged, data | {"identity": identity(forged, plant)})
     found = verify(folder)
@@ -271,7 +271,7 @@ def test_many_dimensions_get_statistics_and_never_the_word_proved():
         np.zeros(0),
     )  # fmt: skip
     scaling = Scaling(np.zeros(n), np.ones(n), np.zeros(1), np.ones(1))
-    observer = RENObserver(weights, np.eye(n), np.zeros(0), 0.995, scaling, {}, plant.system, 0.1)
+    observer = RENObserver(weights, np.eye(n), np.zeros(0), 0.995, scaling, {}, plant)
     certificate = certify(observer, plant, budget=1.0)
     bounds = certificate.bounds
     assert bounds.kind == "statistical" and not bounds.proofs and bounds.horizon is None

@@ -8,8 +8,7 @@ import numpy as np
 import pytest
 
 from observer.state_observer import StateObserver
-from observer.validation.worst_starts import StartStudy, chosen_states, study, worst_starts
-from observer.validation.worst_starts import start_map
+from observer.validation.worst_starts import StartStudy, chosen_states, start_map, study, worst_starts
 from observer.validation.worst_starts.evolution import maximise
 from observer.validation.worst_starts.trials import settled_after, settling_grade
 from systems import InputError, Signal, System, discretize
@@ -22,7 +21,7 @@ class Luenberger(StateObserver):
     """x_hat+ = F(x_hat, u) + L (y - C x_hat)."""
 
     def __init__(self, plant):
-        self.plant, self.system, self.dt = plant, plant.system, plant.dt
+        self.plant = plant
 
     def init(self, x_hat0):
         return np.array(x_hat0, dtype=float)

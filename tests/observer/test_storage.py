@@ -9,7 +9,7 @@ from observer.networks.ren.explicit import ExplicitREN
 from observer.scaling import Scaling
 from observer.state_observer import RENObserver
 from observer.storage import load_observer, read_json, read_npz, save_observer, write_json, write_npz, write_text
-from systems import van_der_pol
+from systems import discretize, van_der_pol
 from systems.base.errors import InputError
 
 
@@ -30,13 +30,13 @@ def plant_observer():
     )
     scaling = Scaling(np.zeros(nx), np.ones(nx), np.zeros(nu), np.full(nu, 2.0))
     direct = {"X": rng.normal(size=(2 * nx + nv, 2 * nx + nv))}
-    return RENObserver(weights, np.eye(nx), np.ones(nv), 0.9, scaling, direct, system, 0.05)
+    return RENObserver(weights, np.eye(nx), np.ones(nv), 0.9, scaling, direct, discretize(system, dt=0.05))
 
 
 def test_an_observer_comes_back_to_the_last_bit(tmp_path, plant_observer):
     path = tmp_path / "observer.safetensors"
     save_observer(path, plant_observer, command="observer run van_der_pol")
-    again = load_observer(path, van_der_pol())
+    again = load_observer(path, discretize(van_der_pol(), dt=0.05))
     before, after = plant_observer.to_arrays(), again.to_arrays()
     assert before.keys() == after.keys()
     assert all(np.array_equal(before[name], after[name]) and after[name].dtype == np.float64 for name in before)
@@ -49,7 +49,7 @@ def test_weights_of_another_plant_are_refused(tmp_path, plant_observer):
     path = tmp_path / "observer.safetensors"
     save_observer(path, plant_observer)
     with pytest.raises(InputError, match="fitted to another plant than 'van_der_pol'"):
-        load_observer(path, van_der_pol().with_parameters(mu=1.1))
+        load_observer(path, discretize(van_der_pol().with_parameters(mu=1.1), dt=0.05))
 
 
 @pytest.mark.parametrize("content", [b"", b"\x00" * 7, b"\xff" * 64, b"PK\x03\x04 no", b'{"a": 1}'])
@@ -57,7 +57,7 @@ def test_a_damaged_weights_file_is_named(tmp_path, content):
     path = tmp_path / "observer.safetensors"
     path.write_bytes(content)
     with pytest.raises(InputError, match=r"observer\.safetensors: cannot be read \(.*damaged"):
-        load_observer(path, van_der_pol())
+        load_observer(path, discretize(van_der_pol(), dt=0.05))
 
 
 def test_truncated_weights_are_named(tmp_path, plant_observer):
@@ -65,7 +65,7 @@ def test_truncated_weights_are_named(tmp_path, plant_observer):
     save_observer(path, plant_observer)
     path.write_bytes(path.read_bytes()[:-8])
     with pytest.raises(InputError, match=r"observer\.safetensors: cannot be read"):
-        load_observer(path, van_der_pol())
+        load_observer(path, discretize(van_der_pol(), dt=0.05))
 
 
 def test_weights_of_a_newer_format_are_refused_by_name(tmp_path, plant_observer, monkeypatch):
@@ -74,7 +74,7 @@ def test_weights_of_a_newer_format_are_refused_by_name(tmp_path, plant_observer,
     save_observer(path, plant_observer)
     monkeypatch.undo()
     with pytest.raises(InputError, match=r"observer\.safetensors: written by .* in format version 7; .* upgrade"):
-        load_observer(path, van_der_pol())
+        load_observer(path, discretize(van_der_pol(), dt=0.05))
 
 
 def test_json_carries_its_versions_and_no_number_that_json_lacks(tmp_path):

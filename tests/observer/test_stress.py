@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from observer import scenarios as stress
-from observer.estimators.model import Model
+from observer.known_plant import KnownPlant
 from observer.scenarios import CONDITIONS, condition
 from systems import ALL_SYSTEMS, InputError, Signal, System, discretize, simulate
 
@@ -62,13 +62,13 @@ def test_the_noise_is_the_same_under_every_condition(oscillator, clean):
     assert np.allclose(apart["constant_disturbance"], apart["noise"], atol=1e-12)
     offset = apart["bias"] - apart["noise"]
     assert np.allclose(offset, offset[:, :1], atol=1e-12) and np.allclose(
-        np.abs(offset), 0.02 * Model(oscillator).output_scale
+        np.abs(offset), 0.02 * KnownPlant(oscillator).output_scale
     )
 
 
 def test_sensors_do_what_the_words_say(oscillator, clean):
     y = {c.name: c.apply(oscillator, clean, seed=1).y for c in CONDITIONS if c.name in SENSORS}
-    scale = Model(oscillator).output_scale
+    scale = KnownPlant(oscillator).output_scale
     assert np.array_equal(y["noiseless"], clean.y)
     assert np.std(y["louder_noise"] - clean.y) == pytest.approx(0.05, rel=0.1)
     assert np.array_equal(y["delay"][:, 1:], y["noise"][:, :-1]) and np.isnan(y["delay"][:, 0]).all()

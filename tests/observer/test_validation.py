@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from observer import Validation, fit, validate
+from observer.known_plant import wrap
 from observer.scaling import Scaling
 from observer.state_observer import RENObserver
-from observer.validation.validate import wrap
 from systems import InputError, discretize, simulate
 
 
@@ -133,7 +133,7 @@ def test_bad_arguments(arguments, words, fitted, oscillator):
 
 
 def test_another_sampling_time_is_refused(fitted, oscillator):
-    with pytest.raises(InputError, match=r"made for dt = 0.1 s"):
+    with pytest.raises(InputError, match=r"fitted for dt = 0\.1 s"):
         validate(fitted.observer, discretize(oscillator.system, dt=0.2))
 
 
@@ -151,9 +151,9 @@ def test_wrong_sizes_name_the_signals(fitted):
 
 def test_arrays_rebuild_the_observer(fitted, oscillator):
     observer = fitted.observer
-    again = RENObserver.from_arrays(observer.to_arrays(), observer.meta(), oscillator.system)
+    again = RENObserver.from_arrays(observer.to_arrays(), observer.meta(), oscillator)
     x, u, y = np.array([0.1, 0.2]), np.array([0.1]), np.array([0.3])
     np.testing.assert_array_equal(again.step(x, u, y), observer.step(x, u, y))
     assert isinstance(again.scaling, Scaling)
     with pytest.raises(InputError, match="cannot be read"):
-        RENObserver.from_arrays({}, observer.meta(), oscillator.system)
+        RENObserver.from_arrays({}, observer.meta(), oscillator)

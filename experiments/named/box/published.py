@@ -97,7 +97,7 @@ def retrain(
     unit = Scaling(np.zeros(2), np.ones(2), np.zeros(2), np.ones(2))
     observer = RENObserver(
         weights=weights, metric=metric, multipliers=multipliers, contraction_rate=1.0, scaling=unit,
-        direct=double.direct(), system=plant.system, dt=plant.dt, eps=ren.eps,
+        direct=double.direct(), plant=plant, eps=ren.eps,
     )  # fmt: skip
     return Retrained(observer, np.array(losses), time.perf_counter() - started, len(losses), interrupted)
 

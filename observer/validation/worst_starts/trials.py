@@ -7,8 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from observer.known_plant import periods, wrap
 from observer.state_observer import RENObserver, StateObserver
-from observer.validation.validate import TOLERANCE, wrap
+from observer.validation.validate import TOLERANCE
 from systems.compilation import compile_graph
 from systems.discretization import DiscreteSystem
 
@@ -68,9 +69,9 @@ def relative_error(
 ) -> np.ndarray:
     """|e_i| / width_i ``(K, N, nx)``, at most ``HOPELESS``, which also stands for what is not finite."""
     system = plant.system
-    periods = np.array([s.period or np.nan for s in system.states])
+    angles = periods(system.states)
     with np.errstate(all="ignore"):
-        error = np.abs(wrap(observer.run(x_hat0, u, y) - x, periods)) / np.ptp(system.state_ranges, axis=1)
+        error = np.abs(wrap(observer.run(x_hat0, u, y) - x, angles)) / np.ptp(system.state_ranges, axis=1)
     return np.minimum(np.where(np.isfinite(error), error, HOPELESS), HOPELESS)
 
 

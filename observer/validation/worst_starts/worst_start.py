@@ -14,8 +14,8 @@ from typing import Any
 
 import numpy as np
 
+from observer.known_plant import periods, wrap
 from observer.state_observer import StateObserver
-from observer.validation.validate import wrap
 from observer.validation.worst_starts.evolution import maximise
 from observer.validation.worst_starts.trials import (
     HOPELESS,
@@ -147,9 +147,9 @@ def _measured(some: Trials, goal: str, starts: tuple[np.ndarray, ...], count: in
     plant, (x0, x_hat0, u) = some.plant, starts
     held = np.broadcast_to(u[:, None], (2, some.steps, u.shape[1])).copy()
     data = simulate(plant, duration=(some.steps - 1) * plant.dt, x0=x0, u=held, truth=truth)
-    periods = np.array([s.period or np.nan for s in plant.system.states])
+    angles = periods(plant.system.states)
     with np.errstate(all="ignore"):
-        error = wrap(some.observer.run(x_hat0, data.u, data.y) - data.x, periods)
+        error = wrap(some.observer.run(x_hat0, data.u, data.y) - data.x, angles)
         relative = np.abs(error) / np.ptp(plant.system.state_ranges, axis=1)
     relative = np.where(np.isfinite(relative), relative, np.inf)
     curves = relative.max(axis=2)

@@ -28,12 +28,15 @@ def observer_and_plant(nv=5, rate=0.8, seed=0, **changes):
         name="cart",
         states=states,
         state_names=("position", "velocity"),
+        input_names=("wind", "force"),
         output_names=("y",),
         known=np.array([1]),
         nx=2,
         nu=2,
         ny=1,
+        state_ranges=np.array([s.range for s in states]),
     )
+    plant = SimpleNamespace(system=system, dt=DT)
     ren = ContractingREN(2, 2, nv, contraction_rate=rate, identity_output=True, seed=seed)
     with torch.no_grad():
         ren.X += 0.3 * torch.randn(ren.X.shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
@@ -42,10 +45,9 @@ def observer_and_plant(nv=5, rate=0.8, seed=0, **changes):
         "metric": ren.metric().detach().numpy(),
         "multipliers": ren.multipliers().detach().numpy(),
         "contraction_rate": rate,
-        "dt": DT,
-        "system": system,
+        "plant": plant,
     }
-    return SimpleNamespace(**{**fields, **changes}), SimpleNamespace(system=system, dt=DT)
+    return SimpleNamespace(**{**fields, **changes}), plant
 
 
 @pytest.mark.parametrize("nv", [0, 5])
@@ -172,7 +174,5 @@ def test_another_plant_is_an_input_error():
     with pytest.raises(InputError, match=r"fitted for dt = 0\.1 s, the plant is discretised at 0\.2 s"):
         certify(observer, SimpleNamespace(system=plant.system, dt=0.2))
     other = SimpleNamespace(**{**vars(plant.system), "name": "pendulum", "state_names": ("angle", "rate")})
-    with pytest.raises(
-        InputError, match=r"the plant 'pendulum' has .*angle.*; expected the plant that the observer was"
-    ):
+    with pytest.raises(InputError, match=r"the plant 'pendulum' has .*angle.*; expected a plant with the signals"):
         certify(observer, SimpleNamespace(system=other, dt=DT))

@@ -27,8 +27,7 @@ def observer(request, oscillator):
         contraction_rate=0.9,
         scaling=scaling,
         direct=ren.direct(),
-        system=system,
-        dt=oscillator.dt,
+        plant=oscillator,
     )
 
 

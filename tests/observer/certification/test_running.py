@@ -43,7 +43,7 @@ def plant_and_observer(output=lambda x: [x[0]]):
         M = np.eye(2) + weights.A.T @ M @ weights.A / 0.9**2
     rate = contraction_rate(weights, M, np.zeros(0))
     assert rate < 1
-    parts = SimpleNamespace(weights=weights, metric=M, multipliers=np.zeros(0), system=system, dt=DT)
+    parts = SimpleNamespace(weights=weights, metric=M, multipliers=np.zeros(0), plant=plant)
     return plant, _Stepped(parts), M, rate
 
 

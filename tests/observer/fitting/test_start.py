@@ -253,7 +253,7 @@ def test_roessler_is_fitted_in_observability_coordinates_and_proved(plants):
     proof = certify(result.observer, plant)
     assert proof.holds and proof.rate <= result.observer.contraction_rate + 1e-9
     assert result.one_step_loss < result.start_loss
-    again = RENObserver.from_arrays(result.observer.to_arrays(), result.observer.meta(), plant.system)
+    again = RENObserver.from_arrays(result.observer.to_arrays(), result.observer.meta(), plant)
     np.testing.assert_array_equal(again.scaling.state_scale, result.observer.scaling.state_scale)
 
 

@@ -70,6 +70,7 @@ def test_an_observer_runs_as_it_steps(missing):
     """One call over a sequence, or the loop where a measurement is missing: the same estimates, row 0 the start."""
     from observer.scaling import Scaling
     from observer.state_observer import RENObserver, StateObserver
+    from systems import discretize
     from systems.library.van_der_pol import van_der_pol
 
     system = van_der_pol()
@@ -81,8 +82,7 @@ def test_an_observer_runs_as_it_steps(missing):
         0.9,
         Scaling.from_box(np.tile([-1.0, 1.0], (system.nx, 1)), np.tile([-1.0, 1.0], (ren.nu, 1))),
         {},
-        system,
-        0.1,
+        discretize(system, dt=0.1),
     )
     rng = np.random.default_rng(0)
     u, y = rng.normal(size=(4, 50, system.nu)), rng.normal(size=(4, 50, system.ny))

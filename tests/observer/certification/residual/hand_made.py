@@ -39,8 +39,7 @@ def observer_of(
         contraction_rate=0.9,
         scaling=Scaling(np.zeros(nx), np.ones(nx), np.zeros(nz), np.ones(nz)),
         direct={},
-        system=plant.system,
-        dt=plant.dt,
+        plant=plant,
     )
 
 
