@@ -56,7 +56,7 @@ class _Stepped:
     step = RENObserver.step
     init = RENObserver.init
     estimate = RENObserver.estimate
-    _nominal = RENObserver._nominal
+    system = RENObserver.system
 
 
 def made(rho_share=1.0):
