@@ -42,7 +42,12 @@ def examine(recipe: Recipe, console: Console) -> dict[str, Any]:
         seen = examine_observability(plant, seed=recipe.seed)
         try:
             chosen, found, notes = choose_rate(
-                plant, system.state_ranges, fit.settling_time, fit.contraction_rate, fit.condition, hidden=seen.unobservable
+                plant,
+                system.state_ranges,
+                fit.settling_time,
+                fit.contraction_rate,
+                fit.condition,
+                hidden=seen.unobservable,
             )
             table = found.trade_off
         except NotDetectable as error:
