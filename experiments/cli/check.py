@@ -25,7 +25,7 @@ def examine(recipe: Recipe, console: Console) -> dict[str, Any]:
     The rate is that of the recipe (``fit.settling_time``, ``fit.contraction_rate``), or the one that a fit would choose. The
     decision is the fit's own (:func:`observer.fitting.rate.choose_rate`); hidden directions are searched more thoroughly.
     """
-    from experiments.pipeline.steps import plan
+    from experiments.pipeline.prepare import plan
     from observer.fitting.rate import choose_rate, requested_rate
     from systems.base.errors import NotDetectable
     from systems.detectability import MetricSearch, settling_time
@@ -37,7 +37,8 @@ def examine(recipe: Recipe, console: Console) -> dict[str, Any]:
     notes: tuple[str, ...] = ()
     fit = recipe.fit
     with console.step("check", recipe.system):
-        _, system, plant = plan(recipe, console)
+        _, plant = plan(recipe, console)
+        system = plant.system
         asked = requested_rate(fit.settling_time, fit.contraction_rate, fit.condition, plant.dt)
         seen = examine_observability(plant, seed=recipe.seed)
         try:
