@@ -2,7 +2,7 @@ from .base.errors import InputError as InputError
 from .base.errors import NotDetectable as NotDetectable
 from .base.errors import SimulationError as SimulationError
 from .detectability import MetricSearch as MetricSearch
-from .detectability import search as search
+from .detectability import search_metric as search_metric
 from .discretization import DiscreteSystem as DiscreteSystem
 from .discretization import discretize as discretize
 from .files import load_system as load_system
@@ -28,8 +28,8 @@ from .library.reverse_duffing import reverse_duffing as reverse_duffing
 from .library.rossler import rossler as rossler
 from .library.two_link_arm import two_link_arm as two_link_arm
 from .library.van_der_pol import van_der_pol as van_der_pol
-from .recordings import export as export
 from .recordings import read_recordings as read_recordings
+from .recordings import write_recordings as write_recordings
 from .signals import Parameter as Parameter
 from .signals import Signal as Signal
 from .system import System as System

@@ -14,7 +14,7 @@ from observer.storage import plain
 
 if TYPE_CHECKING:
     from systems.discretization import DiscreteSystem
-    from systems.observability import HiddenModes, Observability
+    from systems.observability import Observability, UnobservableModes
 
 NOISY = 0.5  # of a half range: a direction that a window of samples does not tell better than this is barely seen
 
@@ -43,7 +43,12 @@ def examine(recipe: Recipe, console: Console) -> dict[str, Any]:
         seen = examine_observability(plant, seed=recipe.seed)
         try:
             chosen, found, notes = choose_rate(
-                plant, system.state_ranges, fit.settling_time, fit.contraction_rate, fit.condition, hidden=seen.hidden
+                plant,
+                system.state_ranges,
+                fit.settling_time,
+                fit.contraction_rate,
+                fit.condition,
+                hidden=seen.unobservable,
             )
             table = found.trade_off
         except NotDetectable as error:
@@ -132,8 +137,8 @@ def _observability(plant: "DiscreteSystem", seen: "Observability") -> dict[str, 
             "noise_assumed": gramian.assumed,
         },
         "hidden": {
-            "rate": seen.hidden.rate, "places": seen.hidden.places, "tolerance": seen.hidden.tolerance,
-            "dimension": seen.hidden.dimension,
+            "rate": seen.unobservable.rate, "places": seen.unobservable.places, "tolerance": seen.unobservable.tolerance,
+            "dimension": seen.unobservable.dimension,
             "modes": [
                 {
                     "kind": mode.kind, "everywhere": mode.everywhere, "share": mode.share,
@@ -143,7 +148,7 @@ def _observability(plant: "DiscreteSystem", seen: "Observability") -> dict[str, 
                     "direction": named(mode.direction), "text": mode.text(system),
                     "decay_text": decay_text(mode.rate, plant.dt),
                 }
-                for mode in seen.hidden.modes
+                for mode in seen.unobservable.modes
             ],
         },
     }  # fmt: skip
@@ -160,7 +165,7 @@ def _advice(plant: "DiscreteSystem", seen: "Observability", detectable: bool, ra
     """What to do, in sentences; ``rate`` is the one in question, None where none was found."""
     limit = 1.0 - 2e-4 if rate is None else rate
     text = []
-    mode = seen.hidden.slowest()
+    mode = seen.unobservable.slowest()
     if mode is not None and mode.rate >= limit * (1 - 1e-12):
         text += _against_hidden(plant, mode, limit)
     elif not detectable:
@@ -187,7 +192,7 @@ def _advice(plant: "DiscreteSystem", seen: "Observability", detectable: bool, ra
     return [*text, *(seen.modes.advice if seen.modes is not None else ())]
 
 
-def _against_hidden(plant: "DiscreteSystem", mode: "HiddenModes", limit: float) -> list[str]:
+def _against_hidden(plant: "DiscreteSystem", mode: "UnobservableModes", limit: float) -> list[str]:
     """What helps against a hidden direction that does not decay at the rate ``limit``."""
     from systems.detectability import settling_time
     from systems.observability.remedies import revealing_states

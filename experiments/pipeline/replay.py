@@ -13,7 +13,7 @@ from observer.state_observer import RENObserver
 from systems import System
 from systems.base.errors import InputError
 from systems.base.wording import nearest, shorten
-from systems.recordings import FORMATS, Recording, export, parse_columns, read_logs, write_columns
+from systems.recordings import FORMATS, Recording, parse_columns, read_logs, write_columns, write_recordings
 from systems.recordings.columnar import check_installed
 from systems.trajectories import Trajectories
 
@@ -137,5 +137,5 @@ def export_run(folder: Path, out: Path, format: str) -> list[Path]:
     out.mkdir(parents=True, exist_ok=True)
     written = []
     for name, (data, x_hat) in parts.items():
-        written += export(data, out / f"{name}{FORMATS[format]}", run.system, estimates=x_hat)
+        written += write_recordings(data, out / f"{name}{FORMATS[format]}", run.system, estimates=x_hat)
     return written

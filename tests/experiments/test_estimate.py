@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from observer import load_run
-from systems import discretize, export, load_system, read_recordings, simulate
+from systems import discretize, load_system, read_recordings, simulate, write_recordings
 from systems.recordings import FORMATS
-from systems.recordings.tables import open_tables
+from systems.recordings.opening import open_tables
 
 TOML = """
 name = "cart"
@@ -38,7 +38,7 @@ def shop(tmp_path_factory):
     folder = tmp_path_factory.mktemp("shop")
     (folder / "plant.toml").write_text(TOML)
     system = load_system(folder / "plant.toml")
-    export(simulate(discretize(system), 3, duration=8.0, seed=3), folder / "log.csv", system)
+    write_recordings(simulate(discretize(system), 3, duration=8.0, seed=3), folder / "log.csv", system)
     flat = {
         "system": str(folder / "plant.toml"),
         "data.files": str(folder / "log_*.csv"),

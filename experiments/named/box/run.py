@@ -15,8 +15,8 @@ import numpy as np
 
 from experiments.named.box import published as published_box
 from experiments.pipeline.console import DONE, FAILED, Console, Interrupted
-from experiments.pipeline.recipe import build
 from experiments.pipeline.prepare import prepare
+from experiments.pipeline.recipe import build
 from experiments.pipeline.steps import run_all
 from observer.runs import Run
 from observer.storage import write_json

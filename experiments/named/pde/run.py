@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from experiments.pipeline.console import DONE, FAILED, Console
-from experiments.pipeline.recipe import build
 from experiments.pipeline.prepare import prepare
+from experiments.pipeline.recipe import build
 from experiments.pipeline.steps import run_all
 from observer.storage import write_json
 
