@@ -18,7 +18,8 @@ import csv
 import io
 import tomllib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, make_dataclass
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -34,6 +35,7 @@ from observer.storage import (
     write_text,
 )
 from systems.base.errors import InputError
+from systems.base.records import from_plain
 
 if TYPE_CHECKING:
     from observer.certification.certificate import Certificate
@@ -53,17 +55,7 @@ CERTIFICATE, VALIDATION, VALIDATION_NOISE, METRICS = (
 )
 FINE_TUNING = "fine_tuning.json"
 STARTS = "starts.npz"
-_FIT_NUMBERS = (
-    "status",
-    "message",
-    "solver",
-    "one_step_loss",
-    "start_loss",
-    "seconds",
-    "iterations",
-    "seed",
-    "options",
-)
+_ELSEWHERE = ("observer", "history")  # parts of a FitResult that have files of their own
 
 
 @dataclass(frozen=True)
@@ -207,18 +199,14 @@ def save_fit(folder: Path, fit: "FitResult", *, command: str = "") -> None:
     """Write the observer, the history and, last, ``fit.json``: its presence says that the other two are whole."""
     save_observer(folder / OBSERVER, fit.observer, command=command)
     write_text(folder / HISTORY, _history_to_csv(fit.history))
-    content = {name: getattr(fit, name) for name in _FIT_NUMBERS}
-    content |= {"one_step_rms": fit.one_step_rms, "region": fit.region, "warnings": list(fit.warnings)}
-    content["search"] = {item.name: getattr(fit.search, item.name) for item in fields(fit.search)}
-    if fit.search.trade_off is not None:
-        content["search"]["trade_off"] = dict(vars(fit.search.trade_off))
+    content = {item.name: getattr(fit, item.name) for item in fields(fit) if item.name not in _ELSEWHERE}
     write_json(folder / FIT, content, command=command, hashes=hashes(folder, SYSTEM, TRAJECTORIES, OBSERVER, HISTORY))
 
 
 def load_fit(folder: Path, plant: "DiscreteSystem") -> "FitResult":
     """Rebuild the FitResult of a run with its observer."""
     from observer.fitting.result import FitResult
-    from systems.detectability import MetricSearch, TradeOff
+    from systems.detectability import TradeOff
 
     path = folder / FIT
     observer = load_observer(folder / OBSERVER, plant)
@@ -228,28 +216,22 @@ def load_fit(folder: Path, plant: "DiscreteSystem") -> "FitResult":
         if not (folder / name).is_file() or file_hash(folder / name) != stated:
             raise InputError(f"{folder / name}: not the file that {FIT} was written with; restore it, or fit again")
     history = guarded(folder / HISTORY, lambda: _history_from_csv((folder / HISTORY).read_text(encoding="utf-8")))
+    types = {"TradeOff": TradeOff}
+    stored = guarded(path, lambda: from_plain(_fit_record(), document, name="fit", types=types))
+    curve = stored.search.trade_off
+    for name in ("settling_time", "gain", "noise") if curve is not None else ():
+        values = getattr(curve, name)  # JSON has no infinity: an observer that does not exist
+        values[np.isnan(values)] = np.inf
+    return FitResult(observer=observer, history=history, **vars(stored))
 
-    def build() -> FitResult:
-        search = {name: _number_or_array(value) for name, value in document["search"].items()}
-        if search.get("trade_off") is not None:
-            curve = {name: _number_or_array(value) for name, value in search["trade_off"].items()}
-            for name in ("settling_time", "gain", "noise"):  # JSON has no infinity: an observer that does not exist
-                curve[name] = np.where(np.isnan(curve[name]), np.inf, curve[name])
-            search["trade_off"] = TradeOff(**curve)
-        values = {name: document[name] for name in _FIT_NUMBERS}
-        for name in ("one_step_loss", "start_loss", "seconds"):
-            values[name] = _float(values[name])
-        return FitResult(
-            observer=observer,
-            history=history,
-            one_step_rms=np.array(document["one_step_rms"], dtype=float),
-            region=np.array(document["region"], dtype=float),
-            warnings=tuple(document["warnings"]),
-            search=MetricSearch(**search),
-            **values,
-        )
 
-    return guarded(path, build)
+@cache
+def _fit_record() -> type:
+    """What ``fit.json`` holds of a FitResult."""
+    from observer.fitting.result import FitResult
+
+    kept = [item for item in fields(FitResult) if item.name not in _ELSEWHERE]
+    return make_dataclass("FitRecord", [(item.name, item.type, field(default=item.default)) for item in kept])
 
 
 def save_certificate(folder: Path, certificate: "Certificate", *, command: str = "") -> None:
@@ -262,8 +244,6 @@ def load_certificate(path: Path) -> "Certificate":
     from observer.certification.certificate import Certificate
 
     document = read_json(path)
-    for name in ("format_version", "package_version", "command", "hashes"):
-        document.pop(name, None)
     return guarded(path, lambda: Certificate.from_data(document))
 
 
@@ -314,11 +294,3 @@ def _column(items: tuple[str, ...]) -> np.ndarray:
         except ValueError:
             continue
     return np.array(items, dtype=str)
-
-
-def _float(value: float | None) -> float:
-    return float("nan") if value is None else float(value)
-
-
-def _number_or_array(value: Any) -> Any:
-    return np.array(value, dtype=float) if isinstance(value, list) else value

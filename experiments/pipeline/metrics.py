@@ -132,7 +132,7 @@ def _starts(run: Run) -> dict[str, Any]:
 
 def accuracy(run: Run) -> dict[str, Any]:
     """The accuracy that the certificate states, in few numbers, with its ``kind`` (proved, sampled or statistical)."""
-    from observer.certification.envelope import steady_error
+    from observer.certification.envelope import ultimate_bound
 
     bounds = run.certificate.bounds if run.certificate is not None else None
     if bounds is None:
@@ -142,14 +142,14 @@ def accuracy(run: Run) -> dict[str, Any]:
         {"kind": bounds.kind, "accuracy": bounds.reason, "region": bounds.region.box},
     )
     if bounds.proof is not None and run.certificate is not None:
-        p = bounds.proof
-        result |= {"residual_upper": p.residual_upper, "residual_lower": p.residual_lower, "residual_status": p.status}
+        p = bounds.proof.residual
+        result |= {"residual_upper": p.upper, "residual_lower": p.lower, "residual_status": p.status}
         result |= {"residual_structural": bounds.structural, "residual_seconds": bounds.seconds}
         for key, held in (("steady_error", False), ("steady_error_unforced", True)):
             if held and bounds.horizon is None:
                 continue
             try:
-                values, sources = steady_error(run.certificate, held_input=held)
+                values, sources = ultimate_bound(run.certificate, held_input=held)
             except InputError:  # a bound that is not finite, so none
                 continue
             result |= {key: dict(zip(names, values, strict=True)), f"{key}_by": dict(zip(names, sources, strict=True))}

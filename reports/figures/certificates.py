@@ -59,9 +59,9 @@ def residual_figure(bounds: Any, system: Any) -> "Figure":
     """|r|_M over two states, everything else as at the worst point found; that point, and both suprema on the scale."""
     from matplotlib.colors import Normalize
 
-    area, p = bounds.residual_map, bounds.proof
+    area, p = bounds.residual_map, bounds.proof.residual
     i, j = area.states
-    top = max(p.residual_upper if p.residual_upper < 3 * p.residual_lower else 1.2 * p.residual_lower, 1e-300)
+    top = max(p.upper if p.upper < 3 * p.lower else 1.2 * p.lower, 1e-300)
     with styled():
         figure = new_figure(COLUMN, 3.4)
         axes = figure.subplots()
@@ -81,23 +81,23 @@ def residual_figure(bounds: Any, system: Any) -> "Figure":
         axes.set_xlabel(label(system.states[i].name, system.states[i].unit))
         axes.set_ylabel(label(system.states[j].name, system.states[j].unit))
         bar = figure.colorbar(image, ax=axes, label=r"$|r|_M$  [–]", location="top", aspect=30)
-        bar.ax.axvline(p.residual_lower, color=VERMILION, linewidth=1.4)
-        if p.residual_upper <= top:
-            bar.ax.axvline(p.residual_upper, color=INK, linewidth=1.6, linestyle=(0, (2, 1)))
+        bar.ax.axvline(p.lower, color=VERMILION, linewidth=1.4)
+        if p.upper <= top:
+            bar.ax.axvline(p.upper, color=INK, linewidth=1.6, linestyle=(0, (2, 1)))
     return figure
 
 
 def residual_reading(bounds: Any, system: Any) -> str:
     """How to read the map, with both suprema as numbers."""
-    p, (i, j) = bounds.proof, bounds.residual_map.states
+    p, (i, j) = bounds.proof.residual, bounds.residual_map.states
     names = [*(s.name for s in system.states), *(s.name for s in system.inputs)]
     rest = ", ".join(
         f"{n} = {v:.3g}" for k, (n, v) in enumerate(zip(names, p.attained_at, strict=True)) if k not in (i, j)
     )
     return (
         f"A slice of X × U{f' at {rest}' if rest else ''}: the distance between one step of the observer and one step of the plant. "
-        f"The ring, and the red mark on the scale, are the largest residual found (attained): {p.residual_lower:.4g}. No point of X × U, "
-        f"in this slice or outside it, exceeds {p.residual_upper:.4g} (proved; dashed on the scale where it fits)."
+        f"The ring, and the red mark on the scale, are the largest residual found (attained): {p.lower:.4g}. No point of X × U, in this "
+        f"slice or outside it, exceeds {p.upper:.4g} (proved; dashed on the scale where it fits)."
     )
 
 
