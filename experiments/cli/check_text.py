@@ -118,7 +118,8 @@ def _observability(findings: dict[str, Any]) -> list[str]:
             verb = "decays" if rank["lost_growth"] < 1 - 1e-6 else "does not decay"
             text.append(
                 f"  rank         {rank['smallest']} of {rank['states']} on {share} trajectories (below {rank['tolerance']:g} of the "
-                f"strongest): from {rank['where_text']} the samples do not determine {what}, which {verb} on its own ({rank['lost_growth']:.4g} per sample)"
+                f"strongest): from {rank['where_text']} the samples do not determine {what}, which {verb} on its own "
+                f"({rank['lost_growth']:.4g} per sample)"
             )
     if gramian is not None:
         noise = "0.5 % of the half range assumed" if gramian["noise_assumed"] else "as stated"
