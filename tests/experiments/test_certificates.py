@@ -82,7 +82,7 @@ def made(tmp_path_factory):
     folder.mkdir()
     observer = linear_observer(plant)
     certificate = certify(observer, plant, budget=4.0)
-    runs.save_system(folder, plant.system, plant)
+    runs.save_plant(folder, plant)
     save_observer(folder / runs.OBSERVER, observer)
     runs.save_certificate(folder, certificate)
     sign(folder)
@@ -111,7 +111,8 @@ def test_bounds_of_a_linear_case_are_its_corners_and_hold_by_brute_force(made):
         worst = WRONG * np.abs(X[0]).max() * np.sqrt(p.contraction.metric[1, 1])  # r = (0, WRONG x1)
         assert worst * (1 - 1e-9) <= p.residual.upper <= 1.05 * worst
         assert p.residual.lower == pytest.approx(worst, rel=1e-3) and p.residual.state_upper[0] < 1e-9
-    rng, plant, observer = np.random.default_rng(0), run.plant, run.observer
+    rng, plant = np.random.default_rng(0), run.plant
+    observer = load_observer(made / runs.OBSERVER, plant)
     x = rng.uniform(X[:, 0], X[:, 1], (200, 2)) * 0.9
     x_hat = x + rng.normal(size=x.shape) * 10.0 ** rng.uniform(-6, 1, (200, 1))
     for held in (False, True):
@@ -153,7 +154,7 @@ def altered(observer, **changes):
     ],
 )
 def test_a_weight_with_another_sign_or_last_digit_is_named(folder, name, change):
-    _, plant = runs.load_system_and_plant(folder)
+    plant = runs.load_plant(folder)
     sign(folder, altered(load_observer(folder / runs.OBSERVER, plant), **{name: change}))
     found = verify(folder)
     assert any(f"{name} is not what was certified" in text for text in found.differs), found.differs
@@ -162,7 +163,7 @@ def test_a_weight_with_another_sign_or_last_digit_is_named(folder, name, change)
 
 def test_a_forger_who_signs_everything_is_refuted_by_the_search(folder):
     """Another weight, all hashes and fingerprints right: the residual that is stated is exceeded by one that is found."""
-    _, plant = runs.load_system_and_plant(folder)
+    plant = runs.load_plant(folder)
     forged = altered(load_observer(folder / runs.OBSERVER, plant), bx=lambda b: b + 2e-3)
     data = stored(folder)
     sign(folder, forged, data | {"identity": identity(forged, plant)})
@@ -190,8 +191,8 @@ def test_a_region_that_was_given_and_widened_is_refuted_by_the_search(folder):
 
 def test_another_plant_is_named(folder):
     other = cart(1.01)
-    runs.save_system(folder, other.system, other)
-    _system, plant = runs.load_system_and_plant(folder)
+    runs.save_plant(folder, other)
+    plant = runs.load_plant(folder)
     differs = verify(folder).differs
     assert any("fitted to another plant" in text for text in differs), differs
     sign(folder, linear_observer(plant))

@@ -111,7 +111,7 @@ def measure(name: str, size: Size, seed: int, folder: Path, *, fresh: bool = Fal
         plant = discretize(system)
         data = simulate(plant, 100, system.duration, seed)
         fitted = fit(plant, data, size.neurons, seed=seed, budget=size.fit)
-        runs.save_system(folder, system, plant)
+        runs.save_plant(folder, plant)
         runs.save_trajectories(folder, data)
         runs.save_fit(folder, fitted)
     system, observer = plant.system, fitted.observer
