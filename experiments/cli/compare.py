@@ -66,7 +66,7 @@ def compare(
     from experiments.compare import store
     from experiments.compare.learned import from_plant, from_run
     from observer import runs
-    from observer.estimators import BASELINES
+    from observer.estimators import ESTIMATORS
     from observer.runs import load_run
     from observer.scenarios import CONDITIONS
     from observer.storage import file_hash
@@ -75,7 +75,7 @@ def compare(
     console = Console(chosen.get("quiet", False))
     settings = comparison.Settings(
         trials=trials, duration=duration, training=training, evaluations=evaluations, seed=chosen.get("seed", 0), limit=limit,
-        estimators=comparison.chosen_names("--estimators", estimators, BASELINES),
+        estimators=comparison.chosen_names("--estimators", estimators, ESTIMATORS),
         conditions=comparison.chosen_names("--conditions", conditions, [item.name for item in CONDITIONS]),
     )  # fmt: skip
     if (out / runs.SYSTEM).exists():

@@ -143,12 +143,12 @@ def _tuning(found: Comparison) -> Table:
     for name, entry in found.tuned.items():
         if name not in found.names:
             continue
-        values = ", ".join(f"{knob} {value:.3g}" for knob, value in entry["values"].items()) or "nothing to tune"
+        values = ", ".join(f"{parameter} {value:.3g}" for parameter, value in entry["values"].items()) or "nothing to tune"
         rows.append(
             (found.names[name], values, Number(entry["held_out"], "", 4), Number(entry["default"], "", 4),
              Number(entry["evaluations"]), Number(entry["seconds"], "s", 3))
         )  # fmt: skip
-    heads = ("estimator", "knobs", "held-out loss", "of the defaults", "evaluations", "time")
+    heads = ("estimator", "tuning parameters", "held-out loss", "of the defaults", "evaluations", "time")
     return Table(
         tuple(rows),
         heads,

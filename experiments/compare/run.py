@@ -17,8 +17,8 @@ from experiments.compare.measure import Result
 from experiments.compare.store import Store, fingerprint
 from experiments.compare.tuning import TUNING, tuned_all
 from observer.certification import certify
-from observer.estimators import BASELINES, baseline, compiled, label, make
-from observer.estimators.tuning import first_estimates
+from observer.estimators import ESTIMATORS, get_estimator, compiled, label, make
+from observer.estimators.tuning import initial_estimates
 from observer.scenarios import CONDITIONS, Condition, Noise, condition
 from observer.state_observer import RENObserver, StateObserver
 from observer.storage import write_json
@@ -44,7 +44,7 @@ class Settings:
     seed: int = 0
     budget: float = 20.0
     limit: float = 60.0
-    estimators: tuple[str, ...] = BASELINES
+    estimators: tuple[str, ...] = ESTIMATORS
     conditions: tuple[str, ...] = tuple(item.name for item in CONDITIONS)
     truth: str = "oracle"
 
@@ -137,7 +137,7 @@ def compare(
     estimators |= {name: make(name, plant, **entry["values"]) for name, entry in kept.items()}
     names = {name: name for name in learned} | {name: label(name) for name in kept}
     clean = simulate(plant, settings.trials, duration, settings.seed + 1, truth=settings.truth)
-    starts = first_estimates(plant, len(clean), settings.seed + 1)
+    starts = initial_estimates(plant, len(clean), settings.seed + 1)
     nominal = Noise().apply(plant, clean, settings.seed + 1, settings.truth)
     trials = {"trials": settings.trials, "duration": duration, "seed": settings.seed, "truth": settings.truth}
     keys = {n: fingerprint(plant, trials, o if n in learned else [n, kept[n]["values"]]) for n, o in estimators.items()}
@@ -202,7 +202,7 @@ def _runs_as(
 ) -> dict[str, str]:
     """What executes the steps of each estimator."""
     long = compiled.serves(plant, np.eye(plant.ny), len(data) * len(data.t))
-    told = {name: getattr(baseline(name), "RUNS", "NumPy") for name in kept}
+    told = {name: getattr(get_estimator(name), "RUNS", "NumPy") for name in kept}
     told = {name: "NumPy" if how == "machine code" and not long else how for name, how in told.items()}
     return {name: "machine code" if isinstance(o, RENObserver) else "NumPy" for name, o in learned.items()} | told
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from observer.estimators import baseline
+from observer.estimators import get_estimator
 from observer.estimators.tuning import tune
 from observer.storage import read_json, write_json
 from systems.base.errors import InputError
@@ -14,7 +14,7 @@ from systems.discretization import DiscreteSystem
 from systems.trajectories import Trajectories
 
 TUNING = "tuning.json"
-SHARING = "extended_kalman"  # filters with the same knobs start from its values, so it comes first
+SHARING = "extended_kalman"  # filters with the same tuning parameters start from its values, so it comes first
 FEW = 8  # trajectories for what costs many times as much per sample
 
 Tuned = tuple[dict[str, dict[str, Any]], dict[str, str]]
@@ -47,7 +47,7 @@ def tuned_all(
     for kind in sorted(kinds, key=lambda name: name != SHARING):
         if kind in done or kind in refused:
             continue
-        share = getattr(baseline(kind), "EXPENSE", 1)
+        share = getattr(get_estimator(kind), "EXPENSE", 1)
         few = noisy if share == 1 else noisy.subset(np.arange(min(len(noisy), FEW)))
         shared = done[SHARING]["values"] if SHARING in done else None
         try:

@@ -10,7 +10,7 @@ import pytest
 from experiments.compare import run as comparison
 from experiments.compare import words
 from experiments.compare.measure import Result, as_good, gap, judge
-from observer.estimators import BASELINES, make
+from observer.estimators import ESTIMATORS, make
 from systems import InputError, Signal, Trajectories
 
 PLANT = """
@@ -179,4 +179,4 @@ def test_settings_are_checked():
         comparison.Settings(trials=1)
     with pytest.raises(InputError, match="baseline is 'kalman'"):
         comparison.Settings(estimators=("kalman",))
-    assert comparison.Settings().estimators == BASELINES
+    assert comparison.Settings().estimators == ESTIMATORS

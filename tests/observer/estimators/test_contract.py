@@ -1,10 +1,10 @@
-"""What every baseline keeps to. A name in ``BASELINES`` is tested by all of this."""
+"""What every baseline keeps to. A name in ``ESTIMATORS`` is tested by all of this."""
 
 import numpy as np
 import pytest
 
 from observer import estimators as baselines
-from observer.estimators import BASELINES, make
+from observer.estimators import ESTIMATORS, make
 from systems import ALL_SYSTEMS, InputError, Signal, System, discretize, simulate
 from systems.trajectories import draw_starts
 
@@ -38,7 +38,7 @@ def trials(swing):
     return data, draw_starts(swing.system, 4, 11)
 
 
-@pytest.fixture(scope="module", params=BASELINES)
+@pytest.fixture(scope="module", params=ESTIMATORS)
 def name(request):
     return request.param
 
@@ -156,17 +156,17 @@ def test_it_converges_on_library_plants(name, plant_name, plants):
 def test_a_name_or_a_knob_that_is_not_there_is_refused(swing):
     with pytest.raises(InputError, match="baseline is 'kalman'; expected one of open_loop"):
         make("kalman", swing)
-    with pytest.raises(InputError, match="extended_kalman has no knob 'q'; expected some of q_angle, q_rate, r_y"):
+    with pytest.raises(InputError, match="extended_kalman has no parameter 'q'; expected some of q_angle, q_rate, r_y"):
         make("extended_kalman", swing, q=1.0)
-    with pytest.raises(InputError, match=r"knob 'q_rate' is 0\.0; expected a positive number"):
+    with pytest.raises(InputError, match=r"parameter 'q_rate' is 0\.0; expected a positive number"):
         make("extended_kalman", swing, q_rate=0.0)
 
 
 def test_knobs_are_where_they_may_be(name, swing):
-    for knob in baselines.knobs(name, swing):
-        assert knob.low <= knob.default <= knob.high
-        for value in (knob.low, knob.high):
-            make(name, swing, **{knob.name: value})
+    for parameter in baselines.tuning_parameters(name, swing):
+        assert parameter.low <= parameter.default <= parameter.high
+        for value in (parameter.low, parameter.high):
+            make(name, swing, **{parameter.name: value})
     assert baselines.label(name)
 
 

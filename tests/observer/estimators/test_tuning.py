@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from linear_gaussian import drawn, linear_plant
 
-from observer.estimators import knobs, make
+from observer.estimators import tuning_parameters, make
 from observer.estimators.consistency import consistency
 from observer.estimators.extended_kalman import ExtendedKalman
-from observer.estimators.model import Covariances, covariances
+from observer.estimators.parameters import Covariances, covariances
 from observer.estimators.projection import Projection
 from observer.estimators.tuning import error_loss, tune, tune_all
 from systems import InputError, Trajectories, simulate
@@ -76,7 +76,7 @@ def test_all_are_tuned_and_those_that_cannot_serve_say_why(oscillator, noisy):
     done, refused = tune_all(oscillator, few, evaluations=6)
     assert not refused and next(iter(done)) == "open_loop" and len(done) == 9
     for kind, tuned in done.items():
-        assert tuned.evaluations <= 6 and set(tuned.values) == {k.name for k in knobs(kind, oscillator)}
+        assert tuned.evaluations <= 6 and set(tuned.values) == {k.name for k in tuning_parameters(kind, oscillator)}
         assert np.isfinite([tuned.loss, tuned.held_out, tuned.default]).all() and tuned.to_data()["kind"] == kind
 
 
