@@ -105,6 +105,10 @@ class DiscreteSystem:
         """Number of outputs."""
         return self.system.ny
 
+    def with_system(self, system: System) -> "DiscreteSystem":
+        """Another system, sampled as this one is: the same dt, method and substeps."""
+        return discretize(system, self.dt, self.method, self.substeps)
+
     @property
     def _integrator(self) -> str | None:
         """What the oracle is asked to use; None lets it choose."""

@@ -16,6 +16,8 @@ from observer import runs
 from observer.runs import Run, load_run
 from observer.storage import file_hash, write_bytes, write_json, write_text
 from systems.base.errors import InputError
+from systems.discretization import DiscreteSystem
+from systems.system import System
 
 TRIALS = 100
 
@@ -96,18 +98,14 @@ def _prepare(before: Run, out: Path, given: dict[str, Any], fresh: bool, console
     return Run(out, system, plant, config=recipe.model_dump(exclude_none=True)), job
 
 
-def _noisy(before: Run, recipe: Recipe) -> tuple[Any, Any]:
+def _noisy(before: Run, recipe: Recipe) -> tuple[System, DiscreteSystem]:
     """The plant whose outputs state the noise that is tuned for, so that validation and report speak of it."""
-    from systems import System, discretize
-
     if recipe.fine_tune.noise is None:
         return before.system, before.plant
-    data = before.system.to_data()
     noise = np.broadcast_to(recipe.fine_tune.noise, (before.system.ny,))
-    data["outputs"] = [{**signal, "noise": float(value)} for signal, value in zip(data["outputs"], noise, strict=True)]
-    system = System.from_data(data)
-    plant = before.plant
-    return system, discretize(system, dt=plant.dt, method=plant.method, substeps=plant.substeps)
+    stated = {name: {"noise": float(value)} for name, value in zip(before.system.output_names, noise, strict=True)}
+    system = before.system.with_outputs(**stated)
+    return system, before.plant.with_system(system)
 
 
 def _tune_step(before: Run, run: Run, job: Job) -> Run:
@@ -120,7 +118,7 @@ def _tune_step(before: Run, run: Run, job: Job) -> Run:
         if getattr(options, name) is not None
     }
     assert before.fit is not None
-    fitted = replace(before.fit, observer=replace(before.fit.observer, system=run.system), plant=run.plant)
+    fitted = replace(before.fit, observer=replace(before.fit.observer, plant=run.plant))
     with job.console.step("fine-tune", f"observer of {before.path}") as progress:
         result = fine_tune(
             fitted, run.plant, run.trajectories, noise=options.noise, seed=job.recipe.seed, progress=progress,

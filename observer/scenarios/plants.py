@@ -10,7 +10,7 @@ import numpy as np
 
 from observer.scenarios.scenario import Scenario
 from systems.base.errors import InputError
-from systems.discretization import DiscreteSystem, discretize
+from systems.discretization import DiscreteSystem
 from systems.graph import Graph
 from systems.signals import Signal
 from systems.system import System
@@ -29,7 +29,7 @@ def wrong_parameters(share: float = 0.1, name: str = "parameters", groups: int =
             signs = rng.choice([-1.0, 1.0], len(system.parameters))
             values = np.asarray(system.parameter_values) * (1 + share * signs)
             changed = dict(zip(system.parameters, values.tolist(), strict=True))
-            other = _like(plant, system.with_parameters(**changed))
+            other = plant.with_system(system.with_parameters(**changed))
             part = _again(other, data.x[rows, 0], data.u[rows], truth)
             x[rows], y[rows] = part.x, part.y
         return replace(data, x=x, y=y)
@@ -93,16 +93,10 @@ def _disturbed(
         else:
             scale = 0.5 * np.ptp(system.state_ranges[-1]) * (0.1 if system.kind == "discrete" else 1.0)
             u = np.concatenate([data.u, (d * scale)[..., None]], axis=2)
-            moved = _again(_like(plant, _pushed(system)), data.x[:, 0], u, truth)
+            moved = _again(plant.with_system(_pushed(system)), data.x[:, 0], u, truth)
         return replace(data, x=moved.x, y=moved.y)
 
     return Scenario(name, title, move=move)
-
-
-def _like(plant: DiscreteSystem, system: System) -> DiscreteSystem:
-    """Another system, sampled as this plant is."""
-    return discretize(system, dt=plant.dt, method=plant.method if system.kind == "continuous" else "rk4",
-                      substeps=plant.substeps if plant.graph is not None else None)  # fmt: skip
 
 
 def _again(plant: DiscreteSystem, x0: np.ndarray, u: np.ndarray, truth: str) -> Trajectories:
@@ -119,5 +113,4 @@ def _pushed(system: System) -> System:
     output = replace(system.output, inputs=inputs)
     width = float(np.ptp(system.state_ranges[-1]))
     push = Signal("unknown_push", "", (-width, width), role="disturbance")
-    data = system.to_data() | {"dynamics": dynamics.to_data(), "output": output.to_data()}
-    return System.from_data({**data, "inputs": [*data["inputs"], vars(push)]})
+    return replace(system, dynamics=dynamics, output=output, inputs=[*system.inputs, push])

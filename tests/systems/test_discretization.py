@@ -206,3 +206,10 @@ def test_a_pole_inside_the_region_is_named():
     )
     with pytest.raises(InputError, match="derivative of x is not finite inside the region"):
         discretize(system)
+
+
+def test_another_system_is_sampled_alike():
+    plant = discretize(ALL_SYSTEMS["box"](), dt=0.02, method="euler", substeps=3)
+    other = plant.with_system(plant.system.with_parameters(k=4.5))
+    assert (other.dt, other.method, other.substeps) == (plant.dt, plant.method, plant.substeps)
+    assert not np.array_equal(other.step([0.3, 0.0], [0.0]), plant.step([0.3, 0.0], [0.0]))
