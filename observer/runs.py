@@ -9,7 +9,7 @@
 | ``observer.safetensors``, ``history.csv``, ``fit.json`` | the observer and how fitting went | ``save_fit``   |
 | ``certificate.json``   | what holds for the shipped matrices                            | ``save_certificate`` |
 | ``validation.npz``, ``validation_noise.npz`` | trials against the plant                 | ``Validation``  |
-| ``starts.npz``         | worst starts found by optimisation, and the convergence map    | ``StartStudy``  |
+| ``starts.npz``         | worst starts found by optimisation, and the convergence map    | ``WorstCaseStudy``  |
 | ``fine_tuning.json``   | a fine-tuned run: what it came from, and errors before and after | the application |
 | ``metrics.json``       | the numbers                                                    | the application |
 """
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from observer.fitting.result import FitResult
     from observer.state_observer import RENObserver
     from observer.validation.validate import Validation
-    from observer.validation.worst_starts import StartStudy
+    from observer.validation.worst_cases import WorstCaseStudy
     from systems import DiscreteSystem, System, Trajectories
 
 SYSTEM, CONFIG, LOGS, TRAJECTORIES = "system.json", "config.toml", "logs.json", "trajectories.npz"
@@ -86,7 +86,7 @@ class Run:
     validation_noise: "Validation | None" = None
     metrics: dict[str, Any] = field(default_factory=dict)
     logs: dict[str, Any] = field(default_factory=dict)
-    starts: "StartStudy | None" = None
+    starts: "WorstCaseStudy | None" = None
 
     @property
     def trajectories(self) -> "Trajectories":
@@ -249,11 +249,11 @@ def load_validation(path: Path) -> "Validation":
     return guarded(path, lambda: Validation.load(path))
 
 
-def load_starts(path: Path) -> "StartStudy":
+def load_starts(path: Path) -> "WorstCaseStudy":
     """The worst starts and the convergence map of a run folder."""
-    from observer.validation.worst_starts import StartStudy
+    from observer.validation.worst_cases import WorstCaseStudy
 
-    return guarded(path / STARTS, lambda: StartStudy.load(path / STARTS))
+    return guarded(path / STARTS, lambda: WorstCaseStudy.load(path / STARTS))
 
 
 def hashes(folder: Path, *names: str) -> dict[str, str]:

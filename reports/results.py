@@ -7,7 +7,7 @@ if TYPE_CHECKING:
     from observer.certification.certificate import Certificate
     from observer.fitting.result import FitResult
     from observer.validation.validate import Validation
-    from observer.validation.worst_starts import StartStudy
+    from observer.validation.worst_cases import WorstCaseStudy
     from systems import DiscreteSystem, System
 
 
@@ -23,4 +23,4 @@ class Results:
     validation_noise: "Validation | None" = None
     command: str = ""
     metrics: dict[str, Any] = field(default_factory=dict)
-    starts: "StartStudy | None" = None
+    starts: "WorstCaseStudy | None" = None

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from observer.certification.certificate import Certificate
     from observer.fitting.result import FitResult
     from observer.validation.validate import Validation
-    from observer.validation.worst_starts import StartStudy
+    from observer.validation.worst_cases import WorstCaseStudy
     from reports.comparison import Variant
     from reports.figures.comparison import Curve
     from reports.tables import Table
@@ -34,7 +34,7 @@ def write_report(
     command: str = "",
     title: str | None = None,
     metrics: Mapping[str, Any] | None = None,
-    starts: "StartStudy | None" = None,
+    starts: "WorstCaseStudy | None" = None,
 ) -> Path:
     """Write ``report.html`` and ``figures/*.pdf, *.png`` into ``folder`` and return the path of the page.
 

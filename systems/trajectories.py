@@ -213,7 +213,7 @@ def simulate(
     noise : add white Gaussian noise of each output's stated standard deviation to y.
     spread : starts are drawn from the initial box enlarged by this factor.
     x0, u : given starts ``(K, nx)`` and inputs ``(K, N, nu)`` instead of drawn ones.
-    truth : ``"model"`` steps the discretised plant; ``"oracle"`` integrates the continuous one (DOP853 or CVODES).
+    truth : ``"model"`` steps the discretised plant; ``"reference"`` integrates the continuous one (DOP853 or CVODES).
 
     Raises :class:`SimulationError` where a state is not finite, breaks its limits or leaves ten ranges.
     """
@@ -238,7 +238,7 @@ def simulate(
     if u.shape != (count, steps, system.nu):
         raise InputError(f"u has shape {u.shape}; expected {(count, steps, system.nu)} (trajectories, samples, inputs)")
     t = dt * np.arange(steps)
-    if truth == "oracle" and system.kind == "continuous":
+    if truth in ("reference", "oracle") and system.kind == "continuous":
         x = oracle(system, starts, u[:, :-1], dt)
     else:
         x = plant.rollout(starts, u[:, :-1])

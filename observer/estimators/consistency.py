@@ -102,7 +102,8 @@ def consistency(
     if not isinstance(observer, GaussianFilter):
         raise InputError(f"{type(observer).__name__} has no covariance, so there is nothing to be consistent with")
     x_hat, p, nu, s = (a[:, skip:] for a in _along(observer, x_hat0, u, y))
-    error, there = wrap(x_hat - x[:, skip:], observer.model.state_periods), np.isfinite(y[:, skip:]).all(axis=2)
+    error = wrap(x_hat - x[:, skip:], observer.model.state_periods)
+    there = np.asarray(np.isfinite(y[:, skip:]).all(axis=2))
     trials, samples, nx, ny = len(x), error.shape[1], error.shape[2], nu.shape[2]
     nees = _squares(error, p).mean(axis=0)
     each = np.where(there, _squares(nu, s), np.nan)

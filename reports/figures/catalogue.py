@@ -9,16 +9,16 @@ from typing import TYPE_CHECKING, Any
 
 from reports.certificates import bounds_of, compare, proved
 from reports.figures.certificates import envelope_figure, residual_figure, residual_reading
+from reports.figures.convergence_map import (
+    convergence_map_figure,
+    convergence_map_reading,
+    worst_case_figure,
+    worst_case_reading,
+)
 from reports.figures.errors import errors_figure, map_figure, norm_figure
 from reports.figures.estimates import phase_figure, starts_figure, states_figure
 from reports.figures.fine_tuning import fine_tuning_figure, fine_tuning_reading
 from reports.figures.settling import settling_figure
-from reports.figures.start_map import (
-    start_map_figure,
-    start_map_reading,
-    worst_start_figure,
-    worst_start_reading,
-)
 from reports.figures.trade_off import curve_of, trade_off_figure
 from reports.figures.training import loss_figure
 from reports.results import Results
@@ -278,16 +278,16 @@ ALL_FIGURES: tuple[FigureKind, ...] = (
         "worst_start",
         "Worst starts, found by search",
         lambda r: r.starts is not None,
-        lambda r: worst_start_figure(r.starts, r.system),
-        lambda r: worst_start_reading(r.starts),
+        lambda r: worst_case_figure(r.starts, r.system),
+        lambda r: worst_case_reading(r.starts),
         lambda r: "Largest error over time from the start that a search found, beside that of the worst random start.",
     ),
     FigureKind(
         "start_map",
         "Convergence map",
         lambda r: r.starts is not None,
-        lambda r: start_map_figure(_start_map(r), r.system),
-        lambda r: start_map_reading(_start_map(r), r.system),
+        lambda r: convergence_map_figure(_start_map(r), r.system),
+        lambda r: convergence_map_reading(_start_map(r), r.system),
         lambda r: "Settling time and late error over starts of the plant, with contours and the initial box.",
     ),
     FigureKind(

@@ -14,7 +14,7 @@ FLOOR = 1e-12  # of a late error on a log axis
 TITLES = {"settling": "lasts longest", "late": "largest late"}
 
 
-def start_map_figure(area: Any, system: Any) -> "Figure":
+def convergence_map_figure(area: Any, system: Any) -> "Figure":
     """Settling time and late error over the starts of the plant in two states, with contours; for one state two curves."""
     with styled():
         if len(area.states) == 1:
@@ -104,7 +104,7 @@ def _curves(area: Any, system: Any) -> "Figure":
     return figure
 
 
-def start_map_reading(area: Any, system: Any) -> str:
+def convergence_map_reading(area: Any, system: Any) -> str:
     """How the map is read."""
     names = " and ".join(system.states[k].name for k in area.states)
     share = area.settled_share
@@ -125,7 +125,7 @@ def start_map_reading(area: Any, system: Any) -> str:
     return text.strip()
 
 
-def worst_start_figure(starts: Any, system: Any) -> "Figure":
+def worst_case_figure(starts: Any, system: Any) -> "Figure":
     """Largest error of any state in per cent of its range over time: the found start against the worst random one, per goal."""
     width = np.array([s.range[1] - s.range[0] for s in system.states])
     goals = list(starts.worst.items())
@@ -158,7 +158,7 @@ def _shown(goal: str, worst: Any) -> float:
     return min(end, max(2.5 * latest, 4 * float(worst.t[1]))) if goal == "settling" else end
 
 
-def worst_start_reading(starts: Any) -> str:
+def worst_case_reading(starts: Any) -> str:
     """What the search found, in words."""
     settling, late = starts.worst["settling"], starts.worst["late"]
     parts = [

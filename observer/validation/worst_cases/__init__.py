@@ -1,7 +1,10 @@
-"""Where an observer converges worst: starts found by optimisation, and a map over starts in two states."""
+"""Where an observer converges worst: initial states found by optimisation, and a map over the initial states in two of them."""
 
-from observer.validation.worst_starts.convergence_map import StartMap, chosen_states, start_map
-from observer.validation.worst_starts.study import StartStudy, study
-from observer.validation.worst_starts.worst_start import GOALS, WorstStart, worst_starts
+from observer.validation.worst_cases.convergence_map import ConvergenceMap, chosen_states, map_convergence
+from observer.validation.worst_cases.study import WorstCaseStudy, study_worst_cases
+from observer.validation.worst_cases.worst_case import GOALS, WorstInitialStates, worst_initial_states
 
-__all__ = ["GOALS", "StartMap", "StartStudy", "WorstStart", "chosen_states", "start_map", "study", "worst_starts"]
+__all__ = [
+    "GOALS", "ConvergenceMap", "WorstCaseStudy", "WorstInitialStates", "chosen_states", "map_convergence",
+    "study_worst_cases", "worst_initial_states",
+]  # fmt: skip

@@ -1,6 +1,5 @@
-"""What validation adds to random trials: the worst starts and the convergence map, in one file of a run."""
+"""What validation adds to random trials: the worst initial states and the convergence map, in one file of a run."""
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -9,23 +8,22 @@ from typing import Any
 import numpy as np
 
 from observer.state_observer import StateObserver
-from observer.validation.worst_starts.convergence_map import StartMap, start_map
-from observer.validation.worst_starts.trials import MOST, trials_worth
-from observer.validation.worst_starts.worst_start import WorstStart, worst_starts
-from systems.base.atomic_files import read_arrays, write_arrays
-from systems.base.errors import InputError
+from observer.validation.stored import read_stored, write_stored
+from observer.validation.worst_cases.convergence_map import ConvergenceMap, map_convergence
+from observer.validation.worst_cases.trials import MOST, trials_worth
+from observer.validation.worst_cases.worst_case import WorstInitialStates, worst_initial_states
 from systems.discretization import DiscreteSystem
 
 FINEST, COARSEST = 41, 11  # values of a state on the map
 
 
 @dataclass(frozen=True, eq=False)
-class StartStudy:
-    """``worst``: the worst start by goal ("settling", "late"); ``map``: the convergence map; ``residual``: the largest one-step residual
-    |r|_M met along the data of the fit (nan where it was not measured), for a sampled envelope."""
+class WorstCaseStudy:
+    """``worst``: the worst initial states by goal ("settling", "late"); ``map``: the convergence map; ``residual``: the largest one-step
+    residual |r|_M met along the data of the fit (nan where it was not measured), for a sampled envelope."""
 
-    worst: Mapping[str, WorstStart]
-    map: StartMap
+    worst: Mapping[str, WorstInitialStates]
+    map: ConvergenceMap
     residual: float = float("nan")
 
     def metrics(self, state_names: tuple[str, ...], input_names: tuple[str, ...]) -> dict[str, Any]:
@@ -41,41 +39,31 @@ class StartStudy:
 
     def save(self, path: Path | str) -> None:
         """Write as ``.npz``, atomically."""
-        arrays = {f"map.{f.name}": getattr(self.map, f.name) for f in fields(StartMap)}
-        for goal, w in self.worst.items():
-            arrays |= {f"worst.{goal}.{f.name}": getattr(w, f.name) for f in fields(WorstStart) if f.name != "goal"}
-        meta = json.dumps({"format_version": 1, "goals": list(self.worst), "residual": self.residual})
-        write_arrays(path, compress=True, meta=meta, **{name: np.asarray(v) for name, v in arrays.items()})  # type: ignore[arg-type]
+        arrays = {f"map.{name}": np.asarray(value) for name, value in vars(self.map).items()}
+        for goal, case in self.worst.items():
+            arrays |= {f"worst.{goal}.{name}": np.asarray(v) for name, v in vars(case).items() if name != "goal"}
+        write_stored(path, arrays, {"goals": list(self.worst), "residual": self.residual})
 
     @classmethod
-    def load(cls, path: Path | str) -> "StartStudy":
+    def load(cls, path: Path | str) -> "WorstCaseStudy":
         """Read what :meth:`save` wrote; raises :class:`InputError` for anything else."""
-        try:
-            arrays = read_arrays(path)
-            meta = json.loads(str(arrays.pop("meta")))
-            if meta["format_version"] > 1:
-                raise InputError(f"{path} was written by a newer version; update ren-observer")
-            area = {f.name: _value(arrays[f"map.{f.name}"]) for f in fields(StartMap)}
+
+        def build(arrays: dict[str, np.ndarray], rest: dict[str, Any]) -> "WorstCaseStudy":
+            def part(kind: type, prefix: str) -> dict[str, Any]:
+                found = {f.name: arrays.get(f"{prefix}.{f.name}") for f in fields(kind)}
+                return {name: a.item() if a.ndim == 0 else a for name, a in found.items() if a is not None}
+
+            area = part(ConvergenceMap, "map")
             area["states"] = tuple(int(k) for k in area["states"])
             worst = {
-                goal: WorstStart(
-                    goal=goal,
-                    **{
-                        f.name: _value(arrays[f"worst.{goal}.{f.name}"]) for f in fields(WorstStart) if f.name != "goal"
-                    },
-                )
-                for goal in meta["goals"]
+                goal: WorstInitialStates(goal, **part(WorstInitialStates, f"worst.{goal}")) for goal in rest["goals"]
             }
-            return cls(worst, StartMap(**area), float(meta["residual"]))
-        except InputError:
-            raise
-        except Exception as error:
-            raise InputError(
-                f"{path} is no study of starts ({error}); make it again with `observer validate`"
-            ) from error
+            return cls(worst, ConvergenceMap(**area), float(rest["residual"]))
+
+        return read_stored(path, "study of worst cases", build)
 
 
-def study(
+def study_worst_cases(
     observer: StateObserver,
     plant: DiscreteSystem,
     duration: float,
@@ -84,21 +72,17 @@ def study(
     states: tuple[int, ...] | None = None,
     seed: int = 0,
     spread: float = 1.0,
-    truth: str = "oracle",
+    truth: str = "reference",
     window: float | None = None,
-) -> StartStudy:
+) -> WorstCaseStudy:
     """Both, for trials of ``duration`` seconds; ``trials`` and the grid by the size of plant and observer when left out."""
     worth = trials or trials_worth(observer, plant, round(duration / plant.dt) + 1)
-    worst = worst_starts(observer, plant, duration, worth, seed=seed, spread=spread, truth=truth, window=window)
+    worst = worst_initial_states(observer, plant, duration, worth, seed=seed, spread=spread, truth=truth, window=window)
     chosen = states if states is not None else tuple(range(min(2, plant.nx)))
     points = int(np.clip(round(worth ** (1 / len(chosen))), COARSEST, FINEST if len(chosen) == 2 else min(MOST, 101)))
-    return StartStudy(worst, start_map(observer, plant, duration, points, states=chosen, window=window))
+    return WorstCaseStudy(worst, map_convergence(observer, plant, duration, points, states=chosen, window=window))
 
 
 def _largest(values: np.ndarray) -> float:
     known = values[~np.isnan(values)]
     return float(known.max()) if known.size else float("nan")
-
-
-def _value(array: np.ndarray) -> Any:
-    return array.item() if array.ndim == 0 else array
