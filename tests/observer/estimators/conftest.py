@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from linear_gaussian import linear_case
 
+from observer.estimators import make
 from systems import Signal, System, discretize, simulate
 from systems.trajectories import draw_starts
 
@@ -37,3 +38,9 @@ def swing():
 def trials(swing):
     data = simulate(swing, 4, seed=3, excitation={"wind": "constant"})
     return data, draw_starts(swing.system, 4, 11)
+
+
+@pytest.fixture(scope="module")
+def estimator(name, swing):
+    """The estimator that the test file calls ``name``."""
+    return make(name, swing)

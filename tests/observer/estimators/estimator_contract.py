@@ -17,11 +17,7 @@ NOT_THE_MODEL = (
 
 
 class EstimatorContract:
-    """A class of tests with a fixture ``name`` inherits this."""
-
-    @pytest.fixture(scope="class")
-    def estimator(self, name, swing):
-        return make(name, swing)
+    """A test file with a fixture ``name`` inherits this; ``estimator`` and the plants come from conftest."""
 
     def test_it_is_a_predictor(self, name, estimator, trials):
         """Row 0 is x_hat0, row k rests on y[..k-1]: a change of y[k] shows in row k+1 and nowhere before."""

@@ -10,10 +10,13 @@ from systems import ALL_SYSTEMS, InputError, discretize
 BOUNDED = ("extended_kalman", "unscented_kalman", "particle", "moving_horizon")  # covariance kept, limits kept
 
 
+@pytest.fixture(scope="module", params=ESTIMATORS)
+def name(request):
+    return request.param
+
+
 class TestEstimators(EstimatorContract):
-    @pytest.fixture(scope="class", params=ESTIMATORS)
-    def name(self, request):
-        return request.param
+    """Every estimator of the tuple."""
 
 
 @pytest.mark.parametrize("kind", BOUNDED)

@@ -45,7 +45,7 @@ def make(plant, share):
 
 
 @pytest.fixture(scope="module")
-def toy(tmp_path_factory):
+def name(tmp_path_factory):
     """The file beside the others and its name in the tuple, for as long as these tests run."""
     folder = tmp_path_factory.mktemp("newcomer")
     (folder / "nudging.py").write_text(TOY)
@@ -53,21 +53,19 @@ def toy(tmp_path_factory):
         patch.setattr(estimators, "__path__", [*estimators.__path__, str(folder)])
         patch.setattr(estimators, "ESTIMATORS", (*estimators.ESTIMATORS, "nudging"))
         yield "nudging"
-    sys.modules.pop("observer.estimators.nudging")
+    sys.modules.pop("observer.estimators.nudging", None)
 
 
 class TestNewcomer(EstimatorContract):
-    @pytest.fixture(scope="class")
-    def name(self, toy):
-        return toy
+    """The toy."""
 
 
-def test_it_is_tuned_and_compared_like_the_others(toy, oscillator):
+def test_it_is_tuned_and_compared_like_the_others(name, oscillator):
     from experiments.compare.result import Settings
     from experiments.compare.run import compare
 
     data = simulate(oscillator, 6, duration=3.0, seed=0, noise=True)
-    found = tune(toy, oscillator, data, evaluations=6)
+    found = tune(name, oscillator, data, evaluations=6)
     assert set(found.values) == {"share"} and np.isfinite(found.held_out)
     settings = Settings(
         trials=3,
@@ -76,7 +74,7 @@ def test_it_is_tuned_and_compared_like_the_others(toy, oscillator):
         evaluations=2,
         truth="model",
         scenarios=("noise",),
-        estimators=("open_loop", toy),
+        estimators=("open_loop", name),
     )
     compared = compare(oscillator, settings, {}, report=lambda text: None)
-    assert compared.names[toy] == "nudging" and np.isfinite(compared.table["noise"][toy].score)
+    assert compared.names[name] == "nudging" and np.isfinite(compared.table["noise"][name].score)
