@@ -232,7 +232,7 @@ def fake_results(nx=2, **validation):
 
 
 def fake_starts(system, goals=("settling", "late")):
-    """Worst starts and a map of closed form: the error decays from 40 % of a range, random starts twice as fast."""
+    """Worst initial states and a map of closed form: the error decays from 40 % of a range, twice as fast from random ones."""
     from observer.validation.worst_cases import ConvergenceMap, WorstCaseStudy, WorstInitialStates
 
     nx, t = system.nx, 0.05 * np.arange(200)
