@@ -253,7 +253,7 @@ class System:
 
     @cached_property
     def initial_ranges(self) -> np.ndarray:
-        """``(nx, 2)``: the box from which trajectories start."""
+        """``(nx, 2)``: the box of initial states."""
         return np.array([s.initial or s.range for s in self.states], dtype=float).reshape(self.nx, 2)
 
     # Equations -------------------------------------------------------------------------------------------------------

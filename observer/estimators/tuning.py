@@ -24,7 +24,7 @@ from observer.known_plant import KnownPlant, wrap
 from observer.state_observer import StateObserver
 from systems.base.errors import InputError
 from systems.discretization import DiscreteSystem
-from systems.trajectories import Trajectories, draw_starts
+from systems.trajectories import Trajectories, draw_initial_states
 
 OBJECTIVES = ("error", "likelihood")
 EVALUATIONS = 80
@@ -201,7 +201,7 @@ def _groups(names: list[str]) -> list[list[str]]:
 
 def initial_estimates(plant: DiscreteSystem, count: int, seed: int) -> np.ndarray:
     """``(count, nx)`` initial estimates, drawn from the initial box without regard to where the plant starts."""
-    return draw_starts(plant.system, count, seed + 7919)
+    return draw_initial_states(plant.system, count, seed + 7919)
 
 
 def _loss_on(

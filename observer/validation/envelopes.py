@@ -50,7 +50,7 @@ def trial_envelopes(
     if validation is None or validation.noise or certificate is None or not certificate.holds:
         return None
     bounds = getattr(certificate, "bounds", None)
-    if bounds is not None and bounds.kind == PROVED and np.isfinite([p.residual_upper for p in bounds.proofs]).all():
+    if bounds is not None and bounds.kind == PROVED and np.isfinite([p.residual.upper for p in bounds.proofs]).all():
         return _proved(certificate, validation, plant)
     if np.isfinite(residual) and certificate.rate < 1:
         return _sampled(certificate, validation, float(residual))
@@ -75,17 +75,17 @@ def _proved(certificate: Any, v: Any, plant: Any) -> TrialEnvelopes:
     x, error = np.asarray(v.x, dtype=float), np.asarray(v.error, dtype=float)
     ode = str(v.plant_method) not in (str(getattr(plant, "method", "")), "discrete map")
     held = not np.any(v.u)
-    found = envelope(certificate, error[:, 0], x.shape[1], dt=v.dt, held_input=held, against_ode=ode)
+    found = envelope(certificate, error[:, 0], x.shape[1], held_input=held, against_ode=ode)
     inside = np.logical_and.accumulate(certificate.bounds.region.holds(x), axis=1)
     before = np.concatenate([np.ones((len(x), 1), dtype=bool), inside[:, :-1]], axis=1)
-    names = tuple(found.names[k] for k in found.steady_source)
+    names = tuple(found.names[k] for k in found.ultimate_source)
     return TrialEnvelopes(
         PROVED,
         found.bound,
         before,
         _crossed(error, found.bound, before),
         int((~inside[:, -1]).sum()),
-        found.steady,
+        found.ultimate,
         names,
         ode,
     )

@@ -12,7 +12,7 @@ from observer.scenarios.scenario import Scenario
 from observer.scenarios.sensors import measured
 from observer.state_observer import StateObserver
 from systems.discretization import DiscreteSystem
-from systems.trajectories import draw_starts, simulate
+from systems.trajectories import draw_initial_states, simulate
 
 USUAL_DROPOUT = 0.1  # shown where none is stated; the usual bias is one standard deviation of the noise
 
@@ -44,7 +44,7 @@ def compare_scenarios(
     ``sensing`` does not state is shown at a usual size: one standard deviation of the noise, and 10 %.
     """
     data = simulate(plant, trials, duration, seed, truth=truth)
-    x_hat0 = draw_starts(plant.system, len(data), seed + 7919)
+    x_hat0 = draw_initial_states(plant.system, len(data), seed + 7919)
     model, half = KnownPlant(plant), len(data.t) // 2
     found = []
     for scenario in _scenarios(plant, sensing):

@@ -114,8 +114,8 @@ def convergence_map_reading(area: "ConvergenceMap", system: "System") -> str:
     lost = int(np.isnan(area.settling).sum())
     never = int(np.isinf(area.settling).sum())
     text = (
-        f"Each point is an initial state of the plant in {names}; the estimate and all other states begin at the middle of the initial box, "
-        f"inputs are held at the middle of their ranges. The dashed frame is the initial box. From {100 * share:.4g} % of them all "
+        f"Each point is an initial state of the plant in {names}; the estimate and all other states begin at the middle of the initial "
+        f"box, inputs are held at the middle of their ranges. The dashed frame is the initial box. From {100 * share:.4g} % of them all "
         "states settle to 2 % of their ranges before the end. "
     )
     if len(area.states) == 2:

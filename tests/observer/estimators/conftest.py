@@ -6,7 +6,7 @@ from linear_gaussian import linear_case
 
 from observer.estimators import make
 from systems import Signal, System, discretize, simulate
-from systems.trajectories import draw_starts
+from systems.trajectories import draw_initial_states
 
 
 @pytest.fixture(scope="session")
@@ -37,7 +37,7 @@ def swing():
 @pytest.fixture(scope="session")
 def trials(swing):
     data = simulate(swing, 4, seed=3, excitation={"wind": "constant"})
-    return data, draw_starts(swing.system, 4, 11)
+    return data, draw_initial_states(swing.system, 4, 11)
 
 
 @pytest.fixture(scope="module")

@@ -6,7 +6,7 @@ import pytest
 from observer.estimators import label, make, tuning_parameters
 from observer.estimators.gaussian import GaussianFilter
 from systems import simulate
-from systems.trajectories import draw_starts
+from systems.trajectories import draw_initial_states
 
 TURN = 2 * np.pi
 NOT_THE_MODEL = (
@@ -93,7 +93,7 @@ class EstimatorContract:
         """Every observer but the open loop forgets a wrong start; two of them are shown one that it does not know."""
         plant = plants[plant_name]
         data = simulate(plant, 3, duration=150 * plant.dt, seed=1)
-        starts = draw_starts(plant.system, 3, 77)
+        starts = draw_initial_states(plant.system, 3, 77)
         x_hat = make(name, plant).run(starts, data.u, data.y)
         error = np.abs(x_hat - data.x)[:, 100:] / np.ptp(plant.system.state_ranges, axis=1)
         before = np.abs(starts - data.x[:, 0]) / np.ptp(plant.system.state_ranges, axis=1)
