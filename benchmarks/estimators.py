@@ -1,9 +1,9 @@
-"""Time per step of the contracting REN and of every baseline on the same machine: one trajectory at a time, and a batch.
+"""Time per step of the contracting REN and of every estimator on the same machine: one trajectory at a time, and a batch.
 
     python -m benchmarks.estimators --out docs/estimator_times.md
 
 Every estimator takes the same trajectories through ``run``. The weights of the REN are drawn, not fitted: no time depends on them.
-Baselines are at their default tuning parameters. Processor time, least of many repetitions, so that other work on the machine does not
+Estimators have the defaults of their tuning parameters. Processor time, least of many repetitions, so that other work on the machine does not
 count; a run before the first counted one compiles. Plants of two states: 20 neurons, the default of ``observer run``.
 """
 

@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from observer.certification.certificate import Certificate
     from observer.fitting.result import FitResult
     from observer.state_observer import RENObserver
-    from observer.validation.validate import Validation
+    from observer.validation.result import Validation
     from observer.validation.worst_cases import WorstCaseStudy
     from systems import DiscreteSystem, System, Trajectories
 
@@ -254,7 +254,7 @@ def save_validation(path: Path, validation: "Validation") -> None:
 
 def load_validation(path: Path) -> "Validation":
     """The trials of a validation."""
-    from observer.validation.validate import Validation
+    from observer.validation.result import Validation
 
     return guarded(path, lambda: Validation.load(path))
 

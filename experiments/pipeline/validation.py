@@ -14,7 +14,7 @@ from observer.storage import write_text
 from systems.base.errors import InputError
 
 if TYPE_CHECKING:
-    from observer.validation.validate import Validation
+    from observer.validation.result import Validation
     from observer.validation.worst_cases import WorstCaseStudy
     from systems import System
 

@@ -12,7 +12,8 @@ import numpy as np
 
 from observer.fitting.fit import HELD_OUT
 from observer.state_observer import RENObserver
-from observer.validation.validate import Validation, judge, trial_duration
+from observer.validation.result import Validation
+from observer.validation.validate import judge, trial_duration
 from systems.base.errors import InputError
 from systems.discretization import DiscreteSystem
 from systems.trajectories import Trajectories, draw_initial_states
