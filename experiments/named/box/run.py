@@ -23,7 +23,7 @@ from observer.storage import write_json
 
 if TYPE_CHECKING:
     from observer.state_observer import RENObserver
-    from observer.validation.validate import Validation
+    from observer.validation.result import Validation
 
 TRIALS, DURATION, NEURONS, ITERATIONS = 50, 20.0, 20, 100
 VELOCITY_BAR = 1e-4  # m/s, RMS over 10-20 s on the published model
