@@ -120,10 +120,10 @@ def _tune_step(before: Run, run: Run, job: Job) -> Run:
         if getattr(options, name) is not None
     }
     assert before.fit is not None
-    fitted = replace(before.fit, observer=replace(before.fit.observer, system=run.system), plant=run.plant)
+    fitted = replace(before.fit, observer=replace(before.fit.observer, plant=run.plant))
     with job.console.step("fine-tune", f"observer of {before.path}") as progress:
         result = fine_tune(
-            fitted, run.plant, run.trajectories, noise=options.noise, seed=job.recipe.seed, progress=progress,
+            fitted, run.trajectories, noise=options.noise, seed=job.recipe.seed, progress=progress,
             checkpoint=run.path / CHECKPOINT, **asked,
         )  # fmt: skip
     stopped = result.status == "interrupted"
