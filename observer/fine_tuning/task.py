@@ -47,7 +47,7 @@ class TuningOptions:
 
 @dataclass(frozen=True, eq=False)
 class Course:
-    """How long it may take, and who is told: limits, progress, checkpoint, and when it began."""
+    """Limits, progress and checkpoint of a fine-tuning, and when it began."""
 
     limits: Limits
     progress: Callable[[Progress], None] | None

@@ -55,7 +55,7 @@ class Limits:
 
 @dataclass
 class Monitor:
-    """What a solver tells the outside while it works: history, progress, checkpoints; and how much time is left."""
+    """What the outside sees of a solver at work: history, progress, checkpoints; and how much time is left."""
 
     limits: Limits
     progress: Callable[[Progress], None] | None = None

@@ -125,7 +125,7 @@ def test_never_worse_than_what_it_started_from(curved, monkeypatch):
     """A solver that ruins the observer is answered with the fitted one."""
     from observer.fine_tuning import fine_tune as module
 
-    plant, data, fitted = curved
+    _, data, fitted = curved
     monkeypatch.setattr(module.Descent, "step", _ruined)
     monkeypatch.setattr(module, "find_reference", lambda *_: None)
     tuned = fine_tune(fitted, data, **TUNING)
@@ -143,7 +143,7 @@ def _ruined(self, state):
 
 
 def test_same_seed_same_observer_and_a_resumed_one_ends_as_an_unbroken_one(curved, tmp_path):
-    plant, data, fitted = curved
+    _, data, fitted = curved
     whole, path, calls = fine_tune(fitted, data, **TUNING), tmp_path / "checkpoint.npz", 0
 
     def stop(progress: Progress) -> None:
@@ -254,7 +254,7 @@ def test_a_constant_gain_is_simulated_as_the_observer_it_is(curved, rollouts):
     ],
 )
 def test_unusable_arguments_are_refused_with_what_to_do(options, words, curved):
-    plant, data, fitted = curved
+    _, data, fitted = curved
     with pytest.raises(InputError) as caught:
         fine_tune(fitted, data, **options)
     assert all(word in str(caught.value) for word in words), caught.value

@@ -1,4 +1,4 @@
-"""Reference observers of fine-tuning: their error dynamics against differences, their proof against simulation, what a network makes of them."""
+"""Reference observers of fine-tuning: error dynamics against differences, proof against simulation, what a network makes of them."""
 
 from dataclasses import replace
 
@@ -101,7 +101,7 @@ def test_a_proved_observer_brings_any_two_estimates_together_at_its_rate(spring)
 
 
 def test_the_tuned_network_is_proved_and_as_little_disturbed_by_noise_as_the_steady_kalman_filter(spring):
-    """On fresh trials from far initial estimates, with inputs that the data do not have, against the best gain of the steady Kalman filter."""
+    """From far initial estimates, with inputs that the data do not have, against the best gain of the steady Kalman filter."""
     plant, data, fitted = spring
     tuned = fine_tune(fitted, data, horizon=80, rollouts=60, iterations=30)
     assert tuned.options["start"] == "reference" and certify(tuned.observer, plant, residual=False).holds

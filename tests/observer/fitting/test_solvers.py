@@ -9,7 +9,7 @@ from observer import Progress, certify, fit
 from observer.fitting import fit as fitting
 from observer.fitting.initial.linear import linear_observer
 from observer.fitting.problem import Samples
-from observer.fitting.result import HISTORY, Status
+from observer.fitting.result import HISTORY
 from observer.fitting.solvers import SOLVERS
 from systems import ALL_SYSTEMS, InputError, discretize, simulate
 
@@ -131,7 +131,7 @@ def test_a_budget_ends_a_fit_that_has_iterations_left(name, oscillator, oscillat
 
 
 @pytest.mark.parametrize("name", SOLVERS)
-def test_a_tolerance_stops_it_once_the_promised_error_is_small_enough(name, results, oscillator, oscillator_data):
+def test_a_tolerance_stops_it_once_the_estimated_error_is_small_enough(name, results, oscillator, oscillator_data):
     reached = results[name].history["bound"]
     tolerance = float(np.sqrt(reached[0] * reached[-1]))
     result = fit(oscillator, oscillator_data, solver=name, iterations=ENOUGH[name][0], tolerance=tolerance, **OPTIONS)
