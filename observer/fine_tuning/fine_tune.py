@@ -82,15 +82,24 @@ def fine_tune(
     progress : called with :class:`Progress`. checkpoint : ``.npz`` from which an interrupted fine-tuning resumes; the
         reference observer is found again first, which takes its time but gives the same.
 
-    Returns a :class:`FitResult` with ``solver`` "fine_tune", whose observer is never worse than ``fitted`` on what is held out:
-    rollouts, and transitions of the plant over the region and all inputs, as steady errors. ``history`` holds the sum of both,
-    in squares of half a range; ``options["simulation_loss"]`` and ``["simulation_loss_before"]`` what held-out rollouts say,
-    ``["gain_loss"]`` that of the best constant gain; ``["start"]`` whether the network began as the "fitted" one, or reproduced the
-    "reference" observer ("taught" in older files). Missing measurements are outside the certificate: it speaks of samples at
-    which y is there.
+    Returns
+    -------
+    FitResult
+        With ``solver`` "fine_tune", and an observer that is never worse than ``fitted`` on what is held out: rollouts, and
+        transitions of the plant over the region and all inputs, as steady errors. ``history`` holds the sum of both, in squares
+        of half a range. ``options`` holds the losses on held-out rollouts as ``simulation_loss`` and ``simulation_loss_before``,
+        that of the best constant gain as ``gain_loss``, and whether the network began as the "fitted" one or reproduced the
+        "reference" observer as ``start`` ("taught" in older files).
 
-    Raises :class:`InputError` for unusable arguments, for a network above some 3000 weights, where nothing states a noise, and
-    for an observer in observability coordinates.
+    Raises
+    ------
+    InputError
+        For unusable arguments, for a network above some 3000 weights, where nothing states a noise, and for an observer in
+        observability coordinates.
+
+    Notes
+    -----
+    Missing measurements are outside the certificate: it speaks of samples at which y is there.
     """
     course = Course(Limits(iterations, budget), progress, Path(checkpoint) if checkpoint else None)
     options = TuningOptions(

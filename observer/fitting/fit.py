@@ -37,6 +37,7 @@ from systems.trajectories import Trajectories, Transitions
 LARGE = 60_000  # weights up to which ``auto`` takes Gauss-Newton
 UNTIL_THE_BUDGET_ENDS = 1_000_000  # iterations, where a time budget is the only limit
 EPS = 1e-9  # of the direct parameters: H = X'X + eps I
+NOT_IMPROVED = "training did not improve on the linear observer on held-out transitions; the linear observer was kept"
 HELD_OUT = 0.2  # of logged trajectories, for the held-out loss and for the validation by replay
 
 
@@ -70,7 +71,7 @@ def fit(
     neurons : nv; 0 gives the best linear observer.
     settling_time : seconds in which |e|_M falls to 2 %, or "auto"; or ``contraction_rate``, the bound per sample in (0, 1).
         Left out, or "auto": four of the plant's own time constants, or as fast as its outputs and their noise allow
-        (:func:`observer.fitting.initial.linear.choose_rate`).
+        (:func:`observer.fitting.rate.choose_rate`).
     activation : tanh (default), relu or sigmoid.
     solver : ``auto``, ``gauss_newton`` (interior-point Gauss-Newton, up to some 60,000 weights), ``adam``, or another of
         :data:`observer.fitting.solvers.SOLVERS`.
@@ -87,8 +88,17 @@ def fit(
         transitions that fill the region; held-out transitions are half and half whatever it is.
     progress : called with :class:`Progress`. checkpoint : ``.npz`` from which an interrupted fit resumes.
 
-    Returns a :class:`FitResult`, whose observer is never worse on the held-out transitions than the linear observer it begins from.
-    Raises :class:`NotDetectable` before training where the rate is impossible, :class:`InputError` for unusable arguments.
+    Returns
+    -------
+    FitResult
+        Its observer is never worse on the held-out transitions than the linear observer that the fit begins from.
+
+    Raises
+    ------
+    NotDetectable
+        Before training, where the rate is impossible.
+    InputError
+        For unusable arguments.
     """
     started = time.perf_counter()
     options = FitOptions(
@@ -109,11 +119,8 @@ def fit(
         problem = _problem(plant, train, held_out, scaling, rate, found, options, seed)
         linear = _linear_solution(problem)
         name, solve, default = _solver(solver, parameter_count(plant.nx, neurons, problem.train.v.shape[1]))
-        limits = Limits(
-            iterations or (default if budget is None else UNTIL_THE_BUDGET_ENDS),
-            budget,
-            options.allowed_error(plant, region),
-        )
+        most = iterations or (default if budget is None else UNTIL_THE_BUDGET_ENDS)
+        limits = Limits(most, budget, options.allowed_error(plant, region))
         monitor = Monitor(limits, progress, Path(checkpoint) if checkpoint else None, started=started)
         solution = solve(problem, monitor) if neurons else linear
         start_loss = _held_out_loss(linear, problem)
@@ -128,9 +135,6 @@ def fit(
         seconds=monitor.seconds, iterations=solution.iterations, seed=seed, options=options.to_data(), search=found,
         region=region, warnings=(*data.warnings, *warnings),
     )  # fmt: skip
-
-
-NOT_IMPROVED = "training did not improve on the linear observer on held-out transitions; the linear observer was kept"
 
 
 def _solver(name: str, parameters: int) -> tuple[str, Solver, int]:
