@@ -128,23 +128,28 @@ class Method(Protocol[S]):
     """What is a solver's own. ``name`` marks its checkpoints, ``key`` is a hash of what decides its course, ``kind`` the type of
     its state: a frozen dataclass of arrays, numbers and further ones."""
 
-    name: str
-    key: str
-    kind: type[S]
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def key(self) -> str: ...
+
+    @property
+    def kind(self) -> type[S]: ...
 
     def initial(self) -> S:
         """Where it begins."""
         ...
 
-    def step(self, state: S) -> S:
+    def step(self, state: S, /) -> S:
         """One iteration."""
         ...
 
-    def finished(self, state: S) -> Status | None:
+    def finished(self, state: S, /) -> Status | None:
         """How it ended; None while there is a way on."""
         ...
 
-    def look(self, state: S) -> Look | None:
+    def look(self, state: S, /) -> Look | None:
         """The row of history at ``state``; None where none is due."""
         ...
 
