@@ -34,7 +34,7 @@ from observer.fitting.solvers.solver import Solution, look_at, problem_key
 
 ITERATIONS = 2000
 MEMORY = 20
-SHORTEST, LONGEST = 50, 200  # iterations of a block
+SHORTEST, LONGEST = 20, 200  # iterations of a block
 STALL = 0.99  # converged when a longest block lowers the loss by less than 1 %
 
 
