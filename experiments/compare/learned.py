@@ -93,7 +93,7 @@ class Learned:
             self.folder.mkdir(parents=True, exist_ok=True)
             checkpoint = self.folder / CHECKPOINT
         found = fine_tune(
-            fit, self.plant, data, noise=KnownPlant(self.plant).output_noise, horizon=horizon, seed=seed,
+            fit, data, plant=self.plant, noise=KnownPlant(self.plant).output_noise, horizon=horizon, seed=seed,
             iterations=max(1, round(EFFORT * evaluations)), checkpoint=checkpoint, progress=self._progress(NOISE),
         )  # fmt: skip
         if found.status == "interrupted":

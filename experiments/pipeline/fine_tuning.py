@@ -103,7 +103,7 @@ def _tune_step(before: Run, run: Run, job: Job) -> Run:
     fitted = replace(before.fit, observer=replace(before.fit.observer, plant=run.plant))
     with job.console.step("fine-tune", f"observer of {before.path}") as progress:
         result = observer.fine_tune(
-            fitted, run.plant, run.trajectories, noise=job.recipe.fine_tune.noise, seed=job.recipe.seed,
+            fitted, run.trajectories, noise=job.recipe.fine_tune.noise, seed=job.recipe.seed,
             progress=progress, checkpoint=run.path / CHECKPOINT, **options,
         )  # fmt: skip
     return keep_fit(run, result, job, "fine-tune")

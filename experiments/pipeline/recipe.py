@@ -52,7 +52,7 @@ def _covered(name: str) -> str:
 
 
 def _solver(name: str) -> str:
-    from observer.fitting.fit import SOLVERS
+    from observer.fitting.solvers import SOLVERS
 
     if name not in ("auto", *SOLVERS):
         raise ValueError(f"expected auto, {' or '.join(SOLVERS)}")

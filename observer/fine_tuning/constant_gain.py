@@ -4,7 +4,7 @@
 
 Steady-state Kalman predictor at the middle of the region, by ``scipy.linalg.solve_discrete_are``. R holds the variances
 of noise and bias. Q is that of the disturbances; a plant without them has none, and its Kalman gain would fade to zero,
-so that a wrong first estimate would never be forgotten: Q gets the variance of the first errors spread over the horizon.
+so that a wrong initial estimate would never be forgotten: Q gets the variance of the initial errors spread over the horizon.
 From there Q is scaled up and down, and the gain that does best in simulation on the true plant is taken. Network units.
 """
 
@@ -15,6 +15,7 @@ import numpy as np
 from scipy.linalg import solve_discrete_are, solve_discrete_lyapunov
 
 from observer.fine_tuning.rollouts import Rollouts, Sensing
+from observer.known_plant import nominal_inputs
 from observer.scaling import Scaling
 from observer.state_observer import StateObserver, check_last
 from systems.discretization import DiscreteSystem
@@ -22,7 +23,7 @@ from systems.discretization import DiscreteSystem
 LEAST_NOISE = 1e-6  # of half an output's range: below it R would be singular
 SLOWEST = 0.9999
 FACTORS = 10.0 ** np.arange(-4, 2.5, 0.5)
-CURVE = 10.0 ** np.arange(-8, 2.25, 0.25)  # for drawing: gains too low to be chosen show what quiet would cost
+CURVE = 10.0 ** np.arange(-8, 2.25, 0.25)  # for drawing: gains too low to be chosen show what less noise would cost
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,11 +71,11 @@ def design(plant: DiscreteSystem, scaling: Scaling, sensing: Sensing, horizon: i
     c, _ = plant.output_jacobian(x, u)
     s, outputs = scaling.state_scale, scaling.input_scale[len(system.known) :]
     a, b, c = a * s / s[:, None], b / s[:, None], c * s / outputs[:, None]
-    first = sensing.initial_error * 0.5 * np.ptp(system.initial_ranges, axis=1) / s
-    hidden = np.setdiff1d(np.arange(system.nu), system.known)
-    disturbance = b[:, hidden] * np.ptp(system.input_ranges[hidden], axis=1)
+    error = sensing.initial_error * 0.5 * np.ptp(system.initial_ranges, axis=1) / s
+    unknown = np.setdiff1d(np.arange(system.nu), system.known)
+    disturbance = b[:, unknown] * np.ptp(system.input_ranges[unknown], axis=1)
     # A uniform quantity of width w has the variance w^2 / 12.
-    q = np.diag(first**2 / 3 / horizon + 1e-12) + disturbance @ disturbance.T / 12
+    q = np.diag(error**2 / 3 / horizon + 1e-12) + disturbance @ disturbance.T / 12
     noise = np.maximum(np.hypot(sensing.noise, sensing.bias) / outputs, LEAST_NOISE)
     return GainDesign(a, c, q, np.diag(noise**2))
 
@@ -96,7 +97,7 @@ def gain_losses(gains: np.ndarray, rollouts: Rollouts) -> np.ndarray:
     """The simulation losses ``(m,)`` of x_hat+ = F(x_hat, u) + L (y - h(x_hat, u)) for gains ``(m, nx, ny)``, side by side;
     infinite where an estimate leaves all bounds."""
     scaling, total = rollouts.scaling, np.zeros(len(gains))
-    x_hat = np.broadcast_to(rollouts.start, (len(gains), *rollouts.start.shape))
+    x_hat = np.broadcast_to(rollouts.initial, (len(gains), *rollouts.initial.shape))
     with np.errstate(all="ignore"):
         for k in range(rollouts.steps):
             u, y = rollouts.u[:, k], rollouts.v[:, k, rollouts.outputs]
@@ -110,14 +111,14 @@ def gain_losses(gains: np.ndarray, rollouts: Rollouts) -> np.ndarray:
 
 
 def slower_rate(found: GainDesign, gain: np.ndarray | None, fitted: float) -> float:
-    """The rate bound to tune at: that of the gain with half of its distance to 1 as headroom, and never a faster bound
+    """The rate bound to tune at: that of the gain with half of its distance to 1 as a margin, and never a faster bound
     than the observer has already."""
     slower = 1 - 0.5 * (1 - (fitted if gain is None else found.rate(gain)))
     return max(fitted, min(slower, SLOWEST))
 
 
 class ConstantGain(StateObserver):
-    """x_hat+ = F(x_hat, u) + L (y - h(x_hat, u)) with the discretised plant's F: what a tuned observer is measured by.
+    """x_hat+ = F(x_hat, u) + L (y - h(x_hat, u)) with the discretised plant's F: what a tuned observer is compared with.
 
     ``gain`` ``(nx, ny)`` in network units. It proves nothing. A missing y corrects nothing; disturbances are taken at the
     middle of their range.
@@ -129,14 +130,12 @@ class ConstantGain(StateObserver):
         self.gain = scaling.state_scale[:, None] * np.asarray(gain, dtype=float) / outputs
 
     def init(self, x_hat0: Any) -> np.ndarray:
-        """The first estimate itself."""
+        """The initial estimate itself."""
         return np.array(check_last("x_hat0", x_hat0, self.system.nx, self.system.state_names))
 
     def step(self, state: Any, u: Any, y: Any) -> np.ndarray:
         """x_hat[k+1] from x_hat[k], u[k] and y[k]."""
-        u = np.array(u, dtype=float)
-        hidden = np.setdiff1d(np.arange(self.system.nu), self.system.known)
-        u[..., hidden] = self.system.input_ranges[hidden].mean(axis=1)
+        u = nominal_inputs(self.system, np.asarray(u, dtype=float))
         innovation = np.nan_to_num(np.asarray(y, dtype=float) - self.plant.output(state, u), nan=0.0)
         return self.plant.step(state, u) + innovation @ self.gain.T
 

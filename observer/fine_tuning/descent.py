@@ -12,7 +12,7 @@ little, down to where the barrier only keeps the inside. After each accepted ste
 when held-out rollouts gain no more.
 """
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy.linalg import cho_factor, cho_solve
@@ -23,33 +23,37 @@ from observer.fine_tuning.sensitivities import normal_equations
 from observer.fitting.linear_algebra import barrier
 from observer.fitting.linear_algebra.least_squares import constrained, pack, residual, residual_and_jacobian, unpack
 from observer.fitting.problem import Samples
+from observer.fitting.result import Status
+from observer.fitting.solvers.checkpoints import digest
+from observer.fitting.solvers.damping import DampingRule, Point
+from observer.fitting.solvers.loop import Look
 from observer.networks.ren.explicit import ExplicitREN
 
-FIRST_BARRIER, LAST_BARRIER, LITTLE = 1e-2, 1e-3, 1e-2  # mu / f at the start and at the end; gain / f that lowers mu
+RULE = DampingRule(good=0.2, poor=2.0, refused=6.0, largest=1e9, refusals=12)
+INITIAL_DAMPING = 0.1
+FIRST_BARRIER, LAST_BARRIER, LITTLE = (
+    1e-2,
+    1e-3,
+    1e-2,
+)  # mu / f at the beginning and at the end; gain / f that lowers mu
 PATIENCE, WORTH = 40, 0.99  # ends when this many iterations have not brought held-out to this share of what it was
 FLOOR = 3e-3  # of the mean curvature: the least that a weight is damped by, in units of lam
 CURVATURE_ROWS = 12_000  # rows of the residual that the Gauss-Newton matrix is made from
+LOOK = 5  # iterations between rows of history
 
 
 @dataclass(frozen=True, eq=False)
-class Point:
-    """Where the fine-tuning is; an iteration makes a new one. ``best``: weights, metric, multipliers with the lowest
-    held-out loss so far, ``mark`` the held-out loss that patience is counted from."""
+class Tuning:
+    """Where the fine-tuning is; an iteration makes a new one. ``best``: the point with the lowest held-out loss so far, ``mark``
+    the held-out loss that patience is counted from."""
 
-    theta: np.ndarray
-    metric: np.ndarray
-    multipliers: np.ndarray
-    loss: float
+    point: Point
     held_out: float
     mu: float
-    best: tuple[np.ndarray, np.ndarray, np.ndarray]
+    best: Point
     best_loss: float
     mark: float
     since: int = 0
-    damping: float = 0.1
-    iteration: int = 0
-    refused: int = 0
-    done: str = ""
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,23 +79,39 @@ class Anchor:
         return share * (jacobian @ r), share * (jacobian @ jacobian.T)
 
 
-@dataclass
-class Tuner:
-    """One fine-tuning problem: training and held-out rollouts, the rate bound to keep, and what ties the network to the plant."""
+@dataclass(frozen=True, eq=False)
+class Descent:
+    """One fine-tuning problem: training and held-out rollouts, the rate bound to keep, and what ties the network to the plant.
+
+    A solver's method (:class:`observer.fitting.solvers.loop.Method`) once it has an ``origin``, where it begins, and ``iterations``,
+    its limit.
+    """
 
     train: Rollouts
     held_out: Rollouts
     rate: float
     activation: str
     neurons: int
-    anchor: Anchor | None = None
-    sizes: tuple[int, int, int] = field(init=False)
-    _held: tuple | None = field(default=None, init=False)
+    anchor: Anchor
+    origin: Tuning | None = None
+    iterations: int = 0
+    name = "fine_tune"
+    kind = Tuning
 
-    def __post_init__(self) -> None:
-        self.sizes = (self.train.x.shape[2], self.neurons, self.train.v.shape[2])
-        counted = len(self.train.x) * (self.train.steps - self.train.skip) * self.sizes[0]
-        self.thin = int(np.clip(counted // CURVATURE_ROWS, 1, max(1, (self.train.steps - self.train.skip) // 4)))
+    @property
+    def sizes(self) -> tuple[int, int, int]:
+        """States, neurons and inputs of the network."""
+        return self.train.x.shape[2], self.neurons, self.train.v.shape[2]
+
+    @property
+    def key(self) -> str:
+        """A hash of everything that decides the course of the fine-tuning."""
+        point, anchor = self.initial().point, self.anchor
+        parts = [point.theta, point.metric, point.multipliers]
+        for rollouts in (self.train, self.held_out):
+            parts += [rollouts.x, rollouts.v, rollouts.initial]
+        parts += [anchor.train.x, anchor.train.v, np.array(anchor.weight)]
+        return digest(parts, self.rate, self.train.skip, self.activation)
 
     def network(self, theta: np.ndarray) -> ExplicitREN:
         """The network of a weight vector."""
@@ -99,48 +119,69 @@ class Tuner:
 
     def loss(self, network: ExplicitREN) -> float:
         """The loss on training rollouts and transitions."""
-        return self.train.loss(network) + (self.anchor.loss(network) if self.anchor else 0.0)
+        return self.train.loss(network) + self.anchor.loss(network)
 
     def held_out_loss(self, network: ExplicitREN) -> float:
         """The same on what is held out."""
-        return self.held_out.loss(network) + (self.anchor.loss(network, True) if self.anchor else 0.0)
+        return self.held_out.loss(network) + self.anchor.loss(network, True)
 
-    def start(self, network: ExplicitREN, metric: np.ndarray, multipliers: np.ndarray) -> Point | None:
-        """The first point, or None when metric and multipliers do not certify the rate strictly."""
+    def tuning(self, network: ExplicitREN, metric: np.ndarray, multipliers: np.ndarray) -> Tuning | None:
+        """A network as a state to begin from, or None when metric and multipliers do not certify the rate strictly."""
         if barrier.factor(network, metric, multipliers, self.rate) is None:
             return None
-        loss, held_out, theta = self.loss(network), self.held_out_loss(network), pack(network)
-        best = (theta, metric, multipliers)
+        loss, held_out = self.loss(network), self.held_out_loss(network)
+        best = Point(pack(network), metric, multipliers, loss, INITIAL_DAMPING)
         metric, multipliers = centre(network, metric, multipliers, self.rate, steps=10)
-        mu = FIRST_BARRIER * loss / 2
-        return Point(theta, metric, multipliers, loss, held_out, mu, best, held_out, held_out)
+        point = replace(best, metric=metric, multipliers=multipliers)
+        return Tuning(point, held_out, FIRST_BARRIER * loss / 2, best, held_out, held_out)
 
-    def _prepare(self, point: Point) -> tuple | None:
-        """Derivatives at a point, kept over refused steps; None when they are not finite."""
-        if self._held is not None and self._held[0] is point.theta:
-            return self._held[1]
+    def initial(self) -> Tuning:
+        """The origin."""
+        assert self.origin is not None
+        return self.origin
+
+    def finished(self, state: Tuning) -> Status | None:
+        """How it ended; None while there is a way on."""
+        return state.point.done or (Status.ITERATION_LIMIT if state.point.iteration >= self.iterations else None)
+
+    def look(self, state: Tuning) -> Look | None:
+        """Losses in squares of half a range."""
+        point = state.point
+        if point.iteration % LOOK and self.finished(state) is None:
+            return None
+        return Look(
+            "fine-tune", point.iteration, self.iterations, point.loss, state.best_loss, point.damping, self.rate
+        )
+
+    def _derivatives(self, point: Point) -> tuple | None:
+        """(Q, its factor, gradient, Gauss-Newton matrix, slope and curvature of the barrier); None where they are not finite."""
+        if point.derivatives is not None:
+            return point.derivatives
         network = self.network(point.theta)
         factored = barrier.factor(network, point.metric, point.multipliers, self.rate)
         if factored is None:
             return None
-        gradient, hessian = normal_equations(network, self.train, self.thin)
-        if self.anchor is not None:
-            gradient, hessian = (
-                a + b for a, b in zip((gradient, hessian), self.anchor.normal_equations(network), strict=True)
+        counted = self.train.steps - self.train.skip
+        thin = int(np.clip(self.train.x.shape[0] * counted * self.sizes[0] // CURVATURE_ROWS, 1, max(1, counted // 4)))
+        gradient, hessian = (
+            a + b
+            for a, b in zip(
+                normal_equations(network, self.train, thin), self.anchor.normal_equations(network), strict=True
             )
+        )
         if not (np.isfinite(gradient).all() and np.isfinite(hessian).all()):
             return None
         a, b = barrier.directions(point.metric, point.multipliers)
-        self._held = (point.theta, (*factored, gradient, hessian, *barrier.derivatives(factored[1], a, b)))
-        return self._held[1]
+        return (*factored, gradient, hessian, *barrier.derivatives(factored[1], a, b))
 
-    def step(self, point: Point) -> Point:
+    def step(self, state: Tuning) -> Tuning:
         """One trial step, accepted or refused."""
-        prepared = self._prepare(point)
-        if prepared is None or not np.isfinite(point.loss):
-            return replace(point, done="non_finite", iteration=point.iteration + 1)
-        q, lower, gradient, hessian, slope, curvature = prepared
-        f, mu, k = point.loss / 2, point.mu, constrained(*self.sizes[:2])
+        point = replace(state.point, derivatives=self._derivatives(state.point))
+        state = replace(state, point=point)
+        if point.derivatives is None or not np.isfinite(point.loss):
+            return replace(state, point=point.non_finite())
+        q, lower, gradient, hessian, slope, curvature = point.derivatives
+        f, mu, k = point.loss / 2, state.mu, constrained(*self.sizes[:2])
         matrix, right = hessian.copy(), -gradient
         matrix[:k, :k] += mu * curvature
         scale = np.diag(hessian)
@@ -149,9 +190,9 @@ class Tuner:
         try:
             move = cho_solve(cho_factor(matrix, check_finite=False), right, check_finite=False)
         except np.linalg.LinAlgError:
-            return self._refuse(point)
+            return self._refuse(state)
         if not np.isfinite(move).all():
-            return self._refuse(point)
+            return self._refuse(state)
         whole = barrier.certificate_matrix(self.network(point.theta + move), point.metric, point.multipliers, self.rate)
         move = move * barrier.longest_step(lower, whole - q)
         theta = point.theta + move
@@ -159,34 +200,29 @@ class Tuner:
         inside = barrier.factor(network, point.metric, point.multipliers, self.rate)
         loss = self.loss(network) if inside is not None else np.inf
         if inside is None or not np.isfinite(loss):
-            return self._refuse(point)
+            return self._refuse(state)
         merit = f - loss / 2 + mu * (barrier.logdet(inside[1]) - barrier.logdet(lower))
         if not merit > 0:
-            return self._refuse(point)
+            return self._refuse(state)
         part = move[:k]
-        expected = right @ move - 0.5 * (move @ hessian @ move + mu * part @ curvature @ part)
-        ratio = merit / expected if expected > 0 else 0.0
-        damping = point.damping * (0.2 if ratio > 0.7 else 1.0 if ratio > 0.25 else 2.0)
+        predicted = right @ move - 0.5 * (move @ hessian @ move + mu * part @ curvature @ part)
+        damping = RULE.accepted(point.damping, merit, predicted)
         metric, multipliers = centre(network, point.metric, point.multipliers, self.rate, steps=2)
         mu = min(mu, FIRST_BARRIER * loss / 2)
         mu = min(mu, max(LAST_BARRIER * loss / 2, 0.2 * mu)) if merit < LITTLE * f else mu
-        moved = replace(
-            point, theta=theta, metric=metric, multipliers=multipliers, loss=loss, held_out=self.held_out_loss(network),
-            mu=mu, damping=float(np.clip(damping, 1e-9, 1e9)), refused=0, iteration=point.iteration + 1,
-        )  # fmt: skip
-        return self._judge(moved)
+        point = point.accept(damping, theta, metric, multipliers, loss)
+        return self.judged(replace(state, point=point, held_out=self.held_out_loss(network), mu=mu))
 
-    def _refuse(self, point: Point) -> Point:
-        damping, refused = float(np.clip(6 * point.damping, 1e-9, 1e9)), point.refused + 1
-        point = replace(point, damping=damping, refused=refused, iteration=point.iteration + 1)
-        return replace(point, done="stalled") if refused > 12 else self._judge(point)
+    def _refuse(self, state: Tuning) -> Tuning:
+        point = state.point.refuse(RULE)
+        state = replace(state, point=point)
+        return state if point.done is not None else self.judged(state)
 
-    def _judge(self, point: Point) -> Point:
+    def judged(self, state: Tuning) -> Tuning:
         """Keep the best on held-out rollouts, and end when they gain no more."""
-        if point.held_out < point.best_loss:
-            best = (point.theta, point.metric, point.multipliers)
-            point = replace(point, best=best, best_loss=point.held_out)
-        if point.best_loss < WORTH * point.mark:
-            return replace(point, mark=point.best_loss, since=0)
-        since = point.since + 1
-        return replace(point, since=since, done="converged" if since >= PATIENCE else "")
+        if state.held_out < state.best_loss:
+            state = replace(state, best=replace(state.point, derivatives=None), best_loss=state.held_out)
+        if state.best_loss < WORTH * state.mark:
+            return replace(state, mark=state.best_loss, since=0)
+        state = replace(state, since=state.since + 1)
+        return state if state.since < PATIENCE else replace(state, point=replace(state.point, done=Status.CONVERGED))

@@ -1,56 +1,53 @@
 """``fine_tune``: make a fitted observer good under noise, and keep its proof.
 
-The one-step fit knows no noise: of all observers that copy the plant it takes the one that its metric favours, usually a
-fast one that passes much of the noise on. Fine-tuning minimises what a user sees,
+The one-step fit ignores noise: of all observers that copy the plant it takes the one that its metric favours, usually one whose
+high gain amplifies it. Fine-tuning minimises what a user sees,
 
-    mean |x_hat[k] - x[k]|^2   in simulation, from wrong first estimates, with noise, bias and missing measurements,
+    mean |x_hat[k] - x[k]|^2   in simulation, from wrong initial estimates, with noise, bias and missing measurements,
 
-inside the same certificate at a slower rate bound. It begins from a network that is taught the best proved observer with the
-plant's own equations (:mod:`observer.fine_tuning.reference_observer`), from one with a constant gain where the first did not come
-near, and from the fitted observer itself where neither helped. Method from there: :mod:`observer.fine_tuning.descent`.
+inside the same certificate at a slower rate bound. It begins from a network that reproduces the best proved reference observer, which
+has the plant's own equations (:mod:`observer.fine_tuning.reference_observer`); from one that reproduces a constant gain where the
+first did not come near; and from the fitted observer itself where neither helped. Method from there:
+:mod:`observer.fine_tuning.descent`.
 """
 
-import hashlib
-import time
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
-from zipfile import BadZipFile
 
-import numpy as np
 from threadpoolctl import threadpool_limits
 
-from observer.fine_tuning.constant_gain import best_gain, design, slower_rate
-from observer.fine_tuning.descent import Anchor, Point, Tuner
-from observer.fine_tuning.reproduction import HEADROOM, Told, find_teacher, teach, transitions
-from observer.fine_tuning.rollouts import make_rollouts, make_sensing
-from observer.fitting.fit import HELD_OUT, make_observer
-from observer.fitting.linear_algebra.least_squares import parameter_count
-from observer.fitting.problem import Problem, to_samples
-from observer.fitting.result import FitResult, Progress, Status
-from observer.fitting.solvers import solver
-from observer.fitting.solvers.solver import Monitor, Solution
-from systems.base.atomic_files import read_arrays, write_arrays
+from observer.fine_tuning.constant_gain import slower_rate
+from observer.fine_tuning.descent import Anchor, Descent, Tuning
+from observer.fine_tuning.reference_observer import EVALUATIONS, ProvedObserver
+from observer.fine_tuning.reproduction import find_reference, reproduce
+from observer.fine_tuning.task import Course, TuningOptions, TuningTask, check, make_task
+from observer.fitting.fit import make_observer
+from observer.fitting.problem import Problem
+from observer.fitting.result import FitResult, Progress, Status, one_step_errors
+from observer.fitting.solvers.loop import Limits, Monitor, drive
+from observer.fitting.solvers.solver import Solution
+from observer.known_plant import chosen_plant
+from observer.state_observer import RENObserver
 from systems.base.errors import InputError
 from systems.discretization import DiscreteSystem
 from systems.trajectories import Trajectories
 
-SHORTEST, LONGEST = 100, 400  # samples of a rollout by default, but for short trajectories
-FAR = 3.0  # times the teacher's loss: where the network stays above it, another teacher is tried
+MARGIN = 0.5  # of a reference observer's distance to 1 that its network's bound keeps
+FAR = 3.0  # times the reference observer's loss: where the network stays above it, another one is tried
 SLOW = 300  # samples in which a proved error halves at least: what forgets more slowly adds up the residual of its own model
 LASTING = 1 / 6  # of the horizon: how long an error lasts at most, in what a residual is counted as
-SAMPLES, FEWEST = 36_000, 64  # samples of all training rollouts together, and rollouts at least
-LARGEST = 3000  # weights
 ITERATIONS = 120
 NAME = "fine_tune"  # the solver of the result
+KEPT = "fine-tuning did not improve on the fitted observer in held-out simulations; it was kept"
 
 
 def fine_tune(
     fitted: FitResult,
-    plant: DiscreteSystem,
     data: Trajectories,
     *,
+    plant: DiscreteSystem | None = None,
     noise: Any = None,
     bias: Any = None,
     dropout: float = 0.0,
@@ -69,241 +66,216 @@ def fine_tune(
 
     Parameters
     ----------
-    data : the true trajectories, without noise; a fifth of them is held out.
+    fitted : the fit to tune. data : the true trajectories, without noise; a fifth of them is held out.
+    plant : to tune for instead of the fitted observer's own, with the same signals and dt.
     noise, bias : standard deviations in the units of the outputs, one number or one for each: of white noise (as stated
         with the outputs when left out) and of a constant drawn for each trajectory.
     dropout : chance that a measurement is missing; h(x_hat, u) stands in for it.
-    initial_error : first estimates are off by up to this many half widths of the initial ranges; 2, as two independent draws
+    initial_error : initial estimates are off by up to this many half widths of the initial ranges; 2, as two independent draws
         from the initial box may be.
     horizon : samples of a rollout; four settling times of ``fitted``, 100 to 400, when left out.
     skip : share of the horizon that is not counted. By default errors count in the second half, as in a validation: the
-        certified rate sees to the first. 0 counts all, and trades noise for a faster start.
+        certified rate bounds the initial transient. 0 counts all, and trades noise for a faster transient.
     contraction_rate : bound per sample to keep, not faster than certified. Left out: the rate of the best observer that knows
-        the plant, with half of its distance to 1 as headroom; slow enough that its gain may be low.
+        the plant, with half of its distance to 1 as a margin; slow enough that its gain may be low.
     iterations, budget : limits, in iterations and seconds. Only iterations keep the result independent of the machine.
-    progress : called with :class:`Progress`. checkpoint : ``.npz`` from which an interrupted fine-tuning resumes; the teacher
-        is found again first, which takes its time but gives the same.
+    progress : called with :class:`Progress`. checkpoint : ``.npz`` from which an interrupted fine-tuning resumes; the
+        reference observer is found again first, which takes its time but gives the same.
 
-    Returns a :class:`FitResult` with ``solver`` "fine_tune", whose observer is never worse than ``fitted`` on what is held out:
-    rollouts, and transitions of the plant over the region and all inputs, as steady errors. ``history`` holds the sum of both,
-    in squares of half a range; ``options["simulation_loss"]`` and ``["simulation_loss_before"]`` what held-out rollouts say,
-    ``["gain_loss"]`` that of the best constant gain. Missing measurements are outside the certificate: it speaks of samples at
-    which y is there.
+    Returns
+    -------
+    FitResult
+        With ``solver`` "fine_tune", and an observer that is never worse than ``fitted`` on what is held out: rollouts, and
+        transitions of the plant over the region and all inputs, as steady errors. ``history`` holds the sum of both, in squares
+        of half a range. ``options`` holds the losses on held-out rollouts as ``simulation_loss`` and ``simulation_loss_before``,
+        that of the best constant gain as ``gain_loss``, and whether the network began as the "fitted" one or reproduced the
+        "reference" observer as ``start`` ("taught" in older files).
 
-    Raises :class:`InputError` for unusable arguments, for a network above some 3000 weights, where nothing states a noise, and
-    for an observer in observability coordinates.
+    Raises
+    ------
+    InputError
+        For unusable arguments, for a network above some 3000 weights, where nothing states a noise, and for an observer in
+        observability coordinates.
+
+    Notes
+    -----
+    Missing measurements are outside the certificate: it speaks of samples at which y is there.
     """
-    started = time.perf_counter()
-    observer = fitted.observer
-    if observer.scaling.state_scale.ndim == 2:
-        raise InputError(
-            "this observer works in observability coordinates, for which fine-tuning is not there yet; keep it as it is, or fit again "
-            "with a slower settling time, at which the plain states may do"
-        )
-    _check(fitted, plant, skip, {"horizon": horizon, "rollouts": rollouts, "iterations": iterations, "budget": budget})
-    sensing = make_sensing(plant, noise, bias, dropout, initial_error)
-    if horizon is None:
-        settling = np.log(0.02) / np.log(min(observer.contraction_rate, 0.9999))
-        horizon = min(int(np.clip(4 * settling, SHORTEST, LONGEST)), int(data.lengths.max()) - 1)
-    count = rollouts or max(FEWEST, SAMPLES // horizon)
-    logged = fitted.options.get("transitions") == "data"
+    course = Course(Limits(iterations, budget), progress, Path(checkpoint) if checkpoint else None)
+    options = TuningOptions(
+        noise, bias, dropout, initial_error, horizon, skip, rollouts, contraction_rate, iterations, budget
+    )
+    check(options, fitted)
+    plant = chosen_plant(fitted.observer, plant)
     with threadpool_limits(limits=1, user_api="blas"):  # as in ``fit``: the matrices are small
-        train, rest = data.split(HELD_OUT, seed)
-        counted = int(skip * horizon)
-        drawn = [
-            make_rollouts(plant, part, observer.scaling, sensing, horizon, count, (seed, 31, k), counted, logged)
-            for k, part in enumerate((train, rest))
-        ]
-        found = design(plant, observer.scaling, sensing, horizon) if not logged else None
-        gain = best_gain(found, drawn[0]) if found is not None else None
-        teacher: Told | None = None
-        stopped, slowest = False, 0.0  # by a person, before there was anything to keep
-        if found is not None:
-            slowest = (
-                0.5 ** (1 / min(horizon, SLOW)) if contraction_rate is None else 1 - (1 - contraction_rate) / HEADROOM
-            )
-            try:
-                teacher = find_teacher(fitted, plant, found, drawn[0], slowest, iterations, budget, progress, started)
-            except KeyboardInterrupt:
-                stopped = True
-        size = observer.scaling.state_scale
-        network, metric = observer.scaling.inverse().fold(observer.weights), observer.metric * np.outer(size, size)
-        lasting = LASTING * horizon if teacher is None else min(1 / (1 - teacher[1].rate), LASTING * horizon)
-        samples = transitions(fitted, plant, (train, rest), logged, seed)
-        copies = [to_samples(plant, observer.scaling, *part) for part in samples]
-        anchor = Anchor(copies[0], copies[1], lasting**2)
-        best: tuple[Point, Point, Point, Status, Monitor, Tuner] | None = None
-        # A taught network is tuned even where it is worse than the fitted one at first: it lies in the right valley.
-        for source in ("teacher", "constant gain", "fitted") if teacher is not None else ("fitted",):
-            if source == "constant gain" and found is not None:  # the network did not come near: this one is easier
-                teacher = find_teacher(fitted, plant, found, drawn[0], slowest, 0, budget, progress, started) or teacher
-            if source == "fitted" and best is not None and best[0].best_loss < best[1].held_out:
-                break
-            if contraction_rate is not None:
-                rate = float(contraction_rate)
-            elif teacher is not None:
-                rate = max(observer.contraction_rate, 1 - HEADROOM * (1 - teacher[1].rate))
-            elif found is None:
-                rate = 1 - 0.5 * (1 - observer.contraction_rate)
-            else:
-                rate = slower_rate(found, gain and gain[0], observer.contraction_rate)
-            tuner = Tuner(drawn[0], drawn[1], rate, network.activation, network.nv, anchor)
-            first = tuner.start(network, metric, observer.multipliers) if 0 < rate < 1 else None
-            if first is None:
-                raise InputError(
-                    f"contraction_rate is {rate:.6g}; expected a number below 1 and above the {observer.contraction_rate:.6g} that "
-                    "the observer is certified at: fine-tuning may slow it down, a faster one needs a new fit"
-                )
-            begin = first
-            if teacher is not None and source != "fitted":
-                try:
-                    taught = teach(plant, samples, teacher, tuner, iterations, budget, progress, started, seed)
-                    begin = first if taught is None else taught
-                except KeyboardInterrupt:
-                    stopped = True
-            monitor = Monitor(iterations, budget, progress, Path(checkpoint) if checkpoint else None, started=started)
-            point, status = (first, Status.INTERRUPTED) if stopped else _tune(tuner, begin, monitor)
-            if best is None or point.best_loss < best[0].best_loss:
-                best = (point, first, begin, status, monitor, tuner)
-            if status in (Status.INTERRUPTED, Status.BUDGET):
-                best = (*best[:3], status, *best[4:])
-                break
-            if teacher is not None and point.best_loss <= FAR * teacher[2]:
-                break
-        assert best is not None
-        point, first, begin, status, monitor, tuner = best
-        rate = tuner.rate if point.best_loss < first.held_out else observer.contraction_rate
-        theta, metric, multipliers = point.best
-        solution = Solution(tuner.network(theta), metric, multipliers, status, point.iteration)
-        problem = Problem(
-            copies[0],
-            copies[1],
-            metric,
-            rate,
-            fitted.search.rate,
-            network.activation,
-            network.nv,
-            observer.scaling,
-            seed,
-        )
-        if point.best_loss < first.held_out:
-            observer = make_observer(solution, problem, plant, str(fitted.options.get("dtype", "float64")))
-            if not tuner.held_out_loss(observer.scaling.inverse().fold(observer.weights)) < first.held_out:
-                observer = fitted.observer
-        before, after = (drawn[1].loss(o.scaling.inverse().fold(o.weights)) for o in (fitted.observer, observer))
-    x, u, y, x_next = samples[1]
-    residual = observer.step(x, u, y) - x_next
-    kept = observer is fitted.observer
+        task = make_task(fitted, plant, data, options, course, seed)
+        attempt = _best_attempt(task)
+        observer = _tuned_observer(task, attempt)
+        losses = {
+            name: task.rollouts[1].loss(each.scaling.inverse().fold(each.weights))
+            for name, each in (("simulation_loss", observer), ("simulation_loss_before", fitted.observer))
+        }
+    one_step_loss, one_step_rms = one_step_errors(observer, task.transitions[1])
     return replace(
-        fitted,
-        observer=observer,
-        status=status.value,
-        message=status.sentence,
-        solver=NAME,
-        history={key: np.array(values) for key, values in monitor.rows.items()},
-        one_step_loss=float(np.mean(np.sum(residual**2, axis=1))),
-        one_step_rms=np.sqrt(np.mean(residual**2, axis=0)),
-        seconds=monitor.elapsed_before + time.perf_counter() - started,
-        iterations=point.iteration,
-        seed=seed,
-        options=fitted.options | {
-            "noise": sensing.noise.tolist(), "bias": sensing.bias.tolist(), "dropout": sensing.dropout,
-            "initial_error": sensing.initial_error, "horizon": horizon, "skip": skip, "rollouts": count,
-            "iterations": iterations, "budget": budget, "settling_time": None, "contraction_rate": observer.contraction_rate,
-            "simulation_loss": after, "simulation_loss_before": before,
-            "gain_loss": gain[1] if gain else None, "gain_rate": found.rate(gain[0]) if found and gain else None,
-            "gain": gain[0].tolist() if gain else None,
-            "start": "fitted" if begin is first else "taught", "teacher_loss": teacher[2] if teacher else None,
-        },
-        warnings=(
-            ("fine-tuning did not improve on the fitted observer in held-out simulations; it was kept",) if kept else ()
-        ),
+        fitted, observer=observer, status=attempt.status, message=attempt.status.sentence, solver=NAME,
+        history=attempt.monitor.history, one_step_loss=one_step_loss, one_step_rms=one_step_rms,
+        seconds=attempt.monitor.seconds, iterations=attempt.state.point.iteration, seed=seed,
+        options=fitted.options | _stored_options(task, options, attempt, observer) | losses,
+        warnings=(KEPT,) if observer is fitted.observer else (),
     )  # fmt: skip
 
 
-def _check(fitted: FitResult, plant: DiscreteSystem, skip: float, numbers: dict[str, Any]) -> None:
-    for name, value in numbers.items():
-        if value is not None and not value > 0:
-            raise InputError(f"{name} is {value!r}; expected a positive number")
-    if not 0 <= skip < 1:
-        raise InputError(f"skip is {skip!r}; expected the share of the horizon that is not counted, from 0 to below 1")
-    weights, observer = fitted.observer.weights, fitted.observer
-    if plant.system.state_names != observer.system.state_names or abs(plant.dt - observer.dt) > 1e-12 * plant.dt:
-        raise InputError(
-            f"the observer was fitted to '{observer.system.name}' at dt = {observer.dt:g} s, the plant is '{plant.system.name}' at "
-            f"{plant.dt:g} s; give the plant of the fit"
-        )
-    size = parameter_count(weights.nx, weights.nv, weights.nu)
-    if size > LARGEST:
-        raise InputError(
-            f"the observer has {size} weights; fine-tuning takes at most {LARGEST} (its sensitivities grow with their square): "
-            "fit one with fewer neurons"
-        )
+@dataclass(frozen=True, eq=False)
+class _Attempt:
+    """One descent: ``fitted``, the state of the fitted observer, ``begun``, where it began, and ``state``, where it ended.
+
+    ``proved``: the reference observer, where there is one."""
+
+    descent: Descent
+    fitted: Tuning
+    begun: Tuning
+    state: Tuning
+    status: Status
+    monitor: Monitor
+    proved: ProvedObserver | None
+
+    @property
+    def loss(self) -> float:
+        """The lowest held-out loss."""
+        return self.state.best_loss
+
+    @property
+    def improved(self) -> bool:
+        """Whether it came to less than the fitted observer."""
+        return self.loss < self.fitted.held_out
+
+    @property
+    def stopped(self) -> bool:
+        """Whether there is neither time nor leave to go on."""
+        return self.status in (Status.INTERRUPTED, Status.BUDGET)
+
+    @property
+    def near(self) -> bool:
+        """Whether it came near the reference observer."""
+        return self.proved is not None and self.loss <= FAR * self.proved.loss
 
 
-def _tune(tuner: Tuner, point: Point, monitor: Monitor) -> tuple[Point, Status]:
-    """Iterate from ``point``, or from the checkpoint of the same problem."""
-    key = _hash(tuner, point)
-    point = _restore(monitor, key) or point
-    saved = monitor.seconds
+def _best_attempt(task: TuningTask) -> _Attempt:
+    """From the best reference observer, then from a constant gain and from the fitted observer while that did not help.
+
+    A network that reproduces a reference observer is tuned even where it is worse than the fitted one at first: it lies in the
+    right valley.
+    """
+    rate = task.contraction_rate
+    slowest = 0.5 ** (1 / min(task.horizon, SLOW)) if rate is None else 1 - (1 - rate) / MARGIN
     try:
-        while point.iteration < monitor.iterations and not point.done:
-            if monitor.out_of_time:
-                return point, Status.BUDGET
-            point = tuner.step(point)
-            if point.iteration % 5 == 0 or point.iteration == monitor.iterations or point.done:
-                monitor.record(
-                    0, "fine-tune", point.iteration, monitor.iterations, point.loss, point.best_loss, point.damping, tuner.rate
-                )  # fmt: skip
-            if monitor.checkpoint is not None and monitor.seconds - saved > solver.SAVE_EVERY:
-                _save(monitor, key, point)
-                saved = monitor.seconds
+        proved = find_reference(task, slowest, min(EVALUATIONS, 3 * task.course.limits.iterations))
     except KeyboardInterrupt:
-        _save(monitor, key, point)
-        return point, Status.INTERRUPTED
-    return point, Status(point.done) if point.done else Status.ITERATION_LIMIT
-
-
-_ARRAYS = ("theta", "metric", "multipliers")
-_NUMBERS = ("loss", "held_out", "mu", "best_loss", "mark", "since", "damping", "iteration", "refused")
-
-
-def _hash(tuner: Tuner, point: Point) -> str:
-    """A hash of everything that decides the course of the fine-tuning."""
-    digest = hashlib.sha256()
-    parts: list[np.ndarray] = [getattr(point, name) for name in _ARRAYS]
-    for rollouts in (tuner.train, tuner.held_out):
-        parts += [rollouts.x, rollouts.v, rollouts.start]
-    if tuner.anchor is not None:
-        parts += [tuner.anchor.train.x, tuner.anchor.train.v, np.array(tuner.anchor.weight)]
-    for array in parts:
-        digest.update(np.ascontiguousarray(array).tobytes())
-    digest.update(repr((tuner.rate, tuner.train.skip, tuner.activation)).encode())
-    return digest.hexdigest()
-
-
-def _save(monitor: Monitor, key: str, point: Point) -> None:
-    if monitor.checkpoint is None:
-        return
-    arrays = {name: getattr(point, name) for name in _ARRAYS}
-    arrays |= {f"best.{name}": value for name, value in zip(_ARRAYS, point.best, strict=True)}
-    arrays |= {name: np.array(getattr(point, name)) for name in _NUMBERS}
-    arrays |= {f"history.{name}": np.array(values) for name, values in monitor.rows.items()}
-    write_arrays(monitor.checkpoint, compress=False, hash=np.array(key), elapsed=np.array(monitor.seconds), **arrays)
-
-
-def _restore(monitor: Monitor, key: str) -> Point | None:
-    if monitor.checkpoint is None or not monitor.checkpoint.exists():
-        return None
+        return _attempt(task, None, _anchor(task, None), interrupted=True)
+    anchor = _anchor(task, proved)
+    best = last = _attempt(task, proved, anchor)
+    if proved is None or last.stopped or last.near:
+        return best
     try:
-        arrays = read_arrays(monitor.checkpoint)
-        if str(arrays["hash"]) != key:
-            return None
-        numbers = {name: arrays[name].item() for name in _NUMBERS}
-        best = (arrays["best.theta"], arrays["best.metric"], arrays["best.multipliers"])
-        point = Point(**{name: arrays[name] for name in _ARRAYS}, best=best, **numbers)
-        rows = {name: arrays[f"history.{name}"].tolist() for name in monitor.rows}
-    except (OSError, ValueError, EOFError, KeyError, TypeError, BadZipFile):
-        return None  # a damaged checkpoint costs the time already spent, nothing else
-    monitor.elapsed_before, monitor.rows = float(arrays["elapsed"]), rows
-    return point
+        constant = find_reference(task, slowest, 0) or proved  # easier, where the network did not come near
+    except KeyboardInterrupt:
+        return replace(best, status=Status.INTERRUPTED)
+    last = _attempt(task, constant, anchor)
+    best = _better(best, last)
+    if not (last.stopped or last.near or best.improved):
+        best = _better(best, _attempt(task, constant, anchor, from_fitted=True))
+    return best
+
+
+def _better(one: _Attempt, other: _Attempt) -> _Attempt:
+    """The one with the lower loss, ended as the other did where that was stopped."""
+    best = other if other.loss < one.loss else one
+    return replace(best, status=other.status) if other.stopped else best
+
+
+def _anchor(task: TuningTask, proved: ProvedObserver | None) -> Anchor:
+    """Transitions of the plant to copy; their weight goes by how many samples an error lasts."""
+    lasting = LASTING * task.horizon
+    if proved is not None:
+        lasting = min(1 / (1 - proved.proof.rate), lasting)
+    return Anchor(*task.samples, lasting**2)
+
+
+def _rate(task: TuningTask, proved: ProvedObserver | None) -> float:
+    """The bound to keep: as asked, or slow enough that the gain may be low."""
+    certified = task.observer.contraction_rate
+    if task.contraction_rate is not None:
+        return task.contraction_rate
+    if proved is not None:
+        return max(certified, 1 - MARGIN * (1 - proved.proof.rate))
+    if task.design is None:
+        return 1 - 0.5 * (1 - certified)
+    return slower_rate(task.design, task.gain and task.gain[0], certified)
+
+
+def _attempt(
+    task: TuningTask,
+    proved: ProvedObserver | None,
+    anchor: Anchor,
+    *,
+    from_fitted: bool = False,
+    interrupted: bool = False,
+) -> _Attempt:
+    """One descent, from the network that reproduces ``proved``, or from the fitted one."""
+    descent = Descent(
+        *task.rollouts, _rate(task, proved), task.network.activation, task.network.nv, anchor,
+        iterations=task.course.limits.iterations,
+    )  # fmt: skip
+    fitted = None
+    if 0 < descent.rate < 1:
+        fitted = descent.tuning(task.network, task.metric, task.observer.multipliers)
+    if fitted is None:
+        raise InputError(
+            f"contraction_rate is {descent.rate:.6g}; expected a number below 1 and above the {task.observer.contraction_rate:.6g} "
+            "that the observer is certified at: fine-tuning may slow it down, a faster one needs a new fit"
+        )
+    begun, monitor = fitted, task.course.monitor()
+    if proved is not None and not from_fitted:
+        try:
+            begun = reproduce(task, proved, descent) or fitted
+        except KeyboardInterrupt:
+            interrupted = True
+    if interrupted:
+        return _Attempt(descent, fitted, begun, fitted, Status.INTERRUPTED, monitor, proved)
+    state, status = drive(replace(descent, origin=begun), monitor)
+    return _Attempt(descent, fitted, begun, state, status, monitor, proved)
+
+
+def _tuned_observer(task: TuningTask, attempt: _Attempt) -> RENObserver:
+    """The observer of an attempt; the fitted one where it is no better, also as it is shipped."""
+    if not attempt.improved:
+        return task.observer
+    descent, best, scaling = attempt.descent, attempt.state.best, task.observer.scaling
+    solution = Solution(
+        descent.network(best.theta), best.metric, best.multipliers, attempt.status, attempt.state.point.iteration
+    )
+    problem = Problem(
+        train=task.samples[0], held_out=task.samples[1], metric=best.metric, rate=descent.rate, fastest=task.fitted.search.rate,
+        activation=descent.activation, neurons=descent.neurons, inputs=len(task.plant.system.known), scaling=scaling,
+        seed=task.seed,
+    )  # fmt: skip
+    observer = make_observer(solution, problem, task.plant, str(task.fitted.options.get("dtype", "float64")))
+    better = descent.held_out_loss(scaling.inverse().fold(observer.weights)) < attempt.fitted.held_out
+    return observer if better else task.observer
+
+
+def _stored_options(
+    task: TuningTask, options: TuningOptions, attempt: _Attempt, observer: RENObserver
+) -> dict[str, Any]:
+    """What a run folder keeps of the options, and of the observers that the tuned one is compared with."""
+    gain, sensing, found = task.gain, task.sensing, task.design
+    return {
+        "noise": sensing.noise.tolist(), "bias": sensing.bias.tolist(), "dropout": sensing.dropout,
+        "initial_error": sensing.initial_error, "horizon": task.horizon, "skip": options.skip,
+        "rollouts": len(task.rollouts[0].x), "iterations": options.iterations, "budget": options.budget,
+        "settling_time": None, "contraction_rate": observer.contraction_rate,
+        "gain_loss": gain[1] if gain else None, "gain_rate": found.rate(gain[0]) if found and gain else None,
+        "gain": gain[0].tolist() if gain else None,
+        "start": "fitted" if attempt.begun is attempt.fitted else "reference",
+        "reference_loss": attempt.proved.loss if attempt.proved else None,
+    }  # fmt: skip

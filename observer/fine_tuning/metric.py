@@ -4,7 +4,7 @@
 
 Q (:mod:`observer.fitting.linear_algebra.barrier`) is linear in (M, Lam), so this is a concave problem; damped Newton steps stay inside
 (self-concordance). The simulation loss does not see M: letting it move with the weights costs nothing, and a slower
-observer, which hears less of the noise, usually needs another metric than the fast one it came from.
+observer with a lower noise gain usually needs another metric than the fast one it came from.
 """
 
 import numpy as np

@@ -1,9 +1,10 @@
-"""Observers that know the plant and weigh its measurements for the noise: what a fine-tuned network begins as.
+"""Reference observers: they know the plant and weigh its measurements for the noise; fine-tuning begins from a network that
+reproduces one.
 
     nu = y - h(x_hat, u),     x_hat+ = F(x_hat + N nu, u) + G nu + D s tanh(nu / s)
 
-Small innovations meet the gain G + D, large ones G: after a wrong first estimate the observer may be fast, and later quiet,
-without a state of its own for it. D = G = 0 is the steady Kalman filter with gain N, N = 0 Luenberger's observer, and
+Small innovations meet the gain G + D, large ones G: after a wrong initial estimate the observer may be fast, and later pass
+little noise, without a state of its own for it. D = G = 0 is the steady Kalman filter with gain N, N = 0 Luenberger's observer, and
 N = M^-1 C'(C M^-1 C')^-1 the projection observer, whose nonlinear terms see the measurement. An error dx obeys
 
     dx+ = [A(z) (I - N C) - (G + T D) C] dx,      T diagonal, between 0 and 1
@@ -25,7 +26,7 @@ from observer.fine_tuning.rollouts import Rollouts
 from systems.detectability import Jacobians, MetricSearch, search_metric
 from systems.discretization import DiscreteSystem
 
-CONDITIONS = (10.0, 100.0, 1000.0)  # of the metrics in which a teacher may be proved
+CONDITIONS = (10.0, 100.0, 1000.0)  # of the metrics in which a reference observer may be proved
 STATES, ENTRIES = 8, 24  # states, and numbers to choose, up to which more than the Kalman gains is tried
 TRIALS, EVALUATIONS = 40, 180  # rollouts and simulations of the search
 THIN = 5  # of the Jacobians, every so many during the search; the last few are the corners of the region
@@ -33,9 +34,11 @@ FIRST, LAST = 0.1, 1e-4  # steps of the search
 KEPT = 20  # of the best, in which one is sought that all Jacobians prove
 WIDE = 0.8  # of the distance to 1 that the best metric leaves: a rounder metric must keep this much
 
+ProgressCallback = Callable[[int, int, float], bool]  # (done, of how many, loss) -> whether to stop
+
 
 @dataclass(frozen=True, eq=False)
-class Teacher:
+class ReferenceObserver:
     """N, G, D ``(nx, ny)`` and s ``(ny,)``."""
 
     inner: np.ndarray
@@ -44,34 +47,34 @@ class Teacher:
     size: np.ndarray
 
     @classmethod
-    def constant(cls, inner: np.ndarray, outer: np.ndarray | None = None) -> "Teacher":
+    def constant(cls, inner: np.ndarray, outer: np.ndarray | None = None) -> "ReferenceObserver":
         """One gain for all innovations."""
         return cls(
             inner, np.zeros_like(inner) if outer is None else outer, np.zeros_like(inner), np.ones(inner.shape[1])
         )
 
     @property
-    def turns(self) -> bool:
+    def is_nonlinear(self) -> bool:
         """Whether small innovations meet another gain than large ones."""
         return bool(self.near.any())
 
     def corrections(self, nu: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """(N nu, G nu + D s tanh(nu / s)) for innovations ``(..., ny)``."""
-        bent = self.size * np.tanh(nu / self.size) @ self.near.T if self.turns else 0.0
+        bent = self.size * np.tanh(nu / self.size) @ self.near.T if self.is_nonlinear else 0.0
         return nu @ self.inner.T, nu @ self.outer.T + bent
 
     def closed_loop(self, jacobians: Jacobians) -> Jacobians:
         """The corners of dx+ / dx at every point, as Jacobians that nothing is measured of."""
         a, c = jacobians.a, jacobians.c
         inner = a - a @ self.inner @ c - self.outer @ c
-        every = itertools.product((0.0, 1.0), repeat=len(self.size)) if self.turns else [(0.0,) * len(self.size)]
+        every = itertools.product((0.0, 1.0), repeat=len(self.size)) if self.is_nonlinear else [(0.0,) * len(self.size)]
         corners = [inner - (self.near * np.array(share)) @ c for share in every]
         points = np.concatenate([jacobians.points] * len(corners))
         return replace(jacobians, a=np.concatenate(corners), c=np.zeros((len(points), 0, a.shape[1])), points=points)
 
     def loss(self, rollouts: Rollouts) -> float:
         """Mean of |x_hat - x|^2 as :meth:`Rollouts.loss` counts it; infinite for what leaves all bounds."""
-        scaling, total, x_hat = rollouts.scaling, 0.0, rollouts.start
+        scaling, total, x_hat = rollouts.scaling, 0.0, rollouts.initial
         with np.errstate(all="ignore"):
             for k in range(rollouts.steps):
                 u, y = rollouts.u[:, k], rollouts.v[:, k, rollouts.outputs]
@@ -93,34 +96,45 @@ def in_network_units(plant: DiscreteSystem, jacobians: Jacobians, rollouts: Roll
     return replace(jacobians, c=jacobians.c * (scale / outputs)[:, None], output_scale=outputs)
 
 
-def best_teacher(
+@dataclass(frozen=True, eq=False)
+class ProvedObserver:
+    """A reference observer, the metric that proves it, and its loss on the training rollouts."""
+
+    observer: ReferenceObserver
+    proof: MetricSearch
+    loss: float
+
+
+def best_reference(
     found: GainDesign,
     projection: np.ndarray | None,
     jacobians: Jacobians,
     rollouts: Rollouts,
     slowest: float,
     evaluations: int = EVALUATIONS,
-    tell: Callable[[int, int, float], bool] | None = None,
-) -> tuple[Teacher, MetricSearch, float] | None:
-    """(teacher, the metric that proves it at ``slowest`` or faster, its loss on the rollouts); None where none is proved.
+    progress: ProgressCallback | None = None,
+) -> ProvedObserver | None:
+    """The best that a metric proves at ``slowest`` or faster; None where none is proved.
 
     ``projection`` ``(nx, ny)``: the gain N of a projection observer to begin from as well; None: the Kalman gains alone.
-    ``evaluations``: 0 keeps to constant gains. ``tell`` is called with (simulation, of how many, loss); true stops.
+    ``evaluations``: 0 keeps to constant gains. ``progress`` is called with (simulation, of how many, loss); true stops.
     """
     few, nodes = rollouts.subset(slice(0, TRIALS)), len(jacobians.a)
     thin = np.unique(np.concatenate([np.arange(0, nodes, THIN), np.arange(max(0, nodes - 64), nodes)]))
     thinned = replace(jacobians, a=jacobians.a[thin], c=jacobians.c[thin], points=jacobians.points[thin])
-    losses: list[tuple[float, Teacher]] = []
+    losses: list[tuple[float, ReferenceObserver]] = []
 
-    def judged(teacher: Teacher) -> float:
-        loop = teacher.closed_loop(thinned)
+    def judged(reference: ReferenceObserver) -> float:
+        loop = reference.closed_loop(thinned)
         if not np.isfinite(loop.a).all():
             return np.inf
         proved = search_metric(jacobians=loop, condition=CONDITIONS[-1], target=slowest).rate <= slowest
-        loss = teacher.loss(few) if proved else np.inf
+        loss = reference.loss(few) if proved else np.inf
         if np.isfinite(loss):
-            losses.append((loss, teacher))
-        if tell is not None and tell(len(losses), evaluations, min(losses, key=_first)[0] if losses else np.inf):
+            losses.append((loss, reference))
+        if progress is not None and progress(
+            len(losses), evaluations, min(losses, key=_first)[0] if losses else np.inf
+        ):
             raise _Stopped
         return loss
 
@@ -128,15 +142,15 @@ def best_teacher(
     try:
         for gain in map(found.filter_gain, FACTORS):
             if gain is not None:
-                judged(Teacher.constant(gain))
+                judged(ReferenceObserver.constant(gain))
                 if small and projection is not None:
-                    judged(Teacher.constant(projection, found.a @ (gain - projection)))
+                    judged(ReferenceObserver.constant(projection, found.a @ (gain - projection)))
         if small and losses and evaluations:
             _improve(*min(losses, key=_first), judged, evaluations)
     except _Stopped:
         pass
-    for _, teacher in sorted(losses, key=_first)[:KEPT]:  # the first that all Jacobians prove
-        loop = teacher.closed_loop(jacobians)
+    for _, reference in sorted(losses, key=_first)[:KEPT]:  # the first that all Jacobians prove
+        loop = reference.closed_loop(jacobians)
         best = search_metric(jacobians=loop, condition=CONDITIONS[-1])
         if best.rate > slowest:
             continue
@@ -145,7 +159,7 @@ def best_teacher(
             if rounder.rate <= slowest and 1 - rounder.rate >= WIDE * (1 - best.rate):
                 best = rounder
                 break
-        return teacher, best, teacher.loss(rollouts)
+        return ProvedObserver(reference, best, reference.loss(rollouts))
     return None
 
 
@@ -153,26 +167,28 @@ class _Stopped(Exception):
     """There is no time for more."""
 
 
-def _first(pair: tuple[float, Teacher]) -> float:
+def _first(pair: tuple[float, ReferenceObserver]) -> float:
     return pair[0]
 
 
-def _improve(loss: float, teacher: Teacher, judged: Callable[[Teacher], float], evaluations: int) -> None:
+def _improve(
+    loss: float, reference: ReferenceObserver, judged: Callable[[ReferenceObserver], float], evaluations: int
+) -> None:
     """Nelder and Mead over all entries of N, G and D and the logarithm of s, inside what is proved."""
-    shape = teacher.inner.shape
+    shape = reference.inner.shape
     count = int(np.prod(shape))
 
     def judge(z: np.ndarray) -> float:
         inner, outer, near = (z[k * count : (k + 1) * count].reshape(shape) for k in range(3))
-        return float(np.log(judged(Teacher(inner, outer, near, np.exp(z[3 * count :])))))
+        return float(np.log(judged(ReferenceObserver(inner, outer, near, np.exp(z[3 * count :])))))
 
     scale = max(float(np.sqrt(loss)), 1e-9)  # innovations are about as large as errors
-    gains = np.concatenate([teacher.inner.ravel(), teacher.outer.ravel(), np.zeros(count)])
-    start = np.concatenate([gains, np.full(shape[1], np.log(6 * scale))])
+    gains = np.concatenate([reference.inner.ravel(), reference.outer.ravel(), np.zeros(count)])
+    initial = np.concatenate([gains, np.full(shape[1], np.log(6 * scale))])
     # A gain is moved by a share of itself, but for those that begin at zero.
     step = np.concatenate([FIRST * np.where(gains, np.clip(np.abs(gains), 0.2, 1.0), 1.0), np.ones(shape[1])])
     minimize(
-        judge, start, method="Nelder-Mead",
-        options={"initial_simplex": np.vstack([start, start + np.diag(step)]), "maxfev": evaluations, "xatol": LAST,
+        judge, initial, method="Nelder-Mead",
+        options={"initial_simplex": np.vstack([initial, initial + np.diag(step)]), "maxfev": evaluations, "xatol": LAST,
                  "fatol": 1e-3, "adaptive": True},
     )  # fmt: skip

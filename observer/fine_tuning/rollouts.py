@@ -1,4 +1,4 @@
-"""What fine-tuning learns from: true trajectories, first estimates that are wrong, and measurements as they will be.
+"""What fine-tuning learns from: true trajectories, wrong initial estimates, and measurements as they will be.
 
     x_hat[0] = x[0] + e0,     y[k] = h(x[k], u[k]) + noise[k] + bias,     some y[k] missing
 
@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from observer.known_plant import nominal_inputs
 from observer.networks.ren.explicit import ExplicitREN
 from observer.networks.ren.rollout import rollout
 from observer.scaling import Scaling
@@ -19,15 +20,15 @@ from systems.base.errors import InputError
 from systems.discretization import DiscreteSystem
 from systems.trajectories import Trajectories
 
-SMALLEST_ERROR = 0.01  # of the largest first error
+SMALLEST_ERROR = 0.01  # of the largest initial error
 
 
 @dataclass(frozen=True, eq=False)
 class Sensing:
-    """Noise and bias (standard deviations, ``(ny,)``, units of the outputs), share of missing samples, first errors.
+    """Noise and bias (standard deviations, ``(ny,)``, units of the outputs), share of missing samples, initial errors.
 
     noise : white, Gaussian. bias : one constant for each trajectory, Gaussian. dropout : chance that an output is missing
-    at a sample. initial_error : the first estimate is off by up to this many half widths of each state's initial range.
+    at a sample. initial_error : the initial estimate is off by up to this many half widths of each state's initial range.
     """
 
     noise: np.ndarray
@@ -42,10 +43,10 @@ class Sensing:
         missing = rng.random(y.shape) < self.dropout
         return np.where(missing, np.nan, y + noise + bias)
 
-    def first_estimates(self, plant: DiscreteSystem, x0: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    def initial_estimates(self, plant: DiscreteSystem, x0: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         """x0 ``(K, nx)`` plus a uniform error, whose size is drawn for each trajectory, even on a log scale.
 
-        With large ones alone, their last remains would outweigh the noise, and the tuned observer would be fast, not quiet.
+        With large ones alone, their last remains would outweigh the noise, and the tuned observer would keep a high noise gain.
         """
         half = 0.5 * np.ptp(plant.system.initial_ranges, axis=1)
         size = self.initial_error * SMALLEST_ERROR ** rng.random((len(x0), 1))
@@ -88,12 +89,12 @@ def _per_output(name: str, value: Any, plant: DiscreteSystem) -> np.ndarray:
 @dataclass(frozen=True, eq=False)
 class Rollouts:
     """K trajectories of N steps in network units: truth x ``(K, N+1, nx)``, v = [known u; y] ``(K, N, nv_in)`` with nan
-    where y is missing, first estimates ``(K, nx)``, and the inputs in physical units as the observer knows them. Errors
+    where y is missing, initial estimates ``(K, nx)``, and the inputs in physical units as the observer knows them. Errors
     of the first ``skip`` steps are not counted."""
 
     x: np.ndarray
     v: np.ndarray
-    start: np.ndarray
+    initial: np.ndarray
     u: np.ndarray
     plant: DiscreteSystem
     scaling: Scaling
@@ -123,15 +124,17 @@ class Rollouts:
 
     def subset(self, rows: slice) -> "Rollouts":
         """Some of the trajectories."""
-        return Rollouts(self.x[rows], self.v[rows], self.start[rows], self.u[rows], self.plant, self.scaling, self.skip)
+        return Rollouts(
+            self.x[rows], self.v[rows], self.initial[rows], self.u[rows], self.plant, self.scaling, self.skip
+        )
 
     def estimates(self, network: ExplicitREN) -> tuple[np.ndarray, np.ndarray]:
         """(x_hat ``(K, N+1, nx)``, v with what stood in for missing measurements)."""
         if not np.isnan(self.v).any():
-            return rollout(network, self.start, self.v)[0], self.v
+            return rollout(network, self.initial, self.v)[0], self.v
         v = self.v.copy()
         x_hat = np.empty_like(self.x)
-        x_hat[:, 0] = self.start
+        x_hat[:, 0] = self.initial
         for k in range(self.steps):
             now = v[:, k, self.outputs]
             gone = np.isnan(now).any(axis=1)
@@ -181,9 +184,7 @@ def make_rollouts(
     x, u = data.x[at], data.u[at][:, :-1]
     y = data.y[at][:, :-1] if logged else plant.output(x[:, :-1], u)
     y = sensing.measured(y, rng)
-    start = sensing.first_estimates(plant, x[:, 0], rng)
-    nominal = u.copy()
-    hidden = np.setdiff1d(np.arange(plant.nu), plant.system.known)
-    nominal[..., hidden] = plant.system.input_ranges[hidden].mean(axis=1)
+    initial = sensing.initial_estimates(plant, x[:, 0], rng)
     v = scaling.inputs(np.concatenate([u[..., plant.system.known], y], axis=2))
-    return Rollouts(scaling.states(x), v, scaling.states(start), nominal, plant, scaling, skip)
+    known = nominal_inputs(plant.system, u)
+    return Rollouts(scaling.states(x), v, scaling.states(initial), known, plant, scaling, skip)

@@ -1,1 +1,1 @@
-"""Fitting: the problem, the model-informed start, the solvers, and ``fit`` that joins them."""
+"""Fitting: the problem, the model-informed initial network, the solvers, and ``fit`` that joins them."""

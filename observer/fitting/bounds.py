@@ -1,4 +1,4 @@
-"""The steady error that a fit can promise so far, from its sampled one-step residuals (MATH 2e).
+"""The steady error to expect of a fit so far, from its sampled one-step residuals (MATH 2e).
 
     |e_t|_M <= alpha^t |e_0|_M + sup|r|_M / (1 - alpha),      |e_i| <= sqrt((M^-1)_ii) |e|_M
 

@@ -17,7 +17,7 @@ from observer.scaling import Scaling
 from systems.base.errors import InputError
 from systems.discretization import DiscreteSystem
 from systems.integration import sample_region
-from systems.trajectories import Trajectories
+from systems.trajectories import Trajectories, Transitions
 
 #: States and inputs up to which half of the transitions fill the region; above, a box is mostly corners in which the
 #: plant never is, and all transitions come from trajectories.
@@ -42,12 +42,13 @@ class Samples:
         return len(self.x)
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, kw_only=True)
 class Problem:
     """What a solver is given.
 
     ``metric``: in network units, largest eigenvalue 1; ``rate``: the bound to keep; ``fastest``: what the metric allows;
-    ``start``: one of :data:`observer.fitting.initial.networks.STARTS`.
+    ``inputs``: how many of the columns of v are known inputs, the rest are outputs; ``initial``: one of
+    :data:`observer.fitting.initial.networks.INITIAL_NETWORKS`.
     """
 
     train: Samples
@@ -57,9 +58,10 @@ class Problem:
     fastest: float
     activation: str
     neurons: int
+    inputs: int
     scaling: Scaling
     seed: int
-    start: str = "projected"
+    initial: str = "projected"
 
     @property
     def half_ranges(self) -> np.ndarray:
@@ -99,17 +101,18 @@ def visited_points(data: Trajectories, count: int = 2048) -> np.ndarray:
     return np.concatenate([found.x[few], found.u[few]], axis=1)
 
 
-def make_samples(
+def model_transitions(
     plant: DiscreteSystem,
     data: Trajectories,
     region: np.ndarray,
     count: int,
     seed: int,
+    *,
     filled: bool = True,
     region_share: float = 0.5,
-) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """(x, u, y, x_next) in physical units, ``count`` rows: ``region_share`` of them uniform over the region (if ``filled``), the
-    rest from trajectories.
+) -> Transitions:
+    """``count`` transitions in physical units: ``region_share`` of them uniform over the region (if ``filled``), the rest from
+    trajectories.
 
     With more than ``FILLED_DIMENSIONS`` states and inputs all rows come from the trajectories (there may be fewer then).
 
@@ -131,13 +134,11 @@ def make_samples(
             f"the next state is not finite over {100 * (1 - finite.mean()):.0f} % of the region (states {', '.join(bad) or '-'}); "
             "narrow the ranges to where the equations hold, or reduce dt"
         )
-    return x[finite], u[finite], y[finite], x_next[finite]
+    return Transitions(x[finite], u[finite], y[finite], x_next[finite])
 
 
-def logged_samples(
-    plant: DiscreteSystem, data: Trajectories, count: int, seed: int
-) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """(x, u, y, x_next) in physical units, at most ``count`` rows, all as logged: what there is when nobody knows the ODE."""
+def logged_transitions(plant: DiscreteSystem, data: Trajectories, count: int, seed: int) -> Transitions:
+    """At most ``count`` transitions in physical units, all as logged: what there is when nobody knows the ODE."""
     found = data.transitions()
     if len(found) < 2:
         raise InputError(
@@ -145,7 +146,13 @@ def logged_samples(
         )
     rng = np.random.default_rng([seed, 7])
     chosen = np.sort(rng.choice(len(found), min(count, len(found)), replace=False))
-    return found.x[chosen], nominal_inputs(plant.system, found.u[chosen]), found.y[chosen], found.x_next[chosen]
+    u = nominal_inputs(plant.system, found.u[chosen])
+    return Transitions(found.x[chosen], u, found.y[chosen], found.x_next[chosen])
+
+
+def held_out_count(count: int) -> tuple[int, int]:
+    """(transitions held out, the offset of their seed), for ``count`` that are fitted."""
+    return max(1000, count // 4), 1_000_003
 
 
 def make_scaling(plant: DiscreteSystem, region: np.ndarray, y: np.ndarray) -> Scaling:
@@ -165,14 +172,8 @@ def make_scaling(plant: DiscreteSystem, region: np.ndarray, y: np.ndarray) -> Sc
 
 
 def to_samples(
-    plant: DiscreteSystem,
-    scaling: Scaling,
-    x: np.ndarray,
-    u: np.ndarray,
-    y: np.ndarray,
-    x_next: np.ndarray,
-    coordinates: np.ndarray | None = None,
+    plant: DiscreteSystem, scaling: Scaling, transitions: Transitions, coordinates: np.ndarray | None = None
 ) -> Samples:
     """Physical transitions as samples in network units."""
-    v = np.concatenate([u[:, plant.system.known], y], axis=1)
-    return Samples(scaling.states(x), scaling.inputs(v), scaling.states(x_next), coordinates)
+    v = np.concatenate([transitions.u[:, plant.system.known], transitions.y], axis=1)
+    return Samples(scaling.states(transitions.x), scaling.inputs(v), scaling.states(transitions.x_next), coordinates)

@@ -44,8 +44,8 @@ TRIED, TRIED_WHEN_PROVED = 6, 2  # metrics, the fastest first, in which the lowe
 WIDE_ENOUGH = 1.2  # with many states: stop searching when this much of the distance to 1 is to spare
 
 
-def headroom(rate: float) -> float:
-    """The smallest bound worth asking for when ``rate`` is the fastest possible: neurons need room to turn in.
+def rate_margin(rate: float) -> float:
+    """The smallest bound worth asking for when ``rate`` is the fastest possible: neurons need some margin.
 
     7 % above the fastest rate, or half of the remaining distance to 1 where that is closer.
     """
@@ -70,7 +70,7 @@ def requested_rate(
         raise InputError(f"settling_time is {settling_time!r}; expected a positive number of seconds, or 'auto'")
     if contraction_rate is not None and not 0 < contraction_rate < 1:
         raise InputError(
-            f"contraction_rate is {contraction_rate!r}; expected a number per sample between 0 and 1, not 1: it would promise no rate"
+            f"contraction_rate is {contraction_rate!r}; expected a number per sample between 0 and 1, not 1: it would guarantee no rate"
         )
     if condition is not None and not condition >= 1:
         raise InputError(f"condition is {condition!r}; expected a number, 1 or more")
@@ -130,14 +130,14 @@ def choose_rate(
             raise _refusal(plant, region, jacobians, table, metrics, None, _natural(plant), unseen)
         rate = _automatic(plant, jacobians, table, warnings)
         if unseen is not None:
-            rate = max(rate, headroom(unseen.rate))
+            rate = max(rate, rate_margin(unseen.rate))
     elif unseen is not None and unseen.rate >= rate:
         raise _refusal(plant, region, jacobians, table, metrics, asked, rate, unseen)
-    enough = [k for k, item in enumerate(metrics) if headroom(item.rate) <= rate * (1 + 1e-9)]
+    enough = [k for k, item in enumerate(metrics) if rate_margin(item.rate) <= rate * (1 + 1e-9)]
     half = np.ones(plant.nx) if jacobians.scale is None else jacobians.scale
-    loud = np.max(table.noise / half, axis=1)
-    quiet = [k for k in enough if loud[k] <= 1.05 * loud[enough].min()]
-    chosen = quiet[0] if quiet else int(np.argmin(table.rate))
+    gain = np.max(table.noise / half, axis=1)
+    low = [k for k in enough if gain[k] <= 1.05 * gain[enough].min()]
+    chosen = low[0] if low else int(np.argmin(table.rate))
     found = replace(metrics[chosen], trade_off=replace(table, chosen=chosen))
     if found.rate >= rate:
         raise _refusal(plant, region, jacobians, table, metrics, asked, rate, unseen)
@@ -145,11 +145,11 @@ def choose_rate(
         warnings.append(
             f"hidden: {unseen.text(plant.system)}; it decays fast enough for the rate in use, and no observer is faster in it"
         )
-    if headroom(found.rate) > rate * (1 + 1e-6) and plant.nx <= FULL_METRIC_UP_TO:
+    if rate_margin(found.rate) > rate * (1 + 1e-6) and plant.nx <= FULL_METRIC_UP_TO:
         warnings.append(
             f"the requested rate {rate:.4g} per sample is close to the fastest possible one ({found.rate:.4g}): "
             "the residual may stay large; "
-            f"a settling time of {np.log(SETTLED) / np.log(headroom(found.rate)) * plant.dt:.3g} s or more leaves room"
+            f"a settling time of {np.log(SETTLED) / np.log(rate_margin(found.rate)) * plant.dt:.3g} s or more leaves room"
         )
     return rate, found, tuple(warnings)
 
@@ -162,14 +162,14 @@ def _natural(plant: DiscreteSystem) -> float:
 
 
 def _automatic(plant: DiscreteSystem, jacobians: Jacobians, table: TradeOff, warnings: list[str]) -> float:
-    """The rule of this module; a warning when even the quietest metric lets more noise through than wanted."""
+    """The rule of this module; a warning when even the metric of the lowest noise gain lets more noise through than wanted."""
     half = np.ones(plant.nx) if jacobians.scale is None else jacobians.scale
     share = np.max(table.noise / (2 * half), axis=1)
     useful = table.rate < (USELESS if table.rate.min() < USELESS else BLIND)
-    quiet = useful & (share <= NOISE_SHARE)
-    if quiet.any():
-        fastest = table.settling_time[quiet].min()
-        row = int(np.flatnonzero(quiet & (table.settling_time <= CLOSE * fastest))[0])
+    low = useful & (share <= NOISE_SHARE)
+    if low.any():
+        fastest = table.settling_time[low].min()
+        row = int(np.flatnonzero(low & (table.settling_time <= CLOSE * fastest))[0])
     else:
         row = int(np.argmin(np.where(useful, share, np.inf)))
         worst = int(np.argmax(table.noise[row] / half))
@@ -179,7 +179,7 @@ def _automatic(plant: DiscreteSystem, jacobians: Jacobians, table: TradeOff, war
             f"{100 * NOISE_SHARE:g} % of its range (by {100 * share[row]:.3g} % or more, one standard deviation); "
             "the slowest rates let the least through, and a better sensor or one more output would help"
         )
-    return max(_natural(plant), headroom(float(table.rate[row])))
+    return max(_natural(plant), rate_margin(float(table.rate[row])))
 
 
 def _wide(
@@ -190,7 +190,7 @@ def _wide(
     for bound in (condition,) if condition is not None else CONDITIONS:
         metrics.append(search_metric(jacobians=jacobians, condition=bound, start=metrics[-1] if metrics else None))
         rate = metrics[-1].rate
-        if rate < 1 if asked is None else rate <= 1 - WIDE_ENOUGH * (1 - asked) or headroom(rate) <= asked:
+        if rate < 1 if asked is None else rate <= 1 - WIDE_ENOUGH * (1 - asked) or rate_margin(rate) <= asked:
             break
     return curve(plant, jacobians, [(0.0, item) for item in metrics]), tuple(metrics)
 
@@ -262,7 +262,7 @@ def _refusal(
         )
         pair = " and ".join("(" + ", ".join(f"{v:.3g}" for v in row) + ")" for row in bound.pair)
         lower = (
-            f" At {rate:.6g} per sample no contracting observer can promise errors below {errors}, in the kindest metric tried: "
+            f" At {rate:.6g} per sample no contracting observer can guarantee errors below {errors}, in the kindest metric tried: "
             f"the states {pair} have equal outputs and move apart, so that one residual is at least {bound.residual:.2g} in |.|_M."
         )
     return NotDetectable(

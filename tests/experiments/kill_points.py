@@ -19,7 +19,7 @@ import observer.networks.ren.contracting  # noqa: F401
 import reports.writing  # noqa: F401
 from experiments.cli import main
 from observer import load_run
-from observer.fitting.solvers import solver
+from observer.fitting.solvers import loop
 from observer.storage import file_hash
 
 ARGUMENTS = ["--neurons", "4", "--epochs", "50", "--trials", "5", "--quiet"]
@@ -27,7 +27,7 @@ ARGUMENTS = ["--neurons", "4", "--epochs", "50", "--trials", "5", "--quiet"]
 
 def run(plant: Path, out: Path) -> None:
     """In a child: the whole pipeline, then leave without the parent's clean-up."""
-    solver.SAVE_EVERY = 0.02
+    loop.SAVE_EVERY = 0.02
     sys.argv = ["observer", "run", str(plant), "--out", str(out), *ARGUMENTS]
     code = 3
     try:

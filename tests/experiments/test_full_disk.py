@@ -16,7 +16,7 @@ import observer as library
 import reports
 from experiments.pipeline.job import CHECKPOINT
 from observer import load_run
-from observer.fitting.solvers import solver
+from observer.fitting.solvers import loop
 from observer.storage import write_bytes, write_text
 from systems import simulate, write_recordings
 from systems.recordings import FORMATS
@@ -47,7 +47,7 @@ def shop(tmp_path, monkeypatch):
     monkeypatch.setattr(
         reports, "write_report", _report, raising=False
     )  # figures take seconds, and have their own tests
-    monkeypatch.setattr(solver, "SAVE_EVERY", 0.0)
+    monkeypatch.setattr(loop, "SAVE_EVERY", 0.0)
     return tmp_path
 
 

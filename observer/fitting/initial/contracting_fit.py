@@ -21,12 +21,12 @@ def clip(a: np.ndarray, metric: np.ndarray, rate: float) -> np.ndarray:
 
 
 def contracting_fit(
-    x: np.ndarray, v: np.ndarray, x_next: np.ndarray, metric: np.ndarray, rate: float, start: np.ndarray
+    x: np.ndarray, v: np.ndarray, x_next: np.ndarray, metric: np.ndarray, rate: float, initial: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """(A ``(n, n)``, B ``(n, m)``, c ``(n,)``): the minimiser, from x ``(k, n)``, v ``(k, m)``, x_next ``(k, n)``.
 
-    ``start`` ``(n, n)``, |start|_M <= rate: where the descent begins, and what decides in directions that the data do not show
-    (states that v measures are collinear with it). The loss never exceeds that of ``start`` with its best B and c.
+    ``initial`` ``(n, n)``, |initial|_M <= rate: where the descent begins, and what decides in directions that the data do not show
+    (states that v measures are collinear with it). The loss never exceeds that of ``initial`` with its best B and c.
     """
     r = np.linalg.cholesky(metric).T
     back = np.linalg.inv(r)
@@ -34,7 +34,7 @@ def contracting_fit(
     q = _orthonormal(known)
     rest, target = (part - q @ (q.T @ part) for part in (x @ r.T, x_next @ r.T))
     gram, cross = rest.T @ rest, target.T @ rest
-    f = _project(r @ start @ back, rate)
+    f = _project(r @ initial @ back, rate)
     if np.linalg.norm(rest) > NOTHING * np.linalg.norm(x @ r.T):  # else x adds nothing to v but rounding
         f = _descend(f, gram, cross, rate, STEPS if len(gram) <= WIDE else STEPS_WHEN_WIDE)
     a = back @ f @ r

@@ -1,11 +1,11 @@
-"""The model-informed start: a linear observer that is already right where the plant is linear (MATH 2h and 3).
+"""The model-informed initial network: a linear observer that is already right where the plant is linear (MATH 2h and 3).
 
 Projection observer of a plant with y = C x + D u + c_y:
 
     S(x_hat, y) = x_hat + K (y - C x_hat - D u - c_y),   K = M^-1 C' (C M^-1 C')^-1,   f_o* = f(S(x_hat, y), u)
 
 It is exact on the diagonal (f_o*(x, u, h(x)) = f(x, u)) and contracts wherever the plant is differentially detectable in
-M. The start is its least-squares linearisation, with neurons that see the projected state: C1 = Ct Pi, Pi = I - K C, and
+M. The initial network is its least-squares linearisation, with neurons that see the projected state: C1 = Ct Pi, Pi = I - K C, and
 do nothing yet: B1 = 0. It is strictly feasible, so that the certificate holds before, during and after the fit.
 """
 
@@ -14,11 +14,8 @@ from scipy.linalg import eigh
 
 from observer.fitting.initial.contracting_fit import clip, contracting_fit
 from observer.fitting.problem import Samples
-from observer.fitting.rate import choose_rate, headroom, rate_of_settling
 from observer.networks.ren.explicit import ExplicitREN
 from systems.base.errors import InputError
-
-__all__ = ["choose_rate", "headroom", "initial_network", "linear_start", "projection_gain", "rate_of_settling"]
 
 SMALL_DIRECTIONS = 1e-4  # singular values of the data below this share of the largest
 
@@ -29,7 +26,7 @@ def projection_gain(metric: np.ndarray, c: np.ndarray) -> np.ndarray:
     return inverse @ np.linalg.pinv(c @ inverse)
 
 
-def linear_start(
+def linear_observer(
     samples: Samples, metric: np.ndarray, rate: float, fastest: float, inputs: int
 ) -> tuple[dict[str, np.ndarray], np.ndarray, np.ndarray]:
     """The linear observer (A, B2, bx), and K and C of the projection, in network units.
@@ -68,7 +65,7 @@ def linear_start(
     return {"A": a, "B2": b2, "bx": bx, "D": d, "cy": cy}, k, c
 
 
-def initial_network(
+def projected_network(
     samples: Samples,
     metric: np.ndarray,
     rate: float,
@@ -80,7 +77,7 @@ def initial_network(
     seed: int | tuple[int, ...],
 ) -> tuple[ExplicitREN, np.ndarray]:
     """A strictly feasible REN that *is* the linear observer, and its multipliers; the seed draws what the neurons look at."""
-    linear, k, c = linear_start(samples, metric, rate, fastest, inputs)
+    linear, k, c = linear_observer(samples, metric, rate, fastest, inputs)
     n, m, q = samples.x.shape[1], samples.v.shape[1], neurons
     rng = np.random.default_rng(seed)
     rows = rng.standard_normal((q, n))

@@ -5,183 +5,151 @@ to a third when the loss over all transitions has not fallen for ``PATIENCE`` lo
 thousandth of the first. A non-finite loss rolls back to the best parameters with a shorter step.
 """
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 
-from observer.fitting.initial.networks import start_network
-from observer.fitting.problem import Problem, Samples
+from observer.fitting.initial.networks import initial_network
+from observer.fitting.problem import Problem
 from observer.fitting.result import Status
-from observer.fitting.solvers.checkpoints import load_checkpoint, save_checkpoint
-from observer.fitting.solvers.solver import Monitor, Solution
-from observer.networks.kernels.optimizer import Adam
-from observer.networks.ren.contracting import ContractingREN
-from observer.networks.ren.explicit import ExplicitREN
+from observer.fitting.solvers.direct import DirectLoss, one_thread
+from observer.fitting.solvers.loop import Look, Monitor, drive
+from observer.fitting.solvers.solver import Solution, look_at, problem_key
 from observer.networks.ren.one_step_training import OneStepTraining
 
+ITERATIONS = 2000
 BATCH, LOOK, PATIENCE, SHRINK, SMALLEST = 512, 50, 4, 1 / 3, 1e-3
 FIRST_STEP = 1e-3  # relative to the root mean square of each parameter
+FAILURES, SHRINK_AT_FAILURE = 5, 0.25
+
+Parameters = dict[str, np.ndarray]
 
 
-class _Loss:
-    """(1/2m) sum |R r|^2 on torch tensors, R'R = M held fixed as data."""
+@dataclass(frozen=True, eq=False)
+class _State:
+    """Parameters as they are and at the lowest ``loss`` over all transitions, at a look every ``LOOK`` iterations.
 
-    def __init__(self, samples: Samples, metric: np.ndarray) -> None:
-        self.x, self.v, self.x_next = (
-            torch.from_numpy(np.ascontiguousarray(a)) for a in (samples.x, samples.v, samples.x_next)
-        )
-        self.root = torch.from_numpy(np.linalg.cholesky(metric))
+    ``moments``: of the optimizer, with its step lengths; empty for a new one. ``factor``: of all step lengths. ``mark``: the loss
+    that patience is counted from, ``since`` how many looks.
+    """
 
-    def __call__(self, ren: ContractingREN) -> tuple[torch.Tensor, torch.Tensor]:
-        """(loss, residual)."""
-        r = ren.explicit().next_state(self.x, self.v) - self.x_next
-        return 0.5 * (r @ self.root).square().sum(dim=1).mean(), r
+    now: Parameters
+    best: Parameters
+    loss: float
+    best_loss: float
+    mark: float
+    moments: Parameters
+    factor: float = 1.0
+    since: int = 0
+    failures: int = 0
+    iteration: int = 0
+    done: Status | None = None
 
+    @property
+    def impatient(self) -> bool:
+        """Whether to go on from the best parameters with shorter steps."""
+        return not np.isfinite(self.loss) or self.since >= PATIENCE
 
-def _training(ren: ContractingREN, metric: np.ndarray, factor: float) -> OneStepTraining:
-    rates = {}
-    for name, value in ren.named_parameters():
-        size = float(value.detach().square().mean().sqrt()) if value.numel() else 1.0
-        rates[name] = FIRST_STEP * factor * max(size, 1e-2)
-    return OneStepTraining(ren, rates, metric=metric)
-
-
-def _state(ren: ContractingREN, optimizer: Adam) -> dict[str, np.ndarray]:
-    """Parameters, moments and step lengths, as copies."""
-    arrays = {f"now.{name}": value.detach().numpy().copy() for name, value in ren.named_parameters()}
-    for k, entry in enumerate(optimizer.entries):
-        arrays |= {f"mean.{k}": entry.mean.numpy().copy(), f"square.{k}": entry.square.numpy().copy()}
-        arrays[f"rate.{k}"] = np.array([entry.rate, entry.steps])
-    return arrays
+    def restarted(self, shorter: float) -> "_State":
+        """From the best parameters, with shorter steps."""
+        return replace(self, now=self.best, moments={}, factor=self.factor * shorter)
 
 
-def _set_state(ren: ContractingREN, optimizer: Adam, stored: dict[str, np.ndarray]) -> None:
-    ren.load_state_dict({name: torch.from_numpy(stored[f"now.{name}"]) for name, _ in ren.named_parameters()})
-    for k, entry in enumerate(optimizer.entries):
-        entry.mean.copy_(torch.from_numpy(stored[f"mean.{k}"]))
-        entry.square.copy_(torch.from_numpy(stored[f"square.{k}"]))
-        entry.rate, entry.steps = float(stored[f"rate.{k}"][0]), int(stored[f"rate.{k}"][1])
+def adam(problem: Problem, monitor: Monitor) -> Solution:
+    """Mini-batches of 512 transitions from the initial network; ``monitor.iterations`` updates at most. Resumes exactly."""
+    with one_thread(2 * problem.train.x.shape[1] + problem.neurons < 256):
+        method = _Method(problem, monitor)
+        state, status = drive(method, monitor)
+        method.set(state.now if status is Status.TOLERANCE else state.best)
+        return Solution(*method.loss.certified(), status, state.iteration)
 
 
-@contextmanager
-def _threads(problem: Problem) -> Iterator[None]:
-    """One torch thread for small matrices: waking a second costs more than it does, milliseconds on a busy machine."""
-    before = torch.get_num_threads()
-    if 2 * problem.train.x.shape[1] + problem.neurons < 256:
-        torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
+class _Method:
+    name, kind = "adam", _State
 
+    def __init__(self, problem: Problem, monitor: Monitor) -> None:
+        self.problem, self.monitor, self.key = problem, monitor, problem_key(problem)
+        self.loss = DirectLoss(problem, *initial_network(problem))
+        self.samples = (problem.train.x, problem.train.v, problem.train.x_next)
 
-def adam(problem: Problem, inputs: int, monitor: Monitor) -> Solution:
-    """Mini-batches of 512 transitions from the model-informed start; ``monitor.iterations`` updates at most."""
-    with _threads(problem):
-        return _adam(problem, inputs, monitor)
+    def parameters(self) -> Parameters:
+        return {name: value.detach().numpy().copy() for name, value in self.loss.ren.named_parameters()}
 
+    def set(self, parameters: Parameters) -> None:
+        self.loss.ren.load_state_dict({name: torch.from_numpy(value) for name, value in parameters.items()})
 
-def _adam(problem: Problem, inputs: int, monitor: Monitor) -> Solution:
-    network, multipliers = start_network(problem, inputs)
-    ren = ContractingREN.from_explicit(network, problem.metric, multipliers, problem.rate, polar=False)
-    train, held_out = _Loss(problem.train, problem.metric), _Loss(problem.held_out, problem.metric)
-    factor, failures, status = 1.0, 0, Status.ITERATION_LIMIT
-    best = {name: value.detach().clone() for name, value in ren.named_parameters()}
-    with torch.no_grad():
-        best_loss = float(train(ren)[0])
-    last_look, since, iteration = best_loss, 0, 0
-    stored = load_checkpoint(monitor, problem, needs="adam.iteration")
-    if stored is not None:
-        iteration, factor, best_loss, last_look, since, failures = (
-            int(stored["adam.iteration"]), float(stored["adam.factor"]), float(stored["adam.best"]),
-            float(stored["adam.last"]), int(stored["adam.since"]), int(stored["adam.failures"]),
-        )  # fmt: skip
-        best = {name: torch.from_numpy(stored[f"best.{name}"]) for name in best}
-        ren.load_state_dict(best)  # step lengths go by the parameters from which the optimizer was started
-    training = _training(ren, problem.metric, factor)
-    if stored is not None:
-        _set_state(ren, training.optimizer, stored)
-    samples = (problem.train.x, problem.train.v, problem.train.x_next)
+    def evaluate(self) -> float:
+        with torch.no_grad():
+            return float(self.loss())
 
-    def snapshot() -> dict[str, np.ndarray]:
-        numbers = {
-            "iteration": iteration, "factor": factor, "best": best_loss, "last": last_look, "since": since, "failures": failures,
-        }  # fmt: skip
-        arrays = {f"best.{name}": value.numpy().copy() for name, value in best.items()}
-        return (
-            arrays
-            | _state(ren, training.optimizer)
-            | {f"adam.{name}": np.array(value) for name, value in numbers.items()}
-        )
+    def initial(self) -> _State:
+        parameters, loss = self.parameters(), self.evaluate()
+        return _State(parameters, parameters, loss, loss, loss, {})
 
-    # What an interruption in the middle of a look leaves behind is the state after the look before it.
-    held, rows_held = snapshot(), len(monitor.rows["iteration"])
+    def finished(self, state: _State) -> Status | None:
+        return state.done or (Status.ITERATION_LIMIT if state.iteration >= self.monitor.iterations else None)
 
-    def restart(shorter: float) -> OneStepTraining:
-        nonlocal factor
-        factor *= shorter
-        ren.load_state_dict(best)
-        return _training(ren, problem.metric, factor)
+    def training(self, state: _State) -> OneStepTraining:
+        """The optimizer of a state; step lengths go by the parameters that it began with."""
+        self.set(state.now)
+        rates = {}
+        for name, value in self.loss.ren.named_parameters():
+            size = float(value.detach().square().mean().sqrt()) if value.numel() else 1.0
+            rates[name] = FIRST_STEP * state.factor * max(size, 1e-2)
+        training = OneStepTraining(self.loss.ren, rates, metric=self.problem.metric)
+        for k, entry in enumerate(training.optimizer.entries) if state.moments else ():
+            entry.mean.copy_(torch.from_numpy(state.moments[f"mean.{k}"]))
+            entry.square.copy_(torch.from_numpy(state.moments[f"square.{k}"]))
+            rate, steps = state.moments[f"rate.{k}"]
+            entry.rate, entry.steps = float(rate), int(steps)
+        return training
 
-    try:
-        while iteration < monitor.iterations:
-            if monitor.out_of_time:
-                status = Status.BUDGET
-                break
+    def step(self, state: _State) -> _State:
+        """All iterations up to the next look."""
+        if state.iteration and state.impatient:
+            state = replace(state.restarted(SHRINK), since=0, mark=state.best_loss)
+        training, iteration = self.training(state), state.iteration
+        while iteration < self.monitor.iterations:
+            if self.monitor.out_of_time:
+                return replace(state, iteration=iteration, done=Status.BUDGET)
             # The rows of an update depend on its number alone, so that a resumed fit sees what an unbroken one would.
-            rows = np.random.default_rng([problem.seed, 13, iteration]).permutation(len(problem.train))[:BATCH]
-            loss = training.update(*(array[rows] for array in samples))
+            rows = np.random.default_rng([self.problem.seed, 13, iteration]).permutation(len(self.problem.train))[
+                :BATCH
+            ]
+            finite = np.isfinite(training.update(*(array[rows] for array in self.samples)))
             iteration += 1
-            if not np.isfinite(loss):
-                failures += 1
-                if failures > 5:
-                    status = Status.NON_FINITE
-                    break
-                training = restart(0.25)
-                continue
-            if iteration % LOOK == 0 or iteration == monitor.iterations:
-                with torch.no_grad():
-                    full, r = train(ren)
-                    _, r_held = held_out(ren)
-                current = float(full)
-                if current < best_loss:
-                    best_loss, since = current, 0
-                    best = {name: value.detach().clone() for name, value in ren.named_parameters()}
-                if current < 0.99 * last_look:
-                    last_look, since = current, 0
-                else:
-                    since += 1
-                monitor.record(
-                    0, "adam", iteration, monitor.iterations,
-                    problem.physical_loss(r.numpy()), problem.physical_loss(r_held.numpy()), factor, problem.rate,
-                    monitor.promise(problem, *_certified(ren)) if np.isfinite(current) else np.nan,
-                )  # fmt: skip
-                if monitor.reached:
-                    status, best = Status.TOLERANCE, {n: v.detach().clone() for n, v in ren.named_parameters()}
-                    break
-                if not np.isfinite(current) or since >= PATIENCE:
-                    training, since, last_look = restart(SHRINK), 0, best_loss
-                    if factor < SMALLEST:
-                        status = Status.CONVERGED
-                        break
-                held, rows_held = snapshot(), len(monitor.rows["iteration"])
-                if monitor.time_to_save:
-                    save_checkpoint(monitor, problem, held)
-    except KeyboardInterrupt:
-        status = Status.INTERRUPTED
-        for values in monitor.rows.values():
-            del values[rows_held:]
-        save_checkpoint(monitor, problem, held)
-    ren.load_state_dict(best)
-    return Solution(*_certified(ren), status, iteration)
+            if not finite:
+                state = replace(state.restarted(SHRINK_AT_FAILURE), failures=state.failures + 1)
+                if state.failures > FAILURES:
+                    return replace(state, iteration=iteration, done=Status.NON_FINITE)
+                training = self.training(state)
+            elif iteration % LOOK == 0:
+                break
+        return self.judged(replace(state, iteration=iteration), training)
 
+    def judged(self, state: _State, training: OneStepTraining) -> _State:
+        """The state after a block, compared with the best so far."""
+        loss, now, moments = self.evaluate(), self.parameters(), {}
+        for k, entry in enumerate(training.optimizer.entries):
+            moments |= {f"mean.{k}": entry.mean.numpy().copy(), f"square.{k}": entry.square.numpy().copy()}
+            moments[f"rate.{k}"] = np.array([entry.rate, entry.steps])
+        state = replace(state, now=now, moments=moments, loss=loss, since=state.since + 1)
+        if loss < state.best_loss:
+            state = replace(state, best=now, best_loss=loss, since=1)
+        if loss < 0.99 * state.mark:
+            state = replace(state, mark=loss, since=0)
+        if state.impatient and state.factor * SHRINK < SMALLEST:
+            state = replace(state, done=Status.CONVERGED)
+        return state
 
-def _certified(ren: ContractingREN) -> tuple[ExplicitREN, np.ndarray, np.ndarray]:
-    """The network with its metric and multipliers."""
-    with torch.no_grad():
-        explicit = ren.explicit().to_numpy()
-        metric, multipliers = ren.metric().numpy(), ren.multipliers().numpy()
-    size = float(np.linalg.eigvalsh(metric)[-1])  # M and Lam scale together; largest eigenvalue 1 as elsewhere
-    return explicit, metric / size, multipliers / size
+    def look(self, state: _State) -> Look | None:
+        if state.done in (Status.BUDGET, Status.NON_FINITE):
+            return None
+        total = self.monitor.iterations
+        if not np.isfinite(state.loss):
+            return Look("adam", state.iteration, total, np.nan, np.nan, state.factor, self.problem.rate)
+        self.set(state.now)
+        return look_at(
+            self.problem, self.monitor.limits, self.loss.certified(), "adam", state.iteration, total, state.factor
+        )

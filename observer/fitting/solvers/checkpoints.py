@@ -1,48 +1,70 @@
-"""Checkpoints of a fit: the solver's state as arrays, bound to the problem by a hash, written atomically."""
+"""Checkpoints: the frozen state of a solver as arrays, bound to its problem by a hash, written atomically."""
 
 import hashlib
+from collections.abc import Iterator
+from dataclasses import fields, is_dataclass
 from pathlib import Path
+from types import UnionType
+from typing import Any, get_args, get_origin, get_type_hints
 from zipfile import BadZipFile
 
 import numpy as np
 
-from observer.fitting.problem import Problem
-from observer.fitting.solvers.solver import Monitor
-from systems.base.atomic_files import read_arrays, write_arrays
+from systems.base.atomic_files import read_arrays
 
 
-def problem_hash(problem: Problem) -> str:
-    """A hash of everything that decides the course of the fit."""
-    digest = hashlib.sha256()
-    for array in (problem.train.x, problem.train.v, problem.train.x_next, problem.metric):
-        digest.update(np.ascontiguousarray(array).tobytes())
-    digest.update(repr((problem.rate, problem.activation, problem.neurons, problem.seed, problem.start)).encode())
-    return digest.hexdigest()
+def digest(arrays: list[np.ndarray], *values: object) -> str:
+    """A hash of everything that decides the course of a solver."""
+    found = hashlib.sha256()
+    for array in arrays:
+        found.update(np.ascontiguousarray(array).tobytes())
+    found.update(repr(values).encode())
+    return found.hexdigest()
 
 
-def save_checkpoint(monitor: Monitor, problem: Problem, arrays: dict[str, np.ndarray]) -> None:
-    """Write ``arrays``, the history and the elapsed time to ``monitor.checkpoint``."""
-    if monitor.checkpoint is None:
-        return
-    history = {f"history.{name}": np.array(values) for name, values in monitor.rows.items()}
-    fixed = {"hash": np.array(problem_hash(problem)), "elapsed": np.array(monitor.seconds)}
-    write_arrays(monitor.checkpoint, compress=False, **fixed, **history, **arrays)
+def flatten(value: Any, name: str) -> Iterator[tuple[str, np.ndarray]]:
+    """(name, array) of everything in ``value``: dataclasses by field, dictionaries by key, tuples of dataclasses by number."""
+    if is_dataclass(value):
+        for item in fields(value):
+            if item.metadata.get("stored", True):
+                yield from flatten(getattr(value, item.name), f"{name}.{item.name}")
+    elif isinstance(value, dict):
+        for key, part in value.items():
+            yield from flatten(part, f"{name}.{key}")
+    elif isinstance(value, tuple) and value and is_dataclass(value[0]):
+        for number, part in enumerate(value):
+            yield from flatten(part, f"{name}.{number}")
+    elif value is not None:
+        yield name, np.asarray(value)
 
 
-def load_checkpoint(monitor: Monitor, problem: Problem, needs: str) -> dict[str, np.ndarray] | None:
-    """The arrays of an earlier, interrupted fit of the same problem, or None; restores history and elapsed time.
+def build(kind: Any, arrays: dict[str, np.ndarray], name: str) -> Any:
+    """The inverse of :func:`flatten` for a value of type ``kind``; KeyError where a part is missing."""
+    if is_dataclass(kind):
+        hints, stored = get_type_hints(kind), [item for item in fields(kind) if item.metadata.get("stored", True)]
+        return kind(**{item.name: build(hints[item.name], arrays, f"{name}.{item.name}") for item in stored})  # type: ignore[operator]
+    own = [key for key in arrays if key == name or key.startswith(f"{name}.")]
+    if get_origin(kind) is UnionType:
+        return build(get_args(kind)[0], arrays, name) if own else None
+    if get_origin(kind) is dict:
+        return {key.removeprefix(f"{name}."): arrays[key] for key in own}
+    if get_origin(kind) is tuple and is_dataclass(get_args(kind)[0]):
+        count = 1 + max(int(key.removeprefix(f"{name}.").partition(".")[0]) for key in own or [name])
+        return tuple(build(get_args(kind)[0], arrays, f"{name}.{number}") for number in range(count))
+    if get_origin(kind) is tuple:
+        return tuple(arrays[name].tolist())
+    return arrays[name] if kind is np.ndarray else kind(arrays[name].item())
 
-    ``needs``: an array without which the checkpoint is another solver's.
+
+def load(path: Path | None, key: str, name: str, kind: type) -> tuple[Any, dict[str, np.ndarray]] | None:
+    """(state, all arrays) of an earlier, interrupted solver of the same problem, or None.
+
+    A damaged checkpoint, or that of another solver or problem, costs the time already spent, nothing else.
     """
-    if monitor.checkpoint is None or not Path(monitor.checkpoint).exists():
+    if path is None or not path.exists():
         return None
     try:
-        arrays = read_arrays(monitor.checkpoint)
-    except (OSError, ValueError, EOFError, KeyError, BadZipFile):
-        return None  # a damaged checkpoint costs the time already spent, nothing else
-    if str(arrays.pop("hash", "")) != problem_hash(problem) or needs not in arrays:
+        arrays = read_arrays(path)
+        return (build(kind, arrays, name), arrays) if str(arrays["hash"]) == key else None
+    except (OSError, ValueError, EOFError, KeyError, TypeError, BadZipFile):
         return None
-    monitor.elapsed_before = float(arrays.pop("elapsed", 0.0))
-    for name in monitor.rows:
-        monitor.rows[name] = arrays.pop(f"history.{name}", np.zeros(0)).tolist()
-    return arrays

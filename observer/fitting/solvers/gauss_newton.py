@@ -1,35 +1,69 @@
-"""Gauss-Newton: several starts race, half of them drop out at each round, the best is driven to convergence and sharpened.
+"""Gauss-Newton: several initial networks race, half of them drop out at each round, the best is driven to convergence and sharpened.
 
-What one iteration does is in :mod:`observer.fitting.solvers.interior_point`. Starts differ in what their neurons look at, and after
-some iterations by orders of magnitude in loss. Last the weights of the samples are moved to where the residual is largest
+What one iteration does is in :mod:`observer.fitting.solvers.interior_point`. Initial networks differ in what their neurons look at,
+and after some iterations by orders of magnitude in loss. Last the weights of the samples are moved to where the residual is largest
 (:mod:`observer.fitting.solvers.sharpening`), since certificates and worst errors go by the supremum.
 """
 
 import time
-
-import numpy as np
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 from observer.fitting.problem import Problem
 from observer.fitting.result import Status
-from observer.fitting.solvers.checkpoints import load_checkpoint, save_checkpoint
-from observer.fitting.solvers.interior_point import Run, Stepper
+from observer.fitting.solvers.damping import Point
+from observer.fitting.solvers.interior_point import Stepper
+from observer.fitting.solvers.loop import Look, Monitor, drive
 from observer.fitting.solvers.sharpening import sharpen
-from observer.fitting.solvers.solver import LOOK, Monitor, Solution
+from observer.fitting.solvers.solver import Solution, ended, look_at, look_is_due, problem_key
 
-STARTS, ROUNDS = 8, (10, 25, 60)  # iterations after which half of the starts drop out
-LARGE_STARTS, LARGE_ROUNDS = 2, (8,)  # by conjugate gradients
+ITERATIONS = 300
+RUNS, ROUNDS = 8, (10, 25, 60)  # iterations after which half of the runs drop out
+LARGE_RUNS, LARGE_ROUNDS = 2, (8,)  # by conjugate gradients
 RACE_SHARE = 0.4  # of a time budget, at most
 
 
-def rounds(starts: int, ends: tuple[int, ...]) -> list[tuple[int, int]]:
+@dataclass(frozen=True, eq=False)
+class Race:
+    """Runs by number, and whose turn it was: its number, the stage and the iterations that end its part of the stage."""
+
+    runs: tuple[Point, ...]
+    number: int = 0
+    stage: int = 0
+    limit: int = 0
+
+    @property
+    def best(self) -> Point:
+        """The run with the lowest loss."""
+        return min(self.runs, key=_loss)
+
+
+def _loss(run: Point) -> float:
+    return run.loss
+
+
+def rounds(runs: int, ends: tuple[int, ...]) -> list[tuple[int, int]]:
     """[(runs, iterations)]: successive halving, without the last run's way to the end."""
     result = []
     for end in ends:
-        if starts == 1:
+        if runs == 1:
             break
-        result.append((starts, end))
-        starts = (starts + 1) // 2
+        result.append((runs, end))
+        runs = (runs + 1) // 2
     return result
+
+
+def turn(runs: Sequence[Point], stages: list[tuple[int, int]]) -> tuple[int, int, int] | None:
+    """(run, stage, iterations that end its part) of who is next; None at the end. ``stages``: [(runs in front, iterations)].
+
+    Losses only fall, so that the runs in front at the beginning of a stage are those in front all the way through it.
+    """
+    order = sorted(range(len(runs)), key=lambda number: runs[number].loss)
+    for stage, (count, limit) in enumerate(stages):
+        for number in order[:count]:
+            if ended(runs[number], limit) is None:
+                return number, stage, limit
+    return None
 
 
 def _cost(race: list[tuple[int, int]]) -> int:
@@ -38,112 +72,74 @@ def _cost(race: list[tuple[int, int]]) -> int:
     return sum(runs * (end - start) for (runs, end), start in zip(race, before, strict=True))
 
 
-def gauss_newton(problem: Problem, inputs: int, monitor: Monitor) -> Solution:
+def gauss_newton(problem: Problem, monitor: Monitor) -> Solution:
     """Race, polish, sharpen; ``monitor.iterations`` counts those of the winner before the sharpening.
 
-    Deterministic for a seed without a time budget; with one, the number of starts goes by what an iteration takes.
+    Deterministic for a seed without a time budget; with one, the number of runs goes by what an iteration takes.
     """
-    stepper = Stepper(problem)
-    runs = _restore(problem, monitor) or []
-    status: Status | None = None
-    solution: Solution | None = None
-    polished: int | None = None  # rows of history when the sharpening began, which starts anew when resumed
-    try:
-        if not runs:
-            runs = _starts(stepper, inputs, monitor)
-        status = _advance(stepper, monitor, runs)
-        best = min(runs, key=lambda run: run.loss)
-        if stepper.dense and status is None and best.done in ("", "converged", "stalled"):
-            polished = len(monitor.rows["iteration"])
-            solution, status = sharpen(stepper, monitor, best)
-    except KeyboardInterrupt:
-        status = Status.INTERRUPTED
-        for values in monitor.rows.values() if polished is not None else ():
-            del values[polished:]
-        if runs:
-            _save(problem, monitor, runs)
-    if not runs:  # interrupted before anything could be computed
-        runs = [stepper.new_run(inputs, 0)]
-    best = min(runs, key=lambda run: run.loss)
-    if status is None:
-        status = Status(best.done) if best.done else Status.ITERATION_LIMIT
-    iterations = sum(run.iteration for run in runs)
-    if solution is not None:
-        return Solution(
-            solution.network, solution.metric, solution.multipliers, status, iterations + solution.iterations
-        )
-    return Solution(stepper.network(best.theta), problem.metric, best.multipliers, status, iterations)
-
-
-def _starts(stepper: Stepper, inputs: int, monitor: Monitor) -> list[Run]:
-    """As many starts as the budget has time for."""
-    first = stepper.new_run(inputs, 0)
-    starts, ends = (STARTS, ROUNDS) if stepper.dense else (LARGE_STARTS, LARGE_ROUNDS)
-    if monitor.budget is not None:
-        trial, began = first.copy(), time.perf_counter()
-        for _ in range(2):
-            if not monitor.out_of_time and not trial.done:
-                stepper.step(trial)
-        each = max((time.perf_counter() - began) / max(trial.iteration, 1), 1e-6)
-        while starts > 1 and _cost(rounds(starts, ends)) * each > RACE_SHARE * monitor.seconds_left:
-            starts //= 2
-        first = trial
-    return [first, *(stepper.new_run(inputs, number) for number in range(1, starts))]
-
-
-def _advance(stepper: Stepper, monitor: Monitor, runs: list[Run]) -> Status | None:
-    """Race and polish ``runs`` in place; returns why it had to stop early, or None."""
-    total = monitor.iterations
-    ends = ROUNDS if stepper.dense else LARGE_ROUNDS
-    race = [(count, min(end, total)) for count, end in rounds(len(runs), ends)]
-    longest = 0.0
-    for stage, (count, limit) in enumerate([*race, (1, total)]):
-        label = "race" if stage < len(race) else "polish"
-        # Losses only fall, so that a resumed race finds the same runs in front.
-        for run in sorted(runs, key=lambda run: run.loss)[:count]:
-            while run.iteration < limit and not run.done:
-                if monitor.seconds_left < 0.5 * longest:
-                    return Status.BUDGET
-                began = time.perf_counter()
-                stepper.step(run)
-                if run.iteration % LOOK == 0 or run.iteration == limit or run.done:
-                    monitor.look(
-                        stepper.problem, stepper.network(run.theta), stepper.problem.metric, run.multipliers,
-                        stage, f"{label} {run.number + 1}", run.iteration,
-                        limit, run.damping,
-                    )  # fmt: skip
-                    if monitor.reached:
-                        return Status.TOLERANCE
-                    if monitor.time_to_save:
-                        _save(stepper.problem, monitor, runs)
-                longest = max(0.9 * longest, time.perf_counter() - began)
-    return None
-
-
-def _save(problem: Problem, monitor: Monitor, runs: list[Run]) -> None:
-    arrays = {
-        "theta": np.stack([r.theta for r in runs]),
-        "multipliers": np.stack([r.multipliers for r in runs]),
-        "scalars": np.array([[r.number, r.loss, r.damping, r.iteration, r.refused] for r in runs]),
-        "done": np.array([r.done for r in runs]),
-        "lengths": np.array([len(r.losses) for r in runs]),
-        "losses": np.concatenate([np.array(r.losses) for r in runs]),
-    }
-    save_checkpoint(monitor, problem, arrays)
-
-
-def _restore(problem: Problem, monitor: Monitor) -> list[Run] | None:
-    arrays = load_checkpoint(monitor, problem, needs="theta")
-    if arrays is None:
-        return None
-    runs, at = [], 0
-    for k, (number, loss, damping, iteration, refused) in enumerate(arrays["scalars"]):
-        length = int(arrays["lengths"][k])
-        runs.append(
-            Run(
-                int(number), arrays["theta"][k], arrays["multipliers"][k], float(loss), float(damping), int(iteration),
-                int(refused), arrays["losses"][at : at + length].tolist(), str(arrays["done"][k]),
+    method = _Method(problem, monitor)
+    race, status = drive(method, monitor)
+    iterations = sum(run.iteration for run in race.runs)
+    if method.stepper.dense and status in (Status.ITERATION_LIMIT, Status.CONVERGED, Status.STALLED):
+        rows = len(monitor.rows)
+        try:
+            sharpened, stopped = sharpen(
+                method.stepper, monitor, race.best, f"sharpen {race.runs.index(race.best) + 1}"
             )
+        except KeyboardInterrupt:  # the sharpening begins anew when the fit is resumed
+            del monitor.rows[rows:]
+            monitor.save(method, race)
+            sharpened, stopped = None, Status.INTERRUPTED
+        status = stopped or status
+        if sharpened is not None:
+            return replace(sharpened, status=status, iterations=iterations + sharpened.iterations)
+    return Solution(*method.stepper.certified(race.best), status, iterations)
+
+
+class _Method:
+    name, kind = "gauss_newton", Race
+
+    def __init__(self, problem: Problem, monitor: Monitor) -> None:
+        self.stepper, self.monitor, self.key = Stepper(problem), monitor, problem_key(problem)
+
+    def initial(self) -> Race:
+        """As many runs as the budget has time for."""
+        first = self.stepper.initial_point()
+        runs, ends = (RUNS, ROUNDS) if self.stepper.dense else (LARGE_RUNS, LARGE_ROUNDS)
+        try:
+            if self.monitor.limits.budget is not None:
+                began = time.perf_counter()
+                for _ in range(2):
+                    if not self.monitor.out_of_time and first.done is None:
+                        first = self.stepper.step(first)
+                each = max((time.perf_counter() - began) / max(first.iteration, 1), 1e-6)
+                while runs > 1 and _cost(rounds(runs, ends)) * each > RACE_SHARE * self.monitor.seconds_left:
+                    runs //= 2
+            return Race((first, *(self.stepper.initial_point(number) for number in range(1, runs))))
+        except KeyboardInterrupt:
+            return Race((replace(first, done=Status.INTERRUPTED),))
+
+    def _stages(self, race: Race) -> list[tuple[int, int]]:
+        ends, total = ROUNDS if self.stepper.dense else LARGE_ROUNDS, self.monitor.iterations
+        return [*((count, min(end, total)) for count, end in rounds(len(race.runs), ends)), (1, total)]
+
+    def finished(self, race: Race) -> Status | None:
+        following = turn(race.runs, self._stages(race))
+        return race.best.done or Status.ITERATION_LIMIT if following is None else None
+
+    def step(self, race: Race) -> Race:
+        following = turn(race.runs, self._stages(race))
+        assert following is not None
+        runs = list(race.runs)
+        runs[following[0]] = self.stepper.step(runs[following[0]])
+        return Race(tuple(runs), *following)
+
+    def look(self, race: Race) -> Look | None:
+        run = race.runs[race.number]
+        if not look_is_due(run, race.limit):
+            return None
+        label = "polish" if race.stage == len(self._stages(race)) - 1 else "race"
+        return look_at(
+            self.stepper.problem, self.monitor.limits, self.stepper.certified(run), f"{label} {race.number + 1}",
+            run.iteration, race.limit, run.damping, race.stage,
         )  # fmt: skip
-        at += length
-    return runs

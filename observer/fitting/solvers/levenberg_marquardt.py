@@ -10,10 +10,10 @@ so that every step is feasible and |Xi| is how much it changes H relative to H. 
     (T'J'J T/m + lam f I  [Xi] + 0.01 lam f I  [free]) d = -T' grad f
 
 After the step the linear weights are solved anew at the metric reached (:mod:`observer.fitting.linear_algebra.linear_part`).
-Where the metric of the start is too narrow, this finds another; where it is good, :mod:`observer.fitting.solvers.gauss_newton` is faster.
+Where the initial metric is too narrow, this finds another; where it is good, :mod:`observer.fitting.solvers.gauss_newton` is faster.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import replace
 
 import numpy as np
 from scipy.linalg import cho_factor, cho_solve
@@ -24,43 +24,22 @@ from observer.fitting.linear_algebra.linear_part import refit_linear_part
 from observer.fitting.linear_algebra.normal_equations import RIDGE
 from observer.fitting.linear_algebra.structured import normal_system
 from observer.fitting.problem import Problem
-from observer.fitting.solvers.checkpoints import load_checkpoint, save_checkpoint
-from observer.fitting.solvers.interior_point import (
-    BARRIER,
-    FLOOR,
-    GROW,
-    MOST_REFUSALS,
-    REFUSED,
-    SHRINK,
-    STALL,
-    WINDOW,
-    Stepper,
-)
-from observer.fitting.solvers.solver import Monitor, Solution, drive
-from observer.networks.ren.explicit import ExplicitREN
+from observer.fitting.result import Status
+from observer.fitting.solvers.damping import DampingRule, Point
+from observer.fitting.solvers.interior_point import BARRIER, Stepper
+from observer.fitting.solvers.loop import Look, Monitor, drive
+from observer.fitting.solvers.solver import Solution, ended, look_at, look_is_due, problem_key
 from observer.networks.ren.inverse_map import direct_parameters
 from systems.base.errors import InputError
 
+ITERATIONS = 300
 LARGEST = 5000  # unknowns of the certificate's factor
 EPS = 1e-9  # of the direct parameters, as they are shipped
+RULE = DampingRule()
 
 
-@dataclass
-class _State:
-    theta: np.ndarray
-    metric: np.ndarray
-    multipliers: np.ndarray
-    loss: float
-    damping: float = 1.0
-    iteration: int = 0
-    refused: int = 0
-    losses: list[float] = field(default_factory=list)
-    done: str = ""
-    held: tuple | None = None  # (X, tangent, gradient, Hessian) at theta
-
-
-def levenberg_marquardt(problem: Problem, inputs: int, monitor: Monitor) -> Solution:
-    """From the model-informed start; ``monitor.iterations`` trial steps at most. Deterministic; resumes exactly."""
+def levenberg_marquardt(problem: Problem, monitor: Monitor) -> Solution:
+    """From the initial network; ``monitor.iterations`` trial steps at most. Deterministic; resumes exactly."""
     n, q = problem.train.x.shape[1], problem.neurons
     unknowns = (2 * n + q) * (2 * n + q + 1) // 2
     if unknowns > LARGEST:
@@ -68,37 +47,34 @@ def levenberg_marquardt(problem: Problem, inputs: int, monitor: Monitor) -> Solu
             f"solver levenberg_marquardt solves dense equations in {unknowns} unknowns for {n} states and {q} neurons; "
             f"expected at most {LARGEST}: use gauss_newton, or fewer neurons"
         )
-    stepper = Stepper(problem)
-    state = _restore(problem, monitor) or _start(stepper, inputs)
-
-    def look() -> tuple[ExplicitREN, np.ndarray, np.ndarray]:
-        return stepper.network(state.theta), state.metric, state.multipliers
-
-    def save() -> None:
-        numbers = {name: np.array(getattr(state, name)) for name in _SAVED}
-        save_checkpoint(monitor, problem, {f"lm.{name}": value for name, value in numbers.items()})
-
-    status = drive(problem, monitor, state, lambda: _step(stepper, state), look, save, "levenberg-marquardt")
-    return Solution(stepper.network(state.theta), state.metric, state.multipliers, status, state.iteration)
+    method = _Method(problem, monitor)
+    point, status = drive(method, monitor)
+    return Solution(*method.stepper.certified(point), status, point.iteration)
 
 
-_SAVED = ("theta", "metric", "multipliers", "loss", "damping", "iteration", "refused", "losses", "done")
+class _Method:
+    name, kind = "levenberg_marquardt", Point
 
+    def __init__(self, problem: Problem, monitor: Monitor) -> None:
+        self.stepper, self.limits, self.key = Stepper(problem), monitor.limits, problem_key(problem)
 
-def _start(stepper: Stepper, inputs: int) -> _State:
-    run = stepper.new_run(inputs, 0)
-    return _State(run.theta, stepper.problem.metric, run.multipliers, run.loss)
+    def initial(self) -> Point:
+        return self.stepper.initial_point()
 
+    def finished(self, point: Point) -> Status | None:
+        return ended(point, self.limits.iterations)
 
-def _restore(problem: Problem, monitor: Monitor) -> _State | None:
-    stored = load_checkpoint(monitor, problem, needs="lm.theta")
-    if stored is None:
-        return None
-    v = {name: stored[f"lm.{name}"] for name in _SAVED}
-    return _State(
-        v["theta"], v["metric"], v["multipliers"], float(v["loss"]), float(v["damping"]), int(v["iteration"]),
-        int(v["refused"]), v["losses"].tolist(), str(v["done"]),
-    )  # fmt: skip
+    def step(self, point: Point) -> Point:
+        return _step(self.stepper, point)
+
+    def look(self, point: Point) -> Look | None:
+        total = self.limits.iterations
+        if not look_is_due(point, total):
+            return None
+        return look_at(
+            self.stepper.problem, self.limits, self.stepper.certified(point), "levenberg-marquardt", point.iteration,
+            total, point.damping,
+        )  # fmt: skip
 
 
 def blocks(H: np.ndarray, rate: float, n: int, q: int) -> tuple[np.ndarray, ...]:
@@ -135,68 +111,57 @@ def tangent(X: np.ndarray, rate: float, n: int, q: int) -> np.ndarray:
     ).T
 
 
-def _prepare(stepper: Stepper, state: _State) -> tuple | None:
-    if state.held is None:
-        problem, network = stepper.problem, stepper.network(state.theta)
-        n, q, _ = stepper.sizes
-        m = len(problem.train)
-        r, gradient, hessian = normal_system(network, problem.train, stepper.root)
-        if not (np.isfinite(r).all() and np.isfinite(hessian).all()):
-            return None
-        try:
-            X = direct_parameters(network, state.metric, state.multipliers, problem.rate, EPS)["X"]
-        except (ValueError, np.linalg.LinAlgError):
-            return None
-        k, T = constrained(n, q), tangent(X, problem.rate, n, q)
-        half = T.T @ hessian[:k]
-        full = np.block([[half[:, :k] @ T, half[:, k:]], [half[:, k:].T, hessian[k:, k:]]]) / m
-        state.held = (X, T, np.concatenate([T.T @ gradient[:k], gradient[k:]]) / m, full)
-    return state.held
+def _derivatives(stepper: Stepper, point: Point) -> tuple | None:
+    """(X, tangent, gradient, Hessian) at the point; None where they are not finite."""
+    if point.derivatives is not None:
+        return point.derivatives
+    problem, network = stepper.problem, stepper.network(point.theta)
+    n, q, _ = stepper.sizes
+    m = len(problem.train)
+    r, gradient, hessian = normal_system(network, problem.train, stepper.root)
+    if not (np.isfinite(r).all() and np.isfinite(hessian).all()):
+        return None
+    try:
+        X = direct_parameters(network, point.metric, point.multipliers, problem.rate, EPS)["X"]
+    except (ValueError, np.linalg.LinAlgError):
+        return None
+    k, T = constrained(n, q), tangent(X, problem.rate, n, q)
+    half = T.T @ hessian[:k]
+    full = np.block([[half[:, :k] @ T, half[:, k:]], [half[:, k:].T, hessian[k:, k:]]]) / m
+    return X, T, np.concatenate([T.T @ gradient[:k], gradient[k:]]) / m, full
 
 
-def _step(stepper: Stepper, state: _State) -> None:
-    prepared = _prepare(stepper, state)
-    if prepared is None:
-        state.iteration, state.done = state.iteration + 1, "non_finite"
-        return
-    X, T, gradient, hessian = prepared
-    f, moving = state.loss, T.shape[1]
+def _step(stepper: Stepper, point: Point) -> Point:
+    """One trial step, accepted or refused."""
+    point = replace(point, derivatives=_derivatives(stepper, point))
+    if point.derivatives is None:
+        return point.non_finite()
+    X, T, gradient, hessian = point.derivatives
+    f, moving = point.loss, T.shape[1]
     matrix = hessian.copy()
-    matrix[np.diag_indices_from(matrix)] += state.damping * f * np.where(np.arange(len(matrix)) < moving, 1.0, RIDGE)
-    damping, found = state.damping * REFUSED, None
+    matrix[np.diag_indices_from(matrix)] += point.damping * f * np.where(np.arange(len(matrix)) < moving, 1.0, RIDGE)
     try:
         d = -cho_solve(cho_factor(matrix, check_finite=False), gradient, check_finite=False)
     except np.linalg.LinAlgError:
-        d = np.full(len(gradient), np.nan)
-    if np.isfinite(d).all():
-        a, b = np.triu_indices(len(X))
-        xi = np.zeros_like(X)
-        xi[a, b] = np.where(a == b, 1.0, 1 / np.sqrt(2)) * d[:moving]
-        xi = xi + np.triu(xi, 1).T
-        least = float(np.linalg.eigvalsh(2 * xi)[0])
-        length = 1.0 if least > -0.9 else -0.9 / least
-        d, xi = length * d, length * xi
-        found = _trial(stepper, state, X.T @ (np.eye(len(X)) + 2 * xi) @ X + EPS * np.eye(len(X)), d[moving:])
-    if found is not None and found[3] < f:
-        expected = -(gradient @ d + 0.5 * d @ hessian @ d)
-        ratio = (f - found[3]) / expected if expected > 0 else 0.0
-        damping = state.damping * (SHRINK if ratio > 0.7 else (1.0 if ratio > 0.25 else GROW))
-        state.theta, state.metric, state.multipliers, state.loss = found
-        state.held, state.refused = None, 0
-    else:
-        state.refused += 1
-    state.damping, state.iteration = float(np.clip(damping, 1e-12, 1e12)), state.iteration + 1
-    state.losses.append(state.loss)
-    if state.refused > MOST_REFUSALS:
-        state.done = "stalled"
-    if len(state.losses) > WINDOW and state.loss > STALL * state.losses[-WINDOW - 1]:
-        state.done = state.done or "converged"
-    if state.loss < FLOOR:
-        state.done = "converged"
+        return point.refuse(RULE).judged()
+    if not np.isfinite(d).all():
+        return point.refuse(RULE).judged()
+    a, b = np.triu_indices(len(X))
+    xi = np.zeros_like(X)
+    xi[a, b] = np.where(a == b, 1.0, 1 / np.sqrt(2)) * d[:moving]
+    xi = xi + np.triu(xi, 1).T
+    least = float(np.linalg.eigvalsh(2 * xi)[0])
+    length = 1.0 if least > -0.9 else -0.9 / least
+    d, xi = length * d, length * xi
+    found = _trial(stepper, point, X.T @ (np.eye(len(X)) + 2 * xi) @ X + EPS * np.eye(len(X)), d[moving:])
+    if found is None:
+        return point.refuse(RULE).judged()
+    predicted = -(gradient @ d + 0.5 * d @ hessian @ d)
+    return point.accept(RULE.accepted(point.damping, f - found[3], predicted), *found).judged()
 
 
 def _trial(
-    stepper: Stepper, state: _State, H: np.ndarray, free: np.ndarray
+    stepper: Stepper, point: Point, H: np.ndarray, free: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, float] | None:
     """(weights, metric, multipliers, loss) at H, with the linear weights solved anew and the multipliers centred."""
     problem = stepper.problem
@@ -213,13 +178,13 @@ def _trial(
     metric, lam = (metric + metric.T) / (2 * size), lam / size
     rows, columns = np.tril_indices(q, -1)
     scaled = [A, B1, C / lam[:, None] / size, (D / lam[:, None] / size)[rows, columns]]
-    theta = np.concatenate([*(part.reshape(-1) for part in scaled), state.theta[constrained(n, q) :] + free])
+    theta = np.concatenate([*(part.reshape(-1) for part in scaled), point.theta[constrained(n, q) :] + free])
     stepped = stepper.network(theta)
     best = refit_linear_part(
-        stepped, problem.train, metric, lam, problem.rate, BARRIER * state.loss, weighting=problem.metric
+        stepped, problem.train, metric, lam, problem.rate, BARRIER * point.loss, weighting=problem.metric
     )
     for network in (best, stepped):
         loss = np.inf if network is None else stepper.loss(network)
-        if network is not None and loss < state.loss and barrier.factor(network, metric, lam, problem.rate) is not None:
+        if network is not None and loss < point.loss and barrier.factor(network, metric, lam, problem.rate) is not None:
             return pack(network), metric, barrier.centre_multipliers(network, metric, lam, problem.rate), loss
     return None

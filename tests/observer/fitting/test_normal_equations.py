@@ -21,7 +21,10 @@ def pair(request, rng):
     metric, multipliers = ren.metric().detach().numpy(), ren.multipliers().detach().numpy()
     samples = Samples(rng.normal(size=(50, n)), rng.normal(size=(50, 2)), rng.normal(size=(50, n)))
     unit = Scaling(np.zeros(n), np.ones(n), np.zeros(2), np.ones(2))
-    problem = Problem(samples, samples, metric, 0.9, 0.5, "tanh", q, unit, 0)
+    problem = Problem(
+        train=samples, held_out=samples, metric=metric, rate=0.9, fastest=0.5, activation="tanh", neurons=q, inputs=0,
+        scaling=unit, seed=0,
+    )  # fmt: skip
     network = ren.explicit().to_numpy()
     lower = barrier.factor(network, metric, multipliers, 0.9)[1]
     root = np.linalg.cholesky(metric).T

@@ -7,10 +7,10 @@ import pytest
 
 from observer import Progress, certify, fit
 from observer.fitting import fit as fitting
-from observer.fitting.fit import SOLVERS
-from observer.fitting.initial.linear import linear_start
+from observer.fitting.initial.linear import linear_observer
 from observer.fitting.problem import Samples
-from observer.fitting.result import HISTORY, Status
+from observer.fitting.result import HISTORY
+from observer.fitting.solvers import SOLVERS
 from systems import ALL_SYSTEMS, InputError, discretize, simulate
 
 #: iterations, and the share of the start's loss they must reach: each of its own kind, second-order ones far below
@@ -37,7 +37,7 @@ def test_every_solver_is_under_this_contract():
 @pytest.mark.parametrize("name", SOLVERS)
 def test_it_improves_on_the_start_as_its_kind_should_and_none_beats_gauss_newton(name, results):
     result = results[name]
-    assert result.solver == name and Status(result.status).sentence == result.message
+    assert result.solver == name and result.status.sentence == result.message
     assert result.one_step_loss < ENOUGH[name][1] * result.start_loss
     assert results["gauss_newton"].one_step_loss <= 10 * result.one_step_loss
     assert set(result.history) == set(HISTORY) and np.isfinite(result.history["bound"]).all()
@@ -110,7 +110,7 @@ def test_a_checkpoint_of_another_solver_is_left_alone(name, oscillator, oscillat
 
 
 @pytest.mark.parametrize("name", SOLVERS)
-def test_a_budget_nobody_can_keep_ends_in_the_linear_start(name, oscillator, oscillator_data):
+def test_a_budget_nobody_can_keep_ends_in_the_linear_observer(name, oscillator, oscillator_data):
     result = fit(oscillator, oscillator_data, solver=name, budget=1e-3, **OPTIONS)
     assert result.status == "budget" and "budget" in result.message
     assert result.one_step_loss == pytest.approx(result.start_loss, rel=1e-6)
@@ -131,7 +131,7 @@ def test_a_budget_ends_a_fit_that_has_iterations_left(name, oscillator, oscillat
 
 
 @pytest.mark.parametrize("name", SOLVERS)
-def test_a_tolerance_stops_it_once_the_promised_error_is_small_enough(name, results, oscillator, oscillator_data):
+def test_a_tolerance_stops_it_once_the_estimated_error_is_small_enough(name, results, oscillator, oscillator_data):
     reached = results[name].history["bound"]
     tolerance = float(np.sqrt(reached[0] * reached[-1]))
     result = fit(oscillator, oscillator_data, solver=name, iterations=ENOUGH[name][0], tolerance=tolerance, **OPTIONS)
@@ -147,14 +147,14 @@ def test_data_that_is_not_finite_ends_in_a_status(name, oscillator, oscillator_d
     def spoiled(*arguments):
         found, solve, iterations = original(*arguments)
 
-        def solve_spoiled(problem, inputs, monitor):
+        def solve_spoiled(problem, monitor):
             problem.train.x_next[7, 0] = np.nan
-            return solve(problem, inputs, monitor)
+            return solve(problem, monitor)
 
         return found, solve_spoiled, iterations
 
     monkeypatch.setattr(fitting, "_solver", spoiled)
-    monkeypatch.setattr("observer.fitting.initial.linear.linear_start", _finite_rows_only)
+    monkeypatch.setattr("observer.fitting.initial.linear.linear_observer", _finite_rows_only)
     result = fit(oscillator, oscillator_data, solver=name, iterations=60, **OPTIONS)
     assert result.status == "non_finite" and np.isfinite(result.one_step_loss)
     assert result.one_step_loss <= result.start_loss * (1 + 1e-9)
@@ -162,7 +162,7 @@ def test_data_that_is_not_finite_ends_in_a_status(name, oscillator, oscillator_d
 
 def _finite_rows_only(samples, *args):
     good = np.isfinite(samples.x_next).all(axis=1)
-    return linear_start(Samples(samples.x[good], samples.v[good], samples.x_next[good]), *args)
+    return linear_observer(Samples(samples.x[good], samples.v[good], samples.x_next[good]), *args)
 
 
 @pytest.mark.parametrize(

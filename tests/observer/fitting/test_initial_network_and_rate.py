@@ -1,4 +1,4 @@
-"""The start is the linear observer it claims to be, strictly certified; impossible rates are refused with numbers."""
+"""The initial network is the linear observer it claims to be, strictly certified; impossible rates are refused with numbers."""
 
 import functools
 from dataclasses import replace
@@ -7,16 +7,10 @@ import numpy as np
 import pytest
 
 from observer import RENObserver, certify, fit
-from observer.fitting.initial.linear import (
-    choose_rate,
-    headroom,
-    initial_network,
-    linear_start,
-    projection_gain,
-    rate_of_settling,
-)
+from observer.fitting.initial.linear import linear_observer, projected_network, projection_gain
 from observer.fitting.linear_algebra import barrier
-from observer.fitting.problem import fitting_region, make_samples, make_scaling, to_samples
+from observer.fitting.problem import fitting_region, make_scaling, model_transitions, to_samples
+from observer.fitting.rate import choose_rate, rate_margin, rate_of_settling
 from systems import ALL_SYSTEMS, InputError, NotDetectable, Signal, System, discretize, search_metric, simulate
 
 # Plants that a constant metric can see; the fields (reaction_diffusion) take minutes here and have their own tests.
@@ -35,11 +29,11 @@ def _prepared_once(name):
 def _prepared(plant, **request):
     data = simulate(plant, 20, seed=0)
     region = fitting_region(plant, data)
-    physical = make_samples(plant, data, region, 500, 0)
-    scaling = make_scaling(plant, region, physical[2])
+    transitions = model_transitions(plant, data, region, 500, 0)
+    scaling = make_scaling(plant, region, transitions.y)
     rate, found, warnings = choose_rate(plant, region, **request)
     scaling = scaling.in_coordinates(found.coordinates)
-    return to_samples(plant, scaling, *physical, found.coordinates), scaling, rate, found, warnings
+    return to_samples(plant, scaling, transitions, found.coordinates), scaling, rate, found, warnings
 
 
 @pytest.mark.parametrize("name", ["mass_spring_damper", "double_integrator"])
@@ -47,7 +41,7 @@ def test_a_linear_plant_gives_the_projection_observer(name):
     """f_o*(x_hat, u, y) = F(S(x_hat, y), u), with K written down independently in physical units."""
     plant = discretize(ALL_SYSTEMS[name](), method="exact")
     samples, scaling, rate, found, _ = _prepared(plant)
-    network, _ = initial_network(
+    network, _ = projected_network(
         samples, found.metric, rate, fastest=found.rate, inputs=1, neurons=0, activation="tanh", seed=0
     )
     physical = scaling.fold(network)
@@ -73,8 +67,8 @@ def test_library_plants_that_no_constant_metric_sees_are_refused(name, plants):
 def test_the_initial_network_is_the_linear_observer_and_strictly_certified(name, activation, plants):
     samples, _, rate, found, _ = _prepared_once(name)
     inputs = len(plants[name].system.known)
-    linear, _, _ = linear_start(samples, found.metric, rate, found.rate, inputs)
-    network, multipliers = initial_network(
+    linear, _, _ = linear_observer(samples, found.metric, rate, found.rate, inputs)
+    network, multipliers = projected_network(
         samples, found.metric, rate, fastest=found.rate, inputs=inputs, neurons=10, activation=activation, seed=4
     )
     expected = samples.x @ linear["A"].T + samples.v @ linear["B2"].T + linear["bx"]
@@ -87,7 +81,7 @@ def test_the_initial_network_is_the_linear_observer_and_strictly_certified(name,
 def test_neurons_see_the_projected_state_only(plants):
     """C1 x_hat + D12_y y must not change when x_hat moves along what y will overwrite."""
     samples, _, rate, found, _ = _prepared(plants["van_der_pol"])
-    network, _ = initial_network(
+    network, _ = projected_network(
         samples, found.metric, rate, fastest=found.rate, inputs=1, neurons=6, activation="tanh", seed=1
     )
     c = np.array([[1.0, 0.0]])
@@ -103,7 +97,7 @@ def test_the_rate_is_what_was_asked_for(request_, plants):
         assert np.isclose(rate ** (1.0 / plant.dt), 0.02)
     elif request_:
         assert rate == 0.9
-    assert headroom(found.rate) <= rate * (1 + 1e-6) and rate < 1 and not warnings
+    assert rate_margin(found.rate) <= rate * (1 + 1e-6) and rate < 1 and not warnings
 
 
 def test_the_smallest_condition_number_that_serves(plants):
@@ -115,7 +109,7 @@ def test_the_smallest_condition_number_that_serves(plants):
     ("request_", "words"),
     [
         ({"settling_time": -1.0}, "settling_time is -1.0"),
-        ({"contraction_rate": 1.0}, "promise no rate"),
+        ({"contraction_rate": 1.0}, "guarantee no rate"),
         ({"contraction_rate": 0.9, "settling_time": 1.0}, "give one"),
         ({"condition": 0.1}, "condition is 0.1"),
     ],
@@ -160,7 +154,7 @@ def test_close_to_the_limit_is_a_warning(plants):
     region = plant.system.state_ranges
     limit = search_metric(plant, 100.0).rate
     _, _, warnings = choose_rate(
-        plant, region, contraction_rate=limit + 0.2 * (headroom(limit) - limit), condition=100.0
+        plant, region, contraction_rate=limit + 0.2 * (rate_margin(limit) - limit), condition=100.0
     )
     assert any("close to the fastest" in w for w in warnings)
 
@@ -232,7 +226,7 @@ def test_a_mode_measured_at_its_node_is_refused_by_name_and_damping_makes_it_slo
 def test_a_refusal_carries_its_numbers():
     plant = _system(lambda x: [x[1] ** 3, -x[0]], lambda x: [x[0]])
     region = plant.system.state_ranges
-    with pytest.raises(NotDetectable, match="no contracting observer can promise errors below") as caught:
+    with pytest.raises(NotDetectable, match="no contracting observer can guarantee errors below") as caught:
         choose_rate(plant, region, contraction_rate=0.95)
     error = caught.value
     assert error.requested_rate == 0.95 and error.fastest_rate > 0.999
@@ -260,9 +254,9 @@ def test_roessler_is_fitted_in_observability_coordinates_and_proved(plants):
 def test_a_singular_metric_and_states_that_copy_each_other(plants):
     samples, _, rate, found, _ = _prepared_once("van_der_pol")
     with pytest.raises(InputError, match="metric is singular"):
-        linear_start(samples, np.diag([1.0, 0.0]), rate, found.rate, 1)
+        linear_observer(samples, np.diag([1.0, 0.0]), rate, found.rate, 1)
     copied = replace(samples, x=np.repeat(samples.x[:, :1], 2, axis=1))
-    network, multipliers = initial_network(
+    network, multipliers = projected_network(
         copied, found.metric, rate, fastest=found.rate, inputs=1, neurons=4, activation="tanh", seed=0
     )
     assert barrier.factor(network, found.metric, multipliers, rate) is not None

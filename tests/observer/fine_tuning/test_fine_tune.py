@@ -70,7 +70,7 @@ def test_on_a_linear_plant_it_finds_the_kalman_predictor():
 
     data = simulated(60, 0, False)
     fitted = fit(plant, data, neurons=0)
-    tuned = fine_tune(fitted, plant, data, horizon=60, rollouts=300, iterations=60)
+    tuned = fine_tune(fitted, data, horizon=60, rollouts=300, iterations=60)
     test = simulated(200, 77, True)
     c = np.array([[1.0, 0.0]])
     p = solve_discrete_are(A.T, c.T, np.diag([0.0, DISTURBANCE**2 / 3]), np.array([[NOISE**2]]))
@@ -83,7 +83,7 @@ def test_on_a_linear_plant_it_finds_the_kalman_predictor():
         return float(np.sqrt(np.mean((x_hat - test.x)[:, 60:] ** 2)))
 
     best = rms(kalman)
-    assert best == pytest.approx(float(np.sqrt(np.trace(p) / 2)), rel=0.03)  # the oracle is the optimum
+    assert best == pytest.approx(float(np.sqrt(np.trace(p) / 2)), rel=0.03)  # the reference is the optimum
     before, after = (rms(f.observer.run(np.zeros((200, 2)), test.u, test.y)) for f in (fitted, tuned))
     assert before > 1.3 * best
     assert after < 1.02 * best
@@ -91,11 +91,11 @@ def test_on_a_linear_plant_it_finds_the_kalman_predictor():
 
 def test_the_proof_is_kept_at_the_slower_bound(curved):
     plant, data, fitted = curved
-    tuned = fine_tune(fitted, plant, data, **TUNING)
+    tuned = fine_tune(fitted, data, **TUNING)
     proof = certify(tuned.observer, plant)
     assert proof.holds and proof.rate <= tuned.observer.contraction_rate + 1e-9
     assert tuned.observer.contraction_rate >= fitted.observer.contraction_rate
-    asked = fine_tune(fitted, plant, data, contraction_rate=0.93, **TUNING)
+    asked = fine_tune(fitted, data, contraction_rate=0.93, **TUNING)
     proof = certify(asked.observer, plant)
     assert proof.holds and proof.rate <= 0.93 + 1e-9 and asked.observer.contraction_rate == 0.93
     from observer.networks.ren.contracting import ContractingREN
@@ -109,12 +109,12 @@ def test_the_proof_is_kept_at_the_slower_bound(curved):
 def test_it_is_better_under_noise_and_the_reported_losses_are_those_of_the_observers(curved):
     """Held-out loss recomputed through ``RENObserver.run`` on fresh noise."""
     plant, data, fitted = curved
-    tuned = fine_tune(fitted, plant, data, **(TUNING | {"rollouts": 100, "iterations": 30}))
+    tuned = fine_tune(fitted, data, **(TUNING | {"rollouts": 100, "iterations": 30}))
     assert tuned.options["simulation_loss"] < 0.7 * tuned.options["simulation_loss_before"]
     fresh = simulate(plant, 200, 3.0, seed=91)
     rng = np.random.default_rng(5)
     sensing = make_sensing(plant, TUNING["noise"], TUNING["bias"], TUNING["dropout"], 1.0)
-    y, start = sensing.measured(fresh.y, rng), sensing.first_estimates(plant, fresh.x[:, 0], rng)
+    y, start = sensing.measured(fresh.y, rng), sensing.initial_estimates(plant, fresh.x[:, 0], rng)
     for result, name in ((tuned, "simulation_loss"), (fitted, "simulation_loss_before")):
         error = (result.observer.run(start, fresh.u, y) - fresh.x) / fitted.observer.scaling.state_scale
         loss = float(np.mean(np.sum(error[:, 16:] ** 2, axis=2)))
@@ -125,26 +125,26 @@ def test_never_worse_than_what_it_started_from(curved, monkeypatch):
     """A solver that ruins the observer is answered with the fitted one."""
     from observer.fine_tuning import fine_tune as module
 
-    plant, data, fitted = curved
-    monkeypatch.setattr(module.Tuner, "step", _ruined)
-    monkeypatch.setattr(module, "find_teacher", lambda *_: None)
-    tuned = fine_tune(fitted, plant, data, **TUNING)
+    _, data, fitted = curved
+    monkeypatch.setattr(module.Descent, "step", _ruined)
+    monkeypatch.setattr(module, "find_reference", lambda *_: None)
+    tuned = fine_tune(fitted, data, **TUNING)
     assert tuned.observer is fitted.observer and "was kept" in tuned.warnings[-1]
     assert tuned.options["simulation_loss"] == tuned.options["simulation_loss_before"]
     assert tuned.observer.contraction_rate == fitted.observer.contraction_rate
 
 
-def _ruined(self, point):
+def _ruined(self, state):
     from dataclasses import replace
 
-    theta = 0.5 * point.theta
-    loss = self.held_out.loss(self.network(theta))
-    return self._judge(replace(point, theta=theta, held_out=loss, iteration=point.iteration + 1))
+    theta = 0.5 * state.point.theta
+    point = replace(state.point, theta=theta, iteration=state.point.iteration + 1)
+    return self.judged(replace(state, point=point, held_out=self.held_out_loss(self.network(theta))))
 
 
 def test_same_seed_same_observer_and_a_resumed_one_ends_as_an_unbroken_one(curved, tmp_path):
-    plant, data, fitted = curved
-    whole, path, calls = fine_tune(fitted, plant, data, **TUNING), tmp_path / "checkpoint.npz", 0
+    _, data, fitted = curved
+    whole, path, calls = fine_tune(fitted, data, **TUNING), tmp_path / "checkpoint.npz", 0
 
     def stop(progress: Progress) -> None:
         nonlocal calls
@@ -152,9 +152,9 @@ def test_same_seed_same_observer_and_a_resumed_one_ends_as_an_unbroken_one(curve
         if calls == 1:
             raise KeyboardInterrupt
 
-    first = fine_tune(fitted, plant, data, progress=stop, checkpoint=path, **TUNING)
+    first = fine_tune(fitted, data, progress=stop, checkpoint=path, **TUNING)
     assert first.status == "interrupted" and first.iterations < whole.iterations
-    resumed = fine_tune(fitted, plant, data, checkpoint=path, **TUNING)
+    resumed = fine_tune(fitted, data, checkpoint=path, **TUNING)
     for name, value in whole.observer.weights.weights().items():
         np.testing.assert_array_equal(getattr(resumed.observer.weights, name), value)
     np.testing.assert_array_equal(resumed.history["loss"], whole.history["loss"])
@@ -169,7 +169,7 @@ def test_sensitivities_are_those_of_autograd(curved, rollouts):
     for name in ("A", "B1", "C1", "D11", "B2", "bx", "D12", "bv"):
         getattr(ren, name).requires_grad_()
     size, middle = (torch.from_numpy(a) for a in (scaling.state_scale, scaling.state_centre))
-    x_hat, total = torch.from_numpy(rollouts.start), 0.0
+    x_hat, total = torch.from_numpy(rollouts.initial), 0.0
     for k in range(rollouts.steps):
         x1 = (x_hat * size + middle)[:, :1]
         expected = (x1 + 0.2 * x1**3 - scaling.input_centre[1]) / scaling.input_scale[1]
@@ -201,7 +201,7 @@ def test_a_missing_measurement_is_replaced_as_the_observer_does_it(curved, rollo
     pad = np.full((len(v), 1, 1), np.nan)
     u = np.concatenate([rollouts.u, rollouts.u[:, -1:]], axis=1)
     x_hat = fitted.observer.run(
-        rollouts.start * scaling.state_scale + scaling.state_centre, u, np.concatenate([v[:, :, 1:], pad], axis=1)
+        rollouts.initial * scaling.state_scale + scaling.state_centre, u, np.concatenate([v[:, :, 1:], pad], axis=1)
     )
     np.testing.assert_allclose(rollouts.estimates(network)[0], scaling.states(x_hat), atol=1e-10)
 
@@ -230,7 +230,7 @@ def test_a_constant_gain_is_simulated_as_the_observer_it_is(curved, rollouts):
     plant, _, fitted = curved
     from dataclasses import replace
 
-    exact = replace(rollouts, start=rollouts.x[:, 0])
+    exact = replace(rollouts, initial=rollouts.x[:, 0])
     assert gain_losses(np.zeros((1, 2, 1)), exact) < 1e-20
     found = design(plant, fitted.observer.scaling, make_sensing(plant, 0.05, None, 0.0, 1.0), 100)
     gain = found.gain()
@@ -254,9 +254,9 @@ def test_a_constant_gain_is_simulated_as_the_observer_it_is(curved, rollouts):
     ],
 )
 def test_unusable_arguments_are_refused_with_what_to_do(options, words, curved):
-    plant, data, fitted = curved
+    _, data, fitted = curved
     with pytest.raises(InputError) as caught:
-        fine_tune(fitted, plant, data, **options)
+        fine_tune(fitted, data, **options)
     assert all(word in str(caught.value) for word in words), caught.value
 
 

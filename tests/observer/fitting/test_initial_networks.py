@@ -1,4 +1,4 @@
-"""The poorer starts of the ablation: certified like the projected one, and what each claims to be."""
+"""The poorer initial networks of the ablation: certified like the projected one, and what each claims to be."""
 
 import dataclasses
 
@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from observer import fit
-from observer.fitting.initial.networks import STARTS, start_network
+from observer.fitting.initial.networks import INITIAL_NETWORKS, initial_network
 from observer.fitting.linear_algebra import barrier
 from observer.fitting.linear_algebra.least_squares import residual
 from systems.base.errors import InputError
@@ -24,10 +24,10 @@ def problem(oscillator, oscillator_data):
     return kept[0]
 
 
-@pytest.mark.parametrize("name", STARTS)
+@pytest.mark.parametrize("name", INITIAL_NETWORKS)
 def test_certified_and_different_by_number(name, problem):
-    chosen = dataclasses.replace(problem, start=name)
-    found = [start_network(chosen, 1, number) for number in (0, 0, 1)]
+    chosen = dataclasses.replace(problem, initial=name)
+    found = [initial_network(chosen, number) for number in (0, 0, 1)]
     for network, multipliers in found:
         assert barrier.factor(network, chosen.metric, multipliers, chosen.rate) is not None
     np.testing.assert_array_equal(found[0][0].bv, found[1][0].bv)
@@ -36,8 +36,8 @@ def test_certified_and_different_by_number(name, problem):
 
 def test_all_but_random_are_the_linear_observer(problem):
     loss = {}
-    for name in STARTS:
-        network, _ = start_network(dataclasses.replace(problem, start=name), 1)
+    for name in INITIAL_NETWORKS:
+        network, _ = initial_network(dataclasses.replace(problem, initial=name))
         loss[name] = problem.physical_loss(residual(network, problem.train))
         if name in ("plain", "silent"):
             assert (
