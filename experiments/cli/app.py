@@ -17,7 +17,7 @@ from experiments.cli import logs as log_commands
 from experiments.cli.logs import check_fit
 from experiments.pipeline.console import DONE, FAILED, Console, answers
 from experiments.pipeline.options import BY_KEY, takes, to_keys
-from experiments.registry import EXPERIMENTS
+from experiments.registry import EXPERIMENTS, named
 
 if TYPE_CHECKING:
     from experiments.pipeline.recipe import Recipe
@@ -275,22 +275,13 @@ def experiment(
     **chosen: Any,
 ) -> int:
     """Run a named experiment and compare it with what was published."""
-    from systems.base.errors import InputError
+    from experiments.runner import run_experiment
 
-    known = {item.name: item for item in EXPERIMENTS}
-    if name not in known:
-        raise InputError(f"experiment '{name}' is not known; expected one of {', '.join(known)}")
-    folder = out or Path("runs") / name
-    console = Console(chosen.get("quiet", False))
-    keys = to_keys(chosen)
+    item, folder, console = named(name), out or Path("runs") / name, Console(chosen.get("quiet", False))
     values = _recipe(name, None, chosen).flat()
-    options = {"seed": values.pop("seed")} | {key.rpartition(".")[2]: values[key] for key in keys if key in values}
-    options |= {"fresh": True} if chosen.get("fresh") else {}
-    for option, value in (("rows", rows), ("seeds", seeds), ("data", data)):
-        if value is not None and option not in known[name].options:
-            raise InputError(f"experiment '{name}' has no --{option}; leave it out")
-        options |= {option: value} if value is not None else {}
-    code = known[name].load()(folder, full=full, quiet=console.quiet, report=console.say, **options)
+    options = {key.rpartition(".")[2]: values[key] for key in to_keys(chosen) if key in values}
+    options |= {"rows": rows, "seeds": seeds, "data": data, "seed": values["seed"], "fresh": chosen.get("fresh", False)}
+    code = run_experiment(item, folder, full=full, quiet=console.quiet, report=console.say, **options)
     if chosen.get("json"):
         print((folder / "metrics.json").read_text(encoding="utf-8"), end="")
     return code
