@@ -8,10 +8,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from experiments.named.certificates.run import Size, measure
-from experiments.named.certificates.run import run as experiment
+from experiments.named.certificates.run import CertificatesSize, try_certificate
 from experiments.pipeline.metrics import metrics_of
 from experiments.pipeline.verify import verify
+from experiments.registry import named
+from experiments.runner import run_experiment
 from observer import runs
 from observer.certification.certificate import Certificate, certify
 from observer.certification.contraction import contraction_rate
@@ -284,9 +285,9 @@ def test_many_dimensions_get_statistics_and_never_the_word_proved():
 
 
 def test_the_experiment_at_toy_size_is_sound_and_resumes(tmp_path, monkeypatch):
-    size = Size(("box",), 4, 1.0, 1.0, 60, 12, 30, 0.05)
-    said = []
-    assert experiment(tmp_path, size=size, report=said.append) == 0
+    size = CertificatesSize(("box",), 4, 1.0, 1.0, 60, 12, 30, 0.05)
+    experiment, said = named("certificates"), []
+    assert run_experiment(experiment, tmp_path, size=size, report=said.append) == 0
     document = json.loads((tmp_path / "metrics.json").read_text())
     row = document["plants"]["box"]
     assert document["passed"] and row["sound"] and row["trials"]["fresh"]["trials"] == 60
@@ -294,10 +295,10 @@ def test_the_experiment_at_toy_size_is_sound_and_resumes(tmp_path, monkeypatch):
     assert row["trials"]["fresh"]["closest"] <= 1 and row["trials"]["adversarial"]["reached"] <= 1
     page = (tmp_path / "report.html").read_text()
     assert "crossed the envelope" in page and "0 of" in page
-    monkeypatch.setattr("experiments.named.certificates.run.measure", lambda *a, **k: pytest.fail("measured again"))
-    assert experiment(tmp_path, size=size, report=said.append) == 0
+    monkeypatch.setattr("experiments.named.certificates.run.try_certificate", lambda *a, **k: pytest.fail("measured again"))
+    assert run_experiment(experiment, tmp_path, size=size, report=said.append) == 0
     with pytest.raises(InputError, match="--rows names mars; expected some of box"):
-        experiment(tmp_path, rows="mars", size=size)
+        run_experiment(experiment, tmp_path, rows="mars", size=size)
 
 
 def test_a_fit_of_other_options_is_not_taken_for_this_one(tmp_path, monkeypatch):
@@ -313,5 +314,5 @@ def test_a_fit_of_other_options_is_not_taken_for_this_one(tmp_path, monkeypatch)
     monkeypatch.setattr("observer.fit", lambda *a, **k: fits.append(1) or fit(*a, **k), raising=False)
     for neurons, count in ((2, 1), (2, 1), (3, 2)):
         with pytest.raises(Seen, match=f"{neurons} neurons"):
-            measure("double_integrator", Size(neurons=neurons, fit=0.2), 0, tmp_path)
+            try_certificate("double_integrator", CertificatesSize(neurons=neurons, budget=0.2), 0, tmp_path)
         assert len(fits) == count
