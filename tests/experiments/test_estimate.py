@@ -32,10 +32,10 @@ FIT = ["--neurons", 3, "--epochs", 8, "--quiet"]
 def shop(tmp_path_factory):
     """A folder with a plant, three logs of it, and a run fitted to them."""
     from experiments.pipeline.console import Console
-    from experiments.pipeline.recipe import build
     from experiments.pipeline.data import simulate_step
     from experiments.pipeline.fitting import fit_step
     from experiments.pipeline.prepare import prepare
+    from experiments.pipeline.recipe import build
 
     folder = tmp_path_factory.mktemp("shop")
     (folder / "plant.toml").write_text(TOML)

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from experiments.named.scaling.run import Growth, failure, networks
 from experiments.runner import Page, judged
-from reports.experiment_page import Chart, ChartFigure, Criterion, Curve
+from reports.experiment_page import Chart, ChartFigure, Requirement, Series
 from reports.quantities import Number, number_text
 from reports.tables import Table
 
@@ -14,7 +14,7 @@ def page(result: Growth) -> Page:
     size, rows, squeezed = result.size, result.rows, result.squeezed
 
     proved = sum(row["holds"] for row in rows)
-    criteria = [Criterion("certificates that hold in float64", Number(proved), f"all {len(rows)}", proved == len(rows))]
+    criteria = [Requirement("certificates that hold in float64", Number(proved), f"all {len(rows)}", proved == len(rows))]
     names = list(networks())
     table = Table(
         tuple(
@@ -55,11 +55,11 @@ def page(result: Growth) -> Page:
         else "At the start of training every network is proved in float32 as well, at every size."
     )
 
-    def series(field: str, transform: Callable[[float], float] = lambda v: v) -> tuple[Curve, ...]:
+    def series(field: str, transform: Callable[[float], float] = lambda v: v) -> tuple[Series, ...]:
         curves = []
         for name in names:
             square = [row for row in rows if row["name"] == name and row["nx"] == row["nv"]] or rows[:0]
-            curves.append(Curve(name, [r["nx"] for r in square], [transform(r[field]) for r in square], "both"))
+            curves.append(Series(name, [r["nx"] for r in square], [transform(r[field]) for r in square], "both"))
         return tuple(curves)
 
     figure = ChartFigure(
