@@ -67,7 +67,7 @@ def _prepare(before: Run, out: Path, given: dict[str, Any], fresh: bool, console
     plant = _noisy(before.plant, recipe.fine_tune.noise)
     job = Job(recipe, command_for(recipe, out), console)
     if out.resolve() == before.path.resolve():
-        raise InputError(f"{out}: is the run to start from, and it is kept; give another --out")
+        raise InputError(f"{out}: is the run to be tuned, and it is kept; give another --out")
     found = begun(out, fresh=fresh)
     if found is not None:
         differing = differences(read_recipe(out / runs.CONFIG), recipe) if found.config else []

@@ -74,7 +74,7 @@ def metrics_of(run: Run, command: str = "") -> dict[str, Any]:
         if check is not None:
             document[key] = check.metrics() | {"warnings": list(check.warnings)}
     if run.validation is not None:
-        document["validation"] |= _starts(run)
+        document["validation"] |= _worst_cases(run)
     if run.logs:
         document["data"] = {
             "logs": {log["file"]: log["sha256"] for log in run.logs["logs"]},
@@ -120,7 +120,7 @@ def _fit(fit: "FitResult", names: tuple[str, ...]) -> dict[str, Any]:
     }
 
 
-def _starts(run: Run) -> dict[str, Any]:
+def _worst_cases(run: Run) -> dict[str, Any]:
     """The trials against their envelopes, the worst initial states that were found, and the convergence map."""
     from observer.validation.envelopes import trial_envelopes
 
