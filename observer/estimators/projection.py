@@ -76,7 +76,9 @@ def metric_of(plant: DiscreteSystem, condition: float) -> MetricSearch:
         for speed in SPEEDS if best.rate > USELESS else ():
             basis = observability_coordinates(plant, jacobians, speed)
             if basis is not None:
-                best = min(best, search_metric(jacobians=jacobians, condition=bound, coordinates=basis), key=lambda s: s.rate)
+                best = min(
+                    best, search_metric(jacobians=jacobians, condition=bound, coordinates=basis), key=lambda s: s.rate
+                )
         while len(_found) >= KEPT:
             _found.pop(next(iter(_found)))
         _found[key] = best
