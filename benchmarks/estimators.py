@@ -24,7 +24,7 @@ from observer.storage import write_text
 from systems import ALL_SYSTEMS, discretize, simulate
 from systems.base.errors import InputError
 from systems.discretization import DiscreteSystem
-from systems.trajectories import draw_starts
+from systems.trajectories import draw_initial_states
 
 PLANTS = {
     "box": 20, "van_der_pol": 20, "duffing": 20, "fitzhugh_nagumo": 20, "reaction_diffusion": 30,
@@ -103,7 +103,7 @@ def measure_plant(name: str, neurons: int, samples: int, batch: int, repetitions
     simulated = simulate(plant, batch, 20 * plant.dt, 0)
     repeats = -(-samples // 20)
     u, y = (np.tile(a[:, :20], (1, repeats, 1))[:, :samples] for a in (simulated.u, simulated.y))
-    data = draw_starts(plant.system, batch, 1), u, y
+    data = draw_initial_states(plant.system, batch, 1), u, y
     times = measured("ren", drawn_ren(plant, neurons), data, repetitions)
     rows = [Row(name, f"contracting REN, {neurons} neurons", *times, "machine code")]
     if plant.nx > LARGE:

@@ -4,8 +4,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from observer.runs import Run as Results
 from reports.quantities import NBSP, Number, number_text
-from reports.results import Results
 
 if TYPE_CHECKING:
     from observer.validation.envelopes import TrialEnvelopes

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
+from experiments.cli.shared import recipe_of
 from experiments.pipeline.console import DONE, Console, answers
 from experiments.pipeline.options import takes
 
@@ -92,12 +93,9 @@ def compare(
         plant, data = first.plant, first.trajectories
         _checked(Path(source), first, plant)
     else:
-        from experiments.cli.app import _recipe
-        from experiments.pipeline.steps import plan
+        from experiments.pipeline.prepare import plan
 
-        _, _, plant = plan(
-            _recipe(source, None, {k: v for k, v in chosen.items() if k not in ("fresh", "quiet", "json")}), console
-        )
+        _, plant = plan(recipe_of(source, None, chosen), console)
         first, data = None, None
     others: dict[str, Any] = {}
     for folder in beside or []:

@@ -58,7 +58,7 @@ def _certificate(folder: Path, agrees: list[str], differs: list[str]) -> None:
     from observer import Certificate, certify
     from observer.certification.identity import changed
 
-    _, plant = runs.load_system_and_plant(folder)
+    plant = runs.load_plant(folder)
     if not (folder / runs.OBSERVER).is_file():
         differs.append(f"{runs.OBSERVER}: missing")
         return

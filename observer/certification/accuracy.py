@@ -21,7 +21,7 @@ from observer.state_observer import RENObserver
 from systems.base.errors import InputError
 from systems.detectability import residual_lower_bound
 from systems.discretization import DiscreteSystem
-from systems.integration import oracle, sample_region
+from systems.integration import integrate_reference, sample_region
 
 REFINED_UP_TO = 6  # states
 # Shares of the budget; compiling, once in the life of an installation, is not counted.
@@ -186,7 +186,7 @@ def _discretisation(plant: DiscreteSystem, area: Region, seed: int) -> tuple[np.
     if plant.system.kind == "discrete" or plant.graph is None:
         return np.zeros(plant.nx), np.zeros((1, plant.nx))
     x, u = _points(area, plant.nx, _TRUTHS, seed + 6)
-    d = plant.step(x, u) - oracle(plant.system, x, u[:, None, :], plant.dt)[:, 1]
+    d = plant.step(x, u) - integrate_reference(plant.system, x, u[:, None, :], plant.dt)[:, 1]
     return np.abs(d).max(axis=0), d
 
 

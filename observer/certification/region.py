@@ -13,7 +13,7 @@ import numpy as np
 
 from systems.base.errors import InputError, SimulationError
 from systems.discretization import DiscreteSystem
-from systems.trajectories import draw_starts, simulate
+from systems.trajectories import draw_initial_states, simulate
 
 MARGIN = 0.02  # of a state's range, added on each side that trajectories reach beyond
 TRAJECTORIES = 100
@@ -60,7 +60,7 @@ def reached_region(
     ranges = np.array(system.state_ranges, dtype=float)
     inputs = np.asarray(system.input_ranges, dtype=float).reshape(system.nu, 2)
     length = float(duration or system.duration or 200 * plant.dt)
-    starts = draw_starts(system, trajectories, seed)
+    starts = draw_initial_states(system, trajectories, seed)
     if system.nx <= _CORNERS_UP_TO:
         starts = np.concatenate([starts, np.array(list(product(*system.initial_ranges)), dtype=float)])
     try:

@@ -16,7 +16,7 @@ from scipy.special import betaincinv
 from observer.state_observer import RENObserver
 from systems.base.errors import InputError
 from systems.discretization import DiscreteSystem
-from systems.trajectories import draw_starts, simulate
+from systems.trajectories import draw_initial_states, simulate
 
 CONFIDENCE = 1 - 1e-6
 TRIALS = 1375  # coverage 99 % at that confidence; 13,809 for 99.9 %
@@ -118,7 +118,7 @@ def bound_statistically(
         size = min(_CHUNK, wanted - count)
         draw = int(np.random.default_rng([seed, 77, part]).integers(2**31))
         data = simulate(plant, size, length, draw)
-        guess = draw_starts(system, size, draw + 1)
+        guess = draw_initial_states(system, size, draw + 1)
         error = observer.run(guess, data.u, data.y) - data.x
         ahead = observer.step(data.x[:, :-1], data.u[:, :-1], data.y[:, :-1]) - data.x[:, 1:]
         late = np.abs(error[:, data.x.shape[1] // 2 :])

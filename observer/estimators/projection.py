@@ -3,7 +3,7 @@
     x_hat[k+1] = F(x_hat[k] + g K (y[k] - h(x_hat[k], u[k])), u[k]),     K = M^-1 C' (C M^-1 C')^-1,  C = dh/dx at x_hat[k]
 
 For y = C x and g = 1 errors shrink by the rate of M per sample wherever M allows one (MATH 2h); g < 1 trades speed for quiet
-and proves nothing. M: :func:`systems.detectability.search` at a bound on its condition number, in observability coordinates
+and proves nothing. M: :func:`systems.detectability.search_metric` at a bound on its condition number, in observability coordinates
 where the plain states allow no rate. Own code: no library has it. Source: Sanfelice and Praly, IEEE TAC 2012.
 """
 
@@ -15,7 +15,14 @@ from observer.estimators import compiled
 from observer.estimators.gaussian import Baseline, finite
 from observer.estimators.model import Knob
 from systems.base.errors import InputError
-from systems.detectability import SPEEDS, USELESS, MetricSearch, observability_coordinates, sample_jacobians, search
+from systems.detectability import (
+    SPEEDS,
+    USELESS,
+    MetricSearch,
+    observability_coordinates,
+    sample_jacobians,
+    search_metric,
+)
 from systems.discretization import DiscreteSystem
 
 LABEL = "projection"
@@ -65,11 +72,11 @@ def metric_of(plant: DiscreteSystem, condition: float) -> MetricSearch:
     if key not in _found:
         bound = max(1.0, 10.0**power)
         jacobians = sample_jacobians(plant)
-        best = search(jacobians=jacobians, condition=bound)
+        best = search_metric(jacobians=jacobians, condition=bound)
         for speed in SPEEDS if best.rate > USELESS else ():
             basis = observability_coordinates(plant, jacobians, speed)
             if basis is not None:
-                best = min(best, search(jacobians=jacobians, condition=bound, coordinates=basis), key=lambda s: s.rate)
+                best = min(best, search_metric(jacobians=jacobians, condition=bound, coordinates=basis), key=lambda s: s.rate)
         while len(_found) >= KEPT:
             _found.pop(next(iter(_found)))
         _found[key] = best

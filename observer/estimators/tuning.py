@@ -22,7 +22,7 @@ from observer.known_plant import KnownPlant, wrap
 from observer.state_observer import StateObserver
 from systems.base.errors import InputError
 from systems.discretization import DiscreteSystem
-from systems.trajectories import Trajectories, draw_starts
+from systems.trajectories import Trajectories, draw_initial_states
 
 OBJECTIVES = ("error", "likelihood")
 EVALUATIONS = 80
@@ -206,7 +206,7 @@ def _groups(names: list[str]) -> list[list[str]]:
 
 def first_estimates(plant: DiscreteSystem, count: int, seed: int) -> np.ndarray:
     """``(count, nx)`` first estimates, drawn from the initial box without regard to where the plant starts."""
-    return draw_starts(plant.system, count, seed + 7919)
+    return draw_initial_states(plant.system, count, seed + 7919)
 
 
 def _loss_on(kind: str, plant: DiscreteSystem, data: Trajectories, objective: str, seed: int) -> Callable:

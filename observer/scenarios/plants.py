@@ -4,13 +4,13 @@ The motion is simulated anew from the same starts; the observer keeps the nomina
 """
 
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 
 from observer.scenarios.scenario import Condition
 from systems.base.errors import InputError
-from systems.discretization import DiscreteSystem, discretize
+from systems.discretization import DiscreteSystem
 from systems.graph import Graph
 from systems.signals import Signal
 from systems.system import System
@@ -42,7 +42,7 @@ class WrongParameters(Condition):
             changed = {
                 name: float(v * (1 + self.share * sign)) for (name, v), sign in zip(values.items(), signs, strict=True)
             }
-            other = _like(plant, system.with_parameters(**changed))
+            other = plant.with_system(system.with_parameters(**changed))
             part = _again(other, data.x[rows, 0], data.u[rows], plant, truth)
             x[rows], y[rows] = part.x, part.y
         return replace(data, x=x, y=y)
@@ -83,7 +83,7 @@ class Disturbance(Condition):
             u[..., k] += d * 0.5 * np.ptp(system.input_ranges[k])
             moved = _again(plant, data.x[:, 0], u, plant, truth)
         else:
-            pushed = _like(plant, _pushed(system))
+            pushed = plant.with_system(_pushed(system))
             scale = 0.5 * np.ptp(system.state_ranges[-1]) * (0.1 if system.kind == "discrete" else 1.0)
             u = np.concatenate([data.u, (d * scale)[..., None]], axis=2)
             moved = _again(pushed, data.x[:, 0], u, pushed, truth)
@@ -137,12 +137,6 @@ class OtherInput(Condition):
         return replace(data, x=moved.x, y=moved.y, u=u)
 
 
-def _like(plant: DiscreteSystem, system: System) -> DiscreteSystem:
-    """Another system, sampled as this plant is."""
-    return discretize(system, dt=plant.dt, method=plant.method if system.kind == "continuous" else "rk4",
-                      substeps=plant.substeps if plant.graph is not None else None)  # fmt: skip
-
-
 def _again(other: DiscreteSystem, x0: np.ndarray, u: np.ndarray, plant: DiscreteSystem, truth: str) -> Trajectories:
     duration = plant.dt * (u.shape[1] - 1)
     return simulate(other, duration=duration, x0=x0, u=u, truth=truth)
@@ -158,7 +152,5 @@ def _pushed(system: System) -> System:
     dynamics = Graph(inputs, tuple(nodes), tuple(outputs), system.dynamics.shape)
     output = replace(system.output, inputs=inputs)
     width = float(np.ptp(system.state_ranges[-1]))
-    data: dict[str, Any] = system.to_data()
-    data |= {"dynamics": dynamics.to_data(), "output": output.to_data()}
     push = Signal("unknown_push", "", (-width, width), role="disturbance")
-    return System.from_data({**data, "inputs": [*data["inputs"], vars(push)]})
+    return replace(system, dynamics=dynamics, output=output, inputs=[*system.inputs, push])

@@ -15,7 +15,7 @@ from observer.state_observer import RENObserver
 from observer.validation.validate import SETTLING_TIMES_PER_TRIAL, Validation, judge
 from systems.base.errors import InputError
 from systems.discretization import DiscreteSystem
-from systems.trajectories import Trajectories, draw_starts
+from systems.trajectories import Trajectories, draw_initial_states
 
 SHORTEST = 20  # samples of a stretch that can show convergence
 FEWEST = 8  # logs, of which a fifth is two
@@ -66,7 +66,7 @@ def validate_on_logs(
     warnings = (f"validated on {where}; {trials} first estimates in all, and what was logged stands for the truth",)
     t = plant.dt * np.arange(length)
     trial_data = Trajectories(t, x, u, y, np.full(trials, length), data.source, warnings)
-    starts = draw_starts(plant.system, trials, seed + 7919, spread)
+    starts = draw_initial_states(plant.system, trials, seed + 7919, spread)
     with np.errstate(over="ignore", invalid="ignore"):
         x_hat = observer.run(starts, u, y)
         return judge(observer, plant, trial_data, x_hat, seed, True, "logs", window)

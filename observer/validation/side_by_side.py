@@ -10,7 +10,7 @@ from observer.fine_tuning.rollouts import Sensing
 from observer.known_plant import periods, wrap
 from observer.state_observer import StateObserver
 from systems.discretization import DiscreteSystem
-from systems.trajectories import draw_starts, simulate
+from systems.trajectories import draw_initial_states, simulate
 
 USUAL_DROPOUT = 0.1  # shown where none is stated; the usual bias is one standard deviation of the noise
 
@@ -42,7 +42,7 @@ def compare_conditions(
     dropout that ``sensing`` does not state is shown at a usual size: one standard deviation of the noise, and 10 %.
     """
     data = simulate(plant, trials, duration, seed, truth=truth)
-    starts = draw_starts(plant.system, len(data), seed + 7919)
+    starts = draw_initial_states(plant.system, len(data), seed + 7919)
     angles = periods(plant.system.states)
     bias = sensing.bias if sensing.bias.any() else sensing.noise
     dropout = sensing.dropout or USUAL_DROPOUT

@@ -18,7 +18,7 @@ from systems.base.atomic_files import read_arrays, write_arrays
 from systems.base.errors import InputError
 from systems.discretization import DiscreteSystem
 from systems.integration import stiff
-from systems.trajectories import draw_starts, simulate
+from systems.trajectories import draw_initial_states, simulate
 
 TOLERANCE = 0.02  # of each state's range: what counts as settled
 ESTIMATE_STARTS = ("random", "zero", "centre")
@@ -153,7 +153,7 @@ class Validation:
 def _estimates(system: Any, kind: Any, trials: int, seed: int, spread: float) -> np.ndarray:
     if isinstance(kind, str):
         if kind == "random":
-            return draw_starts(system, trials, seed + 7919, spread)
+            return draw_initial_states(system, trials, seed + 7919, spread)
         if kind == "zero":
             return np.zeros((trials, system.nx))
         if kind == "centre":

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from reports.figures.errors import FLOOR, _curves
-from reports.selection import absolute_error, hardest_states, widths, window_mask, worst_trial
+from reports.selection import absolute_error, hardest_states, omitted, widths, window_mask, worst_trial
 from reports.style import BAND, COLUMN, INK, LINES, VERMILION, WIDE, label, new_figure, styled
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 def envelope_figure(validation: Any, trials: "TrialEnvelopes") -> "Figure":
     """|error| of each state (hardest 6) with the largest envelope of the trials, proved while the plant is in X.
 
-    Samples after a trial left X are not drawn: nothing is claimed of them.
+    Samples after a trial left X are not drawn: the envelope does not cover them.
     """
     error = np.where(trials.inside[..., None], absolute_error(validation), np.nan)
     t, states, width = np.asarray(validation.t, dtype=float), hardest_states(validation), widths(validation)
@@ -43,7 +43,7 @@ def envelope_figure(validation: Any, trials: "TrialEnvelopes") -> "Figure":
             axes.set_ylabel(label(validation.state_names[i], validation.units[i], "|error of {}|"))
         figure.supxlabel("time [s]")
         proved = f"{trials.kind} envelope, largest of the trials"
-        limit = "its level in the long run"
+        limit = "its ultimate bound"
         handles = [
             Line2D([], [], **LINES["median"], label="median of the trials"),
             Patch(**BAND, label="90 % of the trials"),
@@ -88,14 +88,37 @@ def residual_figure(bounds: Any, system: Any) -> "Figure":
 
 
 def residual_reading(bounds: Any, system: Any) -> str:
-    """How the map is read, with both suprema in figures."""
+    """How to read the map, with both suprema as numbers."""
     p, (i, j) = bounds.proof.residual, bounds.residual_map.states
     names = [*(s.name for s in system.states), *(s.name for s in system.inputs)]
     rest = ", ".join(
         f"{n} = {v:.3g}" for k, (n, v) in enumerate(zip(names, p.attained_at, strict=True)) if k not in (i, j)
     )
     return (
-        f"A slice of X × U{f' at {rest}' if rest else ''}: how far one step of the observer is from the plant. The ring, and the red mark "
-        f"on the scale, are the largest residual that was found (attained): {p.lower:.4g}. No point of X × U, in this slice or "
-        f"outside it, exceeds {p.upper:.4g} (proved; dashed on the scale where it is within reach)."
+        f"A slice of X × U{f' at {rest}' if rest else ''}: the distance between one step of the observer and one step of the plant. "
+        f"The ring, and the red mark on the scale, are the largest residual found (attained): {p.lower:.4g}. No point of X × U, in this "
+        f"slice or outside it, exceeds {p.upper:.4g} (proved; dashed on the scale where it fits)."
     )
+
+
+def envelope_reading(validation: Any, trials: "TrialEnvelopes") -> str:
+    """How to read the errors and their envelope."""
+    count = len(validation.x)
+    if trials.kind == "sampled":
+        return (
+            "Green: an envelope whose rate is proved and whose residual was only sampled, along the data of the fit. "
+            f"{trials.crossed} of {count} trials cross it: they met a larger residual, which does not contradict the proved rate."
+            + omitted(validation)
+        )
+    text = (
+        f"Green: no trial exceeds it while the plant is in X; {trials.crossed} of {count} do. It starts at the initial error of the trial "
+        "with the widest envelope and is the smallest of the bounds that apply "
+        f"(ultimate bound: {', '.join(dict.fromkeys(trials.names))}). "
+    )
+    text += (
+        "It is proved for the discretised plant; these trials follow the ODE, so the measured discretisation error is added. "
+        if trials.against_ode
+        else "It is proved. "
+    )
+    left = f"{trials.left} trials left X and are drawn until then." if trials.left else "No trial left X."
+    return text + left + omitted(validation)

@@ -9,10 +9,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from experiments.named.certificates.run import Size, measure
-from experiments.named.certificates.run import run as experiment
+from experiments.named.certificates.run import CertificatesSize, try_certificate
 from experiments.pipeline.metrics import metrics_of
 from experiments.pipeline.verify import verify
+from experiments.registry import named
+from experiments.runner import run_experiment
 from observer import runs
 from observer.certification.certificate import Certificate, certify
 from observer.certification.contraction import contraction_rate
@@ -86,7 +87,7 @@ def made(tmp_path_factory):
     folder.mkdir()
     observer = linear_observer(plant)
     certificate = certify(observer, plant, budget=4.0)
-    runs.save_system(folder, plant.system, plant)
+    runs.save_plant(folder, plant)
     save_observer(folder / runs.OBSERVER, observer)
     runs.save_certificate(folder, certificate)
     sign(folder)
@@ -115,7 +116,8 @@ def test_bounds_of_a_linear_case_are_its_corners_and_hold_by_brute_force(made):
         worst = WRONG * np.abs(X[0]).max() * np.sqrt(p.contraction.metric[1, 1])  # r = (0, WRONG x1)
         assert worst * (1 - 1e-9) <= p.residual.upper <= 1.05 * worst
         assert p.residual.lower == pytest.approx(worst, rel=1e-3) and p.residual.state_upper[0] < 1e-9
-    rng, plant, observer = np.random.default_rng(0), run.plant, run.observer
+    rng, plant = np.random.default_rng(0), run.plant
+    observer = load_observer(made / runs.OBSERVER, plant)
     x = rng.uniform(X[:, 0], X[:, 1], (200, 2)) * 0.9
     x_hat = x + rng.normal(size=x.shape) * 10.0 ** rng.uniform(-6, 1, (200, 1))
     for held in (False, True):
@@ -157,7 +159,7 @@ def altered(observer, **changes):
     ],
 )
 def test_a_weight_with_another_sign_or_last_digit_is_named(folder, name, change):
-    _, plant = runs.load_system_and_plant(folder)
+    plant = runs.load_plant(folder)
     sign(folder, altered(load_observer(folder / runs.OBSERVER, plant), **{name: change}))
     found = verify(folder)
     assert any(f"{name} is not what was certified" in text for text in found.differs), found.differs
@@ -166,7 +168,7 @@ def test_a_weight_with_another_sign_or_last_digit_is_named(folder, name, change)
 
 def test_a_forger_who_signs_everything_is_refuted_by_the_search(folder):
     """Another weight, all hashes and fingerprints right: the residual that is stated is exceeded by one that is found."""
-    _, plant = runs.load_system_and_plant(folder)
+    plant = runs.load_plant(folder)
     forged = altered(load_observer(folder / runs.OBSERVER, plant), bx=lambda b: b + 2e-3)
     data = stored(folder)
     sign(folder, forged, data | {"identity": identity(forged, plant)})
@@ -194,8 +196,8 @@ def test_a_region_that_was_given_and_widened_is_refuted_by_the_search(folder):
 
 def test_another_plant_is_named(folder):
     other = cart(1.01)
-    runs.save_system(folder, other.system, other)
-    _system, plant = runs.load_system_and_plant(folder)
+    runs.save_plant(folder, other)
+    plant = runs.load_plant(folder)
     differs = verify(folder).differs
     assert any("fitted to another plant" in text for text in differs), differs
     sign(folder, linear_observer(plant))
@@ -305,9 +307,9 @@ def test_many_dimensions_get_statistics_and_never_the_word_proved():
 
 
 def test_the_experiment_at_toy_size_is_sound_and_resumes(tmp_path, monkeypatch):
-    size = Size(("box",), 4, 1.0, 1.0, 60, 12, 30, 0.05)
-    said = []
-    assert experiment(tmp_path, size=size, report=said.append) == 0
+    size = CertificatesSize(("box",), 4, 1.0, 1.0, 60, 12, 30, 0.05)
+    experiment, said = named("certificates"), []
+    assert run_experiment(experiment, tmp_path, size=size, report=said.append) == 0
     document = json.loads((tmp_path / "metrics.json").read_text())
     row = document["plants"]["box"]
     assert document["passed"] and row["sound"] and row["trials"]["fresh"]["trials"] == 60
@@ -315,10 +317,10 @@ def test_the_experiment_at_toy_size_is_sound_and_resumes(tmp_path, monkeypatch):
     assert row["trials"]["fresh"]["closest"] <= 1 and row["trials"]["adversarial"]["reached"] <= 1
     page = (tmp_path / "report.html").read_text()
     assert "crossed the envelope" in page and "0 of" in page
-    monkeypatch.setattr("experiments.named.certificates.run.measure", lambda *a, **k: pytest.fail("measured again"))
-    assert experiment(tmp_path, size=size, report=said.append) == 0
+    monkeypatch.setattr("experiments.named.certificates.run.try_certificate", lambda *a, **k: pytest.fail("measured again"))
+    assert run_experiment(experiment, tmp_path, size=size, report=said.append) == 0
     with pytest.raises(InputError, match="--rows names mars; expected some of box"):
-        experiment(tmp_path, rows="mars", size=size)
+        run_experiment(experiment, tmp_path, rows="mars", size=size)
 
 
 def test_a_fit_of_other_options_is_not_taken_for_this_one(tmp_path, monkeypatch):
@@ -334,5 +336,5 @@ def test_a_fit_of_other_options_is_not_taken_for_this_one(tmp_path, monkeypatch)
     monkeypatch.setattr("observer.fit", lambda *a, **k: fits.append(1) or fit(*a, **k), raising=False)
     for neurons, count in ((2, 1), (2, 1), (3, 2)):
         with pytest.raises(Seen, match=f"{neurons} neurons"):
-            measure("double_integrator", Size(neurons=neurons, fit=0.2), 0, tmp_path)
+            try_certificate("double_integrator", CertificatesSize(neurons=neurons, budget=0.2), 0, tmp_path)
         assert len(fits) == count

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from observer import load_run
-from systems import discretize, export, load_system, read_recordings, simulate
+from systems import discretize, load_system, read_recordings, simulate, write_recordings
 from systems.recordings import FORMATS
-from systems.recordings.tables import open_tables
+from systems.recordings.opening import open_tables
 
 TOML = """
 name = "cart"
@@ -33,17 +33,19 @@ def shop(tmp_path_factory):
     """A folder with a plant, three logs of it, and a run fitted to them."""
     from experiments.pipeline.console import Console
     from experiments.pipeline.recipe import build
-    from experiments.pipeline.steps import fit_step, prepare, simulate_step
+    from experiments.pipeline.data import simulate_step
+    from experiments.pipeline.fitting import fit_step
+    from experiments.pipeline.prepare import prepare
 
     folder = tmp_path_factory.mktemp("shop")
     (folder / "plant.toml").write_text(TOML)
     system = load_system(folder / "plant.toml")
-    export(simulate(discretize(system), 3, duration=8.0, seed=3), folder / "log.csv", system)
+    write_recordings(simulate(discretize(system), 3, duration=8.0, seed=3), folder / "log.csv", system)
     flat = {
         "system": str(folder / "plant.toml"),
         "data.files": str(folder / "log_*.csv"),
         "fit.neurons": 3,
-        "fit.epochs": 8,
+        "fit.iterations": 8,
     }
     run, job = prepare(build(flat), folder / "run", fresh=False, console=Console(quiet=True))
     fit_step(simulate_step(run, job), job)

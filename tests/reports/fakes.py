@@ -1,13 +1,15 @@
-"""Results with the shape of real ones, for plants of 1, 2, 3 and many states, without fitting anything.
+"""Runs with the shape of real ones, for plants of 1, 2, 3 and many states, without fitting anything.
 
 The error obeys e+ = A e + r(x) with |A|_M = alpha*, so that every line of a figure stands where theory puts it: trials
 lie under the certified decay until they reach the level of the residual.
 """
 
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 
+from observer import Run
 from systems.signals import Parameter, Signal
 
 COMMAND = "observer run van_der_pol --out runs/vdp --seed 0"
@@ -218,17 +220,17 @@ def fake_fit(system, plant, iterations=60, **changes):
     return SimpleNamespace(**(fields | changes))
 
 
-def fake_results(nx=2, **validation):
-    """Keyword arguments of ``write_report``."""
+def fake_run(nx=2, path="run", **validation):
+    """A whole run: what ``write_report`` is given."""
     system = fake_system(nx)
     plant = fake_plant(system)
-    return {
-        "system": system,
-        "plant": plant,
-        "fit": fake_fit(system, plant),
-        "certificate": fake_certificate(system),
-        "validation": fake_validation(system, **validation),
-    }
+    return Run(
+        Path(path),
+        plant,
+        fake_fit(system, plant),
+        certificate=fake_certificate(system),
+        validation=fake_validation(system, **validation),
+    )
 
 
 def fake_starts(system, goals=("settling", "late")):

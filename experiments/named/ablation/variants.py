@@ -45,13 +45,13 @@ def cases() -> tuple[Case, ...]:
     )
 
 
-#: Titles of the factors, in the order of the page.
+#: Titles of the factors, in the order of the page. The names of factors and variants are keys in stored files: they stay.
 FACTORS: dict[str, str] = {
     "neurons": "What the neurons see",
-    "start": "Where the fit starts",
+    "start": "Initial weights",
     "solver": "Solver",
     "activation": "Activation",
-    "headroom": "Headroom above the fastest possible rate",
+    "headroom": "Rate margin: how far the rate asked for lies above the fastest possible",
     "data": "Where the training transitions are",
 }
 

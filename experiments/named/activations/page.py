@@ -4,6 +4,8 @@ from typing import Any
 
 import numpy as np
 
+from experiments.named.activations.run import Tasks
+from experiments.runner import Page, judged
 from reports.experiment_page import Chart, ChartFigure, Criterion, Curve
 from reports.quantities import Number
 from reports.tables import Table
@@ -17,10 +19,9 @@ TITLES = {
 }
 
 
-def page_of(
-    found: dict[str, dict[str, list[dict[str, Any]]]], size: Any
-) -> tuple[list[Criterion], dict[str, Any], dict[str, Any]]:
-    """Criteria, the arguments of the page, and the metrics."""
+def page(result: Tasks) -> Page:
+    """Accuracy, tightness and speed, task by task."""
+    size, found = result.size, result.tasks
     rows = [(task, activation, runs) for task, per in found.items() for activation, runs in per.items()]
     ratios = [run["attained"] / run["certified"] for _, _, runs in rows for run in runs]
     proofs = [bool(run["proved"]) for _, _, runs in rows for run in runs]
@@ -57,7 +58,7 @@ def page_of(
     sentence = "; ".join(
         f"{TITLES[task]}: {best[task]} is most accurate, the bound is tightest with {tight[task]}" for task in found
     )
-    page = {
+    content = {
         "title": "Activations: accuracy, tightness of the bound, speed", "tables": [table], "sentence": f"{sentence}.",
         "figures": [ChartFigure("tightness", "Accuracy against tightness",
                                 "One mark per seed. Low: accurate. Right: what is certified is nearly attained.", charts, 3)],
@@ -73,7 +74,7 @@ def page_of(
             "slopes of [0, 1]; they are refused.",
         ],
     }  # fmt: skip
-    return criteria, page, {"tasks": found, "most_accurate": best, "tightest": tight}
+    return judged(criteria, {"tasks": found, "most_accurate": best, "tightest": tight}, size, **content)
 
 
 def ratio(run: dict[str, Any]) -> float:

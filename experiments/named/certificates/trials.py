@@ -8,7 +8,7 @@ import numpy as np
 from observer.certification.accuracy import residual
 from observer.certification.envelope import envelope, ultimate_bound_from
 from systems.base.errors import SimulationError
-from systems.trajectories import draw_inputs, draw_starts, simulate
+from systems.trajectories import draw_initial_states, draw_inputs, simulate
 
 CHUNK = 500
 KEPT, ROUNDS = 6, 14  # worst trials of each state that a search goes on from, and how far
@@ -110,8 +110,8 @@ def fresh_trials(
         size = min(CHUNK, count - start)
         draw = int(np.random.default_rng([seed, part]).integers(2**31))
         u = draw_inputs(system, plant.dt, size, steps, draw, excitation)
-        guess = draw_starts(system, size, draw + 1)
-        judge(tally, observer, plant, certificate, draw_starts(system, size, draw), guess, u, _unforced(u))
+        guess = draw_initial_states(system, size, draw + 1)
+        judge(tally, observer, plant, certificate, draw_initial_states(system, size, draw), guess, u, _unforced(u))
     return tally
 
 

@@ -2,7 +2,7 @@
 
 import copy
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -115,3 +115,12 @@ def judged(radius: np.ndarray, broken: np.ndarray, radii: Sequence[float]) -> di
         "contradictions": int((certified & broken).any(axis=0).sum()),
         "attacked_images": broken.shape[1],
     }
+
+
+def progress(name: str, row: Mapping[str, Any]) -> str:
+    """One line of progress."""
+    certified, attacked = row["certified_same"], row["attacked"]
+    return (
+        f"{name}: accuracy {100 * row['accuracy']:.2f} %, trained in {row['train_seconds'] or 0:.0f} s; "
+        f"certified / attacked {', '.join(f'{100 * c:.1f}/{100 * a:.1f}' for c, a in zip(certified, attacked, strict=True))} %"
+    )

@@ -1,22 +1,20 @@
 """The page of the control under a limited input."""
 
-from typing import Any
-
 import numpy as np
 
 from experiments.named.echo_state.program import LIMIT, STATIC
-from experiments.named.echo_state.run import LATE, Size
+from experiments.named.echo_state.run import LATE, Designs
+from experiments.runner import Page, judged
+from reports.experiment_page import Chart, ChartFigure, Criterion, Curve
+from reports.quantities import Number
+from reports.tables import Table
 
 SETTLED = 0.05  # of the range of z over the last samples of a level
 
 
-def content(
-    found: dict[str, dict[str, Any]], size: Size, command: str
-) -> tuple[list[Any], dict[str, Any], dict[str, Any]]:
-    """Criteria, metrics and the arguments of the page."""
-    from reports.experiment_page import Chart, ChartFigure, Criterion, Curve
-    from reports.quantities import Number
-    from reports.tables import Table
+def page(result: Designs) -> Page:
+    """The closed loops, and the rounds of the programs."""
+    size, found = result.size, result.designs
 
     ren, linear = found["REN"], found["linear"]
     squares, fresh = ren["tests"]["squares"], ren["tests"]["fresh"]
@@ -80,24 +78,24 @@ def content(
                   levels=(("limit", LIMIT), ("", -LIMIT))),
         ),
     )  # fmt: skip
-    page = {
+    content = {
         "title": "Control under a limited input: a random contracting network and a convex program",
         "sentence": f"With the REN the mean |z| on fresh disturbances is {better:.3g} times that of the best linear parameter, and |u| "
         f"stays at or below {max(squares['largest'], fresh['largest']):.4g}.",
         "summary": "z = T d + T u, the disturbance is seen through -T, and u = theta' (x, w, y, 1) of a contracting REN with "
-        f"{size.nx} states and {size.nv} neurons whose dynamics are random and fixed. It contracts at the rate {size.rate:g} for certain, "
+        f"{size.nx} states and {size.neurons} neurons whose dynamics are random and fixed. It contracts at the rate {size.rate:g} for certain, "
         "so that the closed loop is stable for every theta.",
         "tables": [tests, course],
         "notes": [
             "Published (arXiv 2104.05942, section IX): nx = 50, nv = 500, |u| ≤ 5 imposed on the samples of the program alone, and a "
             "figure of squares of amplitude 0 to 8 on which the limit holds and z settles; no numbers.",
-            f"Here nv = {size.nv} and fewer samples in the cost; the biases of the neurons are spread over the range of the input. The "
+            f"Here nv = {size.neurons} and fewer samples in the cost; the biases of the neurons are spread over the range of the input. The "
             f"linear parameter is a finite impulse response of {size.taps} samples under the same program.",
         ],
-        "figures": [figure], "command": command, "toy": size.name != "full",
+        "figures": [figure], 
     }  # fmt: skip
     metrics = {
         "designs": {kind: {k: v for k, v in item.items() if k not in ("z", "u", "d")} for kind, item in found.items()},
         "better": better,
     }
-    return criteria, metrics, page
+    return judged(criteria, metrics, size, **content)

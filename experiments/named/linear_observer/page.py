@@ -4,14 +4,16 @@ from typing import Any
 
 import numpy as np
 
+from experiments.named.linear_observer.run import EXACT, label
+from experiments.runner import Measured, Page, judged
 from reports.experiment_page import Chart, ChartFigure, Criterion, Curve
 from reports.quantities import Number, number_text
 from reports.tables import Table
 
 
-def page_of(rows: list[dict[str, Any]], size: Any, exact: float) -> tuple[list[Criterion], dict[str, Any]]:
-    """Criteria, and the arguments of the page."""
-    from experiments.named.linear_observer.run import label
+def page(result: Measured) -> Page:
+    """Found against known, gains and speeds, and the price of a gain under noise."""
+    size, rows = result.size, result.rows
 
     projected = [row for row in rows if row["start"] == "projected"]
     worst = {
@@ -23,12 +25,12 @@ def page_of(rows: list[dict[str, Any]], size: Any, exact: float) -> tuple[list[C
     slow = max(row["eigenvalues"][-1] / row["rate"] for row in projected)
     allowed = 4 / np.sqrt(2 * size.trials)  # four deviations of an RMS over as many independent trials
     criteria = [
-        Criterion("df/dx is A - LC, relative", Number(worst["consistency"], "", 2), f"at most {exact:g}", worst["consistency"] <= exact),
-        Criterion("df/du is B, relative", Number(worst["input_error"], "", 2), f"at most {exact:g}", worst["input_error"] <= exact),
+        Criterion("df/dx is A - LC, relative", Number(worst["consistency"], "", 2), f"at most {EXACT:g}", worst["consistency"] <= EXACT),
+        Criterion("df/du is B, relative", Number(worst["input_error"], "", 2), f"at most {EXACT:g}", worst["input_error"] <= EXACT),
         Criterion("gain is the projection observer's, relative", Number(worst["gain_error"], "", 2), f"at most {1e-6:g}",
                   worst["gain_error"] <= 1e-6),
-        Criterion("errors follow (A - LC)^k", Number(worst["error_dynamics"], "", 2), f"at most {exact:g}",
-                  worst["error_dynamics"] <= exact),
+        Criterion("errors follow (A - LC)^k", Number(worst["error_dynamics"], "", 2), f"at most {EXACT:g}",
+                  worst["error_dynamics"] <= EXACT),
         Criterion("spectral radius of A - LC over the certified rate", Number(slow, "", 5), "at most 1", slow <= 1 + 1e-9),
         Criterion("RMS under noise against Lyapunov's", Number(100 * off, "%", 3), f"within {100 * allowed:.2g} %", off <= allowed),
         Criterion("noise over the Kalman filter's, least", Number(min(row["noise_ratio"] for row in rows), "", 4),
@@ -82,7 +84,7 @@ def page_of(rows: list[dict[str, Any]], size: Any, exact: float) -> tuple[list[C
         "asked to be, after a rise (position errors become velocity errors); the Kalman gain is slower and quieter.",
         tuple(chart(name) for name in dict.fromkeys(row["plant"] for row in rows)),
     )  # fmt: skip
-    page = {
+    content = {
         "title": "Linear plants: the fit against the observer that is known", "tables": [found, gains, noisy], "figures": [figure],
         "sentence": "The fit is the observer that theory names: A - LC, B and the gain of the projection observer in its metric, with "
         "or without neurons." if all(c.passed for c in criteria) else "The fit is not the observer that theory names.",
@@ -95,7 +97,8 @@ def page_of(rows: list[dict[str, Any]], size: Any, exact: float) -> tuple[list[C
             "RMS is taken over the trials at several times, so its own error is below that of independent trials.",
         ],
     }  # fmt: skip
-    return criteria, page
+    shown = [{key: value for key, value in row.items() if not key.endswith("decay")} for row in rows]
+    return judged(criteria, {"observers": shown}, size, **content)
 
 
 def vector(values: Any) -> str:

@@ -1,22 +1,20 @@
 """The page of ``mnist``: accuracy beside the published one, the noise sweep, certified below attacked."""
 
-from collections.abc import Callable
-from pathlib import Path
+from collections.abc import Mapping
 from typing import Any
 
 from experiments.named.classification.data import Images
 from experiments.named.classification.measure import AUTHORS, RADII
-from experiments.named.mnist.run import AUTHORS_ACCURACY, NAMES, NOISE, PUBLISHED, Size
-from experiments.runner import finish
+from experiments.named.mnist.run import AUTHORS_ACCURACY, NAMES, NOISE, PUBLISHED, Networks
+from experiments.runner import Page, judged
 from reports.experiment_page import Chart, ChartFigure, Criterion, Curve
 from reports.quantities import Number, number_text
 from reports.tables import Table
 
 
-def write(
-    out: Path, rows: dict[str, Any], images: Images, size: Size, command: str, report: Callable[[str], None]
-) -> int:
-    """Criteria, metrics and page; the exit code."""
+def page(result: Networks) -> Page:
+    """Accuracy beside the published one, noise, certified below attacked."""
+    size, images, rows = result.size, result.images, result.rows
     radii = RADII[images.name]
     criteria = safety(rows)
     strongest = rows["lbdn"]["noise"][-1] - rows["dense"]["noise"][-1]
@@ -33,8 +31,8 @@ def write(
                       right == round(10_000 * AUTHORS_ACCURACY))
         )  # fmt: skip
     title = "Digits" if images.name == "digits" else "MNIST"
-    page = {
-        "title": f"{title}: classifiers that are robust by construction", "command": command, "toy": size.name != "full",
+    content = {
+        "title": f"{title}: classifiers that are robust by construction", 
         "sentence": "No attack found an image within a certified radius, and certified accuracy lies below attacked accuracy at "
         "every radius." if all(c.passed for c in criteria) else "Something that is proved, or was published, did not hold.",
         "summary": f"Data: {images.source}. Networks: {'-'.join(map(str, (images.size[0] * images.size[1], *size.hidden, 10)))}, "
@@ -44,10 +42,10 @@ def write(
         "notes": notes(images, rows),
     }  # fmt: skip
     metrics = {"data": images.source, "radii": radii, "noise": NOISE, "published": PUBLISHED, "networks": rows}
-    return finish(out, "mnist", criteria, metrics, page, report)
+    return judged(criteria, metrics, size, **content)
 
 
-def safety(rows: dict[str, Any]) -> list[Criterion]:
+def safety(rows: Mapping[str, Any]) -> list[Criterion]:
     """What must hold whatever was trained: certificates against attacks, and the proofs."""
     broken = sum(row["contradictions"] for row in rows.values())
     pairs = [(c, a) for row in rows.values() for c, a in zip(row["certified_same"], row["attacked"], strict=True)]
@@ -61,7 +59,7 @@ def safety(rows: dict[str, Any]) -> list[Criterion]:
     ]  # fmt: skip
 
 
-def overview(rows: dict[str, Any], images: Images) -> Table:
+def overview(rows: Mapping[str, Any], images: Images) -> Table:
     """One line per network."""
     published = {"lbdn": PUBLISHED["lbdn"][0], "dense": PUBLISHED["dense"][0], "authors": PUBLISHED["lbdn"][0]}
     return Table(
@@ -79,14 +77,14 @@ def overview(rows: dict[str, Any], images: Images) -> Table:
     )  # fmt: skip
 
 
-def noise_table(rows: dict[str, Any]) -> Table:
+def noise_table(rows: Mapping[str, Any]) -> Table:
     """Accuracy [%] per level of the noise, ours and the published."""
     lines = [(NAMES[name], *(Number(100 * v, "", 4) for v in row["noise"])) for name, row in rows.items()]
     lines += [(f"published, {NAMES[name]}", *(Number(v, "", 4) for v in values)) for name, values in PUBLISHED.items()]
     return Table(tuple(lines), ("noise eps · 255", *map(str, NOISE)), "Accuracy [%] under uniform noise of every pixel")
 
 
-def radii_table(rows: dict[str, Any], radii: tuple[float, ...]) -> Table:
+def radii_table(rows: Mapping[str, Any], radii: tuple[float, ...]) -> Table:
     """Certified and attacked accuracy [%] per radius."""
     lines = []
     for name, row in rows.items():
@@ -98,7 +96,7 @@ def radii_table(rows: dict[str, Any], radii: tuple[float, ...]) -> Table:
     )  # fmt: skip
 
 
-def noise_figure(rows: dict[str, Any]) -> ChartFigure:
+def noise_figure(rows: Mapping[str, Any]) -> ChartFigure:
     """Accuracy over noise."""
     curves = [
         Curve(NAMES[name], NOISE, [100 * v for v in row["noise"]], colour=k)
@@ -116,7 +114,7 @@ def noise_figure(rows: dict[str, Any]) -> ChartFigure:
     )  # fmt: skip
 
 
-def radii_figure(rows: dict[str, Any], radii: tuple[float, ...]) -> ChartFigure:
+def radii_figure(rows: Mapping[str, Any], radii: tuple[float, ...]) -> ChartFigure:
     """Certified and attacked accuracy over the radius, one panel per network."""
     charts = tuple(
         Chart(
@@ -138,7 +136,7 @@ def radii_figure(rows: dict[str, Any], radii: tuple[float, ...]) -> ChartFigure:
     )  # fmt: skip
 
 
-def notes(images: Images, rows: dict[str, Any]) -> list[str]:
+def notes(images: Images, rows: Mapping[str, Any]) -> list[str]:
     """Remarks below the tables."""
     found = [
         "Certified: margin / (sqrt2 gamma) > r, in float64 from the folded weights whose bound `verify()` proves. Attacked: descent "

@@ -11,7 +11,7 @@ import numpy as np
 
 from experiments.named.box import published as published_box
 from experiments.named.box.run import DURATION, PROTOCOL, TRIALS
-from experiments.named.published_tables.rows import FULL, Entry, Measurement, Row, Size, thinned
+from experiments.named.published_tables.rows import FULL, Entry, Measurement, ProtocolSize, Row, thinned
 from systems import box, discretize, simulate
 
 #: Of the same recipe trained again, on its training transitions.
@@ -29,7 +29,7 @@ RECIPES: dict[str, dict[str, Any]] = {
 }
 
 
-def measure(name: str, seed: int, size: Size) -> Measurement:
+def measure(name: str, seed: int, size: ProtocolSize) -> Measurement:
     """Fit on one of the two models, and run the published test."""
     from observer import certify, fit, validate
 
@@ -82,7 +82,7 @@ def _row(name: str) -> Row:
         ),
     )  # fmt: skip
 
-    def run(seed: int, size: Size = FULL) -> Measurement:
+    def run(seed: int, size: ProtocolSize = FULL) -> Measurement:
         return measure(name, seed, size)
 
     return Row(f"box.{name}", PLANTS[name][2], entries, run, RECIPES[name], BUDGET)

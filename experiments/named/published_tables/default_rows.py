@@ -9,7 +9,7 @@ import time
 
 import numpy as np
 
-from experiments.named.published_tables.rows import FULL, Entry, Measurement, Row, Size, thinned
+from experiments.named.published_tables.rows import FULL, Entry, Measurement, ProtocolSize, Row, thinned
 
 PLANTS = (
     "box", "double_integrator", "pendulum", "mass_spring_damper", "duffing", "van_der_pol", "fitzhugh_nagumo", "lorenz",
@@ -18,7 +18,7 @@ PLANTS = (
 BUDGET = 20.0
 
 
-def measure(name: str, seed: int, size: Size) -> Measurement:
+def measure(name: str, seed: int, size: ProtocolSize) -> Measurement:
     """Simulate, fit, certify and validate with the defaults of the recipe."""
     from experiments.pipeline.recipe import build
     from observer import fit, validate
@@ -76,7 +76,7 @@ def measure(name: str, seed: int, size: Size) -> Measurement:
 def _row(name: str) -> Row:
     entries = (Entry("unconverged", "share of trials not converged", "", None, 0.01),)
 
-    def run(seed: int, size: Size = FULL) -> Measurement:
+    def run(seed: int, size: ProtocolSize = FULL) -> Measurement:
         return measure(name, seed, size)
 
     return Row(f"defaults.{name}", f"{name}, defaults alone", entries, run, {"budget": BUDGET}, BUDGET)

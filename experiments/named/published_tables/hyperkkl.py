@@ -20,7 +20,7 @@ import numpy as np
 from scipy.stats import qmc
 
 from experiments.named.published_tables.projection import projection_run
-from experiments.named.published_tables.rows import FULL, Curve, Entry, Measurement, Row, Size, thinned
+from experiments.named.published_tables.rows import FULL, Curve, Entry, Measurement, ProtocolSize, Row, thinned
 from systems.base.errors import InputError
 from systems.discretization import DiscreteSystem, discretize
 from systems.system import System
@@ -154,7 +154,7 @@ def smape(x: np.ndarray, x_hat: np.ndarray) -> float:
     return float(np.mean(smape_terms(x, x_hat)))
 
 
-def measure(name: str, seed: int, size: Size) -> Measurement:
+def measure(name: str, seed: int, size: ProtocolSize) -> Measurement:
     """Fit one observer for a plant of the table and score it under each input, beside the projection observer."""
     from observer import certify, fit
 
@@ -208,7 +208,7 @@ def _row(name: str, group: str) -> Row:
     )  # fmt: skip
     title = f"{protocol.system().description}, dt {protocol.dt:g} s"
 
-    def run(seed: int, size: Size = FULL) -> Measurement:
+    def run(seed: int, size: ProtocolSize = FULL) -> Measurement:
         return measure(name, seed, size)
 
     return Row(f"{group}.{name}" if group != name else name, title, entries, run, RECIPES[name], BUDGET)

@@ -5,8 +5,11 @@ from typing import Any
 
 from experiments.named.box import published as published_box
 from experiments.named.published_tables import box_rows
-from experiments.named.published_tables.rows import Outcome, Summary
-from reports.published import Level, Line, Panel, PublishedRow, PublishedSection
+from experiments.named.published_tables.catalogue import GROUPS
+from experiments.named.published_tables.rows import FAIL, MEDIAN, OPEN, PASS, Outcome, Summary
+from experiments.named.published_tables.run import Tables
+from experiments.runner import Page
+from reports.published import Level, Line, Panel, PublishedRow, PublishedSection, write_published_report
 from reports.quantities import Number, number_text
 
 INTRODUCTIONS = {
@@ -31,6 +34,47 @@ SCORES = {
     "box": "velocity error [m/s]", "pde": "RMS error over all nodes", "hyperkkl": "SMAPE [%]", "lorenz": "SMAPE [%]",
     "defaults": "largest error / range",
 }  # fmt: skip
+
+
+def page(result: Tables) -> Page:
+    """One section per protocol."""
+    groups: dict[str, list[Summary]] = {}
+    for s in result.summaries:
+        groups.setdefault(s.row.group, []).append(s)
+    sections = [section(group, GROUPS[group], groups[group]) for group in GROUPS if group in groups]
+    mine = [s for s in result.summaries if s.row.name in result.chosen]
+    width = max(len(s.row.name) for s in mine)
+    lines = []
+    for s in mine:
+        numbers = ", ".join(f"{o.entry.label} {o.median:.3g} (worst {o.worst:.3g})" for o in s.outcomes)
+        lines.append(f"{s.row.name:<{width}}  {s.status:<11}  {numbers}")
+    content = {"sections": sections, "size": result.size.name}
+    return Page(all(s.status == PASS for s in mine), _metrics(result), write_published_report, content, lines)
+
+
+def _metrics(result: Tables) -> dict[str, Any]:
+    counted = {status: sum(s.status == status for s in result.summaries) for status in (PASS, MEDIAN, FAIL, OPEN)}
+    rows = {}
+    for s in result.summaries:
+        rows[s.row.name] = {
+            "title": s.row.title, "status": s.status, "reason": s.reason, "seeds": sorted(s.measurements),
+            "budget": s.row.budget, "seconds": s.seconds, "processor_seconds": s.processor_seconds, "recipe": dict(s.row.recipe),
+            "entries": {
+                o.entry.key: {
+                    "label": o.entry.label, "unit": o.entry.unit, "median": o.median, "worst": o.worst,
+                    "published": o.entry.published, "bar": o.entry.bar, "strict": o.entry.strict, "status": o.status,
+                }
+                for o in s.outcomes
+            },
+            "per_seed": {
+                str(seed): {
+                    "values": dict(m.values), "holds": m.holds, "reason": m.reason, "seconds": m.seconds,
+                    "processor_seconds": m.processor_seconds, "facts": dict(m.facts),
+                }
+                for seed, m in s.measurements.items()
+            },
+        }  # fmt: skip
+    return {"size": result.size.name, "seeds": list(result.seeds), "counts": counted, "rows": rows}
 
 
 def section(group: str, title: str, summaries: Sequence[Summary]) -> PublishedSection:

@@ -12,7 +12,7 @@ import re
 import time
 from collections.abc import Callable
 
-from experiments.named.published_tables.rows import FULL, Entry, Measurement, Row, Size
+from experiments.named.published_tables.rows import FULL, Entry, Measurement, ProtocolSize, Row
 from systems import Signal, System, discretize, reverse_duffing, simulate, van_der_pol
 from systems.base.errors import NotDetectable
 
@@ -55,7 +55,7 @@ PLANTS: dict[str, tuple[Callable[[], System], str]] = {
 }
 
 
-def measure(name: str, seed: int, size: Size) -> Measurement:
+def measure(name: str, seed: int, size: ProtocolSize) -> Measurement:
     """Ask for an observer with defaults and take down the refusal."""
     from observer import fit
 
@@ -80,7 +80,7 @@ def measure(name: str, seed: int, size: Size) -> Measurement:
 
 
 def _row(name: str) -> Row:
-    def run(seed: int, size: Size = FULL) -> Measurement:
+    def run(seed: int, size: ProtocolSize = FULL) -> Measurement:
         return measure(name, seed, size)
 
     entries = (Entry("seconds", "time to the refusal", "s"),)

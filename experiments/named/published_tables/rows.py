@@ -12,11 +12,13 @@ from typing import Any
 
 import numpy as np
 
+from experiments.runner import Size
+
 PASS, MEDIAN, FAIL, OPEN = "pass", "median only", "fail", "not measured"
 
 
 @dataclass(frozen=True)
-class Size:
+class ProtocolSize(Size):
     """How large an experiment is: FULL is the published protocol, TOY exercises every line of it in seconds.
 
     trials : per protocol and input, None: as published. duration : share of the published duration.
@@ -24,7 +26,6 @@ class Size:
     iterations : of the solver at most; neurons : None: as the recipe says.
     """
 
-    name: str = "full"
     trials: int | None = None
     duration: float = 1.0
     trajectories: int | None = None
@@ -38,8 +39,8 @@ class Size:
         return {**recipe, **{key: value for key, value in changes.items() if value is not None}}
 
 
-FULL = Size()
-TOY = Size("toy", trials=4, duration=0.04, trajectories=4, iterations=5, neurons=3)
+FULL = ProtocolSize()
+TOY = ProtocolSize(name="toy", trials=4, duration=0.04, trajectories=4, iterations=5, neurons=3)
 
 
 @dataclass(frozen=True)
@@ -118,7 +119,7 @@ class Row:
     name: str
     title: str
     entries: tuple[Entry, ...]
-    measure: Callable[[int, Size], Measurement]
+    measure: Callable[[int, ProtocolSize], Measurement]
     recipe: Mapping[str, Any] = field(default_factory=dict)
     budget: float | None = None
     seeded: bool = True

@@ -1,20 +1,18 @@
 """The page of the box under a learned controller: costs, motions, slopes, and the price of rebuilding."""
 
-from typing import Any
-
 import numpy as np
 
-from experiments.named.rl_box.run import PUBLISHED_RATIOS, SETTLED, Size
+from experiments.named.rl_box.control import DT, GAMMA
+from experiments.named.rl_box.run import PUBLISHED_RATIOS, SETTLED, Controllers
+from experiments.runner import Page, judged
+from reports.experiment_page import Chart, ChartFigure, Criterion, Curve
+from reports.quantities import Number
+from reports.tables import Table
 
 
-def content(
-    trained: dict[str, list[dict[str, Any]]], best: float, timings: list[dict[str, Any]], size: Size, command: str
-) -> tuple[list[Any], dict[str, Any], dict[str, Any]]:
-    """Criteria, metrics and the arguments of the page."""
-    from experiments.named.rl_box.control import DT, GAMMA
-    from reports.experiment_page import Chart, ChartFigure, Criterion, Curve
-    from reports.quantities import Number
-    from reports.tables import Table
+def page(result: Controllers) -> Page:
+    """Costs, motions, slopes, and the price of rebuilding."""
+    size, trained, best, timings = result.size, result.trained, result.least_cost, result.timings
 
     ours = trained["LBDN"]
     slope, end = (max(row[name] for row in ours) for name in ("slope", "end_error"))
@@ -38,7 +36,7 @@ def content(
         tuple(rows),
         ("controller", "parameters", "cost, training", "cost, fresh", "over the least possible", "error at the end",
          "steepest slope found", "bound", "time"),
-        f"{size.epochs} epochs on {size.references} references; fresh references are as many, of another seed",
+        f"{size.iterations} iterations on {size.references} references; fresh references are as many, of another seed",
     )  # fmt: skip
     times = Table(
         tuple(
@@ -52,7 +50,7 @@ def content(
         f"One update: {size.timed_steps} steps of {size.references} references, cost and gradients",
     )  # fmt: skip
     shown = {kind: found[0] for kind, found in trained.items()}
-    page = {
+    content = {
         "title": "A controller for the box, learned through its simulation",
         "sentence": f"The LBDN's gain is at most {GAMMA:g} whatever was learned; the box settles within {end:.2g} m of every fresh "
         f"reference, at {np.median([row['test_cost'] for row in ours]) / best:.3g} times the least cost that any input can reach.",
@@ -73,7 +71,7 @@ def content(
                 "Left: the cost of the training references before each update; seeds share a colour. Right: the cost on fresh "
                 "references when the controller sees position and velocity with white noise of this standard deviation.",
                 (
-                    Chart("Cost over epochs", "epoch", "cost",
+                    Chart("Cost over iterations", "iteration", "cost",
                           tuple(Curve(kind if k == 0 else "", range(len(row["costs"])), row["costs"], colour=c)
                                 for c, (kind, found) in enumerate(trained.items()) for k, row in enumerate(found)),
                           log="y"),
@@ -103,7 +101,6 @@ def content(
                 ),
             ),
         ],
-        "command": command, "toy": size.name != "full",
     }  # fmt: skip
     metrics = {
         "least_cost": best, "gamma": GAMMA, "published_ratios": PUBLISHED_RATIOS, "times": timings,
@@ -112,4 +109,4 @@ def content(
             for kind, found in trained.items()
         },
     }  # fmt: skip
-    return criteria, metrics, page
+    return judged(criteria, metrics, size, **content)

@@ -6,7 +6,7 @@ import pytest
 from observer import estimators as baselines
 from observer.estimators import BASELINES, make
 from systems import ALL_SYSTEMS, InputError, Signal, System, discretize, simulate
-from systems.trajectories import draw_starts
+from systems.trajectories import draw_initial_states
 
 TURN = 2 * np.pi
 DETERMINISTIC = ("open_loop", "steady_kalman", "projection", "high_gain", "extended_kalman", "moving_horizon")
@@ -35,7 +35,7 @@ def swing():
 @pytest.fixture(scope="module")
 def trials(swing):
     data = simulate(swing, 4, seed=3, excitation={"wind": "constant"})
-    return data, draw_starts(swing.system, 4, 11)
+    return data, draw_initial_states(swing.system, 4, 11)
 
 
 @pytest.fixture(scope="module", params=BASELINES)
@@ -144,7 +144,7 @@ def test_it_converges_on_library_plants(name, plant_name, plants):
     """Every observer but the open loop forgets a wrong start; two of them are shown one that it does not know."""
     plant = plants[plant_name]
     data = simulate(plant, 3, duration=150 * plant.dt, seed=1)
-    starts = draw_starts(plant.system, 3, 77)
+    starts = draw_initial_states(plant.system, 3, 77)
     x_hat = make(name, plant).run(starts, data.u, data.y)
     error = np.abs(x_hat - data.x)[:, 100:] / np.ptp(plant.system.state_ranges, axis=1)
     before = np.abs(starts - data.x[:, 0]) / np.ptp(plant.system.state_ranges, axis=1)
