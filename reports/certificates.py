@@ -107,15 +107,16 @@ def proved_sentences(results: Results) -> tuple[str, ...]:
     steady, by = ultimate_bound(certificate)
     parts = [f"{s.name} {_unit(e, s.unit)} ({name})" for s, e, name in zip(states, steady, by, strict=True)]
     text = [
-        f"One step of the observer differs from one step of the discretised plant by at most |r|_M = {number_text(bounds.proof.residual.upper, 4)}, "
+        "One step of the observer differs from one step of the discretised plant by at most |r|_M = "
+        f"{number_text(bounds.proof.residual.upper, 4)}, "
         f"for every state in X and every input in U; {number_text(bounds.proof.residual.lower, 4)} is attained.",
         f"With exact measurements, and while the plant stays in X, the ultimate bounds of the error are: {'; '.join(parts)}.",
     ]
     if bounds.settled is not None:
         time, share = bounds.settled.samples * results.plant.dt, 100 * bounds.settled.share
         text.append(
-            f"After {number_text(time, 3)}{NBSP}s in X the plant is in {number_text(share, 3)}{NBSP}% of it whatever the inputs "
-            "in U (images of cells, enclosed); residuals elsewhere no longer count."
+            f"After {number_text(time, 3)}{NBSP}s in X the plant is in {number_text(share, 3)}{NBSP}% of it for any inputs "
+            "in U (enclosed images of cells); residuals elsewhere no longer count."
         )
     if bounds.horizon is not None:
         unforced, _ = ultimate_bound(certificate, held_input=True)
