@@ -101,11 +101,12 @@ class Parts:
 
     def stored(self, name: str, key: Any) -> Any:
         """The result of a part as plain data; None where there is none of this key."""
-        from observer.storage import plain, read_json
+        from observer.storage import read_json
+        from systems.base.records import to_plain
 
         path = self.out / f"{name}.json"
         document = read_json(path) if path.is_file() else {}
-        if document.get("key", document.get("fingerprint")) != plain(key):
+        if document.get("key", document.get("fingerprint")) != to_plain(key):
             return None
         return next((document[word] for word in _RESULTS if word in document), None)
 

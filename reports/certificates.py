@@ -1,4 +1,4 @@
-"""What a certificate says of accuracy, for a page: a table of verdicts, and sentences that keep proof and sample apart."""
+"""The accuracy that a certificate guarantees, for a page: a table of verdicts, and sentences that separate proof and sample."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -69,7 +69,7 @@ def verdict_rows(results: Results) -> tuple[tuple[Any, ...], ...]:
         how = (
             how
             if proven
-            else f"{len(v.x)} trials; its residual was sampled along the data of the fit, its rate is proved"
+            else f"{len(v.x)} trials; the residual was sampled along the data of the fit, the rate is proved"
         )
         word = _word(trials.crossed == 0) if proven else "not required"
         rows.append((f"trials that cross the {trials.kind} envelope: 0", Number(trials.crossed), how, word))
@@ -97,7 +97,7 @@ def verdict_rows(results: Results) -> tuple[tuple[Any, ...], ...]:
 
 
 def proved_sentences(results: Results) -> tuple[str, ...]:
-    """What is proved of the residual and of the error, in the words of an engineer."""
+    """What is proved of the residual and of the error."""
     certificate = results.certificate
     if certificate is None or not proved(results):
         return ()
@@ -107,21 +107,22 @@ def proved_sentences(results: Results) -> tuple[str, ...]:
     steady, by = ultimate_bound(certificate)
     parts = [f"{s.name} {_unit(e, s.unit)} ({name})" for s, e, name in zip(states, steady, by, strict=True)]
     text = [
-        f"In one step the observer departs from the discretised plant by at most |r|_M = {number_text(bounds.proof.residual.upper, 4)}, "
+        "One step of the observer differs from one step of the discretised plant by at most |r|_M = "
+        f"{number_text(bounds.proof.residual.upper, 4)}, "
         f"for every state in X and every input in U; {number_text(bounds.proof.residual.lower, 4)} is attained.",
-        f"So with exact measurements, and while the plant stays in X, the error ends below: {'; '.join(parts)}.",
+        f"With exact measurements, and while the plant stays in X, the ultimate bounds of the error are: {'; '.join(parts)}.",
     ]
     if bounds.settled is not None:
         time, share = bounds.settled.samples * results.plant.dt, 100 * bounds.settled.share
         text.append(
-            f"After {number_text(time, 3)}{NBSP}s in X the plant is in {number_text(share, 3)}{NBSP}% of it whatever the inputs "
-            "in U (images of cells, enclosed); residuals elsewhere no longer count."
+            f"After {number_text(time, 3)}{NBSP}s in X the plant is in {number_text(share, 3)}{NBSP}% of it for any inputs "
+            "in U (enclosed images of cells); residuals elsewhere no longer count."
         )
     if bounds.horizon is not None:
         unforced, _ = ultimate_bound(certificate, held_input=True)
         if (unforced < 0.98 * steady).any():
             parts = [f"{s.name} {_unit(e, s.unit)}" for s, e in zip(states, unforced, strict=True)]
-            text.append(f"Under the constant input {_list(bounds.held)}: {'; '.join(parts)} (many steps at once).")
+            text.append(f"Under the constant input {_list(bounds.held)}: {'; '.join(parts)} (bound over many steps).")
     if bounds.structural > 0:
         text.append(
             f"Of that residual, {number_text(bounds.structural, 3)} is structural: no observer that contracts at this rate in M "
@@ -140,23 +141,23 @@ def sampled_sentences(results: Results) -> tuple[str, ...]:
         )
         text += [
             s.sentence,
-            f"Largest residual |r|_M met: {number_text(s.residual, 3)}. Largest errors from {number_text(s.window[0])}{NBSP}s on: {worst}.",
+            f"Largest residual |r|_M: {number_text(s.residual, 3)}. Largest errors from {number_text(s.window[0])}{NBSP}s on: {worst}.",
         ]
     if proved(results) and np.nanmax(bounds.discretisation, initial=0.0) > 0:
         text.append(
-            "What the discretisation adds in a step was measured at samples of X × U, at most |d|_M = "
-            f"{number_text(bounds.proof.discretisation, 3)}; an envelope of the ODE rests on that number too."
+            "The discretisation error of one step was sampled over X × U and is at most |d|_M = "
+            f"{number_text(bounds.proof.discretisation, 3)}; an envelope for the ODE depends on this number too."
         )
     return tuple(text)
 
 
 def assumed_sentences(results: Results) -> tuple[str, ...]:
-    """What a bound over a region takes for granted."""
+    """What a bound over a region assumes."""
     bounds = bounds_of(results)
     if bounds is None:
         return ()
     if bounds.kind == "statistical":
-        return (f"Later trajectories are drawn as the sampled ones: {bounds.statistical.law}.",)
+        return (f"Later trajectories follow the law of the sampled ones: {bounds.statistical.law}.",)
     return (bounds.region.sentence,) if bounds.kind == "proved" else (bounds.reason,)
 
 

@@ -67,6 +67,6 @@ def print_results(run: "Run", chosen: dict[str, Any]) -> None:
 def print_metrics(run: "Run") -> None:
     """The metrics of a run as JSON."""
     from experiments.pipeline.metrics import metrics_of
-    from observer.storage import plain
+    from systems.base.records import to_plain
 
-    print(json.dumps(plain(run.metrics or metrics_of(run)), indent=1, allow_nan=False))
+    print(json.dumps(to_plain(run.metrics or metrics_of(run)), indent=1, allow_nan=False))

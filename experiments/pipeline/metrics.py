@@ -8,9 +8,10 @@ import numpy as np
 
 from observer import runs
 from observer.runs import Run
-from observer.storage import FORMAT_VERSION, package_version, plain
+from observer.storage import FORMAT_VERSION, package_version
 from observer.validation.on_logs import judged_apart
 from systems.base.errors import InputError
+from systems.base.records import to_plain
 
 if TYPE_CHECKING:
     from observer.fitting.result import FitResult
@@ -87,7 +88,7 @@ def metrics_of(run: Run, command: str = "") -> dict[str, Any]:
     if "validation" in document:
         document["verdict"] = verdict(run)
     document["hashes"] = runs.hashes(run.path, *SHIPPED)
-    return plain(document)
+    return to_plain(document)
 
 
 def _network(observer: "RENObserver") -> dict[str, Any]:

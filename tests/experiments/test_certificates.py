@@ -4,6 +4,7 @@ import importlib
 import json
 import shutil
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -18,13 +19,16 @@ from observer.certification.certificate import Certificate, certify
 from observer.certification.contraction import contraction_rate
 from observer.certification.envelope import envelope, ultimate_bound
 from observer.certification.identity import identity
+from observer.certification.verification import verify_bounds
 from observer.networks.ren.explicit import ExplicitREN
 from observer.scaling import Scaling
 from observer.state_observer import RENObserver
 from observer.storage import file_hash, load_observer, save_observer, write_json
 from systems import Signal, System, discretize
 from systems.base.errors import InputError
+from systems.base.records import to_plain
 
+DATA = Path(__file__).parents[1] / "data"
 WRONG = 1e-3  # what the observer believes of the stiffness too much
 
 
@@ -240,6 +244,24 @@ def test_a_forged_settled_set_is_named(folder, forge, text):
     forge(data["bounds"])
     sign(folder, certificate=data)
     assert any(text in line for line in verify(folder).differs), verify(folder).differs
+
+
+def test_a_certificate_of_format_1_is_read_and_verified():
+    """Written by the last version that had this format, for the same plant and observer."""
+    stored = json.loads((DATA / "certificate_format_1.json").read_text())
+    found, plant = Certificate.from_data(stored), cart()
+    assert found.dt == plant.dt and found.rate_per_second == pytest.approx(stored["rate_per_second"], rel=1e-12)
+    assert to_plain(found.bounds.proofs[1].gains.noise) == stored["bounds"]["proofs"][1]["step_gain_y"]
+    findings = verify_bounds(found.bounds, linear_observer(plant), plant)
+    assert len(findings) == 16 and all(holds for holds, _ in findings), findings
+    for held, bound in ((False, [0.00146986, 0.00878183]), (True, [0.00066946, 0.00453619])):
+        np.testing.assert_allclose(ultimate_bound(found, held_input=held)[0], bound, rtol=1e-5)
+    again = Certificate.from_data(json.loads(json.dumps(found.to_data())))
+    assert again.to_data() == found.to_data() and again.to_data()["certificate_format"] == 2
+    for part, name in ((stored["bounds"]["proofs"][2], "step_gain"), (stored["bounds"], "unforced"), (stored, "rate")):
+        del part[name]
+        with pytest.raises(InputError, match=f"certificate: {name} missing; .*observer certify RUN"):
+            Certificate.from_data(stored)
 
 
 def test_a_region_is_checked_before_anything_is_searched():

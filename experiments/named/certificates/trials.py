@@ -185,7 +185,7 @@ def _climbed(
 def adversarial_trials(observer: Any, plant: Any, certificate: Any, count: int, duration: float, seed: int) -> Tally:
     """Starts meant to break it: worst points of the residual and corners of X, with errors along the worst directions of M.
 
-    A third each: first errors sqrt(ten ranges) along M^-1 e_i, where |e_i| is as large as |e|_M allows; no first error from
+    A third each: initial errors sqrt(ten ranges) along M^-1 e_i, where |e_i| is as large as |e|_M allows; no initial error from
     the points of X where a short search made the largest error; corners of X against opposite corners. Inputs jump between
     the ends of their ranges in half of them and are zero in the others.
     """
