@@ -114,7 +114,7 @@ def _compared(before: Run, run: Run, job: Job) -> dict[str, Any]:
     """Errors of both observers, and of the best constant gain, on the same trials; their rates; the curve of constant gains."""
     from observer.fine_tuning.constant_gain import CURVE, ConstantGain, design
     from observer.fine_tuning.rollouts import make_sensing
-    from observer.validation.side_by_side import compare_conditions
+    from observer.validation.side_by_side import compare_scenarios
 
     assert before.observer is not None and run.observer is not None and run.fit is not None
     options = run.fit.options
@@ -142,7 +142,7 @@ def _compared(before: Run, run: Run, job: Job) -> dict[str, Any]:
     if not logged:  # a plant without equations cannot be simulated anew
         validation = job.recipe.validation
         with job.console.step("compare", f"{min(validation.trials, TRIALS)} trials under noise, bias and dropouts"):
-            found = compare_conditions(
+            found = compare_scenarios(
                 observers, run.plant, sensing, min(validation.trials, TRIALS), validation.duration or run.system.duration,
                 job.recipe.seed + 1, validation.truth,
             )  # fmt: skip

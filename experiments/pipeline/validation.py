@@ -14,14 +14,14 @@ from observer.storage import write_text
 from systems.base.errors import InputError
 
 if TYPE_CHECKING:
-    from observer.validation.validate import Validation
-    from observer.validation.worst_starts import StartStudy
+    from observer.validation.result import Validation
+    from observer.validation.worst_cases import WorstCaseStudy
     from systems import System
 
 
 def checked_map(recipe: Recipe, system: "System") -> tuple[int, ...]:
     """The states of the convergence map. Raises InputError that names the option."""
-    from observer.validation.worst_starts.convergence_map import chosen_states
+    from observer.validation.worst_cases.convergence_map import chosen_states
 
     try:
         return chosen_states(system.state_names, recipe.validation.map)
@@ -61,11 +61,11 @@ def validate_step(run: Run, job: Job) -> Run:
     return with_metrics(replace(run, validation=check, validation_noise=noisy, starts=starts), job)
 
 
-def _study(run: Run, job: Job, check: "Validation") -> "StartStudy | None":
+def _study(run: Run, job: Job, check: "Validation") -> "WorstCaseStudy | None":
     """Worst initial states and convergence map, for trials as long as those of ``check``; None where the plant diverges."""
     from observer.validation.envelopes import sampled_residual
-    from observer.validation.worst_starts import GOALS, study
-    from observer.validation.worst_starts.trials import trials_worth
+    from observer.validation.worst_cases import GOALS, study_worst_cases
+    from observer.validation.worst_cases.trials import trials_worth
     from systems.base.errors import SimulationError
 
     network, options, duration = fitted_observer(run), job.recipe.validation, float(check.t[-1])
@@ -76,7 +76,7 @@ def _study(run: Run, job: Job, check: "Validation") -> "StartStudy | None":
         "validate", f"worst of {worth} initial states by search, for {' and '.join(GOALS)} error, and the map"
     ):
         try:
-            found = study(
+            found = study_worst_cases(
                 network, run.plant, duration, trials=worth, states=states, seed=job.recipe.seed + 1, spread=options.spread,
                 truth=options.truth, window=float(check.window[0]),
             )  # fmt: skip

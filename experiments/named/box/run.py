@@ -21,7 +21,7 @@ from observer.runs import Run
 
 if TYPE_CHECKING:
     from observer.state_observer import RENObserver
-    from observer.validation.validate import Validation
+    from observer.validation.result import Validation
 
 TRIALS, DURATION = 50, 20.0
 VELOCITY_BAR = 1e-4  # m/s, RMS over 10-20 s on the published model
