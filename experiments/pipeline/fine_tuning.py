@@ -50,7 +50,7 @@ def tune(source: Path, out: Path, given: dict[str, Any], *, fresh: bool, console
         content = _compared(before, run, job)
         write_json(out / runs.FINE_TUNING, content, command=job.command, hashes=runs.hashes(out, runs.OBSERVER))
         clear(out, "validate")
-        run = replace(run, fine_tuning=to_plain(content), validation=None, validation_noise=None, starts=None)
+        run = replace(run, fine_tuning=to_plain(content), validation=None, validation_noise=None, worst_cases=None)
     return finish(run, job)
 
 

@@ -125,10 +125,12 @@ def _worst_cases(run: Run) -> dict[str, Any]:
     """The trials against their envelopes, the worst initial states that were found, and the convergence map."""
     from observer.validation.envelopes import trial_envelopes
 
-    residual = run.starts.residual if run.starts is not None else math.nan
+    residual = run.worst_cases.residual if run.worst_cases is not None else math.nan
     checked = trial_envelopes(run.certificate, run.validation, run.plant, residual)
     found = {} if checked is None else {"envelope": checked.to_data()}
-    return found | ({} if run.starts is None else run.starts.metrics(run.system.state_names, run.system.input_names))
+    return found | (
+        {} if run.worst_cases is None else run.worst_cases.metrics(run.system.state_names, run.system.input_names)
+    )
 
 
 def accuracy(run: Run) -> dict[str, Any]:
