@@ -49,8 +49,8 @@ def trial_envelopes(
     """
     if validation is None or validation.noise or certificate is None or not certificate.holds:
         return None
-    bounds = getattr(certificate, "bounds", None)
-    if bounds is not None and bounds.kind == PROVED and np.isfinite([p.residual.upper for p in bounds.proofs]).all():
+    bounds = certificate.bounds
+    if bounds is not None and bounds.proved:
         return _proved(certificate, validation, plant)
     if np.isfinite(residual) and certificate.rate < 1:
         return _sampled(certificate, validation, float(residual))
