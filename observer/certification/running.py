@@ -95,13 +95,17 @@ def running_envelope(
 ) -> RunningEnvelope:
     """The envelope from the initial estimate ``x_hat0`` ``(..., nx)``, when the state is within ``half_widths`` ``(nx,)`` of it.
 
+    Parameters
+    ----------
     noise : bound of |n|, the Euclidean length of the measurement error, in every sample. disturbance : bound of |d|_M of
     what the plant does beyond its model, for instance the proof's ``discretisation``, which is sampled; that when left out.
     refined : index of the proof (metric) to use; the shipped one when left out. local : (x_hat, eta, u) -> a bound of |r(x, u)|_M over
     the set; the smaller of it and the bound over the region is taken.
 
-    Raises InputError where the certificate proves no residual bound, for wrong shapes, and when a sample is missing and h is
-    not linear in x.
+    Raises
+    ------
+    InputError
+        Where the certificate proves no residual bound, for wrong shapes, and when a sample is missing and h is not linear in x.
     """
     bounds = certificate.bounds
     if not certificate.holds or bounds is None or not bounds.proofs:

@@ -59,16 +59,14 @@ def trial_envelopes(
     if validation is None or validation.noise or certificate is None or not certificate.holds:
         return None
     bounds = certificate.bounds
-    if bounds is not None and bounds.kind == PROVED and np.isfinite([p.residual.upper for p in bounds.proofs]).all():
+    if bounds is not None and bounds.proved:
         return _proved(certificate, validation, plant)
     if np.isfinite(residual) and certificate.rate < 1:
         return _sampled(certificate, validation, float(residual))
     return None
 
 
-def sampled_residual(
-    observer: StateObserver, plant: DiscreteSystem, data: Trajectories, metric: np.ndarray
-) -> float:
+def sampled_residual(observer: StateObserver, plant: DiscreteSystem, data: Trajectories, metric: np.ndarray) -> float:
     """The largest |f_o(x, u, y) - x+|_M along trajectories with x; nan where there is none."""
     x, following = np.asarray(data.x, dtype=float)[:, :-1], np.asarray(data.x, dtype=float)[:, 1:]
     u, y = data.u[:, :-1], plant.output(x, data.u[:, :-1])

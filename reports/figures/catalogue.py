@@ -139,7 +139,7 @@ ALL_FIGURES: tuple[FigureKind, ...] = (
     ),
     FigureKind(
         "residual_map", "One-step residual over the region",
-        lambda r: proved(r) and bounds_of(r).residual_map is not None,
+        lambda r: proved(r) and bounds_of(r).residual_map is not None,  # type: ignore[union-attr]
         lambda r: residual_figure(bounds_of(r), r.system),
         lambda r: residual_reading(bounds_of(r), r.system),
         lambda r: "Map of the one-step residual over two states, with its attained and its proved supremum.",
