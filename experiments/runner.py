@@ -58,11 +58,11 @@ class Size:
 
 @dataclass(frozen=True)
 class Measured:
-    """The result of an experiment that is a table: one row per part that was measured."""
+    """The result of an experiment whose parts are rows of one table: a sequence of them, or rows by name."""
 
     size: Any
     seed: int
-    rows: Sequence[Mapping[str, Any]]
+    rows: Any
 
 
 @dataclass(frozen=True)

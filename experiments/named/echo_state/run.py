@@ -6,13 +6,13 @@ What the published example leaves open is whether |u| <= 5, imposed on the sampl
 steps from each level of a grid to each other and random ones are gone through, and samples where it fails are added.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from experiments.runner import Parts, Size, at_least_one, one_thread
+from experiments.runner import Measured, Parts, Size, at_least_one, one_thread
 
 if TYPE_CHECKING:
     from observer.networks import ContractingREN
@@ -46,17 +46,8 @@ FULL = EchoStateSize()
 SMOKE = EchoStateSize(3, 6, 0.9, 12, 8, 3, 5, 1.05, 10, 1, 0.02, name="smoke")
 
 
-@dataclass(frozen=True)
-class Designs:
-    """The best linear Youla parameter, and that of the REN."""
-
-    size: EchoStateSize
-    seed: int
-    designs: Mapping[str, Mapping[str, Any]]
-
-
 @one_thread()
-def measure(size: EchoStateSize, seed: int, parts: Parts) -> Designs:
+def measure(size: EchoStateSize, seed: int, parts: Parts) -> Measured:
     """Solve both programs; it passes when the limit holds on every test and the REN is better than the linear one.
 
     Raises InputError without CVXPY and Clarabel (extra ``sdp``), before anything is written.
@@ -74,7 +65,7 @@ def measure(size: EchoStateSize, seed: int, parts: Parts) -> Designs:
             f"{kind}: mean |z| {tests['fresh']['mean']:.4f} on fresh steps, {tests['squares']['mean']:.4f} on squares; "
             f"|u| at most {max(test['largest'] for test in tests.values()):.4f}"
         )
-    return Designs(size, seed, found)
+    return Measured(size, seed, found)
 
 
 def random_network(size: EchoStateSize, seed: int) -> "ContractingREN":

@@ -28,18 +28,19 @@ class LinearObserverSize(Size):
     """Plants, settling times [s], variants (neurons, ``start`` of the fit) and the trials under noise."""
 
     plants: tuple[str, ...] = PLANTS
-    settling: tuple[float, ...] = (1.0, 3.0)
     variants: tuple[tuple[int, str], ...] = ((0, "projected"), (8, "projected"), (8, "random"))
     iterations: int = 300
     trials: int = 4000
+    settling: tuple[float, ...] = (1.0, 3.0)
     steps: int = 400
     measurement: float = 0.02
     force: float = 0.2
 
 
 FULL = LinearObserverSize()
-SMOKE = LinearObserverSize(plants=PLANTS[:1], settling=(1.0,), variants=((0, "projected"), (3, "projected")), iterations=20, trials=400, steps=120,
-             name="smoke")  # fmt: skip
+SMOKE = LinearObserverSize(
+    plants=PLANTS[:1], settling=(1.0,), variants=((0, "projected"), (3, "projected")), iterations=20, trials=400, steps=120, name="smoke"
+)  # fmt: skip
 
 
 @one_thread()
