@@ -22,7 +22,7 @@ class Tally:
     crossings : trials with an error above the envelope; exceeded : trials with a residual above a proved bound; closest :
     the largest error over envelope after the first sample; reached : the largest residual over its proved bound.
     late ``(nx,)`` : largest |e_i| in the second half of the trials that stayed in X; largest ``(nx,)`` : in X, from the sample
-    on from which the bound for the long run applies (``begin``).
+    on from which the ultimate bound applies (``begin``).
     """
 
     trials: int = 0
@@ -103,7 +103,7 @@ def judge(
 def fresh_trials(
     observer: Any, plant: Any, certificate: Any, count: int, duration: float, seed: int, excitation: str | None = None
 ) -> Tally:
-    """``count`` trials of the usual law: plant and estimate start at random in the set of starts."""
+    """``count`` trials of the usual law: initial state and initial estimate at random in the set of initial states."""
     tally, system = Tally(late=np.zeros(plant.nx), largest=np.zeros(plant.nx)), plant.system
     steps = round(duration / plant.dt) + 1
     for part, start in enumerate(range(0, count, CHUNK)):
@@ -139,7 +139,7 @@ def exact_starts(
 
 
 def _late(observer: Any, plant: Any, certificate: Any, x0: np.ndarray, u: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Largest |e_i| ``(K, nx)`` in the long run of trials with x_hat_0 = x_0, while x stays in X, and at which samples."""
+    """Largest |e_i| ``(K, nx)`` once the ultimate bound applies, of trials with x_hat_0 = x_0, while x stays in X, and at which samples."""
     begin = in_the_long_run(certificate, held_input=_unforced(u))
     if begin >= u.shape[1]:  # too short a trial
         return np.zeros((len(x0), plant.nx)), np.zeros((len(x0), plant.nx), dtype=int)
@@ -156,9 +156,10 @@ def _late(observer: Any, plant: Any, certificate: Any, x0: np.ndarray, u: np.nda
 def _climbed(
     observer: Any, plant: Any, certificate: Any, x0: np.ndarray, u: np.ndarray, state: int, seed: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Trials moved uphill in the late error of one state: by a pattern search of the start inside X, and where there is
+    """Trials moved uphill in the late error of one state.
 
-    excitation by setting the inputs to ends of their ranges over some samples before the error is largest.
+    By a pattern search of the initial state inside X and, where there is excitation, by setting the inputs to ends of their
+    ranges over some samples before the error is largest.
     """
     nx, rng = plant.nx, np.random.default_rng([seed, state])
     box, ends = certificate.bounds.region.box[:nx], certificate.bounds.region.box[nx:]
@@ -183,9 +184,9 @@ def _climbed(
 
 
 def adversarial_trials(observer: Any, plant: Any, certificate: Any, count: int, duration: float, seed: int) -> Tally:
-    """Starts meant to break it: worst points of the residual and corners of X, with errors along the worst directions of M.
+    """Initial states meant to refute it: worst points of the residual and corners of X, with errors along the worst directions of M.
 
-    A third each: first errors sqrt(ten ranges) along M^-1 e_i, where |e_i| is as large as |e|_M allows; no first error from
+    A third each: initial errors sqrt(ten ranges) along M^-1 e_i, where |e_i| is as large as |e|_M allows; no initial error at
     the points of X where a short search made the largest error; corners of X against opposite corners. Inputs jump between
     the ends of their ranges in half of them and are zero in the others.
     """

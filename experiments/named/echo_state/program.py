@@ -137,7 +137,7 @@ def solve(features: Features, d: np.ndarray, limit: float = LIMIT, cuts: np.ndar
 
 
 def solve_with_cuts(
-    features: Features, d: np.ndarray, more: np.ndarray, rounds: int, margin: float, tell: Callable[[str], None]
+    features: Features, d: np.ndarray, more: np.ndarray, rounds: int, margin: float, report: Callable[[str], None]
 ) -> tuple[Solution, list[dict[str, Any]]]:
     """The program, then again with the samples of ``more`` where |u| comes out too large, until none does.
 
@@ -154,7 +154,7 @@ def solve_with_cuts(
                 "seconds": solution.seconds, "cuts": len(cuts), "status": solution.status,
             }
         )  # fmt: skip
-        tell(f"round {k}: |u| up to {u.max():.4f} on {len(more)} further samples, {len(cuts)} of them in the program")
+        report(f"round {k}: |u| up to {u.max():.4f} on {len(more)} further samples, {len(cuts)} of them in the program")
         if u.max() <= LIMIT * (1 + 1e-6) or k == rounds:
             break
         peaks = np.flatnonzero((u > LIMIT * (1 - margin)) & (u > np.roll(u, 1)) & (u >= np.roll(u, -1)))

@@ -3,7 +3,7 @@
 The published example: the Youla parameter is a contracting REN with random fixed dynamics and a free output layer, so that
 every output layer gives a stable closed loop and the best one is a convex program. Beside it the best linear Youla parameter.
 What the published example leaves open is whether |u| <= 5, imposed on the samples of one disturbance, holds on others. Here
-steps from each level of a grid to each other and random ones are gone through, and samples where it fails are added.
+the program is checked on steps from each level of a grid to each other and on random ones; samples where it fails are added.
 """
 
 from collections.abc import Callable
@@ -71,7 +71,7 @@ def measure(size: EchoStateSize, seed: int, parts: Parts) -> Measured:
 def random_network(size: EchoStateSize, seed: int) -> "ContractingREN":
     """A contracting REN at random, whose neurons have their kinks spread over the range of the input.
 
-    As it starts, biases are small and all kinks lie near zero: no sum of such neurons saturates at |u| = 5.
+    By default the initial biases are small and all kinks lie near zero: no sum of such neurons saturates at |u| = 5.
     """
     import torch
 

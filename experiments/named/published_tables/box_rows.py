@@ -1,7 +1,7 @@
 """The published box test on two plants: the published Euler model, and the Runge-Kutta model judged against the true ODE.
 
-Protocol of arXiv 2306.12612 as in ``experiments.named.box.run``: 50 starts U[-0.2, 0.2]^2, no force, x_hat0 = 0, 20 s. Entries are the
-held-out one-step loss, the velocity's RMS over 10-20 s and its largest error after 4 s over all trials.
+Protocol of arXiv 2306.12612 as in ``experiments.named.box.run``: 50 initial states U[-0.2, 0.2]^2, no force, x_hat0 = 0, 20 s. Entries are
+the held-out one-step loss, the velocity's RMS over 10-20 s and its largest error after 4 s over all trials.
 """
 
 import time

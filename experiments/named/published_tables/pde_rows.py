@@ -4,7 +4,7 @@ Protocol as in ``experiments.named.pde.run``: x0 = 0.5, b(0) = 0.5, x_hat0 = 0, 
 the run and the RMSE over all nodes, samples 1000 to 2000, medians over five boundary draws.
 A third entry is the held-out loss reached 10 s into
 the fit. As many samples to learn from as published (1e5), from level profiles; a profile of independent nodes, as the
-starts of the library plant are, is one that a line with diffusion never shows.
+initial states of the library plant are, is one that a line with diffusion never shows.
 """
 
 import time

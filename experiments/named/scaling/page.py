@@ -19,14 +19,14 @@ def page(result: Growth) -> Page:
     lost = [row for row in squeezed if not row["holds32"]]
     point = min((row["condition"] for row in lost), default=float("inf"))
     failing = [f"{name} at {failure(rows, name)}" for name in names if failure(rows, name).startswith("nx")]
-    start = (
-        f"At the start of training float32 fails for {'; '.join(failing)}."
+    initial = (
+        f"Before training float32 fails for {'; '.join(failing)}."
         if failing
-        else "At the start of training every network is proved in float32 as well, at every size."
+        else "Before training every network is proved in float32 as well, at every size."
     )
     content = {
         "title": "How large a robust network can be",
-        "sentence": f"{proved} of {len(rows)} certificates hold in float64. {start} What makes float32 fail is the conditioning that "
+        "sentence": f"{proved} of {len(rows)} certificates hold in float64. {initial} What makes float32 fail is the conditioning that "
         + f"training may bring: {f'from cond H = {number_text(point, 2)} on' if lost else 'not reached here'}.",
         "summary": "Guarantees hold for every parameter in exact arithmetic. In floating point the condition of H says what the map may "
         "lose, and the margin of the recomputed certificate what the network has to spare; training moves X away from its initial value.",
@@ -62,7 +62,7 @@ def tables(result: Growth) -> list[Table]:
             for row in rows
         ),
         ("network", "nx, nv", "parameters", "cond H", "margin", "margin, float32 map", "float32", "off by", "map", "with gradients"),
-        "Start of training, rate 0.95; margins are smallest eigenvalues of the form scaled to unit diagonal",
+        "Before training, rate 0.95; margins are smallest eigenvalues of the form scaled to unit diagonal",
     )  # fmt: skip
     limits = Table(
         tuple((name, failure(rows, name)) for name in networks()),
