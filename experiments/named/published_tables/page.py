@@ -20,8 +20,8 @@ INTRODUCTIONS = {
     "estimate 0 over 2000 samples; medians over five draws of the boundary. The third entry is the held-out loss 10 s into the fit; "
     "beside it what the JAX package reaches in 350 s.",
     "hyperkkl": "The plant is one classical Runge-Kutta step a sample with the input held over it; 100 Latin-hypercube initial states "
-    "in the published box, initial estimate zero, elementwise mean of 200 |x - x_hat| / (|x| + |x_hat| + 1e-8) over trials, samples (the first "
-    "included) and states. The projection observer knows the exact model: its score is what the initial estimate and the transient "
+    "in the published box, initial estimate zero, elementwise mean of 200 |x - x_hat| / (|x| + |x_hat| + 1e-8) over trials, samples (the "
+    "first included) and states. The projection observer knows the exact model: its score is what the initial estimate and the transient "
     "cost by themselves at the same metric.",
     "lorenz": "The protocol of the table above with dt 0.01 s and initial states in the box of Rössler; no value is published.",
     "defaults": "What a person gets who gives a name and nothing else, as by `observer run NAME --budget 20s`: 100 trajectories, the "
