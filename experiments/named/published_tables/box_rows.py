@@ -5,13 +5,14 @@ the held-out one-step loss, the velocity's RMS over 10-20 s and its largest erro
 """
 
 import time
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 from experiments.named.box import published as published_box
 from experiments.named.box.run import DURATION, PROTOCOL, TRIALS
-from experiments.named.published_tables.rows import FULL, Entry, Measurement, ProtocolSize, Row, thinned
+from experiments.named.published_tables.rows import Entry, Measurement, ProtocolSize, Row, thinned
 from systems import box, discretize, simulate
 
 #: Of the same recipe trained again, on its training transitions.
@@ -81,11 +82,7 @@ def _row(name: str) -> Row:
             MAX_BAR,
         ),
     )  # fmt: skip
-
-    def run(seed: int, size: ProtocolSize = FULL) -> Measurement:
-        return measure(name, seed, size)
-
-    return Row(f"box.{name}", PLANTS[name][2], entries, run, RECIPES[name], BUDGET)
+    return Row(f"box.{name}", PLANTS[name][2], entries, partial(measure, name), RECIPES[name], BUDGET)
 
 
 def rows() -> tuple[Row, ...]:

@@ -6,6 +6,7 @@ row holds when the verdict is pass.
 """
 
 import time
+from functools import partial
 
 import numpy as np
 
@@ -28,7 +29,7 @@ def measure(name: str, seed: int, size: ProtocolSize) -> Measurement:
     recipe = build({"system": name, "seed": seed, "fit.budget": BUDGET})
     system = ALL_SYSTEMS[name]()
     plant = discretize(system, recipe.dt, recipe.method, recipe.substeps)
-    length = None if size is FULL else 20 * plant.dt
+    length = None if size == FULL else 20 * plant.dt
     data = simulate(plant, size.trajectories or recipe.data.trajectories, length, seed)
     clock = time.process_time()
     try:
@@ -75,11 +76,9 @@ def measure(name: str, seed: int, size: ProtocolSize) -> Measurement:
 
 def _row(name: str) -> Row:
     entries = (Entry("unconverged", "share of trials not converged", "", None, 0.01),)
-
-    def run(seed: int, size: ProtocolSize = FULL) -> Measurement:
-        return measure(name, seed, size)
-
-    return Row(f"defaults.{name}", f"{name}, defaults alone", entries, run, {"budget": BUDGET}, BUDGET)
+    return Row(
+        f"defaults.{name}", f"{name}, defaults alone", entries, partial(measure, name), {"budget": BUDGET}, BUDGET
+    )
 
 
 def rows() -> tuple[Row, ...]:

@@ -14,13 +14,14 @@ itself escapes to infinity in finite time; the paper does not say what it does w
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
 from scipy.stats import qmc
 
 from experiments.named.published_tables.projection import projection_run
-from experiments.named.published_tables.rows import FULL, Curve, Entry, Measurement, ProtocolSize, Row, thinned
+from experiments.named.published_tables.rows import Curve, Entry, Measurement, ProtocolSize, Row, thinned
 from systems.base.errors import InputError
 from systems.discretization import DiscreteSystem, discretize
 from systems.system import System
@@ -209,11 +210,9 @@ def _row(name: str, group: str) -> Row:
         for kind in INPUTS
     )  # fmt: skip
     title = f"{protocol.system().description}, dt {protocol.dt:g} s"
-
-    def run(seed: int, size: ProtocolSize = FULL) -> Measurement:
-        return measure(name, seed, size)
-
-    return Row(f"{group}.{name}" if group != name else name, title, entries, run, RECIPES[name], BUDGET)
+    return Row(
+        f"{group}.{name}" if group != name else name, title, entries, partial(measure, name), RECIPES[name], BUDGET
+    )
 
 
 def rows() -> tuple[Row, ...]:

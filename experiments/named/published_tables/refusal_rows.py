@@ -11,8 +11,9 @@ fastest rate and the undetectable direction.
 import re
 import time
 from collections.abc import Callable
+from functools import partial
 
-from experiments.named.published_tables.rows import FULL, Entry, Measurement, ProtocolSize, Row
+from experiments.named.published_tables.rows import Entry, Measurement, ProtocolSize, Row
 from systems import Signal, System, discretize, reverse_duffing, simulate, van_der_pol
 from systems.base.errors import NotDetectable
 
@@ -80,11 +81,8 @@ def measure(name: str, seed: int, size: ProtocolSize) -> Measurement:
 
 
 def _row(name: str) -> Row:
-    def run(seed: int, size: ProtocolSize = FULL) -> Measurement:
-        return measure(name, seed, size)
-
     entries = (Entry("seconds", "time to the refusal", "s"),)
-    return Row(f"refused.{name}", PLANTS[name][1], entries, run, {}, None)
+    return Row(f"refused.{name}", PLANTS[name][1], entries, partial(measure, name), {}, None)
 
 
 def rows() -> tuple[Row, ...]:
