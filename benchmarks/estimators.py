@@ -1,9 +1,9 @@
-"""Time per step of the contracting REN and of every baseline on the same machine: one trajectory at a time, and a batch.
+"""Time per step of the contracting REN and of every estimator on the same machine: one trajectory at a time, and a batch.
 
     python -m benchmarks.estimators --out docs/estimator_times.md
 
 Every estimator takes the same trajectories through ``run``. The weights of the REN are drawn, not fitted: no time depends on them.
-Baselines are at their default knobs. Processor time, least of many repetitions, so that other work on the machine does not
+Estimators have the defaults of their tuning parameters. Processor time, least of many repetitions, so that other work on the machine does not
 count; a run before the first counted one compiles. Plants of two states: 20 neurons, the default of ``observer run``.
 """
 
@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
-from observer.estimators import BASELINES, baseline, compiled, label, make
+from observer.estimators import ESTIMATORS, compiled, get_estimator, label, make
 from observer.networks.ren.contracting import ContractingREN
 from observer.scaling import Scaling
 from observer.state_observer import RENObserver, StateObserver
@@ -24,7 +24,7 @@ from observer.storage import write_text
 from systems import ALL_SYSTEMS, discretize, simulate
 from systems.base.errors import InputError
 from systems.discretization import DiscreteSystem
-from systems.trajectories import draw_starts
+from systems.trajectories import draw_initial_states
 
 PLANTS = {
     "box": 20, "van_der_pol": 20, "duffing": 20, "fitzhugh_nagumo": 20, "reaction_diffusion": 30,
@@ -103,7 +103,7 @@ def measure_plant(name: str, neurons: int, samples: int, batch: int, repetitions
     simulated = simulate(plant, batch, 20 * plant.dt, 0)
     repeats = -(-samples // 20)
     u, y = (np.tile(a[:, :20], (1, repeats, 1))[:, :samples] for a in (simulated.u, simulated.y))
-    data = draw_starts(plant.system, batch, 1), u, y
+    data = draw_initial_states(plant.system, batch, 1), u, y
     times = measured("ren", drawn_ren(plant, neurons), data, repetitions)
     rows = [Row(name, f"contracting REN, {neurons} neurons", *times, "machine code")]
     if plant.nx > LARGE:
@@ -112,12 +112,12 @@ def measure_plant(name: str, neurons: int, samples: int, batch: int, repetitions
         rows.append(Row(name, "A P A' alone, of a dense Kalman filter", product, product, "BLAS"))
         samples = min(samples, FEW)
         data = data[0], u[:, :samples], y[:, :samples]
-    for kind in BASELINES if plant.nx <= LARGE else FOR_LARGE:
+    for kind in ESTIMATORS if plant.nx <= LARGE else FOR_LARGE:
         try:
             observer = make(kind, plant)
         except InputError:
             continue
-        runs_as = getattr(baseline(kind), "RUNS", "NumPy")
+        runs_as = getattr(get_estimator(kind), "RUNS", "NumPy")
         if runs_as == "machine code" and not compiled.serves(plant, np.eye(plant.ny), samples):
             runs_as = "NumPy"
         rows.append(Row(name, label(kind), *measured(kind, observer, data, repetitions), runs_as))

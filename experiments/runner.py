@@ -20,7 +20,7 @@ from experiments.pipeline.console import DONE, FAILED, Interrupted
 from systems.base.errors import InputError
 
 if TYPE_CHECKING:
-    from reports.experiment_page import Criterion
+    from reports.experiment_page import Requirement
 
 #: Words under which a part was stored by earlier versions.
 _RESULTS = ("result", "outcome", "measurement", "row")
@@ -79,7 +79,7 @@ class Page:
     lines: Sequence[str] = ()
 
 
-def judged(criteria: "Sequence[Criterion]", metrics: Mapping[str, Any], size: Size, **content: Any) -> Page:
+def judged(criteria: "Sequence[Requirement]", metrics: Mapping[str, Any], size: Size, **content: Any) -> Page:
     """A page of tables and charts that passes when all ``criteria`` are met; see ``reports.experiment_page``."""
     from reports.experiment_page import write_experiment_page
 
@@ -101,11 +101,12 @@ class Parts:
 
     def stored(self, name: str, key: Any) -> Any:
         """The result of a part as plain data; None where there is none of this key."""
-        from observer.storage import plain, read_json
+        from observer.storage import read_json
+        from systems.base.records import to_plain
 
         path = self.out / f"{name}.json"
         document = read_json(path) if path.is_file() else {}
-        if document.get("key", document.get("fingerprint")) != plain(key):
+        if document.get("key", document.get("fingerprint")) != to_plain(key):
             return None
         return next((document[word] for word in _RESULTS if word in document), None)
 

@@ -64,6 +64,19 @@ def hardest_states(validation: Any, limit: int = MAXIMUM_STATES) -> list[int]:
     return sorted(np.argsort(-relative, kind="stable")[:limit].tolist())
 
 
+def hardest_names(validation: Any, limit: int = MAXIMUM_STATES) -> list[str]:
+    """The names of :func:`hardest_states`."""
+    return [validation.state_names[i] for i in hardest_states(validation, limit)]
+
+
+def omitted(validation: Any) -> str:
+    """The sentence of a figure that does not show all states; empty where it does."""
+    total = len(validation.state_names)
+    if total <= MAXIMUM_STATES:
+        return ""
+    return f" Of the {total} states, the {MAXIMUM_STATES} with the largest RMS error relative to range are shown."
+
+
 def quantiles(values: np.ndarray, shares: tuple[float, ...] = (0.05, 0.5, 0.95)) -> np.ndarray:
     """Quantiles over the trials: (K, N) -> (len(shares), N). Order statistics, as infinities cannot be interpolated."""
     values = np.where(np.isnan(values), np.inf, values)
@@ -89,8 +102,8 @@ def metric_norm(error: np.ndarray, metric: np.ndarray) -> np.ndarray:
     return np.sqrt(np.maximum(np.einsum("...i,ij,...j->...", error, metric, error), 0.0))
 
 
-def largest_start(validation: Any, metric: np.ndarray) -> float:
+def largest_initial_error(validation: Any, metric: np.ndarray) -> float:
     """The largest |e_0|_M among the trials; NaN when none is finite."""
-    start = metric_norm(np.asarray(validation.error, dtype=float)[:, 0], np.asarray(metric, dtype=float))
-    start = start[np.isfinite(start)]
-    return float(start.max()) if start.size else float("nan")
+    initial = metric_norm(np.asarray(validation.error, dtype=float)[:, 0], np.asarray(metric, dtype=float))
+    initial = initial[np.isfinite(initial)]
+    return float(initial.max()) if initial.size else float("nan")

@@ -1,37 +1,20 @@
+import collections.abc
+
 from .base.errors import InputError as InputError
 from .base.errors import NotDetectable as NotDetectable
 from .base.errors import SimulationError as SimulationError
 from .detectability import MetricSearch as MetricSearch
-from .detectability import search as search
+from .detectability import search_metric as search_metric
 from .discretization import DiscreteSystem as DiscreteSystem
 from .discretization import discretize as discretize
 from .files import load_system as load_system
 from .library import ALL_SYSTEMS as ALL_SYSTEMS
-from .library.bioreactor import bioreactor as bioreactor
-from .library.box import box as box
-from .library.cart_pole import cart_pole as cart_pole
-from .library.continuous_stirred_tank import continuous_stirred_tank as continuous_stirred_tank
-from .library.double_integrator import double_integrator as double_integrator
-from .library.duffing import duffing as duffing
-from .library.epidemic import epidemic as epidemic
-from .library.fitzhugh_nagumo import fitzhugh_nagumo as fitzhugh_nagumo
-from .library.induction_motor import induction_motor as induction_motor
-from .library.lorenz import lorenz as lorenz
-from .library.lotka_volterra import lotka_volterra as lotka_volterra
-from .library.mass_spring_damper import mass_spring_damper as mass_spring_damper
-from .library.pendulum import pendulum as pendulum
-from .library.quadruple_tank import quadruple_tank as quadruple_tank
-from .library.quanser_qube import quanser_qube as quanser_qube
-from .library.reaction_diffusion import reaction_diffusion as reaction_diffusion
-from .library.reaction_diffusion_parity import reaction_diffusion_parity as reaction_diffusion_parity
-from .library.reverse_duffing import reverse_duffing as reverse_duffing
-from .library.rossler import rossler as rossler
-from .library.two_link_arm import two_link_arm as two_link_arm
-from .library.van_der_pol import van_der_pol as van_der_pol
-from .recordings import export as export
 from .recordings import read_recordings as read_recordings
+from .recordings import write_recordings as write_recordings
 from .signals import Parameter as Parameter
 from .signals import Signal as Signal
 from .system import System as System
 from .trajectories import Trajectories as Trajectories
 from .trajectories import simulate as simulate
+
+def __getattr__(plant: str) -> collections.abc.Callable[..., System]: ...  # every plant of the library by its name

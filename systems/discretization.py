@@ -3,7 +3,7 @@
     x[k+1] = F(x[k], u[k]),  u held over [t_k, t_{k+1});   y[k] = h(x[k], u[k]) at the same t_k
 
 Methods: ``euler`` (order 1), ``rk4`` (order 4), both with substeps; ``exact`` (linear plants, matrix exponential);
-``scipy`` (the oracle itself: slow, and the yardstick for the others);
+``scipy`` (the reference integrator itself: slow, the measure of the others);
 ``cvodes`` (stiff plants). To add one: a function here, a name in ``METHODS``.
 """
 
@@ -19,7 +19,7 @@ from systems.base.errors import InputError
 from systems.compilation import compile_graph, worth_compiling
 from systems.evaluation import evaluate, from_casadi, jacobian, to_casadi
 from systems.graph import Graph
-from systems.integration import oracle, sample_region, time_scales, variational
+from systems.integration import integrate_reference, sample_region, time_scales, variational
 from systems.system import System
 
 TARGET_ERROR, WARN_ERROR, MAX_SUBSTEPS = 1e-6, 1e-3, 64
@@ -78,7 +78,7 @@ def _exact(system: System, dt: float) -> Graph:
 class DiscreteSystem:
     """One sample of a plant as a map. Made by :func:`discretize`.
 
-    ``error`` is the largest one-step error against the oracle over the region, per state, as a fraction of its range
+    ``error`` is the largest one-step error against the reference integrator over the region, per state, as a fraction of its range
     (zero for discrete systems); ``warnings`` are sentences for a person.
     """
 
@@ -105,9 +105,13 @@ class DiscreteSystem:
         """Number of outputs."""
         return self.system.ny
 
+    def with_system(self, system: System) -> "DiscreteSystem":
+        """Another system, sampled as this one is: the same dt, method and substeps."""
+        return discretize(system, self.dt, self.method, self.substeps)
+
     @property
     def _integrator(self) -> str | None:
-        """What the oracle is asked to use; None lets it choose."""
+        """The method that the reference integrator is asked to use; None lets it choose."""
         return "cvodes" if self.method == "cvodes" else None
 
     def step(self, x: Any, u: Any, t: Any = 0.0) -> np.ndarray:
@@ -119,7 +123,7 @@ class DiscreteSystem:
         batch = np.broadcast_shapes(x.shape[:-1], u.shape[:-1])
         x, u = np.broadcast_to(x, (*batch, self.nx)), np.broadcast_to(u, (*batch, self.nu))
         rows = int(np.prod(batch))  # not -1: a plant without inputs has an empty u
-        flat = oracle(
+        flat = integrate_reference(
             self.system, x.reshape(rows, self.nx), u.reshape(rows, 1, self.nu), self.dt, self._integrator, float(t)
         )
         return flat[:, 1].reshape(*batch, self.nx)
@@ -127,7 +131,7 @@ class DiscreteSystem:
     def rollout(self, x0: np.ndarray, u: np.ndarray) -> np.ndarray:
         """States ``(K, N+1, nx)`` from x0 ``(K, nx)`` under u ``(K, N, nu)``; long ones run as machine code."""
         if self.graph is None:
-            return oracle(self.system, x0, u, self.dt, self._integrator)
+            return integrate_reference(self.system, x0, u, self.dt, self._integrator)
         if worth_compiling(self.graph, u.shape[1]):
             return compile_graph(self.graph).rollout(x0, u, self.system.parameter_values, self.dt)
         x = np.empty((len(x0), u.shape[1] + 1, self.nx))
@@ -165,7 +169,7 @@ class DiscreteSystem:
         rows = int(np.prod(batch))
         x, u = np.broadcast_to(x, (*batch, n)).reshape(rows, n), np.broadcast_to(u, (*batch, m)).reshape(rows, 1, m)
         start = np.concatenate([x, np.tile(np.eye(n).reshape(-1), (len(x), 1)), np.zeros((len(x), n * m))], axis=1)
-        end = oracle(variational(self.system), start, u, self.dt, self._integrator)[:, 1]
+        end = integrate_reference(variational(self.system), start, u, self.dt, self._integrator)[:, 1]
         phi, gamma = end[:, n : n + n * n], end[:, n + n * n :]
         return phi.reshape(*batch, n, n), gamma.reshape(*batch, n, m)
 
@@ -263,7 +267,7 @@ def discretize(
 
 
 def _short_truth(system: System, x: np.ndarray, u: np.ndarray, dt: float) -> np.ndarray:
-    return oracle(system, x, u[:, None, :], dt)[:, 1]
+    return integrate_reference(system, x, u[:, None, :], dt)[:, 1]
 
 
 def _coarseness(system: System, dt: float) -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""The oracle: scipy's adaptive integrators with the input held over each sample, as independent truth.
+"""The reference integrator: scipy's adaptive methods with the input held over each sample, independent of every discretisation.
 
     x(t_{k+1}) = x(t_k) + integral of f(t, x, u_k, p) over [t_k, t_{k+1}]
 
@@ -56,14 +56,14 @@ def stiff(system: System, dt: float) -> bool:
     return dt / time_scales(system)[0] > 200
 
 
-def oracle(
+def integrate_reference(
     system: System, x0: np.ndarray, u: np.ndarray, dt: float, method: str | None = None, t0: float = 0.0
 ) -> np.ndarray:
     """States ``(K, N+1, nx)`` from x0 ``(K, nx)`` under held inputs u ``(K, N, nu)``; CVODES where the plant is stiff.
 
     ``method``: DOP853, Radau (scipy) or cvodes (SUNDIALS through CasADi, tens of times faster than Radau in Python).
 
-    Raises :class:`SimulationError`, naming state, time and start, when a trajectory stops being finite.
+    Raises :class:`SimulationError`, naming state, time and initial state, when a trajectory stops being finite.
     """
     method = method or ("cvodes" if stiff(system, dt) else "DOP853")
     if method == "cvodes":
@@ -128,8 +128,8 @@ def _cvodes(system: System, x0: np.ndarray, u: np.ndarray, dt: float, t0: float)
                 end = step(x0=result[k, n], p=np.append(u[k, n], time))["xf"]
             except RuntimeError as error:
                 raise SimulationError(
-                    f"the plant grows without bound or is too stiff near t = {time:g} s from the start {_named(system, x0[k])} "
-                    f"(states there: {_named(system, result[k, n])}); choose starts or inputs from which it stays finite"
+                    f"the plant grows without bound or is too stiff near t = {time:g} s from the initial state {_named(system, x0[k])} "
+                    f"(states there: {_named(system, result[k, n])}); choose initial states or inputs from which it stays finite"
                 ) from error
             result[k, n + 1] = np.asarray(end).reshape(-1)
     return result
@@ -142,8 +142,8 @@ def _report(system: System, x0: np.ndarray, solution, count: int) -> None:
     trial, state = np.unravel_index(np.nanargmax(np.where(np.isfinite(sizes), sizes, np.inf)), sizes.shape)
     time = times[-1] if times.size else 0.0
     raise SimulationError(
-        f"state '{system.state_names[state]}' grows without bound near t = {time:g} s from the start "
-        f"{_named(system, x0[trial])} ({solution.message}); choose starts or inputs from which the plant stays finite"
+        f"state '{system.state_names[state]}' grows without bound near t = {time:g} s from the initial state "
+        f"{_named(system, x0[trial])} ({solution.message}); choose initial states or inputs from which the plant stays finite"
     )
 
 

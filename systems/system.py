@@ -10,7 +10,7 @@ import hashlib
 import json
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
@@ -253,7 +253,7 @@ class System:
 
     @cached_property
     def initial_ranges(self) -> np.ndarray:
-        """``(nx, 2)``: the box from which trajectories start."""
+        """``(nx, 2)``: the box of initial states."""
         return np.array([s.initial or s.range for s in self.states], dtype=float).reshape(self.nx, 2)
 
     # Equations -------------------------------------------------------------------------------------------------------
@@ -285,28 +285,34 @@ class System:
 
     # Variants and storage --------------------------------------------------------------------------------------------
 
-    def _replace(self, **changes: Any) -> "System":
-        values = {name: getattr(self, name) for name in self.__dataclass_fields__}
-        return System(**{**values, **changes})
-
     def with_parameters(self, **values: float) -> "System":
         """The same plant with other parameter values: ``system.with_parameters(mu=1.2)``."""
-        parameters = dict(self.parameters)
-        for name, value in values.items():
-            if name not in parameters:
-                raise InputError(f"system '{self.name}' has no parameter '{name}'; {nearest(name, parameters)}")
-            old = parameters[name]
-            parameters[name] = Parameter(value, old.unit, old.range) if isinstance(old, Parameter) else Parameter(value)
-        return self._replace(parameters=parameters)
+        return self._with("parameters", self.parameters, {name: {"value": value} for name, value in values.items()})
 
     def with_states(self, **changes: Mapping[str, Any]) -> "System":
-        """The same plant with changed fields of some states: ``with_states(position={"initial": (-1, 1)})``."""
-        unknown = set(changes) - set(self.state_names)
-        if unknown:
-            name = sorted(unknown)[0]
-            raise InputError(f"system '{self.name}' has no state '{name}'; {nearest(name, self.state_names)}")
-        states = [Signal(**{**asdict(s), **changes.get(s.name, {})}) for s in self.states]
-        return self._replace(states=states)
+        """The same plant with changed fields of some states: ``system.with_states(position={"initial": (-1, 1)})``."""
+        return self._with("states", {s.name: s for s in self.states}, changes)
+
+    def with_inputs(self, **changes: Mapping[str, Any]) -> "System":
+        """The same plant with changed fields of some inputs: ``system.with_inputs(force={"excitation": "sine"})``."""
+        return self._with("inputs", {s.name: s for s in self.inputs}, changes)
+
+    def with_outputs(self, **changes: Mapping[str, Any]) -> "System":
+        """The same plant with changed fields of some outputs: ``system.with_outputs(y={"noise": 0.05})``."""
+        return self._with("outputs", {s.name: s for s in self.outputs}, changes)
+
+    def _with(self, what: str, items: Mapping[str, Any], changes: Mapping[str, Mapping[str, Any]]) -> "System":
+        """Another plant with changed fields of some of its ``items``, the signals or parameters called ``what``."""
+        changed = dict(items)
+        for name, fields in changes.items():
+            if name not in items:
+                raise InputError(f"system '{self.name}' has no {what[:-1]} '{name}'; {nearest(name, items)}")
+            known = [key for key in vars(items[name]) if key != "name"]
+            for key in fields:
+                if key not in known:
+                    raise InputError(f"{what[:-1]} '{name}' has no field '{key}' to change; {nearest(key, known)}")
+            changed[name] = replace(items[name], **fields)
+        return replace(self, **{what: changed if what == "parameters" else list(changed.values())})
 
     def to_data(self) -> dict[str, Any]:
         """Everything about the plant as JSON-able data, its equations as graphs."""

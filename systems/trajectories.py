@@ -14,7 +14,7 @@ from systems.base.atomic_files import read_arrays, write_arrays
 from systems.base.errors import InputError, SimulationError
 from systems.discretization import DiscreteSystem
 from systems.excitations import excite
-from systems.integration import oracle, time_scales
+from systems.integration import integrate_reference, time_scales
 from systems.system import System
 
 
@@ -112,15 +112,15 @@ class Trajectories:
             ) from error
 
 
-def draw_starts(system: System, count: int, seed: int, spread: float = 1.0) -> np.ndarray:
-    """``(count, nx)`` starts, uniform over the initial box enlarged by ``spread`` about its middle, within the limits."""
+def draw_initial_states(system: System, count: int, seed: int, spread: float = 1.0) -> np.ndarray:
+    """``(count, nx)`` initial states, uniform over the initial box enlarged by ``spread`` about its middle, within the limits."""
     box = system.initial_ranges
     middle, half = box.mean(axis=1), 0.5 * np.ptp(box, axis=1) * spread
-    starts = middle + half * np.random.default_rng([seed, 1]).uniform(-1, 1, (count, system.nx))
+    x0 = middle + half * np.random.default_rng([seed, 1]).uniform(-1, 1, (count, system.nx))
     for k, signal in enumerate(system.states):
         if signal.limits is not None:
-            starts[:, k] = np.clip(starts[:, k], *signal.limits)
-    return starts
+            x0[:, k] = np.clip(x0[:, k], *signal.limits)
+    return x0
 
 
 def draw_inputs(
@@ -160,7 +160,11 @@ def check_states(system: System, t: np.ndarray, x: np.ndarray) -> tuple[str, ...
         low, high = signal.range
         width, middle = high - low, 0.5 * (low + high)
         checks = [
-            (~np.isfinite(values), "is not finite", "choose starts or inputs from which the plant stays finite"),
+            (
+                ~np.isfinite(values),
+                "is not finite",
+                "choose initial states or inputs from which the plant stays finite",
+            ),
             (
                 np.abs(values - middle) > 10 * width,
                 f"leaves ten times its range ({low:g}, {high:g})",
@@ -170,16 +174,16 @@ def check_states(system: System, t: np.ndarray, x: np.ndarray) -> tuple[str, ...
         if signal.limits is not None:
             tolerance = 1e-9 * width
             broken = (values < signal.limits[0] - tolerance) | (values > signal.limits[1] + tolerance)
-            advice = "choose starts or inputs that keep it inside, or correct the limits"
+            advice = "choose initial states or inputs that keep it inside, or correct the limits"
             checks.insert(1, (broken, f"breaks its limits ({signal.limits[0]:g}, {signal.limits[1]:g})", advice))
         for mask, what, advice in checks:
             if mask.any():
                 step = int(np.argmax(mask.any(axis=0)))
                 trial = int(np.argmax(mask[:, step]))
-                start = ", ".join(f"{n}={v:.4g}" for n, v in zip(system.state_names, x[trial, 0], strict=True))
+                initial = ", ".join(f"{n}={v:.4g}" for n, v in zip(system.state_names, x[trial, 0], strict=True))
                 raise SimulationError(
                     f"state '{signal.name}' {what} at t = {t[step]:g} s (value {values[trial, step]:.4g}) in trajectory {trial} "
-                    f"from the start {start}; {advice}"
+                    f"from the initial state {initial}; {advice}"
                 )
         outside = (values < low) | (values > high)
         if outside.any():
@@ -211,9 +215,10 @@ def simulate(
     duration : seconds; the system's usual duration, or 200 samples, when left out. N = duration/dt + 1 samples.
     excitation : kind of every input, or a dict of kinds by input name; each signal's own when left out.
     noise : add white Gaussian noise of each output's stated standard deviation to y.
-    spread : starts are drawn from the initial box enlarged by this factor.
-    x0, u : given starts ``(K, nx)`` and inputs ``(K, N, nu)`` instead of drawn ones.
-    truth : ``"model"`` steps the discretised plant; ``"oracle"`` integrates the continuous one (DOP853 or CVODES).
+    spread : initial states are drawn from the initial box enlarged by this factor.
+    x0, u : given initial states ``(K, nx)`` and inputs ``(K, N, nu)`` instead of drawn ones.
+    truth : ``"model"`` steps the discretised plant; ``"reference"`` integrates the continuous one by the reference integrator
+        (DOP853 or CVODES). ``"oracle"``, its former name, is still accepted.
 
     Raises :class:`SimulationError` where a state is not finite, breaks its limits or leaves ten ranges.
     """
@@ -224,24 +229,26 @@ def simulate(
     if x0 is None and (isinstance(trajectories, bool) or not isinstance(trajectories, int) or trajectories < 1):
         raise InputError(f"trajectories is {trajectories!r}; expected a whole number, 1 or more")
     steps = round(duration / dt) + 1
-    starts = (
-        draw_starts(system, trajectories, seed, spread) if x0 is None else np.atleast_2d(np.asarray(x0, dtype=float))
-    )
-    if starts.ndim != 2 or starts.shape[1] != system.nx:
+    if x0 is None:
+        x0 = draw_initial_states(system, trajectories, seed, spread)
+    x0 = np.atleast_2d(np.asarray(x0, dtype=float))
+    if x0.ndim != 2 or x0.shape[1] != system.nx:
         raise InputError(
-            f"x0 has shape {starts.shape}; expected (trajectories, {system.nx}) for {', '.join(system.state_names)}"
+            f"x0 has shape {x0.shape}; expected (trajectories, {system.nx}) for {', '.join(system.state_names)}"
         )
-    count = len(starts)
+    count = len(x0)
     if u is None:
         u = draw_inputs(system, dt, count, steps, seed, excitation)
     u = np.asarray(u, dtype=float)
     if u.shape != (count, steps, system.nu):
         raise InputError(f"u has shape {u.shape}; expected {(count, steps, system.nu)} (trajectories, samples, inputs)")
     t = dt * np.arange(steps)
-    if truth == "oracle" and system.kind == "continuous":
-        x = oracle(system, starts, u[:, :-1], dt)
+    if truth not in ("model", "reference", "oracle"):
+        raise InputError(f"truth is {truth!r}; expected model or reference")
+    if truth != "model" and system.kind == "continuous":
+        x = integrate_reference(system, x0, u[:, :-1], dt)
     else:
-        x = plant.rollout(starts, u[:, :-1])
+        x = plant.rollout(x0, u[:, :-1])
     warnings = check_states(system, t, x)
     y = system.measure(x, u, t)
     if not np.isfinite(y).all():

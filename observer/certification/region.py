@@ -1,8 +1,8 @@
 """The region of a certificate: the operating ranges enlarged to what trajectories reach, and how that was found.
 
-A bound over X x U speaks of the plant while x stays in X. X is not proved to be forward invariant: trajectories are
-simulated from a stated seed, X is the smallest box that holds them and the ranges, and a margin is added where they
-leave the ranges. Whoever leaves X later is counted, not covered.
+All results refer to this region: a bound over X x U holds while x stays in X. X is not proved to be forward invariant:
+trajectories are simulated from a stated seed, X is the smallest box that holds them and the ranges, and a margin is added
+where they leave the ranges. Trials that leave X later are counted, not covered.
 """
 
 from dataclasses import dataclass
@@ -13,11 +13,11 @@ import numpy as np
 
 from systems.base.errors import InputError, SimulationError
 from systems.discretization import DiscreteSystem
-from systems.trajectories import draw_starts, simulate
+from systems.trajectories import draw_initial_states, simulate
 
 MARGIN = 0.02  # of a state's range, added on each side that trajectories reach beyond
 TRAJECTORIES = 100
-_CORNERS_UP_TO = 6  # states: the corners of the set of starts are tried as well
+_CORNERS_UP_TO = 6  # states: the corners of the set of initial states are tried as well
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,7 +51,7 @@ def reached_region(
     duration: float | None = None,
     margin: float = MARGIN,
 ) -> Region:
-    """X x U around ``trajectories`` simulated with the usual inputs, from random starts and the corners of their set.
+    """X x U around ``trajectories`` simulated with the usual inputs, from random initial states and the corners of their set.
 
     ``duration`` [s]: the plant's own, or 200 samples, when left out. ``margin``: share of each range. U are the ranges
     of all inputs, of disturbances too. Where the plant cannot be simulated from there, X are the ranges (``how`` says so).
@@ -60,7 +60,7 @@ def reached_region(
     ranges = np.array(system.state_ranges, dtype=float)
     inputs = np.asarray(system.input_ranges, dtype=float).reshape(system.nu, 2)
     length = float(duration or system.duration or 200 * plant.dt)
-    starts = draw_starts(system, trajectories, seed)
+    starts = draw_initial_states(system, trajectories, seed)
     if system.nx <= _CORNERS_UP_TO:
         starts = np.concatenate([starts, np.array(list(product(*system.initial_ranges)), dtype=float)])
     try:
@@ -108,7 +108,7 @@ def given_region(plant: DiscreteSystem, region: Any) -> Region:
     return Region(box, "given", sentence="X and U as they were given. That X is never left is not proved.")
 
 
-def held_input(area: Region, plant: Any) -> np.ndarray:
+def held_input(area: Region, plant: DiscreteSystem) -> np.ndarray:
     """No excitation, ``(nu,)``: every input at zero, or at the middle of a range that excludes it."""
     box = area.box[plant.nx :]
     return np.where((box[:, 0] <= 0) & (box[:, 1] >= 0), 0.0, box.mean(axis=1))

@@ -3,7 +3,7 @@
     x_hat[k+1] = F(x_hat[k] + g K (y[k] - h(x_hat[k], u[k])), u[k]),     K = M^-1 C' (C M^-1 C')^-1,  C = dh/dx at x_hat[k]
 
 For y = C x and g = 1 errors shrink by the rate of M per sample wherever M allows one (MATH 2h); g < 1 trades speed for quiet
-and proves nothing. M: :func:`systems.detectability.search` at a bound on its condition number, in observability coordinates
+and proves nothing. M: :func:`systems.detectability.search_metric` at a bound on its condition number, in observability coordinates
 where the plain states allow no rate. Own code: no library has it. Source: Sanfelice and Praly, IEEE TAC 2012.
 """
 
@@ -12,10 +12,17 @@ from typing import Any
 import numpy as np
 
 from observer.estimators import compiled
-from observer.estimators.gaussian import Baseline, finite
-from observer.estimators.model import Knob
+from observer.estimators.gaussian import PlantEstimator, finite
+from observer.estimators.parameters import TuningParameter
 from systems.base.errors import InputError
-from systems.detectability import SPEEDS, USELESS, MetricSearch, observability_coordinates, sample_jacobians, search
+from systems.detectability import (
+    SPEEDS,
+    USELESS,
+    MetricSearch,
+    observability_coordinates,
+    sample_jacobians,
+    search_metric,
+)
 from systems.discretization import DiscreteSystem
 
 LABEL = "projection"
@@ -25,7 +32,7 @@ KEPT = 64
 _found: dict[tuple[Any, ...], MetricSearch] = {}
 
 
-class Projection(Baseline):
+class Projection(PlantEstimator):
     """The observer above for ``metric`` M ``(nx, nx)`` in physical units and the share ``relaxation`` g; its state is x_hat."""
 
     def __init__(self, plant: DiscreteSystem, metric: np.ndarray, relaxation: float = 1.0) -> None:
@@ -49,13 +56,9 @@ class Projection(Baseline):
         move = (spread @ (inverse @ difference[..., None]))[..., 0]
         return self.plant.step(self.model.clip(state + self.relaxation * move), u)
 
-    def run(self, x_hat0: Any, u: Any, y: Any) -> np.ndarray:
-        """As for every observer, as machine code where the run is long enough."""
-        start, u, y = self._sequences(x_hat0, u, y)
-        if not compiled.serves(self.plant, np.eye(self.system.ny), start[..., 0].size * u.shape[-2]):
-            return super().run(start, u, y)
+    def _run_compiled(self, x_hat0: np.ndarray, u: np.ndarray, y: np.ndarray) -> np.ndarray:
         scale = np.broadcast_to(self.model.output_scale, self.system.ny)
-        return compiled.run("projection", self.model, start, u, y, self._inverse, scale, self.relaxation)
+        return compiled.run("projection", self.model, x_hat0, u, y, self._inverse, scale, self.relaxation)
 
 
 def metric_of(plant: DiscreteSystem, condition: float) -> MetricSearch:
@@ -65,20 +68,22 @@ def metric_of(plant: DiscreteSystem, condition: float) -> MetricSearch:
     if key not in _found:
         bound = max(1.0, 10.0**power)
         jacobians = sample_jacobians(plant)
-        best = search(jacobians=jacobians, condition=bound)
+        best = search_metric(jacobians=jacobians, condition=bound)
         for speed in SPEEDS if best.rate > USELESS else ():
             basis = observability_coordinates(plant, jacobians, speed)
             if basis is not None:
-                best = min(best, search(jacobians=jacobians, condition=bound, coordinates=basis), key=lambda s: s.rate)
+                best = min(
+                    best, search_metric(jacobians=jacobians, condition=bound, coordinates=basis), key=lambda s: s.rate
+                )
         while len(_found) >= KEPT:
             _found.pop(next(iter(_found)))
         _found[key] = best
     return _found[key]
 
 
-def knobs(plant: DiscreteSystem) -> tuple[Knob, ...]:
+def tuning_parameters(plant: DiscreteSystem) -> tuple[TuningParameter, ...]:
     """``condition``: bound on the metric's condition number. ``relaxation``: share of the way to the measurement."""
-    return Knob("condition", 100.0, 1.0, 3000.0), Knob("relaxation", 1.0, 0.01, 1.0)
+    return TuningParameter("condition", 100.0, 1.0, 3000.0), TuningParameter("relaxation", 1.0, 0.01, 1.0)
 
 
 def make(plant: DiscreteSystem, condition: float, relaxation: float) -> Projection:

@@ -22,7 +22,7 @@ from scipy.optimize import minimize
 
 from observer.fine_tuning.constant_gain import FACTORS, GainDesign
 from observer.fine_tuning.rollouts import Rollouts
-from systems.detectability import Jacobians, MetricSearch, search
+from systems.detectability import Jacobians, MetricSearch, search_metric
 from systems.discretization import DiscreteSystem
 
 CONDITIONS = (10.0, 100.0, 1000.0)  # of the metrics in which a teacher may be proved
@@ -116,7 +116,7 @@ def best_teacher(
         loop = teacher.closed_loop(thinned)
         if not np.isfinite(loop.a).all():
             return np.inf
-        proved = search(jacobians=loop, condition=CONDITIONS[-1], target=slowest).rate <= slowest
+        proved = search_metric(jacobians=loop, condition=CONDITIONS[-1], target=slowest).rate <= slowest
         loss = teacher.loss(few) if proved else np.inf
         if np.isfinite(loss):
             losses.append((loss, teacher))
@@ -137,11 +137,11 @@ def best_teacher(
         pass
     for _, teacher in sorted(losses, key=_first)[:KEPT]:  # the first that all Jacobians prove
         loop = teacher.closed_loop(jacobians)
-        best = search(jacobians=loop, condition=CONDITIONS[-1])
+        best = search_metric(jacobians=loop, condition=CONDITIONS[-1])
         if best.rate > slowest:
             continue
         for condition in CONDITIONS[:-1]:  # the roundest metric that does nearly as well
-            rounder = search(jacobians=loop, condition=condition)
+            rounder = search_metric(jacobians=loop, condition=condition)
             if rounder.rate <= slowest and 1 - rounder.rate >= WIDE * (1 - best.rate):
                 best = rounder
                 break

@@ -22,20 +22,20 @@ from systems.detectability import (
     USELESS,
     Jacobians,
     MetricSearch,
-    ResidualBound,
+    ResidualLowerBound,
     TradeOff,
     curve,
     residual_lower_bound,
     sample_jacobians,
-    search,
+    search_metric,
     settling_time,
     trade_off,
 )
 from systems.discretization import DiscreteSystem
 from systems.integration import time_scales
-from systems.observability import HiddenDirections, HiddenModes, hidden_directions
-from systems.observability.hidden import KINDS
+from systems.observability import UnobservableDirections, UnobservableModes, unobservable_directions
 from systems.observability.places import TRAJECTORY
+from systems.observability.unobservable import KINDS
 
 NOISE_SHARE = 0.02  # of a state's range
 CLOSE = 1.15  # settling times that count as equally fast
@@ -88,7 +88,7 @@ def choose_rate(
     seed: int = 0,
     points: np.ndarray | None = None,
     visited: np.ndarray | None = None,
-    hidden: HiddenDirections | None = None,
+    hidden: UnobservableDirections | None = None,
 ) -> tuple[float, MetricSearch, tuple[str, ...]]:
     """(rate bound, metric, warnings): the smallest condition number whose metric allows the rate; the metric carries the curve.
 
@@ -119,7 +119,7 @@ def choose_rate(
                 jacobians, table, metrics = everywhere
     if hidden is None:
         where = points if points is not None else visited
-        hidden = hidden_directions(plant, region, visited=where, seed=seed, thorough=False)
+        hidden = unobservable_directions(plant, region, visited=where, seed=seed, thorough=False)
     # Places that the plant never visits do not count where the metric does not hold there either.
     unseen = hidden.slowest((TRAJECTORY,) if any(m.along_trajectories for m in metrics) else KINDS)
     warnings: list[str] = []
@@ -188,7 +188,7 @@ def _wide(
     """With many states a search takes long: condition number 1 first, and larger ones only until the rate is reached."""
     metrics: list[MetricSearch] = []
     for bound in (condition,) if condition is not None else CONDITIONS:
-        metrics.append(search(jacobians=jacobians, condition=bound, start=metrics[-1] if metrics else None))
+        metrics.append(search_metric(jacobians=jacobians, condition=bound, start=metrics[-1] if metrics else None))
         rate = metrics[-1].rate
         if rate < 1 if asked is None else rate <= 1 - WIDE_ENOUGH * (1 - asked) or headroom(rate) <= asked:
             break
@@ -202,10 +202,10 @@ def _bound(
     metrics: tuple[MetricSearch, ...],
     rate: float,
     tried: int,
-) -> ResidualBound | None:
+) -> ResidualLowerBound | None:
     """The lower bound of the residual: of the metrics tried, the one that is kindest to its worst state."""
     half = np.ones(plant.nx) if jacobians.scale is None else jacobians.scale
-    kindest: ResidualBound | None = None
+    kindest: ResidualLowerBound | None = None
     few = sorted(metrics, key=lambda item: item.rate)[:tried]
     for item in few:
         bound = residual_lower_bound(
@@ -224,7 +224,7 @@ def _refusal(
     metrics: tuple[MetricSearch, ...],
     asked: float | None,
     rate: float,
-    unseen: HiddenModes | None,
+    unseen: UnobservableModes | None,
 ) -> NotDetectable:
     """The error of an impossible rate, with its numbers; ``rate`` is what was asked for, or would have been.
 

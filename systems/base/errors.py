@@ -17,7 +17,7 @@ class NotDetectable(ValueError):
     The numbers of the message are attributes: ``requested_rate`` per sample (None: any rate was welcome), ``fastest_rate``
     found and its ``settling_time`` in seconds (infinite where errors do not shrink), ``direction`` ``(nx,)`` in parts of each
     half range that cannot be seen fast enough and ``where`` ``(nx + nu,)`` in physical units, ``residual_bound`` (a
-    :class:`systems.detectability.ResidualBound`, or None where no pair of states speaks against the rate) and ``trade_off``
+    :class:`systems.detectability.ResidualLowerBound`, or None where no pair of states speaks against the rate) and ``trade_off``
     (a :class:`systems.detectability.TradeOff`).
     """
 

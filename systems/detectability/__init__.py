@@ -1,13 +1,13 @@
 """What can be known from the outputs, how fast, and at what price (MATH 2h).
 
-``search`` finds the metric of the fastest contraction, ``residual_lower_bound`` what no observer can do better than, and
+``search_metric`` finds the metric of the fastest contraction, ``residual_lower_bound`` what no observer can do better than, and
 ``trade_off`` the noise that a faster rate costs. ``observability_coordinates`` are where to search when the plain states fail.
 """
 
 from systems.detectability.coordinates import SPEEDS, observability_coordinates
-from systems.detectability.jacobians import FULL_METRIC_UP_TO, Jacobians, kernels, rates, sample_jacobians
-from systems.detectability.lower_bound import ResidualBound, residual_lower_bound
-from systems.detectability.metric_search import METHODS, MetricSearch, search
+from systems.detectability.jacobians import FULL_METRIC_UP_TO, Jacobians, output_kernels, rates, sample_jacobians
+from systems.detectability.lower_bound import ResidualLowerBound, residual_lower_bound
+from systems.detectability.metric_search import METHODS, MetricSearch, search_metric
 from systems.detectability.noise import (
     CONDITIONS,
     SETTLED,
@@ -27,15 +27,15 @@ __all__ = [
     "USELESS",
     "Jacobians",
     "MetricSearch",
-    "ResidualBound",
+    "ResidualLowerBound",
     "TradeOff",
     "curve",
-    "kernels",
     "observability_coordinates",
+    "output_kernels",
     "rates",
     "residual_lower_bound",
     "sample_jacobians",
-    "search",
+    "search_metric",
     "settling_time",
     "trade_off",
 ]

@@ -71,7 +71,7 @@ def sample_jacobians(
     )
 
 
-def kernels(c: np.ndarray) -> np.ndarray:
+def output_kernels(c: np.ndarray) -> np.ndarray:
     """Orthonormal bases ``(m, nx, d)`` of ker C for C ``(m, ny, nx)``; d is the largest kernel, padded with zero columns."""
     _, values, v = np.linalg.svd(c, full_matrices=True)
     ny, nx = c.shape[1:]

@@ -22,7 +22,7 @@ NEWTON_STEPS = 6
 
 
 @dataclass(frozen=True)
-class ResidualBound:
+class ResidualLowerBound:
     """Result of :func:`residual_lower_bound`.
 
     ``residual``: rho_M is at least this, in |.|_M; ``error`` = residual / (1 - alpha), what the error bound of such an
@@ -48,14 +48,14 @@ def residual_lower_bound(
     pairs: int = 4096,
     iterations: int = 60,
     seed: int = 0,
-) -> ResidualBound:
+) -> ResidualLowerBound:
     """The largest residual bound that sampled and improved pairs prove.
 
     Parameters
     ----------
     metric : M ``(nx, nx)`` in physical units, positive definite; rate : alpha per sample in (0, 1).
     region : ``(nx, 2)``, where both states of a pair lie; the ranges when left out. Inputs lie in theirs; disturbances,
-        which an observer is never told, are held at the middle of their range.
+        which an observer does not know, are held at the middle of their range.
     pairs, iterations : how many pairs are drawn, and steps of ascent on the best 64 of them.
 
     Zero means that no pair speaks against the rate. Raises :class:`InputError` for a metric that is not positive definite.
@@ -73,7 +73,7 @@ def residual_lower_bound(
     x, other, u = _draw(plant, box, pairs, seed)
     if not len(x):  # equal outputs mean equal states
         none = np.full((2, plant.nx), np.nan)
-        return ResidualBound(0.0, 0.0, np.zeros(plant.nx), none, np.full(plant.nu, np.nan), rate, 0)
+        return ResidualLowerBound(0.0, 0.0, np.zeros(plant.nx), none, np.full(plant.nu, np.nan), rate, 0)
     tried = len(x)
     gap = _gap(plant, metric, rate, x, other, u)
     best = np.argsort(gap)[-64:]
@@ -82,7 +82,7 @@ def residual_lower_bound(
     residual = 0.5 * max(float(gap[k]), 0.0)
     error = residual / (1 - rate)
     per_state = error * np.sqrt(np.diag(np.linalg.inv(metric)))
-    return ResidualBound(residual, error, per_state, np.stack([x[k], other[k]]), u[k], rate, tried)
+    return ResidualLowerBound(residual, error, per_state, np.stack([x[k], other[k]]), u[k], rate, tried)
 
 
 class _Box:
@@ -91,8 +91,8 @@ class _Box:
     def __init__(self, plant: DiscreteSystem, region: np.ndarray) -> None:
         system = plant.system
         inputs = system.input_ranges.copy()
-        hidden = np.setdiff1d(np.arange(plant.nu), system.known)
-        inputs[hidden] = inputs[hidden].mean(axis=1, keepdims=True)
+        unknown = np.setdiff1d(np.arange(plant.nu), system.known)
+        inputs[unknown] = inputs[unknown].mean(axis=1, keepdims=True)
         self.region, self.inputs = region, inputs
         self.width = np.ptp(region, axis=1)
 

@@ -18,7 +18,7 @@ from threadpoolctl import threadpool_limits
 
 from systems.base.errors import InputError
 from systems.detectability.centres import Centring, minimise
-from systems.detectability.jacobians import Jacobians, kernels, rates, sample_jacobians
+from systems.detectability.jacobians import Jacobians, output_kernels, rates, sample_jacobians
 from systems.discretization import DiscreteSystem
 
 if TYPE_CHECKING:
@@ -29,12 +29,12 @@ METHODS = ("centres", "sdp")
 
 @dataclass(frozen=True)
 class MetricSearch:
-    """Result of :func:`search`.
+    """Result of :func:`search_metric`.
 
     metric ``(nx, nx)`` in xi with largest eigenvalue 1; ``rate`` the contraction rate per sample that this metric allows an
     exact observer over the region; ``condition`` its condition number and ``gain`` the largest singular value of the
     projection gain K = M^-1 C' (C M^-1 C')^-1 (scaled states per scaled output); ``direction`` ``(nx,)`` the direction that
-    is slowest to be seen, in range-scaled states, and ``where`` ``(nx + nu,)`` the point at which it is (physical units);
+    is detected slowest, in range-scaled states, and ``where`` ``(nx + nu,)`` the point at which it is (physical units);
     ``samples`` Jacobians checked; ``coordinates`` T ``(nx, nx)`` with z = T xi, None where xi are the range-scaled states z;
     ``along_trajectories``: the rate holds where trajectories were, not all over the region;
     ``trade_off`` the curve that this metric was chosen from, where there was one.
@@ -60,7 +60,7 @@ class MetricSearch:
         return back.T @ self.metric @ back
 
 
-def search(
+def search_metric(
     plant: DiscreteSystem | None = None,
     condition: float = 100.0,
     *,
@@ -82,7 +82,7 @@ def search(
     coordinates : T ``(nx, nx)``; the metric and its condition number are then those of xi = T^-1 z.
     method : ``centres``, or ``sdp`` (bisection over semidefinite programs; needs the extra ``sdp``).
 
-    start : a result in the same coordinates to start from, as that of a smaller condition number; it saves time only.
+    start : a result in the same coordinates, as that of a smaller condition number, for a warm start; it saves time only.
 
     The result may have ``rate >= 1``: no observer of this kind exists at this condition number. Raises :class:`InputError`
     for a condition number below 1, an unknown method, or one whose packages are not installed.
@@ -93,14 +93,14 @@ def search(
         raise InputError(f"method is {method!r}; expected {' or '.join(METHODS)}")
     if jacobians is None:
         if plant is None:
-            raise TypeError("search needs a plant or its Jacobians")
+            raise TypeError("search_metric needs a plant or its Jacobians")
         jacobians = sample_jacobians(plant, region, seed=seed)
     a, c = jacobians.a, jacobians.c
     if coordinates is not None:
         if not (np.isfinite(coordinates).all() and np.linalg.cond(coordinates) < 1e14):
             raise InputError("coordinates is a singular matrix; expected T with z = T xi for every state z")
         a, c = np.linalg.solve(coordinates, a @ coordinates), c @ coordinates
-    n = kernels(c)
+    n = output_kernels(c)
     with threadpool_limits(limits=1, user_api="blas"):  # the matrices are small; two threads only wait for each other
         if method == "sdp":
             from systems.detectability.semidefinite import SemidefiniteSearch

@@ -16,7 +16,7 @@ import numpy as np
 
 from systems.detectability.coordinates import SPEEDS, observability_coordinates
 from systems.detectability.jacobians import FULL_METRIC_UP_TO, Jacobians, sample_jacobians
-from systems.detectability.metric_search import MetricSearch, search
+from systems.detectability.metric_search import MetricSearch, search_metric
 from systems.discretization import DiscreteSystem
 
 CONDITIONS = (1.0, 3.0, 10.0, 30.0, 100.0, 300.0, 1000.0, 3000.0, 10000.0)
@@ -126,16 +126,16 @@ def in_observability_coordinates(
     for speed in SPEEDS:
         basis = observability_coordinates(plant, jacobians, speed)
         if basis is not None:
-            last = search(jacobians=jacobians, condition=min(LARGEST, conditions[-1]), coordinates=basis)
+            last = search_metric(jacobians=jacobians, condition=min(LARGEST, conditions[-1]), coordinates=basis)
             if last.rate < USELESS:  # else smaller condition numbers are slower still
                 found += _along(jacobians, smaller, basis, speed)
             found.append((speed, last))
     scale = np.ones(plant.nx) if jacobians.scale is None else jacobians.scale
-    loud = curve(plant, jacobians, found).noise / scale if found else np.zeros((0, 1))
-    order = sorted(range(len(found)), key=lambda k: (found[k][1].rate, loud[k].max()))
+    deviation = curve(plant, jacobians, found).noise / scale if found else np.zeros((0, 1))
+    order = sorted(range(len(found)), key=lambda k: (found[k][1].rate, deviation[k].max()))
     kept: list[int] = []
-    for k in order:  # from fast to slow: a slower row is worth keeping where it is quieter
-        if found[k][1].rate < 1 and (not kept or loud[k].max() < 0.98 * loud[kept[-1]].max()):
+    for k in order:  # from fast to slow: a slower row is worth keeping where it lets less noise through
+        if found[k][1].rate < 1 and (not kept or deviation[k].max() < 0.98 * deviation[kept[-1]].max()):
             kept.append(k)
     return [found[k] for k in reversed(kept or order[:1])]
 
@@ -147,7 +147,7 @@ def _along(
     found: list[tuple[float, MetricSearch]] = []
     for k in conditions:
         start = found[-1][1] if found else None
-        found.append((speed, search(jacobians=jacobians, condition=k, coordinates=basis, start=start)))
+        found.append((speed, search_metric(jacobians=jacobians, condition=k, coordinates=basis, start=start)))
     return found
 
 

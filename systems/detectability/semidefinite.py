@@ -2,8 +2,8 @@
 
     maximise s   subject to   N_k' (alpha^2 M - A_k' M A_k) N_k >= s I for each k,   I <= M <= kappa I
 
-A positive s proves alpha; the rate that its M really has is where the bisection goes on. An oracle for the method of centres,
-and the more exact of the two where many Jacobians compete.
+A positive s proves alpha; the rate that its M really has is where the bisection goes on. It checks the method of centres, and
+is the more exact of the two where many Jacobians compete.
 """
 
 import numpy as np

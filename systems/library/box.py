@@ -18,8 +18,8 @@ FACTS = Facts(
 def box() -> System:
     """Two states (position, velocity), measured position. Source: Barbara et al., arXiv 2306.12612, box observer.
 
-    The region holds every unforced trajectory from the published training starts |q|, |q'| <= 0.5; the published test
-    starts |q|, |q'| <= 0.2 are the set of initial states.
+    The region holds every unforced trajectory from the published initial states of training |q|, |q'| <= 0.5;
+    those of the tests |q|, |q'| <= 0.2 are the set of initial states.
     """
 
     def dynamics(x, u, p):  # type: ignore[no-untyped-def]

@@ -16,7 +16,7 @@ FACTS = Facts(
 def duffing() -> System:
     """x1' = x2, x2' = -x1 - beta x1^3 + u, y = x1; dimensionless, beta = 1.
 
-    Source: Duffing (1918); starts and input as in HyperKKL (2026): |x1|, |x2| <= 1, tones of amplitude up to 1. Without
+    Source: Duffing (1918); initial states and input as in HyperKKL (2026): |x1|, |x2| <= 1, tones of amplitude up to 1. Without
     friction a tone near resonance pumps the mass up until the spring detunes it; the region holds what that reaches.
     """
 

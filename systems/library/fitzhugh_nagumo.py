@@ -12,7 +12,7 @@ def fitzhugh_nagumo() -> System:
     """v' = v - v^3/3 - w + I + u, w' = eps (v + a - b w), y = v; dimensionless.
 
     Source: FitzHugh, Biophys. J. 1961, Nagumo et al. 1962; a = 0.7, b = 0.8, eps = 0.08, bias I = 0.5 (periodic spiking)
-    and starts of HyperKKL (2026).
+    and initial states of HyperKKL (2026).
     """
 
     def dynamics(x, u, p):  # type: ignore[no-untyped-def]

@@ -1,4 +1,4 @@
-"""All that is asked of a plant before a fit, together: rank, Gramian, hidden directions, modes; and what it means in words."""
+"""All that is asked of a plant before a fit, together: rank, Gramian, unobservable directions, modes."""
 
 from dataclasses import dataclass
 
@@ -6,7 +6,6 @@ import numpy as np
 
 from systems.discretization import DiscreteSystem
 from systems.observability.gramian import EmpiricalGramian, empirical_gramian
-from systems.observability.hidden import HiddenDirections, hidden_directions
 from systems.observability.modes import Modes, find_modes
 from systems.observability.places import EQUILIBRIUM, WIDE, Places, motions, places
 from systems.observability.rank import (
@@ -18,7 +17,8 @@ from systems.observability.rank import (
     window_samples,
     windows,
 )
-from systems.trajectories import Trajectories, draw_inputs, draw_starts
+from systems.observability.unobservable import UnobservableDirections, unobservable_directions
+from systems.trajectories import Trajectories, draw_initial_states, draw_inputs
 
 GRAMIAN_STARTS = 4
 USUAL_SAMPLES = 400  # of the trajectories that are simulated
@@ -29,12 +29,12 @@ class Observability:
     """Result of :func:`examine_observability`.
 
     ``rank`` and ``gramian`` are None where no motion stayed finite, ``modes`` for a map; ``simulated``: whether trajectories
-    from the plant's starts could be had.
+    from the plant's initial states exist.
     """
 
     rank: LocalRank | None
     gramian: EmpiricalGramian | None
-    hidden: HiddenDirections
+    unobservable: UnobservableDirections
     modes: Modes | None
     simulated: bool
 
@@ -47,7 +47,7 @@ def examine_observability(
     samples: int | None = None,
     seed: int = 0,
 ) -> Observability:
-    """Look at a plant from its equilibria and along motions from its starts.
+    """Look at a plant from its equilibria and along motions from its initial states.
 
     Parameters
     ----------
@@ -75,7 +75,7 @@ def examine_observability(
     return Observability(
         rank=local_rank(found),
         gramian=empirical_gramian(plant, x[rows, 0], u[rows], found.output_scale),
-        hidden=hidden_directions(plant, region, seed=seed, looked_at=seen),
+        unobservable=unobservable_directions(plant, region, seed=seed, looked_at=seen),
         modes=find_modes(plant, region) if not system.time_dependent else None,
         simulated=trajectories is not None,
     )
@@ -95,6 +95,6 @@ def _motions(
         u = np.stack([trajectories.u[k, b : b + samples] for k, b in zip(rows, begins, strict=True)])
     else:
         u = draw_inputs(system, plant.dt, moving, samples, seed + 1)
-        x = plant.rollout(draw_starts(system, moving, seed), u)[:, :-1]
+        x = plant.rollout(draw_initial_states(system, moving, seed), u)[:, :-1]
     rest = np.broadcast_to(still[:, None], (len(still), samples, plant.nx + plant.nu))
     return np.concatenate([rest[..., : plant.nx], x]), np.concatenate([rest[..., plant.nx :], u]), len(still)

@@ -22,9 +22,9 @@ SHARE = 0.01  # of half a range, by which each state is moved
 class EmpiricalGramian:
     """Result of :func:`empirical_gramian`.
 
-    ``gramian`` ``(nx, nx)``: mean over the starts, in 1/half range^2; ``starts`` how many; ``eigenvalues`` ``(nx,)`` of it, the
-    smallest first, and ``directions`` ``(nx, nx)``, row by row; ``worst_eigenvalue`` the smallest of any one start, ``where``
-    ``(nx + nu,)`` that start and ``worst_direction`` ``(nx,)``; ``output_noise`` ``(ny,)`` with ``assumed`` where some was not stated.
+    ``gramian`` ``(nx, nx)``: mean over the initial states, in 1/half range^2; ``starts`` their number; ``eigenvalues`` ``(nx,)`` of it, the
+    smallest first, and ``directions`` ``(nx, nx)``, row by row; ``worst_eigenvalue`` the smallest of any initial state, ``where``
+    ``(nx + nu,)`` that state and ``worst_direction`` ``(nx,)``; ``output_noise`` ``(ny,)`` with ``assumed`` where some was not stated.
     """
 
     gramian: np.ndarray
@@ -60,12 +60,12 @@ def noise_of_outputs(plant: DiscreteSystem, output_scale: np.ndarray) -> tuple[n
 
 def empirical_gramian(
     plant: DiscreteSystem,
-    starts: np.ndarray,
+    x0: np.ndarray,
     u: np.ndarray,
     output_scale: np.ndarray,
     share: float = SHARE,
 ) -> EmpiricalGramian | None:
-    """The Gramian from ``starts`` ``(K, nx)`` under ``u`` ``(K, N, nu)``; None where no pair of motions stayed finite.
+    """The Gramian from initial states x0 ``(K, nx)`` under ``u`` ``(K, N, nu)``; None where no pair of motions stayed finite.
 
     ``output_scale`` ``(ny,)``: change of an output over a half range, for outputs that state no noise. ``share``: e above.
     """
@@ -73,7 +73,7 @@ def empirical_gramian(
     nx, ny = plant.nx, plant.ny
     half = 0.5 * np.ptp(plant.system.state_ranges, axis=1)
     moved = share * np.diag(half)
-    both = starts[:, None, None, :] + np.stack([moved, -moved])  # (K, 2, nx, nx)
+    both = x0[:, None, None, :] + np.stack([moved, -moved])  # (K, 2, nx, nx)
     many = np.broadcast_to(u[:, None, None], (count, 2, nx, samples, u.shape[2])).reshape(
         count * 2 * nx, samples, u.shape[2]
     )
@@ -94,5 +94,5 @@ def empirical_gramian(
     row = int(np.flatnonzero(good)[worst])
     return EmpiricalGramian(
         gramian, samples, int(good.sum()), np.maximum(values, 0.0), vectors.T,
-        float(max(own[worst, 0], 0.0)), own_vectors[worst][:, 0], np.concatenate([starts[row], u[row, 0]]), noise, assumed,
+        float(max(own[worst, 0], 0.0)), own_vectors[worst][:, 0], np.concatenate([x0[row], u[row, 0]]), noise, assumed,
     )  # fmt: skip

@@ -1,7 +1,7 @@
-"""Where to look: equilibria, trajectories, points of the region, and the point from which the outputs see least.
+"""Where to look: equilibria, trajectories, points of the region, and the least observable point.
 
-Equilibria matter most. There the plant stays, so that a direction hidden in the linearisation stays hidden; and where a
-region holds one at all, random points never meet it.
+Equilibria matter most. There the plant stays, so that a direction unobservable in the linearisation stays so; and random
+points of a region never meet one.
 """
 
 from dataclasses import dataclass, replace
@@ -19,7 +19,7 @@ EQUILIBRIUM, TRAJECTORY, REGION = "equilibrium", "trajectory", "region"
 MOST_EQUILIBRIA = 12
 WIDE = 16  # states, above which fewer points are looked at
 NEWTON = 120  # steps: at an equilibrium of order three each takes away only a third of the error
-SMALL_SEARCH = 8  # states and inputs up to which the least visible point is searched
+SMALL_SEARCH = 8  # states and inputs up to which the least observable point is searched
 CHORD = 4  # steps with one Jacobian, with many states
 ROUNDS, TRIED = 44, 48
 
@@ -38,7 +38,7 @@ class Places:
 
 
 def motions(plant: DiscreteSystem, count: int = 8, samples: int = 400, seed: int = 0) -> Trajectories | None:
-    """A few trajectories of so many samples; None where the plant cannot be simulated from its starts."""
+    """A few trajectories of so many samples; None where the plant cannot be simulated from its initial states."""
     duration = samples * plant.dt
     try:
         return simulate(plant, count, max(duration, 2 * plant.dt), seed)
@@ -110,8 +110,8 @@ def equilibria(plant: DiscreteSystem, region: np.ndarray | None = None, seed: in
     return np.array(kept).reshape(-1, nx + nu)
 
 
-def visibility(jacobians: Jacobians) -> np.ndarray:
-    """``(m,)``: smallest singular value of (C; C B; ...; C B^(nx-1)), B = (A - I) / |A - I|: zero where a direction is hidden."""
+def smallest_singular_value(jacobians: Jacobians) -> np.ndarray:
+    """``(m,)``: smallest singular value of (C; C B; ...; C B^(nx-1)), B = (A - I) / |A - I|: zero where a direction is unobservable."""
     nx = jacobians.a.shape[1]
     moved = jacobians.a - np.eye(nx)
     moved = moved / np.maximum(np.linalg.norm(moved, 2, axis=(1, 2)), 1e-300)[:, None, None]
@@ -122,8 +122,8 @@ def visibility(jacobians: Jacobians) -> np.ndarray:
     return np.linalg.svd(stacked, compute_uv=False)[:, nx - 1] if stacked.shape[1] >= nx else np.zeros(len(stacked))
 
 
-def least_visible(plant: DiscreteSystem, region: np.ndarray, seed: int = 0) -> np.ndarray:
-    """``(1, nx + nu)``: the point of the region with the smallest visibility, by random search in a shrinking box.
+def least_observable(plant: DiscreteSystem, region: np.ndarray, seed: int = 0) -> np.ndarray:
+    """``(1, nx + nu)``: the point of the region with the smallest singular value, by random search in a shrinking box.
 
     A set of codimension one, as y = x1^2 at x1 = 0, is met to a part in 1e12 of the ranges; an isolated point may be missed.
     """
@@ -140,7 +140,7 @@ def least_visible(plant: DiscreteSystem, region: np.ndarray, seed: int = 0) -> n
             break
         assert found.output_scale is not None
         unit = found.output_scale if unit is None else unit  # that of the whole region: nearby all outputs may fade
-        sizes = visibility(replace(found, c=found.c * (found.output_scale / unit)[:, None]))
+        sizes = smallest_singular_value(replace(found, c=found.c * (found.output_scale / unit)[:, None]))
         k = int(np.argmin(sizes))
         if sizes[k] < value:
             best, value = found.points[k], float(sizes[k])
@@ -157,7 +157,7 @@ def places(
     thorough: bool = True,
 ) -> Places:
     """Equilibria, ``visited`` points ``(m, nx + nu)`` of trajectories (thinned), points of the region, and (``thorough``, with
-    at most 8 states and inputs) the least visible point of the region.
+    at most 8 states and inputs) the least observable point of the region.
     """
     region = plant.system.state_ranges if region is None else region
     wide, slow = plant.nx > WIDE, plant.graph is None
@@ -174,7 +174,7 @@ def places(
         thin = np.unique(np.linspace(0, len(visited) - 1, min(few, len(visited))).astype(int))
         groups.append((TRAJECTORY, visited[thin]))
     if thorough and len(box) <= SMALL_SEARCH and not slow:
-        groups.append((REGION, least_visible(plant, region, seed)))
+        groups.append((REGION, least_observable(plant, region, seed)))
     kinds: dict[bytes, str] = {}
     for kind, points in groups:
         for point in points:

@@ -74,7 +74,7 @@ class LocalRank:
     """Result of :func:`local_rank`.
 
     ``samples`` N of a window; ``ranks`` ``(K,)``; ``singular_values`` ``(K, nx)`` in parts of ``largest``; ``tolerance`` of the
-    largest; ``where`` ``(nx + nu,)`` the start of the least visible window, ``weakest`` ``(nx,)`` its least visible direction
+    largest; ``where`` ``(nx + nu,)`` the first point of the least observable window, ``weakest`` ``(nx,)`` its least observable direction
     (range-scaled), ``lost`` ``(d, nx)`` its directions below the tolerance (the weakest first), and ``growth`` their largest
     growth per sample (0 where nothing is lost); ``worst`` the number of that window.
     """
@@ -92,12 +92,12 @@ class LocalRank:
 
     @property
     def weakest_values(self) -> np.ndarray:
-        """``(nx,)`` singular values of the least visible window, in parts of the largest of all."""
+        """``(nx,)`` singular values of the least observable window, in parts of the largest of all."""
         return self.singular_values[self.worst]
 
     @property
     def smallest(self) -> int:
-        """The smallest rank seen."""
+        """The smallest rank of all windows."""
         return int(self.ranks.min())
 
     @property

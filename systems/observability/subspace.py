@@ -1,4 +1,4 @@
-"""The directions of a linear plant that its outputs never see, and how they move on their own.
+"""The directions of a linear plant that its outputs never show, and how they move on their own.
 
     x+ = A x,  y = C x;   V: the largest subspace of ker C that A maps into itself (the unobservable subspace)
     [V W]' A [V W] = [[H, *], [0, *]],  C V = 0                                   (Kalman's decomposition)
@@ -6,7 +6,7 @@
 An observer's error obeys e+ = (A - L C) e, and (A - L C) V = A V = V H for every gain L: the eigenvalues of H are those of
 every observer. So no observer is faster than max |eig H|, whatever its metric.
 
-V is built from hidden eigenvectors (the PBH test: [A - lambda I; C] v = 0); what is left, the quotient by those found, is
+V is built from unobservable eigenvectors (the PBH test: [A - lambda I; C] v = 0); what is left, the quotient by those found, is
 tested again, which gives chains of generalised eigenvectors too. Intersecting ker C, ker C A, ... one after the other, as the
 staircase algorithm does, loses a part in 1e9 after some twenty steps on a diffusion; eigenvectors do not.
 Sources: Kalman, SIAM J. Control 1, 1963; Hautus, Indag. Math. 31, 1969; Paige, IEEE TAC 26, 1981 (distances by the PBH test).
@@ -14,16 +14,16 @@ Sources: Kalman, SIAM J. Control 1, 1963; Hautus, Indag. Math. 31, 1969; Paige, 
 
 import numpy as np
 
-TOLERANCE = 1e-9  # of the size of C and of A - I: what is less is not seen
+TOLERANCE = 1e-9  # of the size of C and of A - I: what is less counts as zero
 ROUNDING = 1e-14  # of the size of A
 CLOSE, DIM = 1e-4, 1e-3  # eigenvalues that may be one; outputs of a unit eigenvector that may hide another
 APART = 1e-4  # sine of the angle from which a further eigenvector is a further direction
 
 
-def hidden_subspace(a: np.ndarray, c: np.ndarray, tolerance: float = TOLERANCE) -> np.ndarray:
-    """Orthonormal basis V ``(nx, d)`` of the unobservable subspace of A ``(nx, nx)``, C ``(ny, nx)``; d = 0 where all is seen.
+def unobservable_subspace(a: np.ndarray, c: np.ndarray, tolerance: float = TOLERANCE) -> np.ndarray:
+    """Orthonormal basis V ``(nx, d)`` of the unobservable subspace of A ``(nx, nx)``, C ``(ny, nx)``; d = 0 where the pair is observable.
 
-    ``c`` in units in which a norm of 1 is well seen. A - I stands for A: the subspaces are the same, and the small steps of a
+    ``c`` in units in which a norm of 1 is large. A - I stands for A: the subspaces are the same, and the small steps of a
     finely sampled plant are not lost beside the identity.
     """
     nx = a.shape[0]
@@ -32,7 +32,7 @@ def hidden_subspace(a: np.ndarray, c: np.ndarray, tolerance: float = TOLERANCE) 
     allowed = tolerance + ROUNDING * float(np.linalg.norm(a, 2)) / max(size, ROUNDING)
     v, w = np.zeros((nx, 0)), np.eye(nx)
     while w.shape[1]:
-        found = _hidden_eigenvectors(w.T @ (moved / size) @ w, c @ w, min(allowed, 0.1))
+        found = _unobservable_eigenvectors(w.T @ (moved / size) @ w, c @ w, min(allowed, 0.1))
         if not found.shape[1]:
             break
         v, _ = np.linalg.qr(np.concatenate([v, w @ found], axis=1))
@@ -40,7 +40,7 @@ def hidden_subspace(a: np.ndarray, c: np.ndarray, tolerance: float = TOLERANCE) 
     return v
 
 
-def _hidden_eigenvectors(a: np.ndarray, c: np.ndarray, allowed: float) -> np.ndarray:
+def _unobservable_eigenvectors(a: np.ndarray, c: np.ndarray, allowed: float) -> np.ndarray:
     """Orthonormal columns: a basis of the span of eigenvectors v with C v = 0 (real and imaginary parts), as far as clearly apart."""
     n = a.shape[0]
     values, vectors = np.linalg.eig(a)
@@ -66,7 +66,7 @@ def _hidden_eigenvectors(a: np.ndarray, c: np.ndarray, allowed: float) -> np.nda
     return basis
 
 
-def hidden_modes(a: np.ndarray, v: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def unobservable_modes(a: np.ndarray, v: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """(eigenvalues ``(d,)`` of H = V'A V, the slowest first; directions ``(d, nx)``, complex, with unit norm) of a subspace V.
 
     The phase of a direction is such that its real part is as long as can be; real and imaginary part are then orthogonal.
@@ -81,10 +81,10 @@ def hidden_modes(a: np.ndarray, v: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return values[order].astype(complex), modes * turn[:, None]
 
 
-def distance_to_hidden(a: np.ndarray, c: np.ndarray, eigenvalue: complex) -> float:
-    """The PBH test: smallest singular value of [A - lambda I; C], zero where a mode with this eigenvalue is hidden.
+def distance_to_unobservable(a: np.ndarray, c: np.ndarray, eigenvalue: complex) -> float:
+    """The PBH test: smallest singular value of [A - lambda I; C], zero where a mode with this eigenvalue is unobservable.
 
-    It is the size of the smallest change of (A, C) that hides such a mode.
+    It is the size of the smallest change of (A, C) that makes such a mode unobservable.
     """
     pencil = np.concatenate([a - eigenvalue * np.eye(len(a)), c])
     return float(np.linalg.svd(pencil, compute_uv=False)[-1])

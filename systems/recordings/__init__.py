@@ -1,19 +1,19 @@
 """Logs of a real plant as :class:`~systems.trajectories.Trajectories`, and back: CSV, Parquet, HDF5 and npz.
 
 ``read_recordings`` maps named columns to the signals of a system and brings irregular stamps onto the grid of dt;
-``export`` writes the same formats. Parquet and HDF5 need the extra ``pip install ren-observer[files]``.
+``write_recordings`` writes the same formats. Parquet and HDF5 need the extra ``pip install ren-observer[files]``.
 """
 
 from systems.recordings.reading import Recording, log_files, parse_columns, read_logs, read_recordings
-from systems.recordings.writing import FORMATS, export, write_columns
+from systems.recordings.writing import FORMATS, write_columns, write_recordings
 
 __all__ = [
     "FORMATS",
     "Recording",
-    "export",
     "log_files",
     "parse_columns",
     "read_logs",
     "read_recordings",
     "write_columns",
+    "write_recordings",
 ]

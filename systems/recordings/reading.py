@@ -11,8 +11,9 @@ import numpy as np
 
 from systems.base.errors import InputError
 from systems.base.wording import nearest, shorten
+from systems.recordings.opening import open_tables
 from systems.recordings.resampling import grid, hold, join, longest_bridge
-from systems.recordings.tables import TIME_NAMES, Table, matching, missing_column, numbers, open_tables, stamps
+from systems.recordings.tables import TIME_NAMES, Table, matching, missing_column, numbers, stamps
 from systems.signals import Signal
 from systems.system import System
 from systems.trajectories import Trajectories

@@ -1,4 +1,4 @@
-"""A log as a table of named columns, whatever file it stands in; every mistake is told with its file, row and column.
+"""A log as a table of named columns, whatever file it stands in; every error names its file, row and column.
 
 A file holds one table, or several (HDF5 groups, npz arrays with a row per trajectory). Columns are read when asked for.
 """
@@ -6,7 +6,6 @@ A file holds one table, or several (HDF5 groups, npz arrays with a row per traje
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -140,7 +139,7 @@ def stamps(table: Table, values: np.ndarray) -> tuple[np.ndarray, float]:
     late = np.diff(seconds) <= 0
     if late.any():
         index = int(np.argmax(late)) + 1
-        now, before = (shorten(_told(values[k]), 40) for k in (index, index - 1))
+        now, before = (shorten(_printed(values[k]), 40) for k in (index, index - 1))
         what = "repeats the one before it" if seconds[index] == seconds[index - 1] else f"comes after {before}"
         raise InputError(
             f"{place(index)}: time {now} {what}; expected times that increase, so sort the rows or remove this one"
@@ -148,7 +147,7 @@ def stamps(table: Table, values: np.ndarray) -> tuple[np.ndarray, float]:
     return seconds, first
 
 
-def _told(value: Any) -> Any:
+def _printed(value: Any) -> Any:
     return float(f"{value:.12g}") if isinstance(value, np.number) else str(value)
 
 
@@ -169,32 +168,3 @@ def _dates(values: np.ndarray, place: Callable[[int], str]) -> np.ndarray:
                 f"{place(index)}: {shorten(text, 40)} is no time; expected a number of seconds, or an ISO date like the others"
             ) from None
     return seconds
-
-
-def open_tables(path: Path, time: str | None = None) -> list[Table]:
-    """The tables of a file, by its ending. Raises :class:`InputError` for a file that is none of the four formats.
-
-    ``time`` is the name of the time column; one of ``TIME_NAMES`` when left out.
-    """
-    from systems.recordings import columnar, csv_files
-
-    readers = {
-        ".csv": csv_files.open_csv,
-        ".tsv": csv_files.open_csv,
-        ".txt": csv_files.open_csv,
-        ".npz": columnar.open_npz,
-        ".parquet": columnar.open_parquet,
-        ".h5": columnar.open_hdf5,
-        ".hdf5": columnar.open_hdf5,
-    }
-    path = Path(path)
-    reader = readers.get(path.suffix.lower())
-    if reader is None:
-        raise InputError(f"{path} ends in '{path.suffix}'; expected a log that ends in {', '.join(readers)}")
-    if path.is_dir():
-        raise InputError(f"{path} is a folder; expected a log, or a pattern such as '{path}/*{path.suffix}'")
-    if not path.is_file():
-        raise InputError(f"there is no file {path}")
-    if path.stat().st_size == 0:
-        raise InputError(f"{path} is empty; expected a header row with the names of the columns, and rows of numbers")
-    return reader(path, time)

@@ -16,7 +16,7 @@ FORMATS = {"csv": ".csv", "parquet": ".parquet", "hdf5": ".h5", "npz": ".npz"}
 _CHUNK = 50_000
 
 
-def export(
+def write_recordings(
     trajectories: Trajectories,
     path: Path | str,
     system: System,

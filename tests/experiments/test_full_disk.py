@@ -18,7 +18,7 @@ from experiments.pipeline.job import CHECKPOINT
 from observer import load_run
 from observer.fitting.solvers import solver
 from observer.storage import write_bytes, write_text
-from systems import export, simulate
+from systems import simulate, write_recordings
 from systems.recordings import FORMATS
 
 PLANT = """
@@ -51,10 +51,10 @@ def shop(tmp_path, monkeypatch):
     return tmp_path
 
 
-def _report(folder, **_):
-    (folder / "figures").mkdir(exist_ok=True)
-    write_bytes(folder / "figures" / "errors.png", b"picture")
-    write_text(folder / "report.html", "page")
+def _report(run, **_):
+    (run.path / "figures").mkdir(exist_ok=True)
+    write_bytes(run.path / "figures" / "errors.png", b"picture")
+    write_text(run.path / "report.html", "page")
 
 
 class Disk:
@@ -216,7 +216,7 @@ def test_an_export_that_does_not_fit_leaves_nothing(tmp_path, oscillator, kind):
     resource.setrlimit(resource.RLIMIT_FSIZE, (6000, hard))
     try:
         with pytest.raises(OSError) as refused:
-            export(data, path, oscillator.system)
+            write_recordings(data, path, oscillator.system)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
     assert (refused.value.errno, refused.value.filename) == (errno.EFBIG, str(path))

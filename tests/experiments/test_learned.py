@@ -11,7 +11,7 @@ from experiments.cli.app import app
 from observer import fit, load_run
 from observer.storage import write_text
 from observer.validation.on_logs import part
-from systems import InputError, discretize, export, load_system, mass_spring_damper, simulate
+from systems import InputError, discretize, load_system, mass_spring_damper, simulate, write_recordings
 from systems.files import load_outline
 from systems.recordings.learned import learn_system
 
@@ -36,7 +36,7 @@ def spring():
 @pytest.fixture
 def shop(tmp_path, spring):
     (tmp_path / "plant.toml").write_text(OUTLINE)
-    export(simulate(spring, 6, duration=20.0, seed=2), tmp_path / "log.csv", spring.system)
+    write_recordings(simulate(spring, 6, duration=20.0, seed=2), tmp_path / "log.csv", spring.system)
     return tmp_path
 
 
@@ -127,8 +127,8 @@ def quick(monkeypatch):
     monkeypatch.setattr(reports, "write_report", _page, raising=False)
 
 
-def _page(folder, **_):
-    write_text(folder / "report.html", "page")
+def _page(run, **_):
+    write_text(run.path / "report.html", "page")
 
 
 def _same_weights(one, two):
@@ -138,7 +138,7 @@ def _same_weights(one, two):
 
 def test_of_many_logs_the_judged_ones_are_seen_by_nothing_else(observer, shop, spring, quick):
     """A log that the observer is judged on must change neither the learned plant, nor the weights, nor the iterate."""
-    export(simulate(spring, 10, duration=20.0, seed=2), shop / "many.csv", spring.system)
+    write_recordings(simulate(spring, 10, duration=20.0, seed=2), shop / "many.csv", spring.system)
     words = ["run", shop / "plant.toml", "--data", shop / "many_*.csv", *LEARN]
     assert observer(*words, "--out", shop / "run").code == 0
     run = load_run(shop / "run")
@@ -176,7 +176,7 @@ def learned(tmp_path_factory, spring):
     folder = tmp_path_factory.mktemp("learned")
     (folder / "built").mkdir()
     (folder / "built" / "plant.toml").write_text(OUTLINE)
-    export(simulate(spring, 6, duration=20.0, seed=2), folder / "built" / "log.csv", spring.system)
+    write_recordings(simulate(spring, 6, duration=20.0, seed=2), folder / "built" / "log.csv", spring.system)
     with pytest.MonkeyPatch.context() as patch, pytest.raises(SystemExit) as ended:
         patch.setattr(reports, "write_report", _page, raising=False)
         app([str(word) for word in _words(folder / "built")])

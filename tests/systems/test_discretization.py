@@ -1,4 +1,4 @@
-"""Discretisation: each method has its order, its measured error is true, and the oracle is independent."""
+"""Discretisation: each method has its order, its measured error is true, and the reference integrator is independent."""
 
 import numpy as np
 import pytest
@@ -6,7 +6,7 @@ from scipy.integrate import solve_ivp
 
 from systems import ALL_SYSTEMS, InputError, Signal, SimulationError, System, discretize, simulate
 from systems.evaluation import evaluate
-from systems.integration import oracle, time_scales
+from systems.integration import integrate_reference, time_scales
 
 
 def _slope(system, method, steps):
@@ -14,7 +14,7 @@ def _slope(system, method, steps):
     x0 = np.array([[0.7, -0.4]])
     u = np.full((1, 1, system.nu), 0.3)
     horizon = 1.0
-    truth = oracle(system, x0, u, horizon)[:, -1]
+    truth = integrate_reference(system, x0, u, horizon)[:, -1]
     errors = []
     for count in steps:
         plant = discretize(system, horizon / count, method, substeps=1)
@@ -67,9 +67,9 @@ def test_default_rule_reaches_its_target_on_fresh_points(name, plants, rng):
         assert np.max(np.abs(plant.step(row, held) - truth) / scale) < 3e-6
 
 
-def test_oracle_is_scipys_solution_with_changing_inputs(plants):
+def test_reference_integrator_is_scipys_solution_with_changing_inputs(plants):
     plant = plants["van_der_pol"]
-    data = simulate(plant, 3, 2.0, seed=4, excitation="walk", truth="oracle")
+    data = simulate(plant, 3, 2.0, seed=4, excitation="walk", truth="reference")
     x = data.x[1, 0]
     for k in range(len(data.t) - 1):
         held = data.u[1, k, 0]
@@ -91,7 +91,7 @@ def test_jacobians_agree_with_the_variational_equation(name, plants, rng):
         np.testing.assert_allclose(ours * scale / rows, exact * scale / rows, atol=2e-5)
 
 
-def test_the_oracle_steps_plants_without_inputs(plants):
+def test_the_reference_integrator_steps_plants_without_inputs(plants):
     slow, quick = discretize(ALL_SYSTEMS["reverse_duffing"](), method="scipy"), plants["reverse_duffing"]
     x, u = np.array([[0.3, -0.8], [1.0, 0.2]]), np.zeros((2, 0))
     np.testing.assert_allclose(slow.step(x, u), quick.step(x, u), atol=1e-6)
@@ -106,14 +106,14 @@ def _stiff():
 
 
 @pytest.mark.parametrize("method", [None, "Radau", "cvodes"])
-def test_stiff_plants_get_an_implicit_oracle(method):
-    x = oracle(_stiff(), np.array([[0.5, 0.0]]), np.zeros((1, 5, 0)), 0.1, method)
+def test_stiff_plants_get_an_implicit_reference(method):
+    x = integrate_reference(_stiff(), np.array([[0.5, 0.0]]), np.zeros((1, 5, 0)), 0.1, method)
     assert abs(x[0, -1, 1] - np.cos(x[0, -1, 0])) < 1e-4  # on the slow manifold
 
 
 def test_cvodes_agrees_with_dop853_where_both_work():
     system = ALL_SYSTEMS["van_der_pol"]()
-    data = simulate(discretize(system), 2, 1.0, seed=1, excitation="walk", truth="oracle")
+    data = simulate(discretize(system), 2, 1.0, seed=1, excitation="walk", truth="reference")
     plant = discretize(system, method="cvodes")
     np.testing.assert_allclose(plant.rollout(data.x[:, 0], data.u[:, :-1]), data.x, atol=1e-7)
     np.testing.assert_allclose(
@@ -132,7 +132,7 @@ def test_cvodes_knows_the_time():
         output=lambda x: [x[0]],
         dt=0.1,
     )
-    x = oracle(system, np.zeros((1, 1)), np.zeros((1, 10, 0)), 0.1, "cvodes")
+    x = integrate_reference(system, np.zeros((1, 1)), np.zeros((1, 10, 0)), 0.1, "cvodes")
     assert abs(x[0, -1, 0] - 1.0) < 1e-6
 
 
@@ -141,8 +141,8 @@ def test_cvodes_names_what_blows_up():
         name="blow", states=[Signal("x", "", (-1, 1))], outputs=[Signal("y")],
         dynamics=lambda x: [x[0] ** 2 * 5 + 1], output=lambda x: [x[0]], dt=0.5,
     )  # fmt: skip
-    with pytest.raises(SimulationError, match="from the start x=1"):
-        oracle(system, np.ones((1, 1)), np.zeros((1, 5, 0)), 0.5, "cvodes")
+    with pytest.raises(SimulationError, match="from the initial state x=1"):
+        integrate_reference(system, np.ones((1, 1)), np.zeros((1, 5, 0)), 0.5, "cvodes")
 
 
 def test_time_scales_of_a_known_oscillator():
@@ -177,10 +177,10 @@ def test_a_plant_that_blows_up_is_named():
         name="blow", states=[Signal("x", "", (-1, 1))], outputs=[Signal("y")],
         dynamics=lambda x: [x[0] ** 2 * 5 + 1], output=lambda x: [x[0]], dt=0.05, duration=5.0,
     )  # fmt: skip
-    with pytest.raises(SimulationError, match=r"state 'x' .* from the start x="):
+    with pytest.raises(SimulationError, match=r"state 'x' .* from the initial state x="):
         simulate(discretize(system), 3)
     with pytest.raises(SimulationError, match="state 'x'"):
-        simulate(discretize(system), 3, truth="oracle")
+        simulate(discretize(system), 3, truth="reference")
 
 
 def test_a_missing_sampling_time_is_named():
@@ -206,3 +206,10 @@ def test_a_pole_inside_the_region_is_named():
     )
     with pytest.raises(InputError, match="derivative of x is not finite inside the region"):
         discretize(system)
+
+
+def test_another_system_is_sampled_alike():
+    plant = discretize(ALL_SYSTEMS["box"](), dt=0.02, method="euler", substeps=3)
+    other = plant.with_system(plant.system.with_parameters(k=4.5))
+    assert (other.dt, other.method, other.substeps) == (plant.dt, plant.method, plant.substeps)
+    assert not np.array_equal(other.step([0.3, 0.0], [0.0]), plant.step([0.3, 0.0], [0.0]))

@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 
 from systems import ALL_SYSTEMS, simulate
-from systems.detectability import Jacobians, sample_jacobians, search
+from systems.detectability import Jacobians, sample_jacobians, search_metric
 from systems.discretization import _stepped
 from systems.evaluation import evaluate
-from systems.integration import oracle, sample_region, time_scales
+from systems.integration import integrate_reference, sample_region, time_scales
 from systems.library import ALL_FACTS
-from systems.trajectories import draw_starts
+from systems.trajectories import draw_initial_states
 
 PLANTS = tuple(ALL_SYSTEMS)
 CONTINUOUS = tuple(name for name in PLANTS if ALL_SYSTEMS[name]().kind == "continuous")
@@ -62,10 +62,10 @@ def test_equilibria_hold(name, plants):
 def test_invariants_hold_along_trajectories(name, invariant):
     system = ALL_SYSTEMS[name]().with_parameters(**invariant.parameters)
     p = dict(zip(system.parameters, system.parameter_values, strict=True))
-    starts = draw_starts(system, 4, seed=7)
+    starts = draw_initial_states(system, 4, seed=7)
     held = np.array(invariant.inputs if invariant.inputs is not None else np.zeros(system.nu))
     u = np.broadcast_to(held, (4, 200, system.nu))
-    values = invariant.function(oracle(system, starts, u, system.dt, "DOP853"), p)
+    values = invariant.function(integrate_reference(system, starts, u, system.dt, "DOP853"), p)
     assert values.shape == (4, 201)
     assert np.ptp(values[:, 0]) > 1e-3 * np.abs(values).max()  # it tells trajectories apart
     np.testing.assert_allclose(values - values[:, :1], 0, atol=1e-8 * np.abs(values).max())
@@ -74,15 +74,17 @@ def test_invariants_hold_along_trajectories(name, invariant):
 @pytest.mark.parametrize("name", CONTINUOUS)
 @pytest.mark.parametrize(("method", "order"), ORDERS)
 def test_discretisers_have_their_order(name, method, order):
-    """One-step errors against the oracle fall as h^(order + 1), or vanish where the method is exact."""
+    """One-step errors against the reference integrator fall as h^(order + 1), or vanish where the method is exact."""
     system = ALL_SYSTEMS[name]()
     tau = min(time_scales(system)[0], 10 * system.dt)
-    x, u = draw_starts(system, 3, seed=1), np.broadcast_to(system.input_ranges.mean(axis=1), (3, system.nu))
+    x, u = draw_initial_states(system, 3, seed=1), np.broadcast_to(system.input_ranges.mean(axis=1), (3, system.nu))
     scale, steps, errors = np.ptp(system.state_ranges, axis=1), tau * np.array([0.4, 0.28, 0.2, 0.14]), []
     for h in steps:
         graph = _stepped(system, float(h), method, 1)
         ours = evaluate(graph, t=np.zeros(1), x=x, u=u, p=system.parameter_values)
-        errors.append(np.linalg.norm((ours - oracle(system, x, u[:, None], float(h), "DOP853")[:, 1]) / scale))
+        errors.append(
+            np.linalg.norm((ours - integrate_reference(system, x, u[:, None], float(h), "DOP853")[:, 1]) / scale)
+        )
     if max(errors) > 1e-12:
         slope = np.polyfit(np.log(steps), np.log(errors), 1)[0]
         assert abs(slope - (order + 1)) < 0.1 * (order + 1), (slope, errors)
@@ -107,12 +109,12 @@ def test_starts_stay_where_they_say(name, plants):
 def test_what_can_be_known_from_its_outputs(name, plants):
     facts, plant = ALL_FACTS[name], plants[name]
     if plant.nx > WIDE:
-        assert search(plant, 1.0).rate < 1  # in the metric I: overwriting the measured node is enough
+        assert search_metric(plant, 1.0).rate < 1  # in the metric I: overwriting the measured node is enough
     elif facts.observable:
-        assert search(plant, 1e4, target=0.995).rate < 0.999
+        assert search_metric(plant, 1e4, target=0.995).rate < 0.999
     else:
         assert facts.why_not
-        assert search(plant, 1e4).rate > 0.9999
+        assert search_metric(plant, 1e4).rate > 0.9999
 
 
 def test_rossler_is_observable_in_observability_coordinates(plants):
@@ -122,4 +124,4 @@ def test_rossler_is_observable_in_observability_coordinates(plants):
     observability = np.array([[0, 1, 0], [1, a, 0], [a, a**2 - 1, -1]]) / 20.0 ** np.arange(3)[:, None]
     own = sample_jacobians(plant)
     into, back = observability * half, np.linalg.inv(observability * half)
-    assert search(jacobians=Jacobians(into @ own.a @ back, own.c @ back, own.points), condition=1e4).rate < 0.999
+    assert search_metric(jacobians=Jacobians(into @ own.a @ back, own.c @ back, own.points), condition=1e4).rate < 0.999

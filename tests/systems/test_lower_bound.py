@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from systems import InputError, Signal, System, discretize
-from systems.detectability import residual_lower_bound, search
+from systems.detectability import residual_lower_bound, search_metric
 
 
 def _plant(dynamics, output, widths, dt=0.05):
@@ -79,7 +79,7 @@ def test_ascent_finds_more_than_sampling(reverse_duffing):
 
 def test_a_rate_that_the_metric_allows_is_not_spoken_against(plants):
     plant = plants["van_der_pol"]
-    found = search(plant, 100.0)
+    found = search_metric(plant, 100.0)
     half = 0.5 * np.ptp(plant.system.state_ranges, axis=1)
     # 1e-3 of slack, as the rate was sampled
     assert residual_lower_bound(plant, found.metric / half / half[:, None], found.rate).residual < 1e-3

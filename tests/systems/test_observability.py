@@ -6,21 +6,21 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.linalg import expm, orth, solve_discrete_lyapunov, subspace_angles
 
-from systems import Signal, System, discretize, lorenz, search
+from systems import Signal, System, discretize, lorenz, search_metric
 from systems.detectability import Jacobians
 from systems.observability import (
-    distance_to_hidden,
+    distance_to_unobservable,
     empirical_gramian,
     equilibria,
     examine_observability,
     find_modes,
-    hidden_directions,
-    hidden_modes,
-    hidden_subspace,
     local_rank,
+    unobservable_directions,
+    unobservable_modes,
+    unobservable_subspace,
     windows,
 )
-from systems.observability.places import least_visible, places
+from systems.observability.places import least_observable, places
 from systems.observability.remedies import revealing_states
 from systems.observability.words import decay_text, direction_text, plain_basis
 
@@ -96,10 +96,10 @@ def test_the_hidden_subspace_of_kalmans_form_is_found_in_any_coordinates(seed, h
     if not hidden + seen:
         return
     a, c, basis, values = _kalman_form(seed, hidden, seen, outputs, repeated)
-    v = hidden_subspace(a, c)
+    v = unobservable_subspace(a, c)
     assert v.shape == (hidden + seen, hidden)
     np.testing.assert_allclose(v.T @ v, np.eye(hidden), atol=1e-12)
-    found, modes = hidden_modes(a, v)
+    found, modes = unobservable_modes(a, v)
     if hidden:
         assert subspace_angles(v, basis).max() < 1e-6
         # A chain of length n splits eigenvalues by the n-th root of the rounding error, in any algorithm.
@@ -110,19 +110,19 @@ def test_the_hidden_subspace_of_kalmans_form_is_found_in_any_coordinates(seed, h
 
 def test_what_is_seen_only_a_little_is_not_hidden_and_a_double_integrator_hides_its_constant():
     shear = np.array([[1.0, 0.1], [0.0, 1.0]])
-    assert hidden_subspace(shear, np.array([[1.0, 0.0]])).shape == (2, 0)
-    assert hidden_subspace(shear, np.array([[1e-7, 0.0]])).shape == (2, 0)
-    v = hidden_subspace(shear, np.array([[0.0, 1.0]]))  # the velocity says nothing of the place
+    assert unobservable_subspace(shear, np.array([[1.0, 0.0]])).shape == (2, 0)
+    assert unobservable_subspace(shear, np.array([[1e-7, 0.0]])).shape == (2, 0)
+    v = unobservable_subspace(shear, np.array([[0.0, 1.0]]))  # the velocity says nothing of the place
     np.testing.assert_allclose(np.abs(v[:, 0]), [1, 0], atol=1e-12)
-    assert hidden_subspace(np.eye(3), np.zeros((0, 3))).shape == (3, 3)
-    twice = hidden_subspace(
+    assert unobservable_subspace(np.eye(3), np.zeros((0, 3))).shape == (3, 3)
+    twice = unobservable_subspace(
         0.9 * np.eye(2), np.array([[1.0, 1.0]])
     )  # any basis diagonalises A, few show what is hidden
     np.testing.assert_allclose(np.abs(twice.T @ [1, -1]), [np.sqrt(2)], atol=1e-12)
     fine = np.eye(2) + 1e-8 * np.array(
         [[0.0, 1.0], [0.0, 0.0]]
     )  # a sample of 10 ns: the step is small, the coupling is there
-    assert hidden_subspace(fine, np.array([[1.0, 0.0]])).shape == (2, 0)
+    assert unobservable_subspace(fine, np.array([[1.0, 0.0]])).shape == (2, 0)
 
 
 def test_the_pbh_distance_is_the_size_of_the_change_that_hides_a_mode():
@@ -130,8 +130,8 @@ def test_the_pbh_distance_is_the_size_of_the_change_that_hides_a_mode():
     turned = np.linspace(0, np.pi, 200_001)
     v = np.stack([np.cos(turned), np.sin(turned)])
     least = np.linalg.norm(np.concatenate([a - 0.9 * np.eye(2), c]) @ v, axis=0).min()
-    assert distance_to_hidden(a, c, 0.9) == pytest.approx(least, rel=1e-3)
-    assert distance_to_hidden(a, np.array([[0.0, 1.0]]), 0.9) < 1e-15
+    assert distance_to_unobservable(a, c, 0.9) == pytest.approx(least, rel=1e-3)
+    assert distance_to_unobservable(a, np.array([[0.0, 1.0]]), 0.9) < 1e-15
 
 
 def test_a_field_with_many_states_keeps_its_hidden_half():
@@ -139,16 +139,16 @@ def test_a_field_with_many_states_keeps_its_hidden_half():
     n = 51
     laplace = np.diag(np.full(n, -2.0)) + np.diag(np.ones(n - 1), 1) + np.diag(np.ones(n - 1), -1)
     a = expm(0.4 * laplace)
-    v = hidden_subspace(a, np.eye(n)[n // 2][None])
+    v = unobservable_subspace(a, np.eye(n)[n // 2][None])
     assert v.shape == (n, 25)
     np.testing.assert_allclose(v + v[::-1], 0, atol=1e-9)
     slowest = np.exp(0.4 * (2 * np.cos(2 * np.pi / (n + 1)) - 2))
-    assert np.abs(hidden_modes(a, v)[0][0]) == pytest.approx(slowest, rel=1e-9)
+    assert np.abs(unobservable_modes(a, v)[0][0]) == pytest.approx(slowest, rel=1e-9)
 
 
 def test_a_chain_measured_at_a_node_hides_the_undamped_mode_by_name():
     plant = _chain()
-    (mode,) = hidden_directions(plant).modes
+    (mode,) = unobservable_directions(plant).modes
     assert mode.everywhere and mode.rate == pytest.approx(1, abs=1e-7) and len(mode.eigenvalues) == 2
     assert mode.frequency == pytest.approx(np.sqrt(2), rel=1e-5)
     np.testing.assert_allclose(mode.direction, np.array([1, 0, -1, 0, 0, 0]) / np.sqrt(2), atol=1e-9)
@@ -159,15 +159,15 @@ def test_a_chain_measured_at_a_node_hides_the_undamped_mode_by_name():
 
 @pytest.mark.parametrize("damping", [0.1, 0.4])
 def test_damping_makes_the_hidden_mode_decay_at_half_of_it(damping):
-    (mode,) = hidden_directions(_chain(damping)).modes
+    (mode,) = unobservable_directions(_chain(damping)).modes
     assert mode.decay == pytest.approx(damping / 2, rel=1e-5)
     assert f"{damping / 2:.3g} per second" in mode.text(_chain(damping).system)
-    assert hidden_directions(_chain(damping, measured=0)).modes == ()  # the first mass moves in every mode
+    assert unobservable_directions(_chain(damping, measured=0)).modes == ()  # the first mass moves in every mode
 
 
 def test_a_long_chain_of_forty_states_is_examined_like_a_short_one():
     plant = _chain(masses=21, measured=10)
-    found = hidden_directions(plant)
+    found = unobservable_directions(plant)
     assert found.dimension == 20 and found.rate == pytest.approx(1, abs=1e-6)
     frequencies = 2 * np.sin(np.arange(2, 21, 2) * np.pi / 44)  # modes with a node in the middle
     np.testing.assert_allclose(
@@ -235,7 +235,7 @@ def test_the_gramian_is_in_half_ranges_and_standard_deviations():
 def test_an_integrator_that_nobody_sees_is_hidden_everywhere():
     plant = _plant(lambda x: [-x[0], 0 * x[1]], lambda x: [x[0]])
     found = examine_observability(plant)
-    (mode,) = found.hidden.modes
+    (mode,) = found.unobservable.modes
     assert mode.everywhere and mode.rate == 1 and direction_text(plant.system, mode.direction) == "+1 b"
     assert found.rank.smallest == 1 and found.rank.share == 1 and found.rank.growth == pytest.approx(1)
     np.testing.assert_allclose(np.abs(found.gramian.directions[0]), [0, 1], atol=1e-9)
@@ -247,7 +247,7 @@ def test_rank_that_is_lost_at_one_point_only_is_found_there(pull, rate):
     """y = a^2 + b: at a = 0 nothing is seen of a, everywhere else all is."""
     plant = _plant(lambda x: [-pull * x[0], -2 * x[1]], lambda x: [x[0] ** 2 + x[1]])
     found = examine_observability(plant)
-    mode = found.hidden.slowest()
+    mode = found.unobservable.slowest()
     assert mode.kind == "equilibrium" and not mode.everywhere and mode.point == pytest.approx([0, 0], abs=1e-9)
     assert mode.rate == pytest.approx(rate, rel=1e-6) and direction_text(plant.system, mode.direction) == "+1 a"
     assert found.rank.smallest == 1 and 0 < found.rank.share < 0.3
@@ -257,10 +257,10 @@ def test_rank_that_is_lost_at_one_point_only_is_found_there(pull, rate):
 def test_a_blind_line_off_the_middle_is_searched_for():
     """y = (a - 0.3137)^2 with a still: no random point and no middle lies on the line where it says nothing."""
     plant = _plant(lambda x: [0 * x[0], -x[1]], lambda x: [(x[0] - 0.3137) ** 2, x[1]], ranges=(-1, 2), ny=2)
-    point = least_visible(plant, plant.system.state_ranges)
+    point = least_observable(plant, plant.system.state_ranges)
     assert point[0, 0] == pytest.approx(0.3137, abs=1e-8)
-    assert hidden_directions(plant).rate == pytest.approx(1, abs=1e-9)
-    assert not hidden_directions(plant, thorough=False).modes
+    assert unobservable_directions(plant).rate == pytest.approx(1, abs=1e-9)
+    assert not unobservable_directions(plant, thorough=False).modes
 
 
 @pytest.mark.parametrize(
@@ -287,13 +287,13 @@ def test_no_metric_is_faster_than_what_is_hidden():
     """At the origin of Lorenz's attractor y = x2 does not see x3, which decays by exp(-8/3 dt): a bound for every search."""
     plant = discretize(lorenz())
     seen = places(plant)
-    hidden = hidden_directions(plant, looked_at=seen)
+    hidden = unobservable_directions(plant, looked_at=seen)
     assert hidden.rate == pytest.approx(np.exp(-8 / 3 * plant.dt), rel=1e-6)
     at_most = Jacobians(
         seen.jacobians.a, seen.jacobians.c, seen.points, seen.jacobians.scale, seen.jacobians.output_scale
     )
     for condition in (10.0, 1000.0):
-        assert search(jacobians=at_most, condition=condition).rate >= hidden.rate - 1e-9
+        assert search_metric(jacobians=at_most, condition=condition).rate >= hidden.rate - 1e-9
 
 
 def test_modes_say_what_is_stiff_and_what_the_sampling_misses():
@@ -316,15 +316,15 @@ def test_modes_say_what_is_stiff_and_what_the_sampling_misses():
 def test_sampling_at_half_the_period_hides_what_the_plant_shows():
     """q'' = -w^2 q sampled every half period: A = -I, and y = q says nothing of the velocity."""
     plant = _plant(lambda x: [x[1], -(np.pi**2) * x[0]], lambda x: [x[0]], dt=1.0, method="exact")
-    assert hidden_directions(plant).rate == pytest.approx(1, abs=1e-9)
-    assert not hidden_directions(
+    assert unobservable_directions(plant).rate == pytest.approx(1, abs=1e-9)
+    assert not unobservable_directions(
         _plant(lambda x: [x[1], -(np.pi**2) * x[0]], lambda x: [x[0]], dt=0.3, method="exact")
     ).modes
 
 
 def test_a_plant_that_runs_away_is_examined_from_its_region():
     found = examine_observability(_plant(lambda x: [2 * x[0] + x[1], -x[1]], lambda x: [x[0]], dt=0.1))
-    assert not found.simulated and found.hidden.modes == ()
+    assert not found.simulated and found.unobservable.modes == ()
 
 
 def test_words():

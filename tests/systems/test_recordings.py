@@ -13,10 +13,10 @@ from systems import (
     System,
     Trajectories,
     discretize,
-    export,
     mass_spring_damper,
     read_recordings,
     simulate,
+    write_recordings,
 )
 from systems.recordings import read_logs
 from systems.recordings.writing import FORMATS
@@ -293,7 +293,7 @@ def test_what_is_exported_is_read_back(tmp_path, ending, count):
     system = mass_spring_damper()
     data = simulate(discretize(system), count, duration=3.0, seed=1)
     data.y[0, 4] = np.nan
-    files = export(data, tmp_path / f"out{ending}", system)
+    files = write_recordings(data, tmp_path / f"out{ending}", system)
     assert len(files) == (count if ending in (".csv", ".parquet") else 1)
     assert sorted(item.name for item in tmp_path.iterdir()) == sorted(item.name for item in files)
     again = read_recordings(files, system)
@@ -303,7 +303,9 @@ def test_what_is_exported_is_read_back(tmp_path, ending, count):
     other = system.with_states(velocity={"unit": "km/h"})
     with pytest.raises(InputError, match="column 'velocity': unit is 'm/s'; expected 'km/h'"):
         read_recordings(files, other)
-    assert len(read_recordings(export(data, tmp_path / f"plain{ending}", system, units=False), other)) == count
+    assert (
+        len(read_recordings(write_recordings(data, tmp_path / f"plain{ending}", system, units=False), other)) == count
+    )
 
 
 @pytest.mark.parametrize("ending", [".npz", ".parquet", ".h5"])
@@ -341,7 +343,7 @@ def test_export_refuses_what_it_cannot_write(tmp_path):
     data = simulate(discretize(system), 2, duration=1.0)
     for path, word in (("a.xlsx", "ends in '.xlsx'"), ("none/a.csv", "there is no folder")):
         with pytest.raises(InputError, match=word):
-            export(data, tmp_path / path, system)
+            write_recordings(data, tmp_path / path, system)
     assert not list(tmp_path.iterdir())
 
 
@@ -351,7 +353,7 @@ def test_an_output_called_like_a_state_keeps_its_own_column(tmp_path):
         dynamics=lambda x: [-x[0]], output=lambda x: [x[0]], dt=0.1,
     )  # fmt: skip
     data = simulate(discretize(system), 1, duration=1.0, noise=True)
-    export(data, tmp_path / "log.csv", system)
+    write_recordings(data, tmp_path / "log.csv", system)
     again = read_recordings(tmp_path / "log.csv", system)
     np.testing.assert_array_equal(again.y, data.y)
     np.testing.assert_array_equal(again.x, data.x)

@@ -66,6 +66,27 @@ def test_parameters_stay_symbols():
         system.with_parameters(aera=1.0)
 
 
+CHANGES = [
+    ("states", "level", "initial", (0.2, 0.4)),
+    ("inputs", "inflow", "excitation", "sine"),
+    ("outputs", "y", "noise", 0.05),
+]
+
+
+@pytest.mark.parametrize(("what", "name", "field", "value"), CHANGES)
+def test_a_changed_signal_leaves_the_rest_of_the_plant(what, name, field, value):
+    system = _system()
+    change = getattr(system, f"with_{what}")
+    data = system.to_data()
+    data[what][0][field] = value
+    assert change(**{name: {field: value}}).fingerprint == System.from_data(data).fingerprint
+    assert change().fingerprint == system.fingerprint
+    with pytest.raises(InputError, match=f"has no {what[:-1]} '{name}s'; did you mean '{name}'"):
+        change(**{f"{name}s": {field: value}})
+    with pytest.raises(InputError, match=f"'{name}' has no field '{field}s' to change; did you mean '{field}'"):
+        change(**{name: {f"{field}s": value}})
+
+
 def test_three_forms_of_the_same_plant_agree():
     x, u, p = ca.SX.sym("x"), ca.SX.sym("u"), ca.SX.sym("p", 2)
     expression = (u - p[0] * ca.sqrt(2 * 9.81 * x)) / p[1]

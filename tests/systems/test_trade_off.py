@@ -11,7 +11,7 @@ from systems.detectability import (
     Jacobians,
     observability_coordinates,
     sample_jacobians,
-    search,
+    search_metric,
     trade_off,
 )
 
@@ -46,7 +46,7 @@ def test_faster_costs_noise(plants):
     table, metrics = trade_off(plants["box"])
     assert (np.diff(table.settling_time) < 0).all() and (np.diff(table.noise.max(axis=1)) > 0).all()
     assert table.assumed and [m.rate for m in metrics] == table.rate.tolist() and table.chosen == -1
-    cold = search(plants["box"], 100.0).rate
+    cold = search_metric(plants["box"], 100.0).rate
     assert table.rate[4] == pytest.approx(cold, rel=1e-3)  # a warm start changes the time, not the answer
 
 
@@ -58,7 +58,7 @@ def test_the_unseen_part_of_a_linear_plant_sets_the_rate(sizes, rng):
     rotation = np.linalg.qr(rng.normal(size=(unseen, unseen)))[0]
     a = basis @ block_diag(0.8 * rng.normal(size=(seen, seen)), 0.7 * rotation) @ basis.T
     c = np.concatenate([rng.normal(size=(1, seen)), np.zeros((1, unseen))], axis=1) @ basis.T
-    found = search(_linear(a, c), 1e4)
+    found = search_metric(_linear(a, c), 1e4)
     assert 0.7 - 1e-9 <= found.rate < 0.72
     assert np.linalg.norm(basis[:, seen:].T @ found.direction) > 0.5
 
@@ -69,7 +69,7 @@ def test_a_hundred_states_and_several_outputs(rng):
     order = np.argsort(speeds)
     measured = np.eye(100)[order[-60:]]
     jacobians = Jacobians(np.diag(speeds)[None], measured[None], np.zeros((1, 100)))
-    found = search(jacobians=jacobians, condition=10.0)
+    found = search_metric(jacobians=jacobians, condition=10.0)
     assert found.rate == pytest.approx(speeds[order[-61]], rel=1e-6)
     assert np.argmax(np.abs(found.direction)) == order[-61]
 
@@ -81,8 +81,8 @@ def test_observability_coordinates_are_outputs_and_their_derivatives(plants):
     half, length = jacobians.scale, speed / plant.dt
     rows = np.array([[0, 1, 0], [1, a, 0], [a, a**2 - 1, -1]]) / length ** np.arange(3)[:, None]
     np.testing.assert_allclose(np.linalg.inv(t), rows * half / jacobians.output_scale, atol=1e-9)
-    found = search(jacobians=jacobians, condition=1000.0, coordinates=t)
-    assert found.rate < 0.95 < 1.2 < search(jacobians=jacobians, condition=1000.0).rate
+    found = search_metric(jacobians=jacobians, condition=1000.0, coordinates=t)
+    assert found.rate < 0.95 < 1.2 < search_metric(jacobians=jacobians, condition=1000.0).rate
     # The rate is one of the plant's own states, in the metric carried over: |A v|_M <= rate |v|_M where C v = 0.
     values = [
         np.sqrt(
@@ -107,7 +107,7 @@ def test_no_coordinates_where_outputs_do_not_span_the_states():
 def test_semidefinite_programs_and_the_method_of_centres_agree(name, condition):
     pytest.importorskip("cvxpy")
     jacobians = sample_jacobians(discretize(ALL_SYSTEMS[name]()), count=128)
-    centres, sdp = (search(jacobians=jacobians, condition=condition, method=m) for m in ("centres", "sdp"))
+    centres, sdp = (search_metric(jacobians=jacobians, condition=condition, method=m) for m in ("centres", "sdp"))
     assert sdp.rate == pytest.approx(centres.rate, rel=1.5e-3) and sdp.rate < centres.rate + 1e-4
     assert sdp.condition <= condition * (1 + 1e-6)
 
@@ -115,8 +115,8 @@ def test_semidefinite_programs_and_the_method_of_centres_agree(name, condition):
 def test_an_extra_that_is_missing_is_named(plants, monkeypatch):
     monkeypatch.setitem(sys.modules, "cvxpy", None)
     with pytest.raises(InputError, match=r"pip install ren-observer\[sdp\]"):
-        search(plants["box"], method="sdp")
+        search_metric(plants["box"], method="sdp")
     with pytest.raises(InputError, match="method is 'simplex'; expected centres or sdp"):
-        search(plants["box"], method="simplex")
+        search_metric(plants["box"], method="simplex")
     with pytest.raises(InputError, match="coordinates is a singular matrix"):
-        search(plants["box"], coordinates=np.ones((2, 2)))
+        search_metric(plants["box"], coordinates=np.ones((2, 2)))

@@ -104,7 +104,7 @@ def test_leaving_the_range_is_a_warning():
 
 def test_breaking_a_limit_is_an_error():
     plant = discretize(_integrator(states=[Signal("x", "m", (-1, 1), limits=(-1.5, 1.5))]))
-    with pytest.raises(SimulationError, match=r"breaks its limits .* at t = .* from the start x="):
+    with pytest.raises(SimulationError, match=r"breaks its limits .* at t = .* from the initial state x="):
         simulate(plant, 3)
 
 
@@ -122,6 +122,7 @@ def test_ten_ranges_is_an_error():
         ({"excitation": {"v": "sine"}}, "unknown input 'v'"),
         ({"x0": np.zeros((2, 5))}, r"x0 has shape \(2, 5\)"),
         ({"u": np.zeros((1, 1, 1))}, "u has shape"),
+        ({"truth": "guess"}, "truth is 'guess'; expected model or reference"),
     ],
 )
 def test_bad_arguments(arguments, words):
@@ -134,6 +135,12 @@ def test_discrete_maps_simulate_as_they_are():
         name="map", kind="discrete", states=[Signal("x", "", (0, 1))], outputs=[Signal("y")],
         dynamics=lambda x: [3.2 * x[0] * (1 - x[0])], output=lambda x: [x[0]],
     )  # fmt: skip
-    data = simulate(discretize(system), 2, 10, truth="oracle")
+    data = simulate(discretize(system), 2, 10, truth="reference")
     np.testing.assert_allclose(data.x[:, 1:], 3.2 * data.x[:, :-1] * (1 - data.x[:, :-1]))
     assert data.t[1] == 1.0
+
+
+def test_the_former_name_of_the_reference_integrator_is_understood(plants):
+    new, old = (simulate(plants["box"], 2, 0.5, truth=name) for name in ("reference", "oracle"))
+    np.testing.assert_array_equal(new.x, old.x)
+    assert np.abs(new.x - simulate(plants["box"], 2, 0.5).x).max() > 0

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 
 from experiments.runner import Measured, Page, judged
-from reports.experiment_page import Chart, ChartFigure, Criterion, Curve
+from reports.experiment_page import Chart, ChartFigure, Requirement, Series
 from reports.quantities import Number
 from reports.tables import Table
 
@@ -25,8 +25,8 @@ def page(result: Measured) -> Page:
     ratios = [run["attained"] / run["certified"] for _, _, runs in rows for run in runs]
     proofs = [bool(run["proved"]) for _, _, runs in rows for run in runs]
     criteria = [
-        Criterion("attained over certified, largest", Number(max(ratios), "", 7), "at most 1", max(ratios) <= 1 + 1e-9),
-        Criterion("fits whose certificate holds", Number(sum(proofs)), f"all {len(proofs)}", all(proofs)),
+        Requirement("attained over certified, largest", Number(max(ratios), "", 7), "at most 1", max(ratios) <= 1 + 1e-9),
+        Requirement("fits whose certificate holds", Number(sum(proofs)), f"all {len(proofs)}", all(proofs)),
     ]  # fmt: skip
     table = Table(
         tuple(
@@ -45,7 +45,7 @@ def page(result: Measured) -> Page:
         Chart(
             TITLES[task], "attained / certified", AXES.get(task, ("one-step RMS", ""))[0],
             tuple(
-                Curve(activation, [ratio(run) for run in runs], [max(run["value"], 1e-12) for run in runs], "points")
+                Series(activation, [ratio(run) for run in runs], [max(run["value"], 1e-12) for run in runs], "points")
                 for activation, runs in per.items()
             ),
             y_unit=AXES.get(task, ("", ""))[1], log="y" if task != "digits" else "",

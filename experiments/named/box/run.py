@@ -13,14 +13,15 @@ from typing import TYPE_CHECKING, Any
 
 from experiments.named.box import published as published_box
 from experiments.pipeline.console import Console
+from experiments.pipeline.prepare import prepare
 from experiments.pipeline.recipe import build
-from experiments.pipeline.steps import prepare, run_all
+from experiments.pipeline.steps import run_all
 from experiments.runner import Parts, Size
 from observer.runs import Run
 
 if TYPE_CHECKING:
     from observer.state_observer import RENObserver
-    from observer.validation.validate import Validation
+    from observer.validation.result import Validation
 
 TRIALS, DURATION = 50, 20.0
 VELOCITY_BAR = 1e-4  # m/s, RMS over 10-20 s on the published model
@@ -70,7 +71,7 @@ def _variant(
     """Fit and validate one of our variants in a run folder of its own; finished steps are kept."""
     values: dict[str, Any] = {
         "system": "box", "dt": 0.01, "method": method, "seed": seed,
-        "fit.neurons": size.neurons, "fit.epochs": size.iterations, "validation.truth": truth,
+        "fit.neurons": size.neurons, "fit.iterations": size.iterations, "validation.truth": truth,
     }  # fmt: skip
     values |= {f"validation.{key}": value for key, value in (PROTOCOL | {"trials": size.trials}).items()}
     values |= {f"fit.{key}": value for key, value in options.items()}

@@ -8,7 +8,7 @@ import numpy as np
 from experiments.named.echo_state.program import LIMIT, STATIC
 from experiments.named.echo_state.run import LATE, EchoStateSize
 from experiments.runner import Measured, Page, judged
-from reports.experiment_page import Chart, ChartFigure, Criterion, Curve
+from reports.experiment_page import Chart, ChartFigure, Requirement, Series
 from reports.quantities import Number
 from reports.tables import Table
 
@@ -23,15 +23,15 @@ def page(result: Measured) -> Page:
     moves = SETTLED * STATIC * 10
     better = fresh["mean"] / linear["tests"]["fresh"]["mean"]
     criteria = [
-        Criterion("largest |u| on the squares of the published test", Number(squares["largest"], "", 5), f"at most {LIMIT:g}",
+        Requirement("largest |u| on the squares of the published test", Number(squares["largest"], "", 5), f"at most {LIMIT:g}",
                   bool(squares["largest"] <= LIMIT * (1 + 1e-6))),
-        Criterion(f"largest |u| on {50 * size.fresh:,} fresh samples".replace(",", " "), Number(fresh["largest"], "", 5),
+        Requirement(f"largest |u| on {50 * size.fresh:,} fresh samples".replace(",", " "), Number(fresh["largest"], "", 5),
                   f"at most {LIMIT:g}", bool(fresh["largest"] <= LIMIT * (1 + 1e-6))),
-        Criterion(f"how far z still moves in the last {LATE} samples of a level", Number(max(squares["moves"], fresh["moves"]), "", 3),
+        Requirement(f"how far z still moves in the last {LATE} samples of a level", Number(max(squares["moves"], fresh["moves"]), "", 3),
                   f"at most {moves:.2g}, 5 % of what the largest disturbance does without control",
                   bool(max(squares["moves"], fresh["moves"]) <= moves)),
-        Criterion("mean |z| on fresh steps over that of the linear one", Number(better, "", 3), "less than 1", bool(better < 1)),
-        Criterion("margin of the proof that the REN contracts", Number(ren["margin"], "", 3), "proved", bool(ren["proved"])),
+        Requirement("mean |z| on fresh steps over that of the linear one", Number(better, "", 3), "less than 1", bool(better < 1)),
+        Requirement("margin of the proof that the REN contracts", Number(ren["margin"], "", 3), "proved", bool(ren["proved"])),
     ]  # fmt: skip
     content = {
         "title": "Control under a limited input: a random contracting network and a convex program",
@@ -107,9 +107,9 @@ def squares_figure(ren: Mapping[str, Any], linear: Mapping[str, Any]) -> ChartFi
         "largest disturbance, does too little for all others.",
         (
             Chart("z", "sample", "z", (
-                Curve("rest that |u| ≤ 5 allows", t, STATIC * np.sign(ren["d"]) * np.maximum(np.abs(ren["d"]) - LIMIT, 0), role="bound"),
-                Curve("linear", t, linear["z"]), Curve("REN", t, ren["z"]))),
-            Chart("u", "sample", "u", (Curve("linear", t, linear["u"]), Curve("REN", t, ren["u"])),
+                Series("rest that |u| ≤ 5 allows", t, STATIC * np.sign(ren["d"]) * np.maximum(np.abs(ren["d"]) - LIMIT, 0), role="bound"),
+                Series("linear", t, linear["z"]), Series("REN", t, ren["z"]))),
+            Chart("u", "sample", "u", (Series("linear", t, linear["u"]), Series("REN", t, ren["u"])),
                   levels=(("limit", LIMIT), ("", -LIMIT))),
         ),
     )  # fmt: skip

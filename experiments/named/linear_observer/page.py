@@ -7,7 +7,7 @@ import numpy as np
 
 from experiments.named.linear_observer.run import EXACT, LinearObserverSize, label
 from experiments.runner import Measured, Page, judged
-from reports.experiment_page import Chart, ChartFigure, Criterion, Curve
+from reports.experiment_page import Chart, ChartFigure, Requirement, Series
 from reports.quantities import Number, number_text
 from reports.tables import Table
 
@@ -34,7 +34,7 @@ def page(result: Measured) -> Page:
     return judged(criteria, {"observers": shown}, size, **content)
 
 
-def judge(size: LinearObserverSize, rows: Sequence[Mapping[str, Any]]) -> list[Criterion]:
+def judge(size: LinearObserverSize, rows: Sequence[Mapping[str, Any]]) -> list[Requirement]:
     """What theory says must hold."""
     projected = [row for row in rows if row["start"] == "projected"]
     worst = {
@@ -46,15 +46,15 @@ def judge(size: LinearObserverSize, rows: Sequence[Mapping[str, Any]]) -> list[C
     slow = max(row["eigenvalues"][-1] / row["rate"] for row in projected)
     allowed = 4 / np.sqrt(2 * size.trials)  # four deviations of an RMS over as many independent trials
     return [
-        Criterion("df/dx is A - LC, relative", Number(worst["consistency"], "", 2), f"at most {EXACT:g}", worst["consistency"] <= EXACT),
-        Criterion("df/du is B, relative", Number(worst["input_error"], "", 2), f"at most {EXACT:g}", worst["input_error"] <= EXACT),
-        Criterion("gain is the projection observer's, relative", Number(worst["gain_error"], "", 2), f"at most {1e-6:g}",
+        Requirement("df/dx is A - LC, relative", Number(worst["consistency"], "", 2), f"at most {EXACT:g}", worst["consistency"] <= EXACT),
+        Requirement("df/du is B, relative", Number(worst["input_error"], "", 2), f"at most {EXACT:g}", worst["input_error"] <= EXACT),
+        Requirement("gain is the projection observer's, relative", Number(worst["gain_error"], "", 2), f"at most {1e-6:g}",
                   worst["gain_error"] <= 1e-6),
-        Criterion("errors follow (A - LC)^k", Number(worst["error_dynamics"], "", 2), f"at most {EXACT:g}",
+        Requirement("errors follow (A - LC)^k", Number(worst["error_dynamics"], "", 2), f"at most {EXACT:g}",
                   worst["error_dynamics"] <= EXACT),
-        Criterion("spectral radius of A - LC over the certified rate", Number(slow, "", 5), "at most 1", slow <= 1 + 1e-9),
-        Criterion("RMS under noise against Lyapunov's", Number(100 * off, "%", 3), f"within {100 * allowed:.2g} %", off <= allowed),
-        Criterion("noise over the Kalman filter's, least", Number(min(row["noise_ratio"] for row in rows), "", 4),
+        Requirement("spectral radius of A - LC over the certified rate", Number(slow, "", 5), "at most 1", slow <= 1 + 1e-9),
+        Requirement("RMS under noise against Lyapunov's", Number(100 * off, "%", 3), f"within {100 * allowed:.2g} %", off <= allowed),
+        Requirement("noise over the Kalman filter's, least", Number(min(row["noise_ratio"] for row in rows), "", 4),
                   "at least 1: nothing beats it", min(row["noise_ratio"] for row in rows) >= 1 - 1e-9),
     ]  # fmt: skip
 
@@ -104,9 +104,9 @@ def decay_figure(rows: Sequence[Mapping[str, Any]]) -> ChartFigure:
 
     def chart(plant: str) -> Chart:
         own = [row for row in projected if row["plant"] == plant and row["neurons"] == projected[0]["neurons"]]
-        curves = [Curve(f"fit, {row['settling']:g} s", range(len(row["decay"])), row["decay"]) for row in own]
+        curves = [Series(f"fit, {row['settling']:g} s", range(len(row["decay"])), row["decay"]) for row in own]
         kalman = own[0]["kalman_decay"]
-        curves.append(Curve("Kalman gain", range(len(kalman)), kalman, role="published"))
+        curves.append(Series("Kalman gain", range(len(kalman)), kalman, role="published"))
         return Chart(plant.replace("_", " "), "sample", "largest |e| of |e_0| = 1", tuple(curves), log="y")
 
     return ChartFigure(

@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from experiments.pipeline.console import Console
+from experiments.pipeline.prepare import prepare
 from experiments.pipeline.recipe import build
-from experiments.pipeline.steps import prepare, run_all
+from experiments.pipeline.steps import run_all
 from experiments.runner import Parts, Size
 from observer.runs import Run
 
@@ -60,7 +61,7 @@ def measure(size: PdeSize, seed: int, parts: Parts, **options: Any) -> Pde:
 
     values: dict[str, Any] = {
         "system": "reaction_diffusion", "seed": seed, "fit.contraction_rate": RATE,
-        "fit.neurons": size.neurons, "fit.epochs": size.iterations,
+        "fit.neurons": size.neurons, "fit.iterations": size.iterations,
         "data.trajectories": 20, "validation.trials": size.trials, "validation.truth": "model",
     }  # fmt: skip
     values |= {f"fit.{key}": value for key, value in options.items()}

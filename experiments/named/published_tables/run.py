@@ -67,10 +67,10 @@ def measure_row(row: Row, seed: int, size: ProtocolSize) -> dict[str, Any]:
 
 def fingerprint(row: Row, size: ProtocolSize) -> str:
     """Hash of all that defines a measurement besides its seed and the code: a table never mixes two recipes."""
-    from observer.storage import plain
+    from systems.base.records import to_plain
 
     content = {"row": row.name, "recipe": dict(row.recipe), "budget": row.budget, "size": size.to_data()}
-    return hashlib.sha256(json.dumps(plain(content), sort_keys=True).encode()).hexdigest()[:16]
+    return hashlib.sha256(json.dumps(to_plain(content), sort_keys=True).encode()).hexdigest()[:16]
 
 
 def part(row: Row, seed: int) -> str:

@@ -8,7 +8,7 @@ import numpy as np
 from experiments.named.rl_box.control import DT, GAMMA
 from experiments.named.rl_box.run import PUBLISHED_RATIOS, SETTLED, Controllers, RLBoxSize
 from experiments.runner import Page, judged
-from reports.experiment_page import Chart, ChartFigure, Criterion, Curve
+from reports.experiment_page import Chart, ChartFigure, Requirement, Series
 from reports.quantities import Number
 from reports.tables import Table
 
@@ -19,11 +19,11 @@ def page(result: Controllers) -> Page:
     ours = trained["LBDN"]
     slope, end = (max(row[name] for row in ours) for name in ("slope", "end_error"))
     criteria = [
-        Criterion("seeds whose bound is proved", Number(sum(bool(row["proved"]) for row in ours)), f"all {len(ours)}",
+        Requirement("seeds whose bound is proved", Number(sum(bool(row["proved"]) for row in ours)), f"all {len(ours)}",
                   all(row["proved"] for row in ours)),
-        Criterion("steepest slope of the LBDN found", Number(slope, "N per unit", 4), f"at most {GAMMA:g}",
+        Requirement("steepest slope of the LBDN found", Number(slope, "N per unit", 4), f"at most {GAMMA:g}",
                   bool(slope <= GAMMA * (1 + 1e-5))),
-        Criterion("largest error of the position at the end", Number(end, "m", 3), f"at most {SETTLED:g} m",
+        Requirement("largest error of the position at the end", Number(end, "m", 3), f"at most {SETTLED:g} m",
                   bool(end <= SETTLED)),
     ]  # fmt: skip
     content = {
@@ -95,11 +95,11 @@ def learning(trained: Mapping[str, Sequence[Mapping[str, Any]]]) -> ChartFigure:
         "references when the controller sees position and velocity with white noise of this standard deviation.",
         (
             Chart("Cost over iterations", "iteration", "cost",
-                  tuple(Curve(kind if k == 0 else "", range(len(row["costs"])), row["costs"], colour=c)
+                  tuple(Series(kind if k == 0 else "", range(len(row["costs"])), row["costs"], colour=c)
                         for c, (kind, found) in enumerate(trained.items()) for k, row in enumerate(found)),
                   log="y"),
             Chart("Cost under measurement noise", "noise of q and v", "cost",
-                  tuple(Curve(kind, [n["deviation"] for n in row["noise"]], [n["cost"] for n in row["noise"]], "both")
+                  tuple(Series(kind, [n["deviation"] for n in row["noise"]], [n["cost"] for n in row["noise"]], "both")
                         for kind, row in shown.items())),
         ),
     )  # fmt: skip
@@ -113,7 +113,7 @@ def motions(trained: Mapping[str, Sequence[Mapping[str, Any]]]) -> ChartFigure:
         "One line per reference, first seed. The position should come to rest at the reference (dotted), and the control at k r.",
         tuple(
             Chart(f"{kind}: {name}", "time", name,
-                  tuple(Curve("", DT * np.arange(len(line)), line, colour=k) for k, line in enumerate(row["motion"][letter])),
+                  tuple(Series("", DT * np.arange(len(line)), line, colour=k) for k, line in enumerate(row["motion"][letter])),
                   "s", unit, levels=tuple(("", r) for r in row["references"]) if letter == "q" else ())
             for kind, row in shown.items() for letter, name, unit in (("q", "position", "m"), ("u", "control", "N"))
         ),
@@ -127,8 +127,8 @@ def rebuilding(timings: Sequence[Mapping[str, Any]]) -> ChartFigure:
         "Time of an update with the weights built at every call over that with the weights built once. Squares: published.",
         (
             Chart("Rebuilt at every call / once", "neurons per layer", "times as long",
-                  (Curve("ours", [row["width"] for row in timings], [row["ratio"] for row in timings], "both"),
-                   Curve("published", list(PUBLISHED_RATIOS), list(PUBLISHED_RATIOS.values()), "points", "published")),
+                  (Series("ours", [row["width"] for row in timings], [row["ratio"] for row in timings], "both"),
+                   Series("published", list(PUBLISHED_RATIOS), list(PUBLISHED_RATIOS.values()), "points", "published")),
                   log="xy"),
         ),
     )  # fmt: skip

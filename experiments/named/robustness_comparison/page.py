@@ -6,7 +6,7 @@ from typing import Any
 from experiments.named.classification.measure import RADII, OnImages
 from experiments.named.classification.methods import FAILURE, NAMES
 from experiments.runner import Page, judged
-from reports.experiment_page import Chart, ChartFigure, Criterion, Curve
+from reports.experiment_page import Chart, ChartFigure, Requirement, Series
 from reports.quantities import Number, number_text
 from reports.tables import Table
 
@@ -20,9 +20,9 @@ def page(result: OnImages) -> Page:
     above = sum(c > a for row in rows.values() for c, a in zip(row["certified_same"], row["attacked"], strict=True))
     bound = [row for row in rows.values() if row["proved"] is not None]
     criteria = [
-        Criterion("certified images that an attack broke (deterministic certificates)", Number(broken), "0", broken == 0),
-        Criterion("radii at which certified exceeds attacked", Number(above), f"0 of {len(rows) * len(radii)}", above == 0),
-        Criterion("Lipschitz bounds proved in float64", Number(sum(bool(row["proved"]) for row in bound)), f"all {len(bound)}",
+        Requirement("certified images that an attack broke (deterministic certificates)", Number(broken), "0", broken == 0),
+        Requirement("radii at which certified exceeds attacked", Number(above), f"0 of {len(rows) * len(radii)}", above == 0),
+        Requirement("Lipschitz bounds proved in float64", Number(sum(bool(row["proved"]) for row in bound)), f"all {len(bound)}",
                   all(row["proved"] for row in bound)),
     ]  # fmt: skip
     shown = [k for k, r in enumerate(radii) if r > 0][1::2]
@@ -56,7 +56,7 @@ def page(result: OnImages) -> Page:
 
     def chart(key: str, title: str) -> Chart:
         curves = tuple(
-            Curve(NAMES[name], radii, [100 * v for v in row[key]], "both", colour=k)
+            Series(NAMES[name], radii, [100 * v for v in row[key]], "both", colour=k)
             for k, (name, row) in enumerate(rows.items())
         )
         return Chart(title, "radius |dx|", "accuracy", curves, y_unit="%", limits=(-3.0, 103.0))

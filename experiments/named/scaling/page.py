@@ -5,7 +5,7 @@ from typing import Any
 
 from experiments.named.scaling.run import Growth, failure, networks
 from experiments.runner import Page, judged
-from reports.experiment_page import Chart, ChartFigure, Criterion, Curve
+from reports.experiment_page import Chart, ChartFigure, Requirement, Series
 from reports.quantities import Number, number_text
 from reports.tables import Table
 
@@ -14,7 +14,9 @@ def page(result: Growth) -> Page:
     """Growing networks, and one of an ill-conditioned H."""
     size, rows, squeezed = result.size, result.rows, result.squeezed
     proved = sum(row["holds"] for row in rows)
-    criteria = [Criterion("certificates that hold in float64", Number(proved), f"all {len(rows)}", proved == len(rows))]
+    criteria = [
+        Requirement("certificates that hold in float64", Number(proved), f"all {len(rows)}", proved == len(rows))
+    ]
     names = list(networks())
     lost = [row for row in squeezed if not row["holds32"]]
     point = min((row["condition"] for row in lost), default=float("inf"))
@@ -87,11 +89,11 @@ def tables(result: Growth) -> list[Table]:
 def growth_figure(rows: Sequence[Mapping[str, Any]]) -> ChartFigure:
     """Condition, margins and time over nx = nv."""
 
-    def series(field: str) -> tuple[Curve, ...]:
+    def series(field: str) -> tuple[Series, ...]:
         curves = []
         for name in networks():
             square = [row for row in rows if row["name"] == name and row["nx"] == row["nv"]]
-            curves.append(Curve(name, [r["nx"] for r in square], [r[field] for r in square], "both"))
+            curves.append(Series(name, [r["nx"] for r in square], [r[field] for r in square], "both"))
         return tuple(curves)
 
     return ChartFigure(

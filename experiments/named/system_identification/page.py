@@ -7,7 +7,7 @@ import numpy as np
 
 from experiments.named.system_identification.run import PUBLISHED, Models
 from experiments.runner import Page, judged
-from reports.experiment_page import Chart, ChartFigure, Criterion, Curve
+from reports.experiment_page import Chart, ChartFigure, Requirement, Series
 from reports.quantities import Number
 from reports.tables import Table
 
@@ -20,9 +20,9 @@ def page(result: Models) -> Page:
     gated = [row for row in rows if row["proved"] is None]
     shares = [row["gain"] / row["gamma"] for row in bounded]
     criteria = [
-        Criterion("gain found over the bound, the worst of the Lipschitz RENs", Number(max(shares), "", 4), "at most 1",
+        Requirement("gain found over the bound, the worst of the Lipschitz RENs", Number(max(shares), "", 4), "at most 1",
                   bool(max(shares) <= 1 + 1e-4)),
-        Criterion("RENs whose guarantee is proved", Number(sum(bool(row["proved"]) for row in rens)), f"all {len(rens)}",
+        Requirement("RENs whose guarantee is proved", Number(sum(bool(row["proved"]) for row in rens)), f"all {len(rens)}",
                   all(row["proved"] for row in rens)),
     ]  # fmt: skip
     best_ren, best_gated = min(rens, key=lambda r: r["nrmse"]), min(gated, key=lambda r: r["nrmse"])
@@ -84,11 +84,11 @@ def figures(rows: Sequence[Mapping[str, Any]], *shown: Mapping[str, Any]) -> lis
             "last test record, simulated from its input alone.",
             (
                 Chart("Loss of the windows", "iteration", "mean square error",
-                      tuple(Curve(row["model"], np.arange(len(row["losses"])) * row["every"] + 1, row["losses"]) for row in rows),
+                      tuple(Series(row["model"], np.arange(len(row["losses"])) * row["every"] + 1, row["losses"]) for row in rows),
                       log="y"),
                 Chart("Simulation", "sample", "output", (
-                    Curve("measured", range(len(shown[0]["shown"]["y"])), shown[0]["shown"]["y"], role="published"),
-                    *(Curve(row["model"], range(len(row["shown"]["found"])), row["shown"]["found"]) for row in shown))),
+                    Series("measured", range(len(shown[0]["shown"]["y"])), shown[0]["shown"]["y"], role="published"),
+                    *(Series(row["model"], range(len(row["shown"]["found"])), row["shown"]["found"]) for row in shown))),
             ),
         ),
         ChartFigure(
@@ -97,7 +97,7 @@ def figures(rows: Sequence[Mapping[str, Any]], *shown: Mapping[str, Any]) -> lis
             "cannot pass its bound, so that a bound below the gain of the system costs accuracy.",
             (
                 Chart("Test error over gain found", "largest gain found", "NRMSE, test",
-                      tuple(Curve(row["model"], [row["gain"]], [row["nrmse"]], "points") for row in rows), y_unit="%", log="xy"),
+                      tuple(Series(row["model"], [row["gain"]], [row["nrmse"]], "points") for row in rows), y_unit="%", log="xy"),
             ),
         ),
     ]  # fmt: skip

@@ -24,7 +24,7 @@ from experiments.pipeline.console import Interrupted
 from experiments.runner import Parts
 from systems import discretize
 from systems.base.errors import InputError, NotDetectable
-from systems.detectability import search
+from systems.detectability import search_metric
 
 # The published plants, written down a second time: the equations, the box of the initial states, dt and duration.
 PUBLISHED = {
@@ -117,7 +117,7 @@ def test_the_exact_projection_observer_scores_what_it_should(name, condition, lo
     tests = [hyperkkl.trials(plant, kind, 32, protocol.duration, seed=1)[0] for kind in kinds]
     region = np.stack([np.min([t.reached[:, 0] for t in tests], 0), np.max([t.reached[:, 1] for t in tests], 0)], 1)
     half = 0.5 * np.ptp(region, axis=1)
-    metric = search(plant, condition, region=region).metric / np.outer(half, half)
+    metric = search_metric(plant, condition, region=region).metric / np.outer(half, half)
     for test in tests:
         x_hat = projection_run(plant, metric, np.zeros((32, plant.nx)), test.u, test.y)
         assert low < hyperkkl.smape(test.x, x_hat) < high

@@ -8,7 +8,7 @@ import pytest
 from observer.certification.region import given_region, reached_region
 from systems import discretize, lotka_volterra, simulate, van_der_pol
 from systems.base.errors import InputError
-from systems.trajectories import draw_starts
+from systems.trajectories import draw_initial_states
 
 
 @pytest.fixture(scope="module")
@@ -24,7 +24,7 @@ def narrow():
 def test_what_is_reached_is_held_with_its_margin_and_ranges_are_never_cut(narrow, margin):
     region = reached_region(narrow, seed=3, trajectories=10, duration=10.0, margin=margin)
     starts = np.concatenate(
-        [draw_starts(narrow.system, 10, 3), np.array(list(product(*narrow.system.initial_ranges)), dtype=float)]
+        [draw_initial_states(narrow.system, 10, 3), np.array(list(product(*narrow.system.initial_ranges)), dtype=float)]
     )
     x = simulate(narrow, len(starts), 10.0, 3, x0=starts).x
     assert region.holds(x).all()

@@ -9,10 +9,10 @@ from linear_gaussian import drawn, linear_case, textbook
 from observer.estimators import compiled, compiled_particles, make
 from observer.estimators.extended_kalman import ExtendedKalman
 from observer.estimators.kernel_texts import SOLVE
-from observer.estimators.model import Covariances
+from observer.estimators.parameters import Covariances
 from observer.estimators.unscented_kalman import UnscentedKalman
 from systems import Signal, System, discretize, simulate
-from systems.trajectories import draw_starts
+from systems.trajectories import draw_initial_states
 
 COMPILED = ("open_loop", "steady_kalman", "projection", "high_gain", "extended_kalman", "unscented_kalman", "particle")
 # LAPACK knows the smallest eigenvalue of C M^-1 C' to a rounding of the largest one, and the projection divides by it.
@@ -76,7 +76,7 @@ def test_kernels_and_numpy_agree(name, swing, kernels, monkeypatch):
         + 2 * np.pi * np.array([1.0, 0.0]) * rng.integers(-1, 2, (6, 31, 1))
     )
     y = np.where(rng.random(y.shape) < 0.2, np.nan, y)
-    starts = 2 * draw_starts(swing.system, 6, 5).reshape(2, 3, 3)
+    starts = 2 * draw_initial_states(swing.system, 6, 5).reshape(2, 3, 3)
     u, y = data.u.reshape(2, 3, 31, 2), y.reshape(2, 3, 31, 2)
     assert compiled.serves(swing, np.eye(2), 1)
     fast = make(name, swing, **VALUES.get(name, {})).run(starts, u, y)

@@ -7,7 +7,7 @@ from scipy.linalg import solve_sylvester
 
 from observer.estimators.kkl import KKL
 from systems import ALL_SYSTEMS, InputError, discretize, simulate
-from systems.trajectories import draw_starts
+from systems.trajectories import draw_initial_states
 
 A = np.array([[0.95, 0.25], [-0.2, 0.97]])
 B, C = np.array([[0.1], [0.3]]), np.array([[1.0, 0.0]])
@@ -42,7 +42,7 @@ def test_the_filter_tends_to_the_t_of_the_sylvester_equation_and_the_map_inverts
 def test_it_converges_from_any_first_estimate_also_with_inputs(case):
     plant, observer, _ = case
     data = simulate(plant, 5, 120.0, seed=8)
-    starts = draw_starts(plant.system, 5, 9)
+    starts = draw_initial_states(plant.system, 5, 9)
     error = np.abs(observer.run(starts, data.u, data.y) - data.x)
     assert error[:, 100:].max() < 1e-3 * np.abs(data.x[:, 100:]).max()
     # The estimate is made of what was measured before: read one sample too early, it is off by a whole step of the plant.
@@ -53,7 +53,7 @@ def test_it_converges_from_any_first_estimate_also_with_inputs(case):
 
 def test_run_is_the_loop_over_steps(case):
     plant, observer, data = case
-    starts = draw_starts(plant.system, 4, 3)
+    starts = draw_initial_states(plant.system, 4, 3)
     u, y = data.u[:4, :30], data.y[:4, :30]
     state, rows = observer.init(starts), []
     for k in range(30):
@@ -66,7 +66,7 @@ def test_more_noise_in_training_makes_it_quieter_on_a_nonlinear_plant():
     plant = discretize(ALL_SYSTEMS["van_der_pol"]())
     data = simulate(plant, 8, 250 * plant.dt, seed=2)
     noisy = data.y + 0.1 * np.random.default_rng(0).standard_normal(data.y.shape)
-    starts = draw_starts(plant.system, 8, 4)
+    starts = draw_initial_states(plant.system, 8, 4)
 
     def late(observer, y):
         return np.sqrt(np.mean((observer.run(starts, data.u, y) - data.x)[:, 120:] ** 2))

@@ -17,7 +17,7 @@ from observer.fitting.initial.linear import (
 )
 from observer.fitting.linear_algebra import barrier
 from observer.fitting.problem import fitting_region, make_samples, make_scaling, to_samples
-from systems import ALL_SYSTEMS, InputError, NotDetectable, Signal, System, discretize, search, simulate
+from systems import ALL_SYSTEMS, InputError, NotDetectable, Signal, System, discretize, search_metric, simulate
 
 # Plants that a constant metric can see; the fields (reaction_diffusion) take minutes here and have their own tests.
 SEEN = (
@@ -158,7 +158,7 @@ def test_too_fast_is_refused_with_the_fastest(plants):
 def test_close_to_the_limit_is_a_warning(plants):
     plant = plants["van_der_pol"]
     region = plant.system.state_ranges
-    limit = search(plant, 100.0).rate
+    limit = search_metric(plant, 100.0).rate
     _, _, warnings = choose_rate(
         plant, region, contraction_rate=limit + 0.2 * (headroom(limit) - limit), condition=100.0
     )

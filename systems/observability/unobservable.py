@@ -1,4 +1,6 @@
-"""Hidden directions of a plant: where they are, what they are made of, and how fast they decay on their own.
+"""Unobservable directions of a plant: where they are, what they are made of, and how fast they decay on their own.
+
+One that does not decay at the rate of an observer is undetectable at that rate: no gain can change it.
 
 At every place of :mod:`systems.observability.places` the plant is linearised, and the unobservable subspace of (A, C) is found
 (:mod:`systems.observability.subspace`). What it means for an observer that contracts in a constant metric M and is exact:
@@ -6,7 +8,7 @@ At every place of :mod:`systems.observability.places` the plant is linearised, a
     v in ker C, A v = lambda v   =>   |A v|_M = |lambda| |v|_M   =>   contraction rate >= |lambda|      (MATH 2h, (DD))
 
 at every point of the region, and at an equilibrium for any observer whose error is differentiable, whatever its metric. So
-``rate``, the largest |lambda|, is a lower bound of every rate that ``systems.detectability.search`` can find.
+``rate``, the largest |lambda|, is a lower bound of every rate that ``systems.detectability.search_metric`` can find.
 """
 
 from dataclasses import dataclass, replace
@@ -15,21 +17,22 @@ import numpy as np
 
 from systems.discretization import DiscreteSystem
 from systems.observability.places import EQUILIBRIUM, REGION, TRAJECTORY, Places, places
-from systems.observability.subspace import TOLERANCE, hidden_modes, hidden_subspace
+from systems.observability.subspace import TOLERANCE, unobservable_modes, unobservable_subspace
 from systems.observability.words import decay_text, direction_text, plain_basis, point_text
 from systems.system import System
 
 NAMED = 3  # modes that one sentence names
 KINDS = (EQUILIBRIUM, TRAJECTORY, REGION)
-GONE = 0.02  # a hidden mode that shrinks by more within a sample concerns nobody
+GONE = 0.02  # an unobservable mode that shrinks by more within a sample needs no observer
 
 
 @dataclass(frozen=True, eq=False)
-class HiddenModes:
-    """What is hidden at one point ``(nx + nu,)`` of a ``kind`` (equilibrium, trajectory or region).
+class UnobservableModes:
+    """The unobservable modes at one point ``(nx + nu,)`` of a ``kind`` (equilibrium, trajectory or region).
 
     ``eigenvalues`` ``(d,)`` per sample, the slowest first; ``directions`` ``(d, nx)`` in range-scaled states, complex where a
-    mode oscillates; ``share`` of all points of this kind at which something is hidden; ``everywhere``: the same at all points of all kinds.
+    mode oscillates; ``share`` of all points of this kind at which some mode is unobservable; ``everywhere``: the same at all points
+    of all kinds.
     """
 
     point: np.ndarray
@@ -77,7 +80,7 @@ class HiddenModes:
             parts.append(f"{spoken}, {decay_text(abs(value), self.dt)}")
         what = "; ".join(parts)
         d = len(self.eigenvalues)
-        count = f", the slowest of {d} hidden dimensions" if d > 2 and rate is None else ""
+        count = f", the slowest of {d} unobservable dimensions" if d > 2 and rate is None else ""
         return f"{self.where(system)} {', '.join(system.output_names)} does not see {what}{count}"
 
     def where(self, system: System) -> str:
@@ -93,29 +96,29 @@ class HiddenModes:
 
 
 @dataclass(frozen=True, eq=False)
-class HiddenDirections:
-    """Result of :func:`hidden_directions`: for every kind of place the point with the slowest hidden mode, the slowest first.
+class UnobservableDirections:
+    """Result of :func:`unobservable_directions`: for every kind of place the point with the slowest unobservable mode, the slowest first.
 
     ``places`` counts the points of every kind that were looked at; ``tolerance`` is the share of |C| and |A - I| below which
-    nothing counts as seen; ``dimension`` the largest hidden dimension met.
+    an output counts as zero; ``dimension`` the largest unobservable dimension met.
     """
 
-    modes: tuple[HiddenModes, ...]
+    modes: tuple[UnobservableModes, ...]
     places: dict[str, int]
     dimension: int
     tolerance: float
 
     @property
     def rate(self) -> float:
-        """The slowest hidden factor per sample, 0 where nothing is hidden: no observer contracts faster."""
+        """The slowest factor per sample, 0 where every direction is observable: no observer contracts faster."""
         return max((item.rate for item in self.modes), default=0.0)
 
-    def slowest(self, kinds: tuple[str, ...] = KINDS) -> HiddenModes | None:
-        """The slowest that is hidden at places of these kinds, or everywhere; None where none is, or all are gone in a sample."""
+    def slowest(self, kinds: tuple[str, ...] = KINDS) -> UnobservableModes | None:
+        """The slowest at places of these kinds, or everywhere; None where none is, or all are gone in a sample."""
         return next((m for m in self.modes if m.rate > GONE and (m.kind in kinds or m.everywhere)), None)
 
 
-def hidden_directions(
+def unobservable_directions(
     plant: DiscreteSystem,
     region: np.ndarray | None = None,
     *,
@@ -124,32 +127,32 @@ def hidden_directions(
     thorough: bool = True,
     looked_at: Places | None = None,
     tolerance: float = TOLERANCE,
-) -> HiddenDirections:
-    """Hidden directions at equilibria, at ``visited`` points ``(m, nx + nu)`` and over the region ``(nx, 2)``.
+) -> UnobservableDirections:
+    """Unobservable directions at equilibria, at ``visited`` points ``(m, nx + nu)`` and over the region ``(nx, 2)``.
 
-    ``thorough``: search the region for the point from which least is seen (a third of a second). ``looked_at``: places that are
+    ``thorough``: search the region for the least observable point (a third of a second). ``looked_at``: places that are
     known already. Raises :class:`InputError` where no Jacobian is finite.
     """
     found = places(plant, region, visited, seed, thorough) if looked_at is None else looked_at
     jacobians = found.jacobians
     modes = []
     for a, c in zip(jacobians.a, jacobians.c, strict=True):
-        modes.append(hidden_modes(a, hidden_subspace(a, c, tolerance)))
-    hides = np.array([len(values) > 0 for values, _ in modes])
+        modes.append(unobservable_modes(a, unobservable_subspace(a, c, tolerance)))
+    some = np.array([len(values) > 0 for values, _ in modes])
     kinds = np.array(found.kinds)
-    worst: list[HiddenModes] = []
+    worst: list[UnobservableModes] = []
     for kind in KINDS:
-        rows = np.flatnonzero((kinds == kind) & hides)
+        rows = np.flatnonzero((kinds == kind) & some)
         if not len(rows):
             continue
         k = max(rows, key=lambda row: (round(float(np.abs(modes[row][0][0])), 9), -row))  # type: ignore[arg-type,return-value]
-        share = float(hides[kinds == kind].mean())
+        share = float(some[kinds == kind].mean())
         values, directions = modes[k]
-        worst.append(HiddenModes(jacobians.points[k], kind, values, directions, share, False, plant.dt))
+        worst.append(UnobservableModes(jacobians.points[k], kind, values, directions, share, False, plant.dt))
     worst.sort(key=lambda item: -round(item.rate, 9))  # stable: an equilibrium first among equals
-    if hides.all() and worst and all(_alike(worst[0], other) for other in worst):
+    if some.all() and worst and all(_alike(worst[0], other) for other in worst):
         worst = [replace(worst[0], everywhere=True)]
-    return HiddenDirections(
+    return UnobservableDirections(
         tuple(worst),
         {kind: int((kinds == kind).sum()) for kind in KINDS},
         max((len(values) for values, _ in modes), default=0),
@@ -163,8 +166,8 @@ def _plane(mode: np.ndarray) -> np.ndarray:
     return plain_basis(np.stack([part for part in (np.real(mode), np.imag(mode)) if np.linalg.norm(part) > small]))
 
 
-def _alike(one: HiddenModes, other: HiddenModes) -> bool:
-    """Whether two points hide the same subspace with the same slowest rate."""
+def _alike(one: UnobservableModes, other: UnobservableModes) -> bool:
+    """Whether two points have the same unobservable subspace with the same slowest rate."""
     if len(one.eigenvalues) != len(other.eigenvalues) or abs(one.rate - other.rate) > 1e-6:
         return False
     rank = len(one.eigenvalues)

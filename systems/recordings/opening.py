@@ -1,0 +1,35 @@
+"""The tables of a log file, whatever its format. To add one: a function that opens it, and its endings in ``READERS``."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+from systems.base.errors import InputError
+from systems.recordings.columnar import open_hdf5, open_npz, open_parquet
+from systems.recordings.csv_files import open_csv
+from systems.recordings.tables import Table
+
+#: ending -> what opens it: (path, name of the time column or None) to one table for each trajectory
+READERS: dict[str, Callable[[Path, str | None], list[Table]]] = {
+    **dict.fromkeys((".csv", ".tsv", ".txt"), open_csv),
+    ".npz": open_npz,
+    ".parquet": open_parquet,
+    **dict.fromkeys((".h5", ".hdf5"), open_hdf5),
+}
+
+
+def open_tables(path: Path, time: str | None = None) -> list[Table]:
+    """The tables of a file, by its ending. Raises :class:`InputError` for a file that is none of the four formats.
+
+    ``time`` is the name of the time column; one of ``TIME_NAMES`` when left out.
+    """
+    path = Path(path)
+    reader = READERS.get(path.suffix.lower())
+    if reader is None:
+        raise InputError(f"{path} ends in '{path.suffix}'; expected a log that ends in {', '.join(READERS)}")
+    if path.is_dir():
+        raise InputError(f"{path} is a folder; expected a log, or a pattern such as '{path}/*{path.suffix}'")
+    if not path.is_file():
+        raise InputError(f"there is no file {path}")
+    if path.stat().st_size == 0:
+        raise InputError(f"{path} is empty; expected a header row with the names of the columns, and rows of numbers")
+    return reader(path, time)
