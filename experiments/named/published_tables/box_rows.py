@@ -22,7 +22,7 @@ LATE, AFTER = 10.0, 4.0  # s
 BUDGET = 30.0
 PLANTS: dict[str, tuple[str, str, str]] = {
     "euler": ("euler", "model", "Box, published Euler model"),
-    "true_ode": ("rk4", "oracle", "Box, Runge-Kutta model against the true ODE"),
+    "true_ode": ("rk4", "reference", "Box, Runge-Kutta model against the true ODE"),
 }
 RECIPES: dict[str, dict[str, Any]] = {
     "euler": {"neurons": 12, "contraction_rate": 0.95},
