@@ -21,7 +21,7 @@ import numpy as np
 from scipy.stats import qmc
 
 from experiments.named.published_tables.projection import projection_run
-from experiments.named.published_tables.rows import Curve, Entry, Measurement, ProtocolSize, Row, thinned
+from experiments.named.published_tables.rows import Entry, ErrorTrace, Measurement, ProtocolSize, Row, thinned
 from systems.base.errors import InputError
 from systems.discretization import DiscreteSystem, discretize
 from systems.system import System
@@ -171,7 +171,7 @@ def measure(name: str, seed: int, size: ProtocolSize) -> Measurement:
     processor = time.process_time() - clock
     proof = certify(result.observer, plant, residual=False)
     values: dict[str, float] = {}
-    curves: list[Curve] = []
+    curves: list[ErrorTrace] = []
     outside = redrawn = 0
     for kind in INPUTS:
         test, again = trials(plant, kind, size.trials or TRIALS, duration, seed + 1)

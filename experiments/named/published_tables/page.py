@@ -6,7 +6,7 @@ from typing import Any
 from experiments.named.box import published as published_box
 from experiments.named.published_tables import box_rows
 from experiments.named.published_tables.catalogue import GROUPS
-from experiments.named.published_tables.rows import FAIL, MEDIAN, OPEN, PASS, Outcome, Summary
+from experiments.named.published_tables.rows import FAIL, MEDIAN, OPEN, PASS, EntrySummary, Summary
 from experiments.named.published_tables.run import Tables
 from experiments.runner import Page
 from reports.published import Level, Line, Panel, PublishedRow, PublishedSection, write_published_report
@@ -91,7 +91,7 @@ def section(group: str, title: str, summaries: Sequence[Summary]) -> PublishedSe
     return PublishedSection(group, title, intro, rows, extra, notes, recipes, _panels(group, summaries))
 
 
-def _published_row(s: Summary, o: Outcome, extra: Sequence[str]) -> PublishedRow:
+def _published_row(s: Summary, o: EntrySummary, extra: Sequence[str]) -> PublishedRow:
     e = o.entry
     cells = (_extra(s, o), _rate(s)) if extra else ()
     return PublishedRow(
@@ -100,14 +100,14 @@ def _published_row(s: Summary, o: Outcome, extra: Sequence[str]) -> PublishedRow
     )  # fmt: skip
 
 
-def _status(s: Summary, o: Outcome) -> str:
+def _status(s: Summary, o: EntrySummary) -> str:
     """The entry's own status; where what must hold besides does not, the row fails as a whole."""
     if s.measurements and not all(m.holds for m in s.measurements.values()):
         return "fail"
     return o.status
 
 
-def _extra(s: Summary, o: Outcome) -> Any:
+def _extra(s: Summary, o: EntrySummary) -> Any:
     key = o.entry.key.replace("smape", "projection")
     values = sorted(m.values[key] for m in s.measurements.values() if key in m.values)
     return Number(values[len(values) // 2], o.entry.unit, 3) if values else Number(None)
