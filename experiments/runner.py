@@ -152,12 +152,12 @@ def run_experiment(
         options["full"] = True
     _refuse(experiment, options)
     run, page = experiment.load()
-    size = size or run.FULL
-    of_size = {name: options.pop(name) for name in {f.name for f in fields(size)} & set(options)}
+    asked: Size = size or run.FULL
+    of_size = {name: options.pop(name) for name in {f.name for f in fields(asked)} & set(options)}
     parts, begin = Parts(Path(out), fresh, quiet, report), time.perf_counter()
     stopped = Interrupted(f"stopped; the parts done so far are in {out}. The same command goes on from there")
     try:
-        result = run.measure(replace(size, **of_size), seed, parts, **options)
+        result = run.measure(replace(asked, **of_size), seed, parts, **options)
     except KeyboardInterrupt:
         raise stopped from None
     passed = _write(experiment.name, page.page(result), parts, command, begin)

@@ -9,7 +9,7 @@ that its bounds cannot be tight unless the scalings make up for it.
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -17,6 +17,10 @@ from experiments.named.contracting import run as contracting
 from experiments.named.curve_fit import run as curve_fit
 from experiments.runner import Measured, Parts, Size, one_thread
 from observer.networks.activations import ACTIVATIONS
+
+if TYPE_CHECKING:
+    from observer import ExplicitREN
+    from systems import System
 
 
 @dataclass(frozen=True)
@@ -154,12 +158,12 @@ def observer(size: ActivationsSize, name: str, activation: str, seed: int) -> di
     }  # fmt: skip
 
 
-def half_ranges(system: Any) -> np.ndarray:
+def half_ranges(system: "System") -> np.ndarray:
     """Half of each state's range."""
     return 0.5 * np.ptp(system.state_ranges, axis=1)
 
 
-def climb_near(w: Any, M: np.ndarray, system: Any, points: int, rng: np.random.Generator) -> float:
+def climb_near(w: "ExplicitREN", M: np.ndarray, system: "System", points: int, rng: np.random.Generator) -> float:
     """The largest one-step factor over random states and inputs of several sizes of the plant's region, climbed to."""
     from observer.networks.ren.explicit import ExplicitREN
 

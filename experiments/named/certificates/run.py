@@ -81,15 +81,15 @@ def try_certificate(name: str, size: CertificatesSize, seed: int, folder: Path, 
             "states": list(system.state_names),
         }
     length = size.length * float(system.duration or 200 * plant.dt)
-    usual = fresh_trials(observer, plant, proof, size.trials, length, seed + 1)
-    hostile = adversarial_trials(observer, plant, proof, size.adversarial, length, seed + 2)
+    usual = fresh_trials(observer, proof, size.trials, length, seed + 1)
+    hostile = adversarial_trials(observer, proof, size.adversarial, length, seed + 2)
     few = max(1, size.exact // 4)
     kinds = {"unforced": "zero", "excited": "walk"} if plant.nu else {"unforced": None}
     ratios: dict[str, Any] = {}
     tallies = {"fresh": usual, "adversarial": hostile}
     for kind, excitation in kinds.items():
-        exact = exact_starts(observer, plant, proof, size.exact, length, seed + 3, excitation)
-        late = fresh_trials(observer, plant, proof, few, length, seed + 4, excitation)
+        exact = exact_starts(observer, proof, size.exact, length, seed + 3, excitation)
+        late = fresh_trials(observer, proof, few, length, seed + 4, excitation)
         proved, by = ultimate_bound(proof, held_input=kind == "unforced")
         tallies |= {f"{kind}, exact start": exact, f"{kind}, window": late}
         ratios[kind] = {

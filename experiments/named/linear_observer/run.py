@@ -6,6 +6,7 @@ projection observer, L = A M^-1 C' (C M^-1 C')^-1, whose errors follow (A - L C)
 Under noise the steady covariance of any L is known (Lyapunov) and least for the Kalman gain (Riccati): both stand beside.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import product
 from typing import TYPE_CHECKING, Any
@@ -63,7 +64,7 @@ def measure(size: LinearObserverSize, seed: int, parts: Parts, rows: str | None 
     return Measured(size, seed, found)
 
 
-def label(row: dict[str, Any]) -> str:
+def label(row: Mapping[str, Any]) -> str:
     """Plant, settling time, neurons."""
     start = "" if row["start"] == "projected" else f", {row['start']} weights"
     return f"{row['plant'].replace('_', ' ')}, {row['settling']:g} s, {row['neurons']} neurons{start}"
