@@ -178,6 +178,7 @@ def fake_certificate(system, **changes):
         "state_gain": np.sqrt(np.diag(np.linalg.inv(metric))),
         "holds": True,
         "reason": "the certificate holds for the matrices that are shipped",
+        "bounds": None,
     }
     return SimpleNamespace(**(fields | changes))
 
