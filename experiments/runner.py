@@ -58,11 +58,11 @@ class Size:
 
 @dataclass(frozen=True)
 class Measured:
-    """The result of an experiment that is a table: one row per part that was measured."""
+    """The result of an experiment whose parts are rows of one table: a sequence of them, or rows by name."""
 
     size: Any
     seed: int
-    rows: Sequence[Mapping[str, Any]]
+    rows: Any
 
 
 @dataclass(frozen=True)
@@ -152,12 +152,12 @@ def run_experiment(
         options["full"] = True
     _refuse(experiment, options)
     run, page = experiment.load()
-    size = size or run.FULL
-    of_size = {name: options.pop(name) for name in {f.name for f in fields(size)} & set(options)}
+    asked: Size = size or run.FULL
+    of_size = {name: options.pop(name) for name in {f.name for f in fields(asked)} & set(options)}
     parts, begin = Parts(Path(out), fresh, quiet, report), time.perf_counter()
     stopped = Interrupted(f"stopped; the parts done so far are in {out}. The same command goes on from there")
     try:
-        result = run.measure(replace(size, **of_size), seed, parts, **options)
+        result = run.measure(replace(asked, **of_size), seed, parts, **options)
     except KeyboardInterrupt:
         raise stopped from None
     passed = _write(experiment.name, page.page(result), parts, command, begin)

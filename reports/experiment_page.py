@@ -1,6 +1,6 @@
 """The page of a short experiment: verdict with its criteria, tables, and charts of lines and points. Computes nothing.
 
-An experiment gives numbers and curves; ``write_experiment_page`` draws and writes. See ``experiments/named/curve_fit/run.py``.
+An experiment gives numbers and curves; ``write_experiment_page`` draws and writes. See ``experiments/named/curve_fit/page.py``.
 """
 
 from collections.abc import Sequence

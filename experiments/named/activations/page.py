@@ -4,8 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from experiments.named.activations.run import Tasks
-from experiments.runner import Page, judged
+from experiments.runner import Measured, Page, judged
 from reports.experiment_page import Chart, ChartFigure, Requirement, Series
 from reports.quantities import Number
 from reports.tables import Table
@@ -19,9 +18,9 @@ TITLES = {
 }
 
 
-def page(result: Tasks) -> Page:
+def page(result: Measured) -> Page:
     """Accuracy, tightness and speed, task by task."""
-    size, found = result.size, result.tasks
+    size, found = result.size, result.rows
     rows = [(task, activation, runs) for task, per in found.items() for activation, runs in per.items()]
     ratios = [run["attained"] / run["certified"] for _, _, runs in rows for run in runs]
     proofs = [bool(run["proved"]) for _, _, runs in rows for run in runs]

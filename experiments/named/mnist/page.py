@@ -4,15 +4,15 @@ from collections.abc import Mapping
 from typing import Any
 
 from experiments.named.classification.data import Images
-from experiments.named.classification.measure import AUTHORS, RADII
-from experiments.named.mnist.run import AUTHORS_ACCURACY, NAMES, NOISE, PUBLISHED, Networks
+from experiments.named.classification.measure import AUTHORS, RADII, OnImages
+from experiments.named.mnist.run import AUTHORS_ACCURACY, NAMES, NOISE, PUBLISHED
 from experiments.runner import Page, judged
 from reports.experiment_page import Chart, ChartFigure, Requirement, Series
 from reports.quantities import Number, number_text
 from reports.tables import Table
 
 
-def page(result: Networks) -> Page:
+def page(result: OnImages) -> Page:
     """Accuracy beside the published one, noise, certified below attacked."""
     size, images, rows = result.size, result.images, result.rows
     radii = RADII[images.name]
@@ -32,7 +32,7 @@ def page(result: Networks) -> Page:
         )  # fmt: skip
     title = "Digits" if images.name == "digits" else "MNIST"
     content = {
-        "title": f"{title}: classifiers that are robust by construction", 
+        "title": f"{title}: classifiers that are robust by construction",
         "sentence": "No attack found an image within a certified radius, and certified accuracy lies below attacked accuracy at "
         "every radius." if all(c.passed for c in criteria) else "Something that is proved, or was published, did not hold.",
         "summary": f"Data: {images.source}. Networks: {'-'.join(map(str, (images.size[0] * images.size[1], *size.hidden, 10)))}, "

@@ -3,16 +3,15 @@
 from collections.abc import Mapping
 from typing import Any
 
-from experiments.named.classification.measure import RADII
+from experiments.named.classification.measure import RADII, OnImages
 from experiments.named.classification.methods import FAILURE, NAMES
-from experiments.named.robustness_comparison.run import Comparison
 from experiments.runner import Page, judged
 from reports.experiment_page import Chart, ChartFigure, Requirement, Series
 from reports.quantities import Number, number_text
 from reports.tables import Table
 
 
-def page(result: Comparison) -> Page:
+def page(result: OnImages) -> Page:
     """The methods side by side."""
     size, images, rows = result.size, result.images, result.rows
     radii = RADII[images.name]

@@ -7,8 +7,8 @@ import torch
 from experiments.named.classification import certificates, methods, training
 from experiments.named.classification.attacks import margins
 from experiments.named.classification.data import load_images
+from experiments.named.classification.measure import OnImages
 from experiments.named.robustness_comparison.page import page
-from experiments.named.robustness_comparison.run import Comparison
 from systems.base.errors import InputError
 
 
@@ -79,7 +79,7 @@ def test_every_method_on_one_page_at_smoke_size(tmp_path, perform):
     )
     full = [1.0] * len(found["tight"]["attacked"])
     for k, (key, value) in enumerate((("contradictions", 1), ("certified_same", full), ("proved", False))):
-        wrong = page(Comparison(methods.SMOKE, 0, load_images(), found | {"tight": found["tight"] | {key: value}}))
+        wrong = page(OnImages(methods.SMOKE, 0, found | {"tight": found["tight"] | {key: value}}, load_images()))
         assert not wrong.passed and [not c["passed"] for c in wrong.metrics["criteria"]] == [k == i for i in range(3)]
     with pytest.raises(InputError, match="--rows names linear"):
         perform("robustness_comparison", tmp_path, rows="linear")
