@@ -17,7 +17,7 @@ from scipy.linalg import expm
 
 from systems.base.errors import InputError
 from systems.compilation import compile_graph, worth_compiling
-from systems.evaluation import evaluate, from_casadi, jacobian, to_casadi
+from systems.evaluation import evaluate, from_expression, jacobian, symbols_of, to_casadi
 from systems.graph import Graph
 from systems.integration import integrate_reference, sample_region, time_scales, variational
 from systems.system import System
@@ -42,23 +42,18 @@ _STEPPERS = {"euler": _euler, "rk4": _rk4}
 METHODS = ("euler", "rk4", "exact", "scipy", "cvodes")
 
 
-def _symbols(system: System) -> dict[str, ca.SX]:
-    sizes = {"t": 1, "x": system.nx, "u": system.nu, "p": len(system.parameters)}
-    return {name: ca.SX.sym(name, size) for name, size in sizes.items()}
-
-
 def _stepped(system: System, dt: float, method: str, substeps: int) -> Graph:
-    s = _symbols(system)
+    s = symbols_of(system.dynamics)
     f, h = to_casadi(system.dynamics), dt / substeps
     x = s["x"]
     for k in range(substeps):
         x = _STEPPERS[method](f, s["t"] + k * h, x, s["u"], s["p"], h)
-    return from_casadi(ca.Function("step", list(s.values()), [ca.densify(x)], list(s), ["value"]))
+    return from_expression(x, s)
 
 
 def _exact(system: System, dt: float) -> Graph:
     """Zero-order hold of dx/dt = A x + B u + c through one matrix exponential."""
-    s = _symbols(system)
+    s = symbols_of(system.dynamics)
     value = to_casadi(system.dynamics)(*s.values())
     slopes = [ca.jacobian(value, s[name]) for name in ("x", "u")]
     if any(ca.depends_on(slope, ca.vertcat(s["t"], s["x"], s["u"])) for slope in slopes) or system.dynamics.used("t"):
@@ -71,7 +66,7 @@ def _exact(system: System, dt: float) -> Graph:
     block[:n] = np.hstack([a, b, c[:, None]])
     discrete = expm(block * dt)
     x = ca.DM(discrete[:n, :n]) @ s["x"] + ca.DM(discrete[:n, n : n + m]) @ s["u"] + ca.DM(discrete[:n, n + m :])
-    return from_casadi(ca.Function("step", list(s.values()), [ca.densify(x)], list(s), ["value"]))
+    return from_expression(x, s)
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ certificate speaks of. Units are labels and are never converted.
 
 import math
 import re
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from systems.base.errors import InputError
 
@@ -95,10 +95,6 @@ class Signal:
     def label(self) -> str:
         """Name and unit, as on the axis of a plot."""
         return f"{self.name} [{self.unit}]" if self.unit else self.name
-
-    def with_range(self, low: float, high: float) -> "Signal":
-        """The same signal with another operating range."""
-        return replace(self, range=(low, high))
 
 
 @dataclass(frozen=True)
