@@ -30,19 +30,41 @@ KINDS = ("continuous", "discrete")
 class System:
     """A plant with measured outputs.
 
+        continuous:  dx/dt = f(t, x, u, p)       y = h(t, x, u, p)
+        discrete:    x[k+1] = f(t, x[k], u[k], p)
+
     Parameters
     ----------
-    name : what the plant is called in reports.
-    states, inputs, outputs : sequences of :class:`Signal`; states and inputs need a ``range``.
-    dynamics, output : Python functions whose arguments are matched by name among ``t, x, u, p`` and which return nx (ny)
-        numbers; or a ``casadi.Function`` with inputs so named; or CasADi expressions in the given ``symbols``.
-    symbols : the CasADi symbols of such expressions, for instance ``{"x": x, "u": u, "p": p}``.
-    parameters : name -> number or :class:`Parameter`; they stay symbols of the graph (see :meth:`with_parameters`).
-    dt : sampling time [s]; may instead be given to ``discretize``. For discrete systems the time one step stands for.
-    kind : ``"continuous"`` or ``"discrete"``.
-    duration : usual length of a trial [s].
+    name : str
+        The plant's name in reports.
+    states, inputs, outputs : sequence of Signal
+        States and inputs need a ``range``.
+    dynamics, output : callable, casadi.Function or CasADi expressions
+        f and h. A function's arguments are matched by name among ``t, x, u, p``; it returns nx (ny) numbers. The inputs of a
+        ``casadi.Function`` have these names too; expressions come with their ``symbols``.
+    parameters : mapping of str to float or Parameter
+        They stay symbols of the graph (see :meth:`with_parameters`).
+    dt : float, optional
+        Sampling time [s]; may instead be given to :func:`discretize`. For a discrete system the time between two steps.
+    kind : {"continuous", "discrete"}
+    description, source : str
+        For reports: what the plant is, and where its equations come from.
+    duration : float, optional
+        Usual length of a trial [s].
+    symbols : mapping, optional
+        CasADi symbols of expressions, for instance ``{"x": x, "u": u, "p": p}``.
 
-    Raises :class:`InputError`, naming the signal, for everything that cannot be used.
+    Raises
+    ------
+    InputError
+        With the name of the signal, for everything that cannot be used.
+
+    Examples
+    --------
+    >>> tank = System(name="tank", states=[Signal("level", "m", (0.1, 1.0))], inputs=[Signal("inflow", "m/s", (0.0, 0.5))],
+    ...               outputs=[Signal("y", "m")], dynamics=lambda x, u: [u[0] - x[0]], output=lambda x: [x[0]], dt=0.1)
+    >>> tank.derivative([0.4], [0.5])
+    array([0.1])
     """
 
     name: str

@@ -53,15 +53,29 @@ def read_recordings(
 
     Parameters
     ----------
-    source : a path, a pattern such as ``"logs/*.csv"``, or several paths. CSV, Parquet, HDF5 or npz, by their endings.
-    dt : sampling time [s] of the result; the system's own when left out.
-    columns : signal -> column, where they are not called alike: ``{"speed": "v_wheel", "t": "stamp"}``. A signal may be
-        written ``outputs.speed`` to tell it from a state of the same name.
-    required : which of ``states``, ``inputs``, ``outputs`` must all have columns; what has none is nan. A disturbance
-        never needs one: it is set to the middle of its range.
-    max_gap : gaps of more samples than this stay missing (nan).
+    source : path, pattern, or several paths
+        A pattern is such as ``"logs/*.csv"``. CSV, Parquet, HDF5 or npz, by their endings.
+    system : System
+        Its signals name the columns.
+    dt : float, optional
+        Sampling time [s] of the result; the system's own when left out.
+    columns : mapping of str to str, optional
+        Signal to column where the names differ: ``{"speed": "v_wheel", "t": "stamp"}``. ``outputs.speed`` is the output where a
+        state has the same name.
+    required : sequence of {"states", "inputs", "outputs"}
+        The groups that must all have columns; what has none is nan. A disturbance never needs one: it is set to the middle of
+        its range.
+    max_gap : int
+        Gaps of more samples than this stay missing (nan).
 
-    Raises :class:`InputError`, with file, row and column, for what cannot be used.
+    Returns
+    -------
+    Trajectories
+
+    Raises
+    ------
+    InputError
+        With file, row and column, for what cannot be used.
     """
     logs = read_logs(source, system, dt, columns=columns, required=required, max_gap=max_gap)
     lengths = np.array([len(log.t) for log in logs])
