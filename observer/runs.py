@@ -2,14 +2,14 @@
 
 | file                   | holds                                                          | written by      |
 |------------------------|----------------------------------------------------------------|-----------------|
-| ``system.json``        | the plant as data, and its discretisation                      | ``save_system`` |
+| ``system.json``        | the plant as data, and its discretisation                      | ``save_plant``  |
 | ``config.toml``        | every option as resolved                                       | the application |
 | ``logs.json``          | the logs that the data was read from, and their hashes         | the application |
 | ``trajectories.npz``   | simulated or logged data                                       | ``Trajectories``|
 | ``observer.safetensors``, ``history.csv``, ``fit.json`` | the observer and how fitting went | ``save_fit``   |
-| ``certificate.json``   | what holds for the shipped matrices                            | ``save_certificate`` |
+| ``certificate.json``   | what is proved of the shipped matrices                          | ``save_certificate`` |
 | ``validation.npz``, ``validation_noise.npz`` | trials against the plant                 | ``Validation``  |
-| ``starts.npz``         | worst starts found by optimisation, and the convergence map    | ``StartStudy``  |
+| ``starts.npz``         | worst initial states found by search, and the convergence map    | ``WorstCaseStudy``  |
 | ``fine_tuning.json``   | a fine-tuned run: what it came from, and errors before and after | the application |
 | ``metrics.json``       | the numbers                                                    | the application |
 """
@@ -17,8 +17,9 @@
 import csv
 import io
 import tomllib
-from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields, make_dataclass
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -34,13 +35,14 @@ from observer.storage import (
     write_text,
 )
 from systems.base.errors import InputError
+from systems.base.records import from_plain
 
 if TYPE_CHECKING:
     from observer.certification.certificate import Certificate
     from observer.fitting.result import FitResult
     from observer.state_observer import RENObserver
-    from observer.validation.validate import Validation
-    from observer.validation.worst_starts import StartStudy
+    from observer.validation.result import Validation
+    from observer.validation.worst_cases import WorstCaseStudy
     from systems import DiscreteSystem, System, Trajectories
 
 SYSTEM, CONFIG, LOGS, TRAJECTORIES = "system.json", "config.toml", "logs.json", "trajectories.npz"
@@ -53,52 +55,64 @@ CERTIFICATE, VALIDATION, VALIDATION_NOISE, METRICS = (
 )
 FINE_TUNING = "fine_tuning.json"
 STARTS = "starts.npz"
-_FIT_NUMBERS = (
-    "status",
-    "message",
-    "solver",
-    "one_step_loss",
-    "start_loss",
-    "seconds",
-    "iterations",
-    "seed",
-    "options",
-)
+_ELSEWHERE = ("observer", "history")  # parts of a FitResult that have files of their own
 
 
 @dataclass(frozen=True)
 class Run:
-    """All that a run folder holds. Parts whose step has not been done are None.
+    """A plant, its observer and what is known of both: all that a run folder holds, and all that a report shows.
 
-    path : the folder. system, plant : the System and its DiscreteSystem. config : ``config.toml`` as nested dicts.
-    observer, fit, certificate, validation, validation_noise, starts : results, see their classes. metrics : ``metrics.json``.
-    logs : ``logs.json``, of a run that learned from logs.
+    Parameters
+    ----------
+    path
+        The folder.
+    plant
+        The discretised plant; ``system`` is its System.
+    fit
+        How the observer was fitted; ``observer`` is its observer. None before the fit, as every part before its step.
+    certificate, validation, validation_noise, starts
+        Results, see their classes; ``validation_noise`` are the trials with measurement noise.
+    config, logs, fine_tuning, metrics
+        The content of ``config.toml``, ``logs.json`` (a run that learned from logs), ``fine_tuning.json`` (a fine-tuned run)
+        and ``metrics.json``.
     """
 
     path: Path
-    system: "System"
     plant: "DiscreteSystem"
-    config: dict[str, Any] = field(default_factory=dict)
-    observer: "RENObserver | None" = None
     fit: "FitResult | None" = None
     certificate: "Certificate | None" = None
     validation: "Validation | None" = None
     validation_noise: "Validation | None" = None
-    metrics: dict[str, Any] = field(default_factory=dict)
+    starts: "WorstCaseStudy | None" = None
+    config: dict[str, Any] = field(default_factory=dict)
     logs: dict[str, Any] = field(default_factory=dict)
-    starts: "StartStudy | None" = None
+    fine_tuning: dict[str, Any] = field(default_factory=dict)
+    metrics: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def system(self) -> "System":
+        """The plant before its discretisation."""
+        return self.plant.system
+
+    @property
+    def observer(self) -> "RENObserver | None":
+        """The fitted observer; None before the fit."""
+        return None if self.fit is None else self.fit.observer
 
     @property
     def trajectories(self) -> "Trajectories":
-        """The simulated data, read when asked for. Raises InputError when the file is missing or damaged."""
+        """The data of the fit, read when asked for. Raises InputError when the file is missing or damaged."""
         return load_trajectories(self.path)
 
 
 def load_run(path: "str | Path") -> Run:
     """Read a run folder. It never executes code: the plant comes from the graph stored as data in ``system.json``.
 
-    Raises InputError, which names the file, when the folder is no run, or when a file is damaged, was written by a
-    newer version of this program, or does not belong to the others.
+    Raises
+    ------
+    InputError
+        Names the file, when the folder is no run, or when a file is damaged, was written by a newer version of this
+        program, or does not belong to the others.
     """
     path = Path(path)
     if not path.is_dir():
@@ -107,19 +121,27 @@ def load_run(path: "str | Path") -> Run:
         raise InputError(
             f"{path}: not a run folder, it has no {SYSTEM}; `observer run NAME_OR_FILE --out RUN` makes one"
         )
-    system, plant = load_system_and_plant(path)
-    config = load_config(path) if (path / CONFIG).is_file() else {}
-    observer = load_observer(path / OBSERVER, plant) if (path / OBSERVER).is_file() else None
-    fit = load_fit(path, observer) if observer is not None and (path / FIT).is_file() else None
-    certificate = load_certificate(path) if (path / CERTIFICATE).is_file() else None
-    checks = [
-        load_validation(path / name) if (path / name).is_file() else None for name in (VALIDATION, VALIDATION_NOISE)
-    ]
-    metrics = read_json(path / METRICS) if (path / METRICS).is_file() else {}
-    logs = read_json(path / LOGS) if (path / LOGS).is_file() else {}
-    starts = load_starts(path) if (path / STARTS).is_file() else None
-    _check_hashes(path, metrics)
-    return Run(path, system, plant, config, observer, fit, certificate, checks[0], checks[1], metrics, logs, starts)
+
+    def part(name: str, load: Callable[[Path], Any], absent: Any = None) -> Any:
+        return load(path / name) if (path / name).is_file() else absent
+
+    plant = load_plant(path)
+    fit = load_fit(path, plant) if (path / FIT).is_file() and (path / OBSERVER).is_file() else None
+    run = Run(
+        path,
+        plant,
+        fit,
+        certificate=part(CERTIFICATE, load_certificate),
+        validation=part(VALIDATION, load_validation),
+        validation_noise=part(VALIDATION_NOISE, load_validation),
+        starts=part(STARTS, load_starts),
+        config=part(CONFIG, load_config, {}),
+        logs=part(LOGS, read_json, {}),
+        fine_tuning=part(FINE_TUNING, read_json, {}),
+        metrics=part(METRICS, read_json, {}),
+    )
+    _check_hashes(path, run.metrics)
+    return run
 
 
 def _check_hashes(folder: Path, metrics: Mapping[str, Any]) -> None:
@@ -133,14 +155,15 @@ def _check_hashes(folder: Path, metrics: Mapping[str, Any]) -> None:
             )
 
 
-def save_system(folder: Path, system: "System", plant: "DiscreteSystem", *, command: str = "") -> None:
+def save_plant(folder: Path, plant: "DiscreteSystem", *, command: str = "") -> None:
     """Write the plant and its discretisation as data."""
+    system = plant.system
     content = {"system": system.to_data(), "plant": plant.to_data(), "fingerprint": system.fingerprint}
     write_json(folder / SYSTEM, content, command=command)
 
 
-def load_system_and_plant(folder: Path) -> "tuple[System, DiscreteSystem]":
-    """Rebuild the System and the DiscreteSystem of a run from their stored graph."""
+def load_plant(folder: Path) -> "DiscreteSystem":
+    """Rebuild the plant of a run from its stored graph."""
     from systems import System, discretize
 
     path = folder / SYSTEM
@@ -151,12 +174,11 @@ def load_system_and_plant(folder: Path) -> "tuple[System, DiscreteSystem]":
             f"{path}: its content does not match its fingerprint; the file was changed by hand, so make the run again"
         )
     stored = guarded(path, lambda: {name: document["plant"][name] for name in ("dt", "method", "substeps")})
-    return system, guarded(path, lambda: discretize(system, **stored))
+    return guarded(path, lambda: discretize(system, **stored))
 
 
-def load_config(folder: Path) -> dict[str, Any]:
+def load_config(path: Path) -> dict[str, Any]:
     """``config.toml`` as nested dicts."""
-    path = folder / CONFIG
     return guarded(path, lambda: tomllib.loads(path.read_text(encoding="utf-8")))
 
 
@@ -177,48 +199,39 @@ def save_fit(folder: Path, fit: "FitResult", *, command: str = "") -> None:
     """Write the observer, the history and, last, ``fit.json``: its presence says that the other two are whole."""
     save_observer(folder / OBSERVER, fit.observer, command=command)
     write_text(folder / HISTORY, _history_to_csv(fit.history))
-    content = {name: getattr(fit, name) for name in _FIT_NUMBERS}
-    content |= {"one_step_rms": fit.one_step_rms, "region": fit.region, "warnings": list(fit.warnings)}
-    content["search"] = {item.name: getattr(fit.search, item.name) for item in fields(fit.search)}
-    if fit.search.trade_off is not None:
-        content["search"]["trade_off"] = dict(vars(fit.search.trade_off))
+    content = {item.name: getattr(fit, item.name) for item in fields(fit) if item.name not in _ELSEWHERE}
     write_json(folder / FIT, content, command=command, hashes=hashes(folder, SYSTEM, TRAJECTORIES, OBSERVER, HISTORY))
 
 
-def load_fit(folder: Path, observer: "RENObserver") -> "FitResult":
-    """Rebuild the FitResult of a run around its observer."""
+def load_fit(folder: Path, plant: "DiscreteSystem") -> "FitResult":
+    """Rebuild the FitResult of a run with its observer."""
     from observer.fitting.result import FitResult
-    from systems.detectability import MetricSearch, TradeOff
+    from systems.detectability import TradeOff
 
     path = folder / FIT
+    observer = load_observer(folder / OBSERVER, plant)
     document = read_json(path)
     for name in (OBSERVER, HISTORY):
         stated = document.get("hashes", {}).get(name)
         if not (folder / name).is_file() or file_hash(folder / name) != stated:
             raise InputError(f"{folder / name}: not the file that {FIT} was written with; restore it, or fit again")
     history = guarded(folder / HISTORY, lambda: _history_from_csv((folder / HISTORY).read_text(encoding="utf-8")))
+    types = {"TradeOff": TradeOff}
+    stored = guarded(path, lambda: from_plain(_fit_record(), document, name="fit", types=types))
+    curve = stored.search.trade_off
+    for name in ("settling_time", "gain", "noise") if curve is not None else ():
+        values = getattr(curve, name)  # JSON has no infinity: an observer that does not exist
+        values[np.isnan(values)] = np.inf
+    return FitResult(observer=observer, history=history, **vars(stored))
 
-    def build() -> FitResult:
-        search = {name: _number_or_array(value) for name, value in document["search"].items()}
-        if search.get("trade_off") is not None:
-            curve = {name: _number_or_array(value) for name, value in search["trade_off"].items()}
-            for name in ("settling_time", "gain", "noise"):  # JSON has no infinity: an observer that does not exist
-                curve[name] = np.where(np.isnan(curve[name]), np.inf, curve[name])
-            search["trade_off"] = TradeOff(**curve)
-        values = {name: document[name] for name in _FIT_NUMBERS}
-        for name in ("one_step_loss", "start_loss", "seconds"):
-            values[name] = _float(values[name])
-        return FitResult(
-            observer=observer,
-            history=history,
-            one_step_rms=np.array(document["one_step_rms"], dtype=float),
-            region=np.array(document["region"], dtype=float),
-            warnings=tuple(document["warnings"]),
-            search=MetricSearch(**search),
-            **values,
-        )
 
-    return guarded(path, build)
+@cache
+def _fit_record() -> type:
+    """What ``fit.json`` holds of a FitResult."""
+    from observer.fitting.result import FitResult
+
+    kept = [item for item in fields(FitResult) if item.name not in _ELSEWHERE]
+    return make_dataclass("FitRecord", [(item.name, item.type, field(default=item.default)) for item in kept])
 
 
 def save_certificate(folder: Path, certificate: "Certificate", *, command: str = "") -> None:
@@ -226,14 +239,11 @@ def save_certificate(folder: Path, certificate: "Certificate", *, command: str =
     write_json(folder / CERTIFICATE, certificate.to_data(), command=command, hashes=hashes(folder, SYSTEM, OBSERVER))
 
 
-def load_certificate(folder: Path) -> "Certificate":
+def load_certificate(path: Path) -> "Certificate":
     """The certificate of a run."""
     from observer.certification.certificate import Certificate
 
-    path = folder / CERTIFICATE
     document = read_json(path)
-    for name in ("format_version", "package_version", "command", "hashes"):
-        document.pop(name, None)
     return guarded(path, lambda: Certificate.from_data(document))
 
 
@@ -244,16 +254,16 @@ def save_validation(path: Path, validation: "Validation") -> None:
 
 def load_validation(path: Path) -> "Validation":
     """The trials of a validation."""
-    from observer.validation.validate import Validation
+    from observer.validation.result import Validation
 
     return guarded(path, lambda: Validation.load(path))
 
 
-def load_starts(path: Path) -> "StartStudy":
-    """The worst starts and the convergence map of a run folder."""
-    from observer.validation.worst_starts import StartStudy
+def load_starts(path: Path) -> "WorstCaseStudy":
+    """The worst initial states and the convergence map of a run."""
+    from observer.validation.worst_cases import WorstCaseStudy
 
-    return guarded(path / STARTS, lambda: StartStudy.load(path / STARTS))
+    return guarded(path, lambda: WorstCaseStudy.load(path))
 
 
 def hashes(folder: Path, *names: str) -> dict[str, str]:
@@ -284,11 +294,3 @@ def _column(items: tuple[str, ...]) -> np.ndarray:
         except ValueError:
             continue
     return np.array(items, dtype=str)
-
-
-def _float(value: float | None) -> float:
-    return float("nan") if value is None else float(value)
-
-
-def _number_or_array(value: Any) -> Any:
-    return np.array(value, dtype=float) if isinstance(value, list) else value

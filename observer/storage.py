@@ -7,7 +7,6 @@ JSON, TOML, safetensors, and npz without pickles.
 """
 
 import json
-import math
 from collections.abc import Callable, Mapping
 from functools import cache
 from hashlib import sha256
@@ -18,6 +17,7 @@ import numpy as np
 
 from systems.base.atomic_files import atomic_path
 from systems.base.errors import InputError
+from systems.base.records import to_plain as plain
 
 if TYPE_CHECKING:
     from observer.state_observer import RENObserver
@@ -66,23 +66,6 @@ def _checksum(document: Mapping[str, Any]) -> str:
     """SHA-256 of a JSON document however it is laid out, without the checksum itself."""
     rest = {key: value for key, value in document.items() if key != "checksum"}
     return sha256(json.dumps(rest, sort_keys=True).encode()).hexdigest()
-
-
-def plain(value: Any) -> Any:
-    """``value`` in the types of JSON: NumPy numbers and arrays as numbers and lists, nan and infinity as None."""
-    if isinstance(value, Mapping):
-        return {str(key): plain(item) for key, item in value.items()}
-    if isinstance(value, np.ndarray):
-        return plain(value.tolist())
-    if isinstance(value, list | tuple):
-        return [plain(item) for item in value]
-    if isinstance(value, np.generic):
-        return plain(value.item())
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    if isinstance(value, Path):
-        return str(value)
-    return value
 
 
 def read_json(path: Path, *, changed: bool = False) -> dict[str, Any]:

@@ -4,8 +4,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from observer.runs import Run as Results
 from reports.quantities import NBSP, Number, number_text
-from reports.results import Results
 
 if TYPE_CHECKING:
     from observer.validation.envelopes import TrialEnvelopes
@@ -25,7 +25,7 @@ def proved(results: Results) -> bool:
     return (
         bounds is not None
         and bounds.kind == "proved"
-        and bool(np.isfinite([p.residual_upper for p in bounds.proofs]).all())
+        and bool(np.isfinite([p.residual.upper for p in bounds.proofs]).all())
     )
 
 
@@ -57,9 +57,9 @@ def verdict_rows(results: Results) -> tuple[tuple[Any, ...], ...]:
             )
         )
     if proved(results):
-        p = bounds.proof
-        rows.append(("one-step residual bounded over X × U", Number(p.residual_upper), "proved", PASS))
-        ratio = p.residual_upper / p.residual_lower if p.residual_lower > 0 else 1.0
+        p = bounds.proof.residual
+        rows.append(("one-step residual bounded over X × U", Number(p.upper), "proved", PASS))
+        ratio = p.upper / p.lower if p.lower > 0 else 1.0
         tight = f"that bound at most {number_text(1 + bounds.gap, 3)} times an attained residual"
         rows.append((tight, Number(ratio), f"attained; search ended: {p.status}", _word(ratio <= 1 + bounds.gap)))
     trials = compare(results)
@@ -98,16 +98,17 @@ def verdict_rows(results: Results) -> tuple[tuple[Any, ...], ...]:
 
 def proved_sentences(results: Results) -> tuple[str, ...]:
     """What is proved of the residual and of the error, in the words of an engineer."""
-    if not proved(results):
+    certificate = results.certificate
+    if certificate is None or not proved(results):
         return ()
-    from observer.certification.envelope import steady_error
+    from observer.certification.envelope import ultimate_bound
 
     bounds, states = bounds_of(results), results.system.states
-    steady, by = steady_error(results.certificate)
+    steady, by = ultimate_bound(certificate)
     parts = [f"{s.name} {_unit(e, s.unit)} ({name})" for s, e, name in zip(states, steady, by, strict=True)]
     text = [
-        f"In one step the observer departs from the discretised plant by at most |r|_M = {number_text(bounds.proof.residual_upper, 4)}, "
-        f"for every state in X and every input in U; {number_text(bounds.proof.residual_lower, 4)} is attained.",
+        f"In one step the observer departs from the discretised plant by at most |r|_M = {number_text(bounds.proof.residual.upper, 4)}, "
+        f"for every state in X and every input in U; {number_text(bounds.proof.residual.lower, 4)} is attained.",
         f"So with exact measurements, and while the plant stays in X, the error ends below: {'; '.join(parts)}.",
     ]
     if bounds.settled is not None:
@@ -117,12 +118,10 @@ def proved_sentences(results: Results) -> tuple[str, ...]:
             "in U (images of cells, enclosed); residuals elsewhere no longer count."
         )
     if bounds.horizon is not None:
-        unforced, _ = steady_error(results.certificate, held_input=True)
+        unforced, _ = ultimate_bound(certificate, held_input=True)
         if (unforced < 0.98 * steady).any():
             parts = [f"{s.name} {_unit(e, s.unit)}" for s, e in zip(states, unforced, strict=True)]
-            text.append(
-                f"Under the constant input {_list(bounds.horizon.input)}: {'; '.join(parts)} (many steps at once)."
-            )
+            text.append(f"Under the constant input {_list(bounds.held)}: {'; '.join(parts)} (many steps at once).")
     if bounds.structural > 0:
         text.append(
             f"Of that residual, {number_text(bounds.structural, 3)} is structural: no observer that contracts at this rate in M "
@@ -178,19 +177,20 @@ def proof_rows(results: Results) -> tuple[tuple[Any, ...], ...]:
     bounds = bounds_of(results)
     rows = []
     for p in bounds.proofs if bounds is not None else ():
-        level = p.residual_upper / (1 - p.rate)
+        c, r = p.contraction, p.residual
+        level = r.upper / (1 - c.rate)
         for i, s in enumerate(results.system.states):
-            steady = min(p.state_gain[i] * level, p.step_gain[i] * level + p.state_upper[i])
+            steady = min(c.state_gain[i] * level, p.gains.error[i] * level + r.state_upper[i])
             rows.append(
                 (
                     p.name,
                     s.name,
                     Number(p.after * results.plant.dt, "s", 3),
-                    Number(p.rate, "", 6),
-                    Number(p.residual_upper),
-                    Number(p.residual_lower),
-                    p.status,
-                    Number(p.state_upper[i], s.unit),
+                    Number(c.rate, "", 6),
+                    Number(r.upper),
+                    Number(r.lower),
+                    r.status,
+                    Number(r.state_upper[i], s.unit),
                     Number(steady, s.unit),
                 )
             )

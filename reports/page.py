@@ -1,4 +1,4 @@
-"""Results and drawn figures -> one self-contained HTML page.
+"""A run and its drawn figures -> one self-contained HTML page.
 
 Figures are embedded as SVG, or as PNG where an SVG grows beyond 400 kB. Every text that a person wrote is escaped.
 """
@@ -16,11 +16,11 @@ from typing import Any
 import jinja2
 from markupsafe import Markup, escape
 
+from observer.runs import Run
 from observer.storage import plain as jsonable
-from reports import sentences, tables
+from reports import sections, sentences
 from reports.figures.catalogue import Picture
 from reports.quantities import MISSING, exact, number_text
-from reports.results import Results
 from reports.style import encode
 
 _LARGEST_SVG = 400_000
@@ -55,24 +55,24 @@ def embed(picture: Picture) -> EmbeddedPicture:
     )
 
 
-def report_page(results: Results, pictures: Sequence[EmbeddedPicture], title: str | None = None) -> str:
+def report_page(run: Run, pictures: Sequence[EmbeddedPicture], command: str = "", title: str | None = None) -> str:
     """The HTML of the report of one run."""
-    metrics = json.dumps(jsonable(results.metrics), indent=1) if results.metrics else ""
+    metrics = json.dumps(jsonable(run.metrics), indent=1) if run.metrics else ""
     return (
         _environment()
         .get_template("report.html")
         .render(
-            title=title or f"Observer for {results.system.name}",
-            description=results.system.description,
-            verdict=sentences.verdict(results),
-            summary=sentences.summary(results),
-            tiles=sentences.key_numbers(results),
-            warnings=sentences.warnings(results),
-            claims=sentences.claims(results),
+            title=title or f"Observer for {run.system.name}",
+            description=run.system.description,
+            verdict=sentences.verdict(run),
+            summary=sentences.summary(run),
+            tiles=sentences.key_numbers(run),
+            warnings=sentences.warnings(run),
+            knowledge=sentences.knowledge(run),
             pictures=pictures,
-            sections=tables.sections(results),
+            sections=sections.sections(run),
             metrics=metrics,
-            command=results.command,
+            command=command,
             versions=versions(),
         )
     )

@@ -64,6 +64,19 @@ def hardest_states(validation: Any, limit: int = MAXIMUM_STATES) -> list[int]:
     return sorted(np.argsort(-relative, kind="stable")[:limit].tolist())
 
 
+def hardest_names(validation: Any, limit: int = MAXIMUM_STATES) -> list[str]:
+    """The names of :func:`hardest_states`."""
+    return [validation.state_names[i] for i in hardest_states(validation, limit)]
+
+
+def omitted(validation: Any) -> str:
+    """The sentence of a figure that does not show all states; empty where it does."""
+    total = len(validation.state_names)
+    if total <= MAXIMUM_STATES:
+        return ""
+    return f" Of the {total} states, the {MAXIMUM_STATES} with the largest RMS error relative to range are shown."
+
+
 def quantiles(values: np.ndarray, shares: tuple[float, ...] = (0.05, 0.5, 0.95)) -> np.ndarray:
     """Quantiles over the trials: (K, N) -> (len(shares), N). Order statistics, as infinities cannot be interpolated."""
     values = np.where(np.isnan(values), np.inf, values)

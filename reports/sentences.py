@@ -6,10 +6,10 @@ from typing import Any
 
 import numpy as np
 
+from observer.runs import Run
 from reports.certificates import assumed_sentences, proved, proved_sentences, sampled_sentences
 from reports.figures.settling import certified_settling
 from reports.quantities import MISSING, NBSP, Number, number_text, percent
-from reports.results import Results
 from reports.selection import widths
 
 ENDED_WELL = ("converged", "linear")
@@ -26,8 +26,8 @@ class Verdict:
 
 
 @dataclass(frozen=True)
-class Claim:
-    """One of the three cards: a kind of knowledge, and its sentences. ``sound`` is False where it is missing."""
+class Knowledge:
+    """One of the three cards: what is proved, sampled or assumed. ``sound`` is False where a proof or sample is missing."""
 
     title: str
     sentences: tuple[str, ...]
@@ -43,9 +43,9 @@ class KeyNumber:
     note: str = ""
 
 
-def verdict(results: Results) -> Verdict:
+def verdict(run: Run) -> Verdict:
     """The verdict of the validation, or that it is still open."""
-    v = results.validation
+    v = run.validation
     if v is None:
         return Verdict("open", "Not validated", "Not computed yet: run `observer validate RUN`.")
     failed = [c for c in v.criteria if not c.passed]
@@ -56,9 +56,9 @@ def verdict(results: Results) -> Verdict:
     return Verdict("fail", "Fail", f"{reached}. {f'Not met: {names}.' if names else ''}".strip(), tuple(v.criteria))
 
 
-def summary(results: Results) -> str:
+def summary(run: Run) -> str:
     """One paragraph for someone who reads nothing else."""
-    s, v, fit = results.system, results.validation, results.fit
+    s, v, fit = run.system, run.validation, run.fit
     inputs = [signal.name for signal in s.inputs if signal.role == "known"]
     known = f" and the known input{'s' if len(inputs) > 1 else ''} {_list(inputs)}" if inputs else ""
     parts = [
@@ -66,10 +66,10 @@ def summary(results: Results) -> str:
         f"{_list([signal.name for signal in s.outputs])}{known}, this observer "
         f"estimates the state{'s' if len(s.states) > 1 else ''} {_list([signal.name for signal in s.states])} "
         f"of the plant “{s.name}” "
-        f"every {number_text(results.plant.dt)}{NBSP}s."
+        f"every {number_text(run.plant.dt)}{NBSP}s."
     ]
     if v is None:
-        return parts[0] + " How well it does so has not been tried yet."
+        return parts[0] + " It has not been validated yet."
     logged = v.plant_method == "logged data"
     against = "on logs held out of the fit" if logged else f"against the plant, simulated by {v.plant_method}"
     starts = f"In {v.trials} trials of {number_text(float(v.t[-1]) - float(v.t[0]))}{NBSP}s {against},"
@@ -80,7 +80,7 @@ def summary(results: Results) -> str:
     if np.isfinite(settling).all():
         slow = int(np.argmax(settling))
         parts.append(
-            f"The slowest state, {v.state_names[slow]}, takes {number_text(settling[slow], 3)}{NBSP}s in the "
+            f"The slowest state, {v.state_names[slow]}, settles in {number_text(settling[slow], 3)}{NBSP}s in the "
             "median trial."
         )
     else:
@@ -99,81 +99,78 @@ def summary(results: Results) -> str:
             f"{v.state_names[i]}, "
             f"{percent(relative[i], 2)} of its range."
         )
-    passed = results.validation is not None and str(results.validation.verdict) == "pass"
+    passed = run.validation is not None and str(run.validation.verdict) == "pass"
     fine = (*ENDED_WELL, "iteration_limit", "budget") if passed else ENDED_WELL
     if fit is not None and plain_status(fit) not in fine:
         parts.append(f"The fit ended with the status “{plain_status(fit)}”.")
     return " ".join(parts)
 
 
-def claims(results: Results) -> list[Claim]:
+def knowledge(run: Run) -> list[Knowledge]:
     """What is proved, what is sampled, what is assumed."""
-    return [_proved(results), _sampled(results), _assumed(results)]
+    return [_proved(run), _sampled(run), _assumed(run)]
 
 
-def _proved(results: Results) -> Claim:
-    c = results.certificate
+def _proved(run: Run) -> Knowledge:
+    c = run.certificate
     if c is None:
-        return Claim("Proved", ("Nothing yet. Not computed yet: run `observer certify RUN`.",), sound=False)
+        return Knowledge("Proved", ("Not computed yet: run `observer certify RUN`.",), sound=False)
     if not c.holds:
-        return Claim("Proved", (str(c.reason),), sound=False)
-    time = certified_settling(c, results.plant.dt)
-    return Claim(
+        return Knowledge("Proved", (str(c.reason),), sound=False)
+    time = certified_settling(c, run.plant.dt)
+    return Knowledge(
         "Proved",
         (
-            "Any two estimates fed with the same measurements approach each other by at least the factor α* = "
-            f"{number_text(c.rate, 5)} "
-            "in every step, in the metric M: from every start, for every input, without end.",
-            f"So a wrong first guess is forgotten: to 2{NBSP}% in {number_text(time, 3)}{NBSP}s."
+            f"Contraction: in every step, any two estimates with the same inputs and measurements approach each other by the factor "
+            f"α* = {number_text(c.rate, 5)} or faster in the metric M, for all initial estimates and all inputs.",
+            f"A wrong initial estimate is therefore forgotten: to 2{NBSP}% in {number_text(time, 3)}{NBSP}s."
             if time is not None
-            else "The rate is not below 1, so it gives no time to forget a wrong first guess.",
-            "Checked in float64 by the eigenvalues of the matrices that are shipped.",
-            *proved_sentences(results),
+            else "The rate is not below 1, so a wrong initial estimate need not be forgotten.",
+            "Verified in float64 by the eigenvalues of the shipped matrices.",
+            *proved_sentences(run),
         ),
     )
 
 
-def _sampled(results: Results) -> Claim:
-    v = results.validation
+def _sampled(run: Run) -> Knowledge:
+    v = run.validation
     if v is None:
-        return Claim("Sampled", ("Nothing yet. Not computed yet: run `observer validate RUN`.",), sound=False)
-    more = "See what is proved." if proved(results) else "A larger one may exist elsewhere in the region."
-    return Claim(
+        return Knowledge("Sampled", ("Not computed yet: run `observer validate RUN`.",), sound=False)
+    more = "A bound is proved." if proved(run) else "A larger one may exist elsewhere in the region."
+    return Knowledge(
         "Sampled",
         (
-            f"How well the observer copies the plant: the largest one-step residual met along the trials is r̂ = "
-            f"{number_text(v.residual_level, 3)} in the metric M. {more}",
-            *sampled_sentences(results),
-            f"The accuracy that remains: {v.trials} random trials (seed "
-            f"{v.seed}){', with measurement noise' if v.noise else ''}. "
+            f"Largest one-step residual along the trials: r̂ = {number_text(v.residual_level, 3)} in the metric M. {more}",
+            *sampled_sentences(run),
+            f"Remaining error: from {v.trials} random trials (seed {v.seed}){', with measurement noise' if v.noise else ''}. "
             "They are evidence, not proof.",
         ),
     )
 
 
-def _assumed(results: Results) -> Claim:
-    disturbed = [signal.name for signal in results.system.inputs if signal.role != "known"]
+def _assumed(run: Run) -> Knowledge:
+    disturbed = [signal.name for signal in run.system.inputs if signal.role != "known"]
     sentences = [
-        "The plant is the given equation with the given parameters, and it stays in its operating range.",
-        *assumed_sentences(results),
+        "The plant obeys the given equations with the given parameters and stays in its operating range.",
+        *assumed_sentences(run),
         "Known inputs and measurements arrive on time, without a missing sample.",
     ]
     if disturbed:
-        sentences.append(f"The observer is not told of {_list(disturbed)}.")
-    if results.validation_noise is None and results.validation is not None and not results.validation.noise:
-        sentences.append("The sensors are free of noise in these trials.")
-    error = np.asarray(results.plant.error, dtype=float)
+        sentences.append(f"The observer does not measure {_list(disturbed)}.")
+    if run.validation_noise is None and run.validation is not None and not run.validation.noise:
+        sentences.append("These trials have no measurement noise.")
+    error = np.asarray(run.plant.error, dtype=float)
     if error.size and np.isfinite(error).all() and error.max() > 0:
         sentences.append(
-            "The discrete model that was fitted differs from the ODE by up to "
+            "The discretised plant differs from the ODE by up to "
             f"{number_text(float(error.max()), 2)} of a range per step."
         )
-    return Claim("Assumed", tuple(sentences))
+    return Knowledge("Assumed", tuple(sentences))
 
 
-def key_numbers(results: Results) -> list[KeyNumber]:
+def key_numbers(run: Run) -> list[KeyNumber]:
     """The numbers in large type."""
-    v, c, fit, numbers = results.validation, results.certificate, results.fit, []
+    v, c, fit, numbers = run.validation, run.certificate, run.fit, []
     if v is not None:
         numbers.append(
             KeyNumber("Trials converged", Number(int(np.sum(v.converged))), f"of {v.trials}; {v.n_diverged} diverged")
@@ -209,21 +206,21 @@ def key_numbers(results: Results) -> list[KeyNumber]:
     return numbers
 
 
-def warnings(results: Results) -> list[str]:
+def warnings(run: Run) -> list[str]:
     """Warnings of discretisation, fit and validation, and a fit that did not end well.
 
     A fit that was stopped by its limits is no warning where the observer passes all the same.
     """
-    fit = results.fit
+    fit = run.fit
     said = [
         str(text)
         for text in (
-            *results.plant.warnings,
+            *run.plant.warnings,
             *getattr(fit, "warnings", ()),
-            *getattr(results.validation, "warnings", ()),
+            *getattr(run.validation, "warnings", ()),
         )
     ]
-    passed = results.validation is not None and str(results.validation.verdict) == "pass"
+    passed = run.validation is not None and str(run.validation.verdict) == "pass"
     fine = (*ENDED_WELL, "iteration_limit", "budget") if passed else ENDED_WELL
     if fit is not None and plain_status(fit) not in fine:
         said.insert(0, f"The fit ended with the status “{plain_status(fit)}”. {fit.message}")
@@ -239,7 +236,9 @@ def _ratio(start: Any, end: Any) -> str:
     if start is None or end is None or not (math.isfinite(start) and math.isfinite(end) and start > 0 and end > 0):
         return ""
     ratio = float(f"{start / end:.2g}")
-    return f"{number_text(ratio)} times below the linear start" if ratio > 1 else "no better than the linear start"
+    return (
+        f"{number_text(ratio)} times below the linear observer" if ratio > 1 else "no better than the linear observer"
+    )
 
 
 def _with_unit(value: Any, unit: str) -> str:

@@ -2,55 +2,44 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from observer.runs import Run
 from observer.storage import write_bytes, write_text
 from reports.figures.catalogue import ALL_FIGURES, Picture, pictures
 from reports.page import EmbeddedPicture, comparison_page, embed, report_page
-from reports.results import Results
 
 if TYPE_CHECKING:
-    from observer.certification.certificate import Certificate
-    from observer.fitting.result import FitResult
-    from observer.validation.validate import Validation
-    from observer.validation.worst_starts import StartStudy
     from reports.comparison import Variant
     from reports.figures.comparison import Curve
     from reports.tables import Table
-    from systems import DiscreteSystem, System
 
 PAGE, FIGURES, COMPARISON = "report.html", "figures", "comparison"
 
 
-def write_report(
-    folder: str | Path,
-    *,
-    system: "System",
-    plant: "DiscreteSystem",
-    fit: "FitResult | None" = None,
-    certificate: "Certificate | None" = None,
-    validation: "Validation | None" = None,
-    validation_noise: "Validation | None" = None,
-    command: str = "",
-    title: str | None = None,
-    metrics: Mapping[str, Any] | None = None,
-    starts: "StartStudy | None" = None,
-) -> Path:
-    """Write ``report.html`` and ``figures/*.pdf, *.png`` into ``folder`` and return the path of the page.
+def write_report(run: Run, *, command: str = "", title: str | None = None) -> Path:
+    """Write ``report.html`` and ``figures/*.pdf, *.png`` of a run into its folder.
 
-    Parts that are None are shown as not computed yet, with the command that computes them. The same results give the
-    same bytes: no date is written. Should a figure fail, nothing is written at all.
+    The same run gives the same bytes: no date is written. Should a figure fail, nothing is written at all.
 
-    command : the command line that makes the report again. title : "Observer for NAME" when left out.
-    metrics : the content of ``metrics.json``, shown at the end; its ``network`` entry is used where ``fit`` is None.
-    starts : the worst starts and the convergence map.
+    Parameters
+    ----------
+    run
+        A run folder as :func:`observer.load_run` gives it, or ``Run(folder, plant, fit=..., certificate=..., validation=...)``
+        from results at hand. A part that is None is shown as not computed yet, with the command that computes it.
+    command
+        The command line that makes the report again; that of ``run.metrics`` when left out.
+    title
+        "Observer for NAME" when left out.
+
+    Returns
+    -------
+    Path
+        The page.
     """
-    results = Results(
-        system, plant, fit, certificate, validation, validation_noise, command, dict(metrics or {}), starts
-    )
-    embedded = [embed(picture) for picture in pictures(results)]
-    page = report_page(results, embedded, title)
-    return publish(Path(folder), page, embedded, [kind.name for kind in ALL_FIGURES])
+    embedded = [embed(picture) for picture in pictures(run)]
+    page = report_page(run, embedded, command or run.metrics.get("command", ""), title)
+    return publish(run.path, page, embedded, [kind.name for kind in ALL_FIGURES])
 
 
 def write_comparison_report(

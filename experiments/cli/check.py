@@ -1,6 +1,6 @@
-"""What can be said about a plant before a fit: its signals, its discretisation, what its outputs tell, and how fast.
+"""What is known of a plant before a fit: signals, discretisation, observability, and how fast an observer can be.
 
-:func:`examine` gathers the findings as plain data, :mod:`experiments.cli.check_text` says them; ``docs/check.md`` explains every line.
+:func:`examine` gathers the findings as plain data, :mod:`experiments.cli.check_text` prints them; ``docs/check.md`` explains every line.
 """
 
 from typing import TYPE_CHECKING, Any
@@ -16,16 +16,16 @@ if TYPE_CHECKING:
     from systems.discretization import DiscreteSystem
     from systems.observability import Observability, UnobservableModes
 
-NOISY = 0.5  # of a half range: a direction that a window of samples does not tell better than this is barely seen
+NOISY = 0.5  # of a half range: a direction that a window of samples determines no better than this is barely observable
 
 
 def examine(recipe: Recipe, console: Console) -> dict[str, Any]:
-    """Findings as plain data; ``detectable`` is the verdict. Raises InputError for a plant that cannot be used.
+    """Findings as plain data; ``detectable`` is the result. Raises InputError for a plant that cannot be used.
 
     The rate is that of the recipe (``fit.settling_time``, ``fit.contraction_rate``), or the one that a fit would choose. The
-    decision is the fit's own (:func:`observer.fitting.rate.choose_rate`); hidden directions are searched more thoroughly.
+    decision is the fit's own (:func:`observer.fitting.rate.choose_rate`); unobservable directions are searched more thoroughly.
     """
-    from experiments.pipeline.steps import plan
+    from experiments.pipeline.prepare import plan
     from observer.fitting.rate import choose_rate, requested_rate
     from systems.base.errors import NotDetectable
     from systems.detectability import MetricSearch, settling_time
@@ -37,18 +37,26 @@ def examine(recipe: Recipe, console: Console) -> dict[str, Any]:
     notes: tuple[str, ...] = ()
     fit = recipe.fit
     with console.step("check", recipe.system):
-        _, system, plant = plan(recipe, console)
+        _, plant = plan(recipe, console)
+        system = plant.system
         asked = requested_rate(fit.settling_time, fit.contraction_rate, fit.condition, plant.dt)
         seen = examine_observability(plant, seed=recipe.seed)
         try:
             chosen, found, notes = choose_rate(
-                plant, system.state_ranges, fit.settling_time, fit.contraction_rate, fit.condition, hidden=seen.unobservable
+                plant,
+                system.state_ranges,
+                fit.settling_time,
+                fit.contraction_rate,
+                fit.condition,
+                hidden=seen.unobservable,
             )
             table = found.trade_off
         except NotDetectable as error:
             refused, table = error, error.trade_off
-    hidden_said = tuple(text for text in notes if text.startswith("hidden: "))  # said among the findings
-    for text in (*system.unused, *plant.warnings, *(text for text in notes if text not in hidden_said)):
+    among = tuple(
+        text for text in notes if text.startswith(("hidden: ", "unobservable: "))
+    )  # they are findings of their own
+    for text in (*system.unused, *plant.warnings, *(text for text in notes if text not in among)):
         console.warn(text)
     assert table is not None
     best = int(np.argmin(table.rate))
@@ -99,7 +107,7 @@ def examine(recipe: Recipe, console: Console) -> dict[str, Any]:
 
 
 def _observability(plant: "DiscreteSystem", seen: "Observability") -> dict[str, Any]:
-    """Rank, Gramian and hidden directions as plain data, directions by state name."""
+    """Rank, Gramian and unobservable directions as plain data, directions by state name."""
     from systems.observability.words import decay_text, direction_text, point_text
 
     system, rank, gramian = plant.system, seen.rank, seen.gramian
@@ -149,7 +157,7 @@ def _observability(plant: "DiscreteSystem", seen: "Observability") -> dict[str, 
 
 
 def _spoken(lost: np.ndarray) -> np.ndarray:
-    """The lost directions that are named: all as plain as can be, of more than three the weakest."""
+    """The lost directions that are named: all of them in their simplest basis, of more than three the weakest."""
     from systems.observability.words import plain_basis
 
     return plain_basis(lost) if 0 < len(lost) <= 3 else lost[:1]
@@ -161,33 +169,33 @@ def _advice(plant: "DiscreteSystem", seen: "Observability", detectable: bool, ra
     text = []
     mode = seen.unobservable.slowest()
     if mode is not None and mode.rate >= limit * (1 - 1e-12):
-        text += _against_hidden(plant, mode, limit)
+        text += _against_unobservable(plant, mode, limit)
     elif not detectable:
         whole = seen.rank is not None and seen.rank.share == 0
         if whole:
             text.append(
-                f"every state can be told from {seen.rank.samples} samples, but not at this rate by an observer whose state is the "  # type: ignore[union-attr]
-                "plant's: ask for a longer settling time, measure one more state, or give the observer more states "
-                "than the plant (immersion), so that it remembers past outputs"
+                f"{seen.rank.samples} samples determine every state, but an observer with the states of the plant cannot reach this rate: "  # type: ignore[union-attr]
+                "ask for a longer settling time, measure one more state, or give the observer more states than the plant "
+                "(immersion), so that it stores past outputs"
             )
         else:
             text.append(
-                "measure one more state, narrow the ranges to where the outputs tell more, or ask for a longer settling time"
+                "measure one more state, narrow the ranges to where the outputs are more informative, or ask for a longer settling time"
             )
     if mode is None and seen.gramian is not None and NOISY < seen.gramian.deviation < np.inf:
         text.append(
-            "the worst direction of the Gramian drowns in the noise of one window: a better sensor, one more output or a slower "
-            "observer (which averages over more samples) would tell it"
+            "within one window the noise masks the weakest direction of the Gramian: use a better sensor, one more output, or a "
+            "slower observer, which averages over more samples"
         )
     if not seen.simulated:
         text.append(
-            "the plant leaves ten times its ranges from some starts: narrow the starts (initial) or correct the equations"
+            "from some initial states the plant leaves ten times its ranges: narrow initial, or correct the equations"
         )
     return [*text, *(seen.modes.advice if seen.modes is not None else ())]
 
 
-def _against_hidden(plant: "DiscreteSystem", mode: "UnobservableModes", limit: float) -> list[str]:
-    """What helps against a hidden direction that does not decay at the rate ``limit``."""
+def _against_unobservable(plant: "DiscreteSystem", mode: "UnobservableModes", limit: float) -> list[str]:
+    """Remedies for an unobservable direction that does not decay at the rate ``limit``."""
     from systems.detectability import settling_time
     from systems.observability.remedies import revealing_states
 
@@ -195,16 +203,17 @@ def _against_hidden(plant: "DiscreteSystem", mode: "UnobservableModes", limit: f
     states = revealing_states(plant, mode, limit)
     if states:
         text.append(
-            f"measure {' or '.join(states)} as well: with it, nothing stays hidden that is slower than asked for"
+            f"measure {' or '.join(states)} as well: whatever then remains unobservable decays at the required rate"
         )
     else:
-        text.append("measure what this direction is made of: no single further state shows all of it")
+        text.append("measure several of the states in this direction: no single one is enough")
     if mode.rate < 1 - 2e-4:
         text.append(
-            f"or ask for a settling time of {settling_time(mode.rate, plant.dt):.3g} s or more: no gain hastens a hidden direction"
+            f"or ask for a settling time of {settling_time(mode.rate, plant.dt):.3g} s or more: "
+            "no gain makes an unobservable direction decay faster"
         )
     elif mode.everywhere:
-        text.append("or leave this direction out: a plant with fewer states, without what no output ever tells")
+        text.append("or remove this direction from the model: no output ever depends on it")
     else:
         text.append(
             f"or narrow the ranges so that the plant stays away from {mode.where(plant.system).removeprefix('at ')}"

@@ -4,11 +4,11 @@ import math
 from typing import Any
 
 MANY = 12  # signals of a kind, from which only the first and last are listed
-GONE = 0.02  # a hidden mode that shrinks by more within a sample concerns nobody
+GONE = 0.02  # an unobservable mode that shrinks by more within a sample is of no concern
 
 
 def lines(findings: dict[str, Any]) -> list[str]:
-    """The findings line by line: plant, discretisation, time scales, what is seen, the trade-off, the verdict and the advice."""
+    """The findings line by line: plant, discretisation, time scales, observability, trade-off, result and advice."""
     text = [f"{findings['system']}: {findings['description'].strip()}".rstrip(": ")]
     text += _signals(findings["signals"])
     for name, value in findings["parameters"].items():
@@ -40,10 +40,10 @@ def lines(findings: dict[str, Any]) -> list[str]:
             )
         where = " in observability coordinates" if findings["observability_coordinates"] else ""
         text.append(
-            f"verdict: detectable{where}; an observer that converges at this rate or slower can be built{_limit(findings)}"
+            f"result: detectable{where}; an observer that converges at this rate or slower can be built{_limit(findings)}"
         )
     else:
-        text.append("verdict: not detectable: " + findings["reason"].replace(". ", ".\n  "))
+        text.append("result: not detectable: " + findings["reason"].replace(". ", ".\n  "))
     text += [f"advice: {sentence}" for sentence in findings["advice"]]
     return text
 
@@ -53,12 +53,12 @@ def _settling(seconds: float | None) -> str:
 
 
 def _limit(findings: dict[str, Any]) -> str:
-    """What a hidden direction that is no reason for a refusal means for every observer."""
+    """The limit that an unobservable direction sets to every observer, where it is no reason for a refusal."""
     rate = max((mode["rate"] for mode in findings["observability"]["hidden"]["modes"]), default=0.0)
     if not GONE < rate < 1:
         return ""
     seconds = math.log(0.02) / math.log(rate) * findings["dt"]
-    return f"; none is faster than {seconds:.3g} s, because of the hidden direction"
+    return f"; none is faster than {seconds:.3g} s, because of the unobservable direction"
 
 
 def _signals(signals: list[dict[str, Any]]) -> list[str]:
@@ -72,7 +72,7 @@ def _signals(signals: list[dict[str, Any]]) -> list[str]:
                 continue
             span = "" if signal["range"] is None else f"{signal['range'][0]:g} to {signal['range'][1]:g}"
             noise = f"noise {signal['noise']:g}" if signal["noise"] else ""
-            role = "disturbance: the observer never sees it" if signal["role"] == "disturbance" else ""
+            role = "disturbance: unknown to the observer" if signal["role"] == "disturbance" else ""
             row = f"  {kind:<7} {signal['name']:<14} {signal['unit']:<8} {span:<18} {noise}{role}"
             text.append(row.rstrip())
     return text
@@ -92,64 +92,65 @@ def _modes(modes: dict[str, Any]) -> str:
 
 
 def _observability(findings: dict[str, Any]) -> list[str]:
-    """Rank, Gramian and hidden directions; directions in parts of each half range."""
+    """Rank, Gramian and unobservable directions; directions in parts of each half range."""
     seen, dt = findings["observability"], findings["dt"]
     rank, gramian, hidden = seen["rank"], seen["gramian"], seen["hidden"]
     outputs = ", ".join(signal["name"] for signal in findings["signals"] if signal["kind"] == "output")
     text = []
     if rank is None:
-        text.append("observability: no motion stays finite, so that nothing can be said along motions")
+        text.append("observability: no trajectory stays finite, so there is none to examine")
     else:
         text.append(
-            f"observability, from {rank['samples']} samples ({rank['samples'] * dt:.3g} s) of {outputs}, along {rank['motions']} motions; "
-            "directions in parts of each half range:"
+            f"observability, from {rank['samples']} samples ({rank['samples'] * dt:.3g} s) of {outputs}, along {rank['motions']} "
+            "trajectories; directions in parts of each half range:"
         )
         if rank["smallest"] == rank["states"]:
             least = rank["singular_values"][-1]
             text.append(
-                f"  rank       {rank['states']} of {rank['states']} along all of them; least seen is ({rank['text']}), "
-                f"{least:.2g} of the best, from {rank['where_text']}"
+                f"  rank         {rank['states']} of {rank['states']} on all of them; weakest direction "
+                f"({rank['text']}), {least:.2g} of the strongest, from {rank['where_text']}"
             )
         else:
             lost = len(rank["lost_directions"])
             share = "all" if rank["share_lost"] == 1 else f"{100 * rank['share_lost']:.2g} % of"
             what = " and ".join(f"({direction})" for direction in rank["lost_texts"])
             what = what if lost <= len(rank["lost_texts"]) else f"{lost} directions, such as {what}"
-            verb = "shrinks" if rank["lost_growth"] < 1 - 1e-6 else "does not shrink"
+            verb = "decays" if rank["lost_growth"] < 1 - 1e-6 else "does not decay"
             text.append(
-                f"  rank       {rank['smallest']} of {rank['states']} on {share} motions (below {rank['tolerance']:g} of the best): from "
-                f"{rank['where_text']} the samples do not tell {what}; left alone, this {verb} ({rank['lost_growth']:.4g} per sample)"
+                f"  rank         {rank['smallest']} of {rank['states']} on {share} trajectories (below {rank['tolerance']:g} of the "
+                f"strongest): from {rank['where_text']} the samples do not determine {what}, which {verb} on its own "
+                f"({rank['lost_growth']:.4g} per sample)"
             )
     if gramian is not None:
         noise = "0.5 % of the half range assumed" if gramian["noise_assumed"] else "as stated"
         if gramian["deviation"] is None:
-            told = "cannot be told at all"
+            accuracy = "cannot be estimated"
         else:
-            told = f"can be told to {100 * gramian['deviation']:.2g} % of a half range"
+            accuracy = f"can be estimated to {100 * gramian['deviation']:.2g} % of a half range"
         condition = "" if gramian["condition"] is None else f"; condition {gramian['condition']:.3g}"
-        text.append(f"  Gramian    worst direction ({gramian['text']}) {told} (noise {noise}){condition}")
-    looked = sum(hidden["places"].values())
+        text.append(f"  Gramian      weakest direction ({gramian['text']}) {accuracy} (noise {noise}){condition}")
+    count = sum(hidden["places"].values())
     rows = _different([mode for mode in hidden["modes"] if mode["rate"] > GONE])
     kinds = hidden["places"]
-    of = f"{looked} points ({kinds['equilibrium']} equilibria, {kinds['trajectory']} on trajectories, {kinds['region']} of the region)"
+    of = f"{count} points ({kinds['equilibrium']} equilibria, {kinds['trajectory']} on trajectories, {kinds['region']} of the region)"
     if not rows:
-        text.append(f"  hidden     nothing, at {of}")
+        text.append(f"  unobservable no direction, at {of}")
     limit = findings["requested_rate"] if findings["requested_rate"] is not None else 1.0 - 2e-4
     for mode in rows:
         refused = mode["rate"] >= limit and not findings["detectable"]
-        text.append(f"  hidden     {'REFUSED' if refused else 'warning'}: {mode['text']}")
+        text.append(f"  unobservable {'REFUSED' if refused else 'warning'}: {mode['text']}")
     if rows:
-        text.append(f"             (looked at {of}; no gain of any observer moves a hidden direction faster)")
+        text.append(f"               (examined: {of}; no observer gain makes an unobservable direction decay faster)")
     return text
 
 
 def _different(modes: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Without those that say of another place what was said already."""
+    """Without those that repeat a direction at another place."""
     kept: list[dict[str, Any]] = []
     for mode in modes:
-        told = [other for other in kept if other["decay_text"] == mode["decay_text"]]
+        alike = [other for other in kept if other["decay_text"] == mode["decay_text"]]
         overlap = [
-            sum(a * b for a, b in zip(o["direction"].values(), mode["direction"].values(), strict=True)) for o in told
+            sum(a * b for a, b in zip(o["direction"].values(), mode["direction"].values(), strict=True)) for o in alike
         ]
         if not any(abs(value) > 0.99 for value in overlap):
             kept.append(mode)
@@ -169,7 +170,7 @@ def _curve(findings: dict[str, Any]) -> list[str]:
     )
     rows = zip(*(curve[name] for name in ("condition", "rate", "settling_time", "noise")), strict=True)
     for k, (condition, rate, time, row) in enumerate(rows):
-        if time is None or time > 20_000 * findings["dt"]:  # not seen at all
+        if time is None or time > 20_000 * findings["dt"]:  # unobservable in practice
             continue
         mark = (
             ("  <- automatic" if findings["requested_rate"] is None else "  <- in use") if k == curve["chosen"] else ""

@@ -1,4 +1,4 @@
-"""What the application says while it works: progress, results, and one message for everything that goes wrong.
+"""Messages of the application: progress, results, and one message for everything that goes wrong.
 
 Progress and messages go to stderr, results to stdout. A terminal gets one live line, anything else plain lines, at most
 one a second; ``--quiet`` gets neither.
@@ -22,16 +22,16 @@ import typer
 DONE, FAILED, BAD_INPUT, FAULT, STOPPED, TERMINATED = 0, 1, 2, 3, 130, 143
 
 
-NOTICEABLE = 1.0  # s of compiling that are worth a line
-_GO_ON = "what was finished is kept, and the same command goes on from there"
-#: What a disk may answer, and what a person can do about it.
+NOTICEABLE = 1.0  # s of compiling that deserve a line
+_GO_ON = "what was finished is kept, and the same command continues from there"
+#: Errors of a disk, and what a person can do about each.
 _WAY_OUT = {
     errno.ENOSPC: f"no space left on the disk; make room ({_GO_ON}), or write elsewhere",
     errno.EDQUOT: f"the disk quota is used up; make room ({_GO_ON}), or write elsewhere",
     errno.EFBIG: f"the file would be larger than the limit allows; raise it with ulimit -f ({_GO_ON})",
     errno.EROFS: "the file system is read-only; write elsewhere, or mount it for writing",
-    errno.EACCES: "permission denied; check whose it is and who may use it, or write elsewhere",
-    errno.EPERM: "not permitted; check whose it is and who may use it, or write elsewhere",
+    errno.EACCES: "permission denied; check its owner and mode, or write elsewhere",
+    errno.EPERM: "not permitted; check its owner and mode, or write elsewhere",
     errno.EIO: f"the disk reports an error; check it, or write elsewhere ({_GO_ON})",
 }
 
@@ -41,7 +41,7 @@ class Interrupted(Exception):
 
 
 class Console:
-    """One voice of the application. ``quiet`` leaves out progress; warnings and errors are always said."""
+    """Prints progress and warnings. ``quiet`` leaves out progress; warnings and errors are always printed."""
 
     def __init__(self, quiet: bool = False) -> None:
         self.quiet = quiet
@@ -53,30 +53,30 @@ class Console:
             print(text, file=sys.stderr, flush=True)
 
     def warn(self, text: str) -> None:
-        """A line that is said in any case."""
+        """A line that is printed in any case."""
         print(f"warning: {text}", file=sys.stderr, flush=True)
 
     @contextmanager
     def step(self, name: str, about: str) -> Iterator[Callable[..., None]]:
-        """Tell of one step of the pipeline: yields what takes the progress of ``fit``, and ends with the time taken."""
+        """Report one step of the pipeline: yields a progress callback for ``fit``, and ends with the time taken."""
         start, before = time.perf_counter(), len(_compile_times())
         if not self.live:
             self.say(f"{name:<10} {about}")
             yield _plain(self, name)
             if time.perf_counter() - start > 1.0:
                 self.say(f"{name:<10} done in {time.perf_counter() - start:.1f} s")
-            self._tell_compilation(name, before)
+            self._say_compilation(name, before)
             return
         from rich.console import Console as Terminal
         from rich.status import Status
 
         with Status(f"{name} {about}", console=Terminal(stderr=True)) as status:
-            yield lambda progress: status.update(f"{name} {_told(progress)}")
+            yield lambda progress: status.update(f"{name} {_progress_text(progress)}")
         self.say(f"{name:<10} {about}  {time.perf_counter() - start:.1f} s")
-        self._tell_compilation(name, before)
+        self._say_compilation(name, before)
 
-    def _tell_compilation(self, name: str, before: int) -> None:
-        """What the compiler took of a step, where a person will have noticed it."""
+    def _say_compilation(self, name: str, before: int) -> None:
+        """The time that the compiler took of a step, where a person will have noticed it."""
         new = [item for item in _compile_times()[before:] if item[0] > 0]
         seconds = sum(item[0] for item in new)
         if seconds < NOTICEABLE:
@@ -102,12 +102,12 @@ def _plain(console: Console, name: str) -> Callable[..., None]:
         nonlocal last
         if time.perf_counter() - last >= 1.0:
             last = time.perf_counter()
-            console.say(f"{name:<10} {_told(progress)}")
+            console.say(f"{name:<10} {_progress_text(progress)}")
 
     return show
 
 
-def _told(progress: Any) -> str:
+def _progress_text(progress: Any) -> str:
     """Stage, iteration, losses, rate and time of a Progress; parts that are not known yet are left out."""
     words = [f"{progress.stage} {progress.iteration}" + (f"/{progress.total}" if progress.total else "")]
     for label, name in (("loss", "loss"), ("held-out", "held_out"), ("bound", "bound"), ("rate", "rate")):
@@ -134,7 +134,7 @@ def answers(command: Callable[..., int]) -> Callable[..., None]:
 def _run(command: Callable[..., int], arguments: dict[str, Any], terminated: threading.Event) -> int:
     try:
         code = command(**arguments)
-        sys.stdout.flush()  # a full disk under `> file` is told here, and not by the interpreter at its exit
+        sys.stdout.flush()  # a full disk under `> file` is reported here, and not by the interpreter at its exit
         return code
     except (KeyboardInterrupt, Interrupted) as stop:
         print(str(stop) or f"stopped; {_GO_ON}", file=sys.stderr)

@@ -6,18 +6,19 @@ from typing import Any
 
 import numpy as np
 
-from experiments.pipeline.console import Console, Interrupted
-from experiments.pipeline.job import CHECKPOINT, SOURCES, STEPS, Job, clear
-from experiments.pipeline.metrics import metrics_of
+import observer
+from experiments.pipeline.console import Console
+from experiments.pipeline.fitting import keep_fit
+from experiments.pipeline.job import CHECKPOINT, SOURCES, Job, clear
 from experiments.pipeline.options import command_for
-from experiments.pipeline.recipe import Recipe, differences, read_recipe, to_toml
-from experiments.pipeline.steps import STEP, done
+from experiments.pipeline.prepare import begun, refuse_other
+from experiments.pipeline.recipe import differences, read_recipe, to_toml
+from experiments.pipeline.steps import certify_step, done, finish
 from observer import runs
 from observer.runs import Run, load_run
-from observer.storage import file_hash, write_bytes, write_json, write_text
+from observer.storage import file_hash, plain, write_bytes, write_json, write_text
+from systems import DiscreteSystem
 from systems.base.errors import InputError
-from systems.discretization import DiscreteSystem
-from systems.system import System
 
 TRIALS = 100
 
@@ -35,7 +36,7 @@ def numbers(flag: str, text: str | None) -> tuple[float, ...] | None:
 def tune(source: Path, out: Path, given: dict[str, Any], *, fresh: bool, console: Console) -> Run:
     """The finished run in ``out``; a part of it that is there already is kept, and an interrupted tuning goes on."""
     before = load_run(source)
-    if before.fit is None or before.observer is None or before.fit.status == "interrupted":
+    if before.fit is None or before.fit.status == "interrupted":
         raise InputError(f"{source}: holds no finished fit to tune; `observer fit {source}` makes one")
     run, job = _prepare(before, out, given, fresh, console)
     if not done("fit", run):
@@ -43,20 +44,17 @@ def tune(source: Path, out: Path, given: dict[str, Any], *, fresh: bool, console
     elif not fresh:
         console.say(f"resuming {out}: tuned already")
     if not done("certify", run):
-        run = STEP["certify"](run, job)
-    if not (out / runs.FINE_TUNING).is_file():
-        _compare_step(before, run, job)
-        clear(out, *STEPS[3:])
-        run = replace(run, validation=None, validation_noise=None, starts=None)
-    for step in STEPS[3:]:
-        if not done(step, run):
-            run = STEP[step](run, job)
-    return run
+        run = certify_step(run, job)
+    if not run.fine_tuning:
+        content = _compared(before, run, job)
+        write_json(out / runs.FINE_TUNING, content, command=job.command, hashes=runs.hashes(out, runs.OBSERVER))
+        clear(out, "validate")
+        run = replace(run, fine_tuning=plain(content), validation=None, validation_noise=None, starts=None)
+    return finish(run, job)
 
 
 def _prepare(before: Run, out: Path, given: dict[str, Any], fresh: bool, console: Console) -> tuple[Run, Job]:
     """The new folder with plant, recipe and data, or the one to go on from."""
-    assert before.observer is not None
     recipe = read_recipe(before.path / runs.CONFIG)
     recipe = recipe.changed(
         **{f"fine_tune.{name}": value for name, value in given.items()} | {"fine_tune.source": str(before.path)}
@@ -66,86 +64,56 @@ def _prepare(before: Run, out: Path, given: dict[str, Any], fresh: bool, console
         if values is not None and len(values) not in (1, before.system.ny):
             outputs = ", ".join(before.system.output_names)
             raise InputError(f"--{name} has {len(values)} numbers; expected one, or one for each output ({outputs})")
-    system, plant = _noisy(before, recipe)
+    plant = _noisy(before.plant, recipe.fine_tune.noise)
     job = Job(recipe, command_for(recipe, out), console)
-    names = {item.name for item in out.iterdir()} if out.is_dir() else set()
-    if out.exists() and (not out.is_dir() or (names and runs.SYSTEM not in names)):
-        raise InputError(f"{out}: is no run folder; give a folder that is new, empty or a run")
     if out.resolve() == before.path.resolve():
         raise InputError(f"{out}: is the run to start from, and it is kept; give another --out")
-    if runs.SYSTEM in names and not fresh:
-        for leftover in out.rglob(".*.partial*"):  # of a run that was killed while it wrote
-            leftover.unlink(missing_ok=True)
-        found = load_run(out)
-        differing = differences(read_recipe(out / runs.CONFIG), recipe) if (out / runs.CONFIG).is_file() else []
-        if found.system.fingerprint != system.fingerprint:
+    found = begun(out, fresh=fresh)
+    if found is not None:
+        differing = differences(read_recipe(out / runs.CONFIG), recipe) if found.config else []
+        if found.system.fingerprint != plant.system.fingerprint:
             differing = [*differing, "the plant"]
-        if differing:
-            text = ", ".join(differing)
-            raise InputError(
-                f"{out}: holds a run that differs in {text}; add --fresh to start again, or give another --out"
-            )
+        refuse_other(out, differing)
         if done("simulate", found):
             return found, job
     out.mkdir(parents=True, exist_ok=True)
-    clear(out, *STEPS)
-    runs.save_system(out, system, plant, command=job.command)
+    clear(out, "simulate")
+    runs.save_plant(out, plant, command=job.command)
     for name in SOURCES:
         if (before.path / name).is_file():
             write_bytes(out / name, (before.path / name).read_bytes())
     runs.save_trajectories(out, before.trajectories)
     write_text(out / runs.CONFIG, to_toml(recipe))
-    return Run(out, system, plant, config=recipe.model_dump(exclude_none=True)), job
+    return Run(out, plant, config=recipe.model_dump(exclude_none=True)), job
 
 
-def _noisy(before: Run, recipe: Recipe) -> tuple[System, DiscreteSystem]:
-    """The plant whose outputs state the noise that is tuned for, so that validation and report speak of it."""
-    if recipe.fine_tune.noise is None:
-        return before.system, before.plant
-    noise = np.broadcast_to(recipe.fine_tune.noise, (before.system.ny,))
-    stated = {name: {"noise": float(value)} for name, value in zip(before.system.output_names, noise, strict=True)}
-    system = before.system.with_outputs(**stated)
-    return system, before.plant.with_system(system)
+def _noisy(plant: DiscreteSystem, noise: tuple[float, ...] | None) -> DiscreteSystem:
+    """The plant whose outputs state the noise of the tuning, so that validation and report refer to it."""
+    if noise is None:
+        return plant
+    system = plant.system
+    values = np.broadcast_to(noise, (system.ny,)).tolist()
+    stated = {name: {"noise": value} for name, value in zip(system.output_names, values, strict=True)}
+    return plant.with_system(system.with_outputs(**stated))
 
 
 def _tune_step(before: Run, run: Run, job: Job) -> Run:
-    from observer import fine_tune
-
-    options = job.recipe.fine_tune
-    asked = {
-        name: getattr(options, name)
-        for name in ("bias", "dropout", "horizon", "contraction_rate", "iterations", "budget")
-        if getattr(options, name) is not None
-    }
+    options = job.recipe.fine_tune.model_dump(exclude={"source", "noise"}, exclude_none=True)
     assert before.fit is not None
     fitted = replace(before.fit, observer=replace(before.fit.observer, plant=run.plant))
     with job.console.step("fine-tune", f"observer of {before.path}") as progress:
-        result = fine_tune(
-            fitted, run.plant, run.trajectories, noise=options.noise, seed=job.recipe.seed, progress=progress,
-            checkpoint=run.path / CHECKPOINT, **asked,
+        result = observer.fine_tune(
+            fitted, run.plant, run.trajectories, noise=job.recipe.fine_tune.noise, seed=job.recipe.seed,
+            progress=progress, checkpoint=run.path / CHECKPOINT, **options,
         )  # fmt: skip
-    stopped = result.status == "interrupted"
-    clear(run.path, *STEPS[1:], keep=(CHECKPOINT,) if stopped else ())
-    runs.save_fit(run.path, result, command=job.command)
-    run = replace(
-        run, observer=result.observer, fit=result, certificate=None, validation=None, validation_noise=None, starts=None
-    )
-    metrics = metrics_of(run, job.command)
-    write_json(run.path / runs.METRICS, metrics)
-    for text in result.warnings:
-        job.console.warn(text)
-    if stopped:
-        raise Interrupted(f"stopped; the best observer so far is in {run.path}. To go on: {job.command}")
-    job.console.say(f"{'fine-tune':<10} {result.status}: {result.message}")
-    return replace(run, metrics=metrics)
+    return keep_fit(run, result, job, "fine-tune")
 
 
-def _compare_step(before: Run, run: Run, job: Job) -> None:
+def _compared(before: Run, run: Run, job: Job) -> dict[str, Any]:
     """Errors of both observers, and of the best constant gain, on the same trials; their rates; the curve of constant gains."""
-    from observer import certify
     from observer.fine_tuning.constant_gain import CURVE, ConstantGain, design
     from observer.fine_tuning.rollouts import make_sensing
-    from observer.validation.side_by_side import compare_conditions
+    from observer.validation.side_by_side import compare_scenarios
 
     assert before.observer is not None and run.observer is not None and run.fit is not None
     options = run.fit.options
@@ -158,8 +126,8 @@ def _compare_step(before: Run, run: Run, job: Job) -> None:
         "units": [signal.unit for signal in run.system.states],
         "widths": np.ptp(run.system.state_ranges, axis=1),
         "rates": {
-            "before": certify(before.observer, before.plant, residual=False).rate,
-            "after": certify(run.observer, run.plant, residual=False).rate,
+            "before": observer.certify(before.observer, residual=False).rate,
+            "after": observer.certify(run.observer, residual=False).rate,
         },
         "noise": options["noise"], "bias": options["bias"], "dropout": options["dropout"],
     }  # fmt: skip
@@ -173,10 +141,9 @@ def _compare_step(before: Run, run: Run, job: Job) -> None:
     if not logged:  # a plant without equations cannot be simulated anew
         validation = job.recipe.validation
         with job.console.step("compare", f"{min(validation.trials, TRIALS)} trials under noise, bias and dropouts"):
-            found = compare_conditions(
+            found = compare_scenarios(
                 observers, run.plant, sensing, min(validation.trials, TRIALS), validation.duration or run.system.duration,
                 job.recipe.seed + 1, validation.truth,
             )  # fmt: skip
         content["conditions"] = [item.to_data() for item in found]
-    hashes = runs.hashes(run.path, runs.OBSERVER)
-    write_json(run.path / runs.FINE_TUNING, content, command=job.command, hashes=hashes)
+    return content

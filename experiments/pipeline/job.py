@@ -3,7 +3,7 @@
 import shutil
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -17,58 +17,63 @@ from systems.base.atomic_files import check_room
 from systems.base.errors import InputError
 
 if TYPE_CHECKING:
-    from observer.validation.validate import Validation
+    from observer.state_observer import RENObserver
+    from observer.validation.result import Validation
     from systems import Trajectories
 
 REPORT, FIGURES, CHECKPOINT = "report.html", "figures", "checkpoint.npz"
 SOURCES = ("source.toml", "source.py")
-WRITTEN_BY = {
+#: The files of each step, steps and files in the order in which they are written.
+FILES = {
     "simulate": (runs.SYSTEM, *SOURCES, runs.CONFIG, runs.LOGS, runs.TRAJECTORIES),
     "fit": (CHECKPOINT, runs.OBSERVER, runs.HISTORY, runs.FIT, runs.FINE_TUNING),
     "certify": (runs.CERTIFICATE,),
     "validate": (runs.VALIDATION, runs.VALIDATION_NOISE, runs.STARTS, runs.METRICS),
     "report": (REPORT, FIGURES),
 }
-STEPS = tuple(WRITTEN_BY)
 
 
 @dataclass(frozen=True)
 class Job:
-    """What every step is told: the recipe, the command that makes the run again, and where to speak."""
+    """What every step is given: the recipe, the command that makes the run again, and where to print progress."""
 
     recipe: Recipe
     command: str
     console: Console
 
 
-def clear(folder: Path, *steps: str, room: int = 0, keep: tuple[str, ...] = ()) -> None:
-    """Remove what these steps wrote, the last step's files first. Files of other names stay.
+def clear(folder: Path, step: str, *, room: int = 0, keep: tuple[str, ...] = ()) -> None:
+    """Remove what this step and all later ones wrote, the last file first. Files of other names stay.
 
-    ``room``: bytes that are to be written next. A disk that has them not is told before anything is removed.
+    ``room``: bytes that are to be written next. Raises InputError before anything is removed if the disk lacks space.
     """
-    results = {name for step in steps for name in WRITTEN_BY[step]} - {CHECKPOINT, runs.METRICS}
-    if any((folder / name).exists() for name in results):
+    steps = list(FILES)
+    names = [name for later in steps[steps.index(step) :] for name in FILES[later]]
+    if any((folder / name).exists() for name in names if name not in (CHECKPOINT, runs.METRICS)):
         check_room(folder, room)
-    for step in reversed(steps):
-        for name in reversed(WRITTEN_BY[step]):
-            if name == FIGURES:
-                shutil.rmtree(folder / name, ignore_errors=True)
-            elif name not in keep:
-                (folder / name).unlink(missing_ok=True)
+    for name in reversed(names):
+        if name == FIGURES:
+            shutil.rmtree(folder / name, ignore_errors=True)
+        elif name not in keep:
+            (folder / name).unlink(missing_ok=True)
 
 
-def size_of(result: "Trajectories | Validation") -> int:
+def size_of(result: "Trajectories | Validation | None") -> int:
     """Bytes of a result before compression."""
-    return sum(value.nbytes for value in vars(result).values() if isinstance(value, np.ndarray))
+    return (
+        0 if result is None else sum(value.nbytes for value in vars(result).values() if isinstance(value, np.ndarray))
+    )
 
 
 def with_metrics(run: Run, job: Job) -> Run:
+    """The run with its metrics computed and written."""
     metrics = metrics_of(run, job.command)
     write_json(run.path / runs.METRICS, metrics)
     return replace(run, metrics=metrics)
 
 
-def needed(run: Run) -> Any:
+def fitted_observer(run: Run) -> "RENObserver":
+    """The observer of a run. Raises InputError where there is none yet."""
     if run.observer is None:
         raise InputError(f"{run.path}: holds no observer yet; `observer fit {run.path}` makes one")
     return run.observer

@@ -1,4 +1,4 @@
-"""Logs in the application: data to learn from, the replay of an observer, and the export of what a run holds."""
+"""Logs of a run: read as training data, and recorded with their hashes so that a change is noticed."""
 
 import os
 from collections.abc import Mapping
@@ -9,27 +9,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from experiments.pipeline.console import Console
-from observer.known_plant import periods, wrap
-from observer.runs import LOGS, load_run
+from observer.runs import LOGS
 from observer.storage import file_hash, guarded, read_json
 from systems.base.errors import InputError
-from systems.base.wording import nearest, shorten
-from systems.recordings import (
-    FORMATS,
-    Recording,
-    log_files,
-    parse_columns,
-    read_logs,
-    read_recordings,
-    write_columns,
-    write_recordings,
-)
-from systems.recordings.columnar import check_installed
+from systems.recordings import log_files, parse_columns, read_recordings
 from systems.trajectories import Trajectories
 
 if TYPE_CHECKING:
     from experiments.pipeline.recipe import Recipe
-    from observer.state_observer import RENObserver
     from systems import System
 
 
@@ -109,8 +96,10 @@ def learn_from(
             f"{files}: no two neighbouring samples are complete, so there is nothing to learn from; {advice}"
         )
     if missing:
-        told = ", ".join(f"{name} in {count}" for name, count in missing.items())
-        text = f"of {int(data.lengths.sum())} logged samples some miss a value ({told}); nothing is learned from those"
+        counts = ", ".join(f"{name} in {count}" for name, count in missing.items())
+        text = (
+            f"of {int(data.lengths.sum())} logged samples some miss a value ({counts}); nothing is learned from those"
+        )
         data = replace(data, warnings=(*data.warnings, text))
     return data
 
@@ -123,128 +112,3 @@ def _missing(data: Trajectories, system: "System") -> dict[str, int]:
         absent = (np.isnan(values) & inside[:, :, None]).sum(axis=(0, 1))
         counts |= {name: int(count) for name, count in zip(names, absent, strict=True) if count}
     return counts
-
-
-def replay(
-    folder: Path, log: str, out: Path, columns: str | None, start: str | None, console: Console
-) -> tuple[dict[str, Any], list[str]]:
-    """Run the observer of a run over a log and write its estimates to ``out``; returns (numbers, lines) that sum it up.
-
-    Columns of ``out``: t, in the log's own seconds, ``<state>_hat``, and ``<state>_error`` for states that were logged.
-    """
-    run = load_run(folder)
-    if run.observer is None:
-        raise InputError(f"{folder}: holds no observer yet; `observer fit {folder}` makes one")
-    system, observer = run.system, run.observer
-    given = _start(start, system)
-    logs = read_logs(
-        log, system, run.plant.dt, columns=parse_columns(columns) if columns else None, required=("inputs", "outputs")
-    )
-    tables, squares = [], []
-    units = {"t": "s"}
-    for item in logs:
-        for text in item.warnings:
-            console.warn(text)
-        x_hat, error = _replayed(item, observer, given, console)
-        table = {"t": item.first + item.t}
-        for k, signal in enumerate(system.states):
-            table[f"{signal.name}_hat"] = x_hat[:, k]
-            units[f"{signal.name}_hat"] = signal.unit
-        for k, signal in enumerate(system.states):
-            if f"states.{signal.name}" in item.logged:
-                table[f"{signal.name}_error"] = error[:, k]
-                units[f"{signal.name}_error"] = signal.unit
-        tables.append(table)
-        squares.append(error**2)
-    written = write_columns(out, tables, units)
-    return _summary(system, logs, np.concatenate(squares), written)
-
-
-def _replayed(
-    log: Recording, observer: "RENObserver", given: dict[str, float], console: Console
-) -> tuple[np.ndarray, np.ndarray]:
-    """(x_hat, x_hat - x) ``(N, nx)`` of one log; the error is nan where the state was not logged."""
-    system = observer.system
-    start = np.where(np.isfinite(log.x[0]), log.x[0], system.initial_ranges.mean(axis=1))
-    for k, name in enumerate(system.state_names):
-        start[k] = given.get(name, start[k])
-    u = log.u
-    missing = ~np.isfinite(u)
-    if missing.any():  # the observer has no model of the inputs: the last one is the best guess
-        last = np.maximum.accumulate(np.where(missing, -1, np.arange(len(u))[:, None]), axis=0)
-        middle = system.input_ranges.mean(axis=1)
-        u = np.where(last >= 0, np.take_along_axis(u, np.maximum(last, 0), axis=0), middle)
-        console.warn(
-            f"{log.label}: an input is missing in {int(missing.any(axis=1).sum())} samples; the last one before them is held"
-        )
-    x_hat = observer.run(start, u, log.y)
-    angles = periods(system.states)
-    return x_hat, wrap(x_hat - log.x, angles)
-
-
-def _start(text: str | None, system: "System") -> dict[str, float]:
-    result = {}
-    for part in text.split(",") if text else ():
-        name, sign, value = (item.strip() for item in part.partition("="))
-        if name not in system.state_names:
-            raise InputError(f"start names {shorten(name)}, which is no state; {nearest(name, system.state_names)}")
-        try:
-            result[name] = float(value)
-        except ValueError:
-            result[name] = np.nan
-        if not (sign and np.isfinite(result[name])):
-            raise InputError(f"start of '{name}' is {shorten(value)}; expected a number, as in {name}=0.5")
-    return result
-
-
-def _summary(
-    system: "System", logs: list[Recording], squares: np.ndarray, written: list[Path]
-) -> tuple[dict[str, Any], list[str]]:
-    samples = sum(len(log.t) for log in logs)
-    blind = int(sum(np.isnan(log.y).any(axis=1).sum() for log in logs))
-    rms = {
-        signal.name: float(np.sqrt(np.nanmean(squares[:, k])))
-        for k, signal in enumerate(system.states)
-        if np.isfinite(squares[:, k]).any()
-    }
-    lines = [f"{samples} samples estimated: {', '.join(map(str, written))}"]
-    if blind:
-        lines.append(
-            f"{blind} of them without a complete measurement: there the observer goes on by its own prediction"
-        )
-    if rms:
-        told = [f"{name} {rms[name]:.3g} {unit}".rstrip() for name, unit in _units(system) if name in rms]
-        lines.append(f"RMS error: {', '.join(told)}")
-    return {
-        "samples": samples,
-        "without_measurement": blind,
-        "rms_error": rms,
-        "files": [str(path) for path in written],
-    }, lines
-
-
-def _units(system: "System") -> list[tuple[str, str]]:
-    return [(signal.name, signal.unit) for signal in system.states]
-
-
-def export_run(folder: Path, out: Path, format: str) -> list[Path]:
-    """Write the trajectories and the validation trials of a run into the folder ``out``; returns the files.
-
-    Raises InputError for a format that is not in ``FORMATS``, or when ``out`` is a file.
-    """
-    if format not in FORMATS:
-        raise InputError(f"format is {format!r}; expected {', '.join(FORMATS)}")
-    check_installed(out, format)
-    run = load_run(folder)
-    parts: dict[str, tuple[Trajectories, np.ndarray | None]] = {"trajectories": (run.trajectories, None)}
-    for name, check in (("validation", run.validation), ("validation_noise", run.validation_noise)):
-        if check is not None:
-            lengths = np.full(check.trials, len(check.t))
-            parts[name] = (Trajectories(check.t, check.x, check.u, check.y, lengths), check.x_hat)
-    if out.exists() and not out.is_dir():
-        raise InputError(f"{out}: is a file; expected a folder")
-    out.mkdir(parents=True, exist_ok=True)
-    written = []
-    for name, (data, x_hat) in parts.items():
-        written += write_recordings(data, out / f"{name}{FORMATS[format]}", run.system, estimates=x_hat)
-    return written

@@ -2,15 +2,19 @@
 
 import math
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from observer import runs
 from observer.runs import Run
-from observer.storage import FORMAT_VERSION, package_version, plain, read_json
+from observer.storage import FORMAT_VERSION, package_version, plain
 from observer.validation.on_logs import judged_apart
 from systems.base.errors import InputError
+
+if TYPE_CHECKING:
+    from observer.fitting.result import FitResult
+    from observer.state_observer import RENObserver
 
 SHIPPED = (
     runs.SYSTEM,
@@ -25,6 +29,17 @@ SHIPPED = (
     runs.VALIDATION_NOISE,
     runs.FINE_TUNING,
     runs.STARTS,
+)
+_CERTIFICATE = (
+    "rate",
+    "rate_per_second",
+    "rate_bound",
+    "metric_condition",
+    "lmi_margin",
+    "gain_y",
+    "gain_u",
+    "holds",
+    "reason",
 )
 _HEADER = ("format_version", "package_version", "command", "hashes")
 
@@ -49,47 +64,12 @@ def metrics_of(run: Run, command: str = "") -> dict[str, Any]:
         },
     }
     if run.observer is not None:
-        weights = run.observer.weights
-        free = sum(np.size(array) for array in run.observer.direct.values())
-        document["network"] = {
-            "kind": run.observer.meta().get("kind", "ren"),
-            "nx": weights.nx,
-            "nu": weights.nu,
-            "ny": weights.ny,
-            "nv": weights.nv,
-            "parameters": int(free),
-            "activation": weights.activation,
-            "contraction_rate": run.observer.contraction_rate,
-        }
+        document["network"] = _network(run.observer)
     if run.fit is not None:
-        fit = run.fit
-        document["fit"] = {
-            "status": fit.status,
-            "message": fit.message,
-            "solver": fit.solver,
-            "one_step_loss": fit.one_step_loss,
-            "one_step_rms": dict(zip(names, np.asarray(fit.one_step_rms, dtype=float), strict=True)),
-            "start_loss": fit.start_loss,
-            "seconds": fit.seconds,
-            "iterations": fit.iterations,
-            "seed": fit.seed,
-            "fastest_rate": fit.search.rate,
-            "warnings": list(fit.warnings),
-        }
+        document["fit"] = _fit(run.fit, names)
     if run.certificate is not None:
         proof = run.certificate
-        document["certificate"] = {
-            "rate": proof.rate,
-            "rate_per_second": proof.rate_per_second,
-            "rate_bound": proof.rate_bound,
-            "metric_condition": proof.metric_condition,
-            "lmi_margin": proof.lmi_margin,
-            "gain_y": proof.gain_y,
-            "gain_u": proof.gain_u,
-            "holds": proof.holds,
-            "reason": proof.reason,
-            **accuracy(run),
-        }
+        document["certificate"] = {name: getattr(proof, name) for name in _CERTIFICATE} | accuracy(run)
     for key, check in (("validation", run.validation), ("validation_noise", run.validation_noise)):
         if check is not None:
             document[key] = check.metrics() | {"warnings": list(check.warnings)}
@@ -102,17 +82,46 @@ def metrics_of(run: Run, command: str = "") -> dict[str, Any]:
         }
         if run.validation is not None and run.config.get("data", {}).get("learned"):
             document["validation"]["logs_chose_the_iterate"] = not judged_apart(run.logs["trajectories"])
-    if (run.path / runs.FINE_TUNING).is_file():
-        content = read_json(run.path / runs.FINE_TUNING)
-        document["fine_tuning"] = {name: value for name, value in content.items() if name not in _HEADER}
+    if run.fine_tuning:
+        document["fine_tuning"] = {name: value for name, value in run.fine_tuning.items() if name not in _HEADER}
     if "validation" in document:
         document["verdict"] = verdict(run)
     document["hashes"] = runs.hashes(run.path, *SHIPPED)
     return plain(document)
 
 
+def _network(observer: "RENObserver") -> dict[str, Any]:
+    weights = observer.weights
+    return {
+        "kind": observer.meta().get("kind", "ren"),
+        "nx": weights.nx,
+        "nu": weights.nu,
+        "ny": weights.ny,
+        "nv": weights.nv,
+        "parameters": int(sum(np.size(array) for array in observer.direct.values())),
+        "activation": weights.activation,
+        "contraction_rate": observer.contraction_rate,
+    }
+
+
+def _fit(fit: "FitResult", names: tuple[str, ...]) -> dict[str, Any]:
+    return {
+        "status": fit.status,
+        "message": fit.message,
+        "solver": fit.solver,
+        "one_step_loss": fit.one_step_loss,
+        "one_step_rms": dict(zip(names, np.asarray(fit.one_step_rms, dtype=float), strict=True)),
+        "start_loss": fit.start_loss,
+        "seconds": fit.seconds,
+        "iterations": fit.iterations,
+        "seed": fit.seed,
+        "fastest_rate": fit.search.rate,
+        "warnings": list(fit.warnings),
+    }
+
+
 def _starts(run: Run) -> dict[str, Any]:
-    """The trials against their envelopes, the worst starts that were found, and the convergence map."""
+    """The trials against their envelopes, the worst initial states that were found, and the convergence map."""
     from observer.validation.envelopes import trial_envelopes
 
     residual = run.starts.residual if run.starts is not None else math.nan
@@ -122,8 +131,8 @@ def _starts(run: Run) -> dict[str, Any]:
 
 
 def accuracy(run: Run) -> dict[str, Any]:
-    """What the certificate says of accuracy, in few numbers: its ``kind`` is always beside them."""
-    from observer.certification.envelope import steady_error
+    """The accuracy that the certificate states, in few numbers, with its ``kind`` (proved, sampled or statistical)."""
+    from observer.certification.envelope import ultimate_bound
 
     bounds = run.certificate.bounds if run.certificate is not None else None
     if bounds is None:
@@ -133,14 +142,14 @@ def accuracy(run: Run) -> dict[str, Any]:
         {"kind": bounds.kind, "accuracy": bounds.reason, "region": bounds.region.box},
     )
     if bounds.proof is not None and run.certificate is not None:
-        p = bounds.proof
-        result |= {"residual_upper": p.residual_upper, "residual_lower": p.residual_lower, "residual_status": p.status}
+        p = bounds.proof.residual
+        result |= {"residual_upper": p.upper, "residual_lower": p.lower, "residual_status": p.status}
         result |= {"residual_structural": bounds.structural, "residual_seconds": bounds.seconds}
         for key, held in (("steady_error", False), ("steady_error_unforced", True)):
             if held and bounds.horizon is None:
                 continue
             try:
-                values, sources = steady_error(run.certificate, held_input=held)
+                values, sources = ultimate_bound(run.certificate, held_input=held)
             except InputError:  # a bound that is not finite, so none
                 continue
             result |= {key: dict(zip(names, values, strict=True)), f"{key}_by": dict(zip(names, sources, strict=True))}
@@ -168,11 +177,11 @@ SHOWN_STATES = 6
 
 
 def table(run: Run) -> Iterator[tuple[str, str, str, str]]:
-    """Rows (what, number, requirement, pass or fail) that tell how a run went; no requirement, no last column."""
+    """Rows (what, number, requirement, pass or fail) that sum a run up; no requirement, no last column."""
     if run.fit is not None:
         fit = run.fit
         ratio = fit.start_loss / fit.one_step_loss if fit.one_step_loss else math.inf
-        better = f"{ratio:.3g} times below the linear start" if ratio > 1 else "no better than the linear start"
+        better = f"{ratio:.3g} times below the linear observer" if ratio > 1 else "no better than the linear observer"
         yield "fit", f"{fit.status}, loss {fit.one_step_loss:.3g}", better, ""
     criteria = run.validation.criteria if run.validation is not None else ()
     for criterion in criteria:

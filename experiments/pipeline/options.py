@@ -1,4 +1,4 @@
-"""The options of the command line in one table: how each is called, which key of the recipe it sets, what it means.
+"""The options of the command line in one table: flag, key of the recipe, meaning.
 
 A command takes whole groups of them with ``@takes("plant", "fit")``; only what a person gave arrives in ``chosen``.
 """
@@ -18,7 +18,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Option:
-    """One option: its flag, the flat key of the recipe (empty: it steers the command itself), its type and its help."""
+    """One option: its flag, the flat key of the recipe (empty: an option of the command alone), its type and its help.
+
+    ``former``: a flag of earlier versions that is still accepted.
+    """
 
     group: str
     flag: str
@@ -26,6 +29,7 @@ class Option:
     type: type
     help: str
     metavar: str | None = None
+    former: str | None = None
 
     @property
     def name(self) -> str:
@@ -44,7 +48,7 @@ OPTIONS = (
         "Integration steps per sample; as many as accuracy needs when left out.",
         "COUNT",
     ),
-    Option("seed", "--seed", "seed", int, "Seed of everything random; same seed, same run.", "NUMBER"),
+    Option("seed", "--seed", "seed", int, "Seed of all random numbers; same seed, same run.", "NUMBER"),
     Option("data", "--trajectories", "data.trajectories", int, "Trajectories to learn from.", "COUNT"),
     Option("data", "--duration", "data.duration", float, "Length of a trajectory in seconds.", "SECONDS"),
     Option(
@@ -60,7 +64,7 @@ OPTIONS = (
         "--data",
         "data.files",
         str,
-        "Logs to learn from instead of simulated data: a file, or a pattern in quotes such as 'logs/*.csv'.",
+        "Logs to learn from instead of simulated data: a file, or a quoted pattern such as 'logs/*.csv'.",
         "FILES",
     ),
     Option(
@@ -68,7 +72,7 @@ OPTIONS = (
         "--columns",
         "data.columns",
         str,
-        "Columns of the logs that are not called like their signal, as speed=v_wheel,t=stamp.",
+        "Columns of the logs named differently from their signal, as speed=v_wheel,t=stamp.",
         "SIGNAL=COLUMN,...",
     ),
     Option("fit", "--neurons", "fit.neurons", int, "Neurons of the observer; 0 gives the linear observer.", "COUNT"),
@@ -78,27 +82,29 @@ OPTIONS = (
         "--settling-time",
         "fit.settling_time",
         str,
-        "Time for the error to fall to 2 %, as 1.5s; auto (the default) weighs speed against noise.",
+        "Time for the error to fall to 2 %, as 1.5s; auto (the default) balances speed and noise.",
         "TIME",
     ),
-    Option("fit", "--solver", "fit.solver", str, "How the observer is trained; auto chooses by size.", "NAME"),
-    Option("fit", "--epochs", "fit.epochs", int, "Iterations of the solver at most.", "COUNT"),
+    Option("fit", "--solver", "fit.solver", str, "Solver of the fit; auto chooses by size.", "NAME"),
+    Option(
+        "fit", "--iterations", "fit.iterations", int, "Iterations of the solver at most.", "COUNT", former="--epochs"
+    ),
     Option("fit", "--budget", "fit.budget", str, "Time for training at most, as 20s or 2m.", "TIME"),
     Option(
         "fit",
         "--tolerance",
         "fit.tolerance",
         float,
-        "Stop training when the steady error it promises is this share of each range.",
+        "Stop training when the steady error by the sampled residuals is within this share of each range.",
         "SHARE",
     ),
-    Option("validation", "--trials", "validation.trials", int, "Trials from random starts.", "COUNT"),
+    Option("validation", "--trials", "validation.trials", int, "Trials, each from a random initial state.", "COUNT"),
     Option(
         "validation",
         "--spread",
         "validation.spread",
         float,
-        "Size of the set of first estimates; 1 is that of the plant's starts.",
+        "Size of the set of initial estimates relative to that of the initial states.",
         "FACTOR",
     ),
     Option("validation", "--noise", "validation.noise", bool, "Validate with measurement noise."),
@@ -107,7 +113,7 @@ OPTIONS = (
         "--same-model",
         "validation.truth",
         bool,
-        "Validate on the model that was fitted, not on the exact plant.",
+        "Validate against the discretised plant instead of the reference integrator.",
     ),
     Option(
         "validation",
@@ -122,7 +128,7 @@ OPTIONS = (
         "--worst-trials",
         "validation.worst_trials",
         int,
-        "Trials of the search for the worst start; by the size of the plant when left out.",
+        "Trials of the search for the worst initial state; by the size of the plant when left out.",
         "COUNT",
     ),
     Option("fresh", "--fresh", "", bool, "Start again in an existing run folder."),
@@ -133,7 +139,7 @@ BY_KEY = {option.key: option.flag for option in OPTIONS if option.key}
 
 
 def takes(*groups: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """Give a command the options of these groups (or single flags); its ``**chosen`` receives those that were given, by name."""
+    """Give a command the options of these groups (or single flags); its ``**chosen`` receives those given, by name."""
 
     def decorate(command: Callable[..., Any]) -> Callable[..., Any]:
         signature = inspect.signature(command)
@@ -161,7 +167,8 @@ def takes(*groups: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
 
 def _parameter(option: Option) -> inspect.Parameter:
     flag = option.type is bool
-    detail = typer.Option(option.flag, help=option.help, show_default=False, metavar=option.metavar)
+    flags = [option.flag] if option.former is None else [option.flag, option.former]
+    detail = typer.Option(*flags, help=option.help, show_default=False, metavar=option.metavar)
     kind = Annotated[bool, detail] if flag else Annotated[option.type | None, detail]
     return inspect.Parameter(
         option.name, inspect.Parameter.KEYWORD_ONLY, default=False if flag else None, annotation=kind

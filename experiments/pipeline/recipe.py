@@ -104,18 +104,29 @@ class DataRecipe(_Section):
 
 
 class FitRecipe(_Section):
-    """The observer and its fit: see ``observer.fit``, whose arguments these are (``epochs`` are its iterations)."""
+    """The observer and its fit: see ``observer.fit``, whose arguments these are ."""
 
     neurons: Annotated[int, Field(ge=0, le=100_000)] = 20
     activation: Annotated[str, AfterValidator(_covered)] = "tanh"
     settling_time: Annotated[Positive | None, BeforeValidator(_settling)] = None
     contraction_rate: Annotated[float, Field(gt=0, le=1, allow_inf_nan=False)] | None = None
     solver: Annotated[str, AfterValidator(_solver)] = "auto"
-    epochs: Count | None = None
+    iterations: Count | None = None
     budget: Annotated[Positive, BeforeValidator(seconds)] | None = None
     tolerance: Positive | None = None
     dtype: Literal["float64", "float32"] = "float64"
     condition: Annotated[float, Field(ge=1, allow_inf_nan=False)] | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _former_name(cls, given: Any) -> Any:
+        """``epochs``, as the iterations were called in recipes of format 1."""
+        if not isinstance(given, Mapping) or "epochs" not in given:
+            return given
+        rest = {name: value for name, value in given.items() if name != "epochs"}
+        if rest.get("iterations") is not None:
+            raise ValueError("epochs is the former name of iterations; give only iterations")
+        return rest | {"iterations": given["epochs"]}
 
     @model_validator(mode="after")
     def _one_rate(self) -> "FitRecipe":
@@ -125,7 +136,7 @@ class FitRecipe(_Section):
 
 
 class ValidationRecipe(_Section):
-    """Trials from random starts: see ``observer.validate``, whose arguments these are."""
+    """Trials from random initial states: see ``observer.validate``, whose arguments these are."""
 
     trials: Count = 200
     duration: Positive | None = None

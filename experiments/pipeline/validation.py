@@ -1,11 +1,12 @@
-"""The step that validates: trials against the plant, worst starts by search, or the logs that were held out."""
+"""The step that validates: trials against the plant, worst initial states by search, or the logs that were held out."""
 
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from experiments.pipeline.job import STEPS, Job, clear, needed, size_of, with_metrics
+import observer
+from experiments.pipeline.job import Job, clear, fitted_observer, size_of, with_metrics
 from experiments.pipeline.recipe import Recipe, to_toml
 from observer import runs
 from observer.runs import Run
@@ -13,14 +14,14 @@ from observer.storage import write_text
 from systems.base.errors import InputError
 
 if TYPE_CHECKING:
-    from observer.validation.validate import Validation
-    from observer.validation.worst_starts import StartStudy
+    from observer.validation.result import Validation
+    from observer.validation.worst_cases import WorstCaseStudy
     from systems import System
 
 
 def checked_map(recipe: Recipe, system: "System") -> tuple[int, ...]:
     """The states of the convergence map. Raises InputError that names the option."""
-    from observer.validation.worst_starts.convergence_map import chosen_states
+    from observer.validation.worst_cases.convergence_map import chosen_states
 
     try:
         return chosen_states(system.state_names, recipe.validation.map)
@@ -30,9 +31,7 @@ def checked_map(recipe: Recipe, system: "System") -> tuple[int, ...]:
 
 def validate_step(run: Run, job: Job) -> Run:
     """Validate against the plant; once more, with fewer trials, with noise, when an output has noise."""
-    from observer import validate
-
-    observer, options = needed(run), job.recipe.validation
+    network, options = fitted_observer(run), job.recipe.validation
     if job.recipe.data.learned:
         return _replay_step(run, job)
     checked_map(job.recipe, run.system)
@@ -46,14 +45,13 @@ def validate_step(run: Run, job: Job) -> Run:
         "window": options.window,
     }
     noisy = None
-    with job.console.step("validate", f"{options.trials} trials from random starts"):
-        check = validate(observer, run.plant, options.trials, noise=options.noise, **shared)
+    with job.console.step("validate", f"{options.trials} trials from random initial states"):
+        check = observer.validate(network, trials=options.trials, noise=options.noise, **shared)
         if not options.noise and any(signal.noise > 0 for signal in run.system.outputs):
-            noisy = validate(
-                observer, run.plant, min(options.trials, max(20, options.trials // 4)), noise=True, **shared
-            )
+            fewer = min(options.trials, max(20, options.trials // 4))
+            noisy = observer.validate(network, trials=fewer, noise=True, **shared)
     starts = _study(run, job, check)
-    clear(run.path, *STEPS[3:], room=size_of(check) + (size_of(noisy) if noisy is not None else 0))
+    clear(run.path, "validate", room=size_of(check) + size_of(noisy))
     runs.save_validation(run.path / runs.VALIDATION, check)
     if starts is not None:
         starts.save(run.path / runs.STARTS)
@@ -63,52 +61,52 @@ def validate_step(run: Run, job: Job) -> Run:
     return with_metrics(replace(run, validation=check, validation_noise=noisy, starts=starts), job)
 
 
-def _study(run: Run, job: Job, check: "Validation") -> "StartStudy | None":
-    """The worst starts and the convergence map, for trials as long as those of ``check``; None where the plant is lost."""
+def _study(run: Run, job: Job, check: "Validation") -> "WorstCaseStudy | None":
+    """Worst initial states and convergence map, for trials as long as those of ``check``; None where the plant diverges."""
     from observer.validation.envelopes import sampled_residual
-    from observer.validation.worst_starts import GOALS, study
-    from observer.validation.worst_starts.trials import trials_worth
+    from observer.validation.worst_cases import GOALS, study_worst_cases
+    from observer.validation.worst_cases.trials import trials_worth
     from systems.base.errors import SimulationError
 
-    observer, options, duration = needed(run), job.recipe.validation, float(check.t[-1])
+    network, options, duration = fitted_observer(run), job.recipe.validation, float(check.t[-1])
     states = checked_map(job.recipe, run.system)
-    # A validation of a few trials is a trial of the program: its search is as small.
-    worth = options.worst_trials or min(trials_worth(observer, run.plant, len(check.t)), max(20, 20 * options.trials))
+    # A validation of a few trials only tries the program out: its search is as small.
+    worth = options.worst_trials or min(trials_worth(network, run.plant, len(check.t)), max(20, 20 * options.trials))
     with job.console.step(
-        "validate", f"worst of {worth} starts by search, for {' and '.join(GOALS)} error, and the map"
+        "validate", f"worst of {worth} initial states by search, for {' and '.join(GOALS)} error, and the map"
     ):
         try:
-            found = study(
-                observer, run.plant, duration, trials=worth, states=states, seed=job.recipe.seed + 1, spread=options.spread,
+            found = study_worst_cases(
+                network, run.plant, duration, trials=worth, states=states, seed=job.recipe.seed + 1, spread=options.spread,
                 truth=options.truth, window=float(check.window[0]),
             )  # fmt: skip
         except SimulationError as error:
-            job.console.warn(f"no worst start: {error}")
+            job.console.warn(f"no worst initial state: {error}")
             return None
     data = run.trajectories if (run.path / runs.TRAJECTORIES).is_file() else None
     if data is None or not np.isfinite(data.x).any() or run.certificate is None:
         return found
-    return replace(found, residual=sampled_residual(observer, run.plant, data, run.certificate.metric))
+    return replace(found, residual=sampled_residual(network, run.plant, data, run.certificate.metric))
 
 
 def _replay_step(run: Run, job: Job) -> Run:
     """Validate a plant without equations: on the logs that were held out of its fit."""
     from observer.validation.on_logs import validate_on_logs
 
-    observer, options = needed(run), job.recipe.validation
+    network, options = fitted_observer(run), job.recipe.validation
     defaults = {"estimate_start": "random", "truth": "oracle", "noise": False, "excitation": None, "map": None}
     for name, default in (defaults | {"worst_trials": None}).items():
         if getattr(options, name) != default:
             raise InputError(
                 f"validation.{name} is for plants with equations; this one is validated on its held-out logs"
             )
-    with job.console.step("validate", f"{options.trials} first estimates on held-out logs"):
+    with job.console.step("validate", f"{options.trials} initial estimates on held-out logs"):
         check = validate_on_logs(
-            observer, run.plant, run.trajectories, options.trials, options.duration, job.recipe.seed,
+            network, run.plant, run.trajectories, options.trials, options.duration, job.recipe.seed,
             spread=options.spread, window=options.window,
         )  # fmt: skip
     job.console.say(f"{'validate':<10} {check.warnings[0]}")
-    clear(run.path, *STEPS[3:], room=size_of(check))
+    clear(run.path, "validate", room=size_of(check))
     runs.save_validation(run.path / runs.VALIDATION, check)
     write_text(run.path / runs.CONFIG, to_toml(job.recipe))
     return with_metrics(replace(run, validation=check, validation_noise=None, starts=None), job)

@@ -1,16 +1,22 @@
 """Check a run folder that someone hands over: hashes of its files, and the certificate anew from its matrices."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from experiments.pipeline.logs import compared_logs
 from observer import runs
 from observer.runs import load_run
-from observer.storage import file_hash, load_observer, read_json
+from observer.storage import file_hash, guarded, load_observer, read_json
 from systems.base.errors import InputError
+from systems.base.records import to_plain
+
+if TYPE_CHECKING:
+    from observer.certification.bounds import Bounds
+    from observer.state_observer import RENObserver
+    from systems.discretization import DiscreteSystem
 
 BUDGET = 60.0  # seconds to prove the bounds again; seldom needed
 TOLERANCE = 1e-6  # relative; another BLAS changes the last digits of an eigenvalue, never the sixth
@@ -49,44 +55,44 @@ def verify(folder: Path) -> Findings:
 
 def _certificate(folder: Path, agrees: list[str], differs: list[str]) -> None:
     """Each number of the stored certificate against the one that the shipped matrices give."""
-    from observer import certify
+    from observer import Certificate, certify
     from observer.certification.identity import changed
 
-    _, plant = runs.load_system_and_plant(folder)
+    plant = runs.load_plant(folder)
     if not (folder / runs.OBSERVER).is_file():
         differs.append(f"{runs.OBSERVER}: missing")
         return
-    stored = read_json(folder / runs.CERTIFICATE, changed=True)
+    path = folder / runs.CERTIFICATE
+    stored = guarded(path, lambda: Certificate.from_data(read_json(path, changed=True)))
     observer = load_observer(folder / runs.OBSERVER, plant)
-    anew = certify(observer, plant, residual=False).to_data()
-    for name in [name for name in anew if name not in ("reason", "bounds", "identity")]:
-        value = anew[name]
-        if same(name, stored.get(name), value):
+    anew = certify(observer, plant, residual=False)
+    for name in [item.name for item in fields(Certificate) if item.name not in ("reason", "bounds", "identity")]:
+        said, found = to_plain(getattr(stored, name)), to_plain(getattr(anew, name))
+        if same(name, said, found):
             agrees.append(f"certificate {name}")
         else:
-            differs.append(
-                f"{runs.CERTIFICATE}: {name} is {stored.get(name)!r} there and {value!r} from the shipped matrices"
-            )
-    others = changed(stored.get("identity") or {}, anew["identity"])
+            differs.append(f"{runs.CERTIFICATE}: {name} is {said!r} there and {found!r} from the shipped matrices")
+    others = changed(stored.identity, anew.identity)
     for name in others:
         what = "the plant and its discretisation are" if name == "plant" else f"{name} is"
         differs.append(f"{runs.CERTIFICATE}: {what} not what was certified (its fingerprint differs)")
-    if stored.get("identity") and not others:
+    if stored.identity and not others:
         agrees.append("identity of the matrices and of the plant")
-    if stored.get("bounds") and others:
+    if stored.bounds and others:
         differs.append(
-            f"{runs.CERTIFICATE}: its bounds speak of another observer or plant, so they were not searched again"
+            f"{runs.CERTIFICATE}: its bounds are those of another observer or plant, so they were not searched again"
         )
-    elif stored.get("bounds"):
-        _bounds(stored["bounds"], observer, plant, agrees, differs)
+    elif stored.bounds:
+        _bounds(stored.bounds, observer, plant, agrees, differs)
 
 
-def _bounds(data: dict[str, Any], observer: Any, plant: Any, agrees: list[str], differs: list[str]) -> None:
+def _bounds(
+    bounds: "Bounds", observer: "RENObserver", plant: "DiscreteSystem", agrees: list[str], differs: list[str]
+) -> None:
     """The stated region and accuracy, found and proved anew."""
-    from observer.certification.bounds import Bounds
-    from observer.certification.recheck import recheck
+    from observer.certification.verification import verify_bounds
 
-    for holds, text in recheck(Bounds.from_data(data), observer, plant, budget=BUDGET):
+    for holds, text in verify_bounds(bounds, observer, plant, budget=BUDGET):
         if holds:
             agrees.append(f"certificate {text}")
         else:

@@ -1,24 +1,27 @@
 """The certificate of an observer: what is proved about it, with every number a reader needs to check it."""
 
 import math
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
 from observer.certification.bounds import Bounds
-from observer.certification.contraction import contraction_rate, find_fault, input_gain, lmi_margin
+from observer.certification.contraction import Contraction, find_fault, lmi_margin, prove_contraction
+from observer.certification.earlier_formats import from_format_1
 from observer.certification.identity import identity
-from observer.certification.plain_data import to_plain
 from observer.known_plant import chosen_plant
+from observer.networks.ren.explicit import ExplicitREN
 from observer.state_observer import RENObserver
 from systems.base.errors import InputError
+from systems.base.records import from_plain, to_plain
 from systems.discretization import DiscreteSystem
+from systems.system import System
 
+FORMAT = 2  # of a stored certificate; 1 had flat proofs, and no dt
 RATE_TOLERANCE = 1e-9  # the proved rate may exceed the bound by this much
 MARGIN_TOLERANCE = 1e-12
 BUDGET, GAP = 5.0, 0.05  # seconds for the residual bound, and the gap at which its search stops
-_ADDED = ("bounds", "identity")  # fields that files of early versions do not have
 _TEST_AT = 1 + 1e-9  # at the proved rate itself the smallest eigenvalue is zero, of either sign after rounding
 
 
@@ -30,7 +33,7 @@ class Certificate:
 
     Attributes
     ----------
-    rate : alpha*, per step, proved for the shipped weights. rate_per_second : -ln(rate) / dt [1/s].
+    rate : alpha*, per step, proved for the shipped weights. dt : seconds per step.
     rate_bound : the rate that was asked for, per step.
     metric : M (nx, nx), physical units. multipliers : Lam (nv,).
     metric_condition : condition number of M for states divided by half their ranges (free of units).
@@ -39,11 +42,11 @@ class Certificate:
     state_gain : (nx,), |e_i| <= state_gain_i |e|_M, in the unit of state i.
     holds : every check passed. reason : a sentence, what is proved or which check failed.
     bounds : the residual over a region and what follows from it; None where it was not asked for.
-    identity : fingerprints of every matrix and of the plant that the certificate speaks of.
+    identity : fingerprints of every matrix and of the plant that were certified.
     """
 
     rate: float
-    rate_per_second: float
+    dt: float
     rate_bound: float
     metric: np.ndarray
     multipliers: np.ndarray
@@ -57,30 +60,26 @@ class Certificate:
     bounds: Bounds | None = None
     identity: dict[str, str] = field(default_factory=dict)
 
+    @property
+    def rate_per_second(self) -> float:
+        """-ln(rate) / dt [1/s]."""
+        if math.isnan(self.rate):
+            return math.nan
+        return -math.log(self.rate) / self.dt if self.rate > 0 else math.inf
+
     def to_data(self) -> dict[str, Any]:
         """Plain data for JSON; a number that is not finite becomes None."""
-        return to_plain(self)
+        return {"certificate_format": FORMAT, **to_plain(self)}
 
     @classmethod
     def from_data(cls, data: dict[str, Any]) -> "Certificate":
-        """The inverse of ``to_data``; None becomes nan. InputError names what is missing."""
-        missing = [field.name for field in fields(cls) if field.name not in (*data, *_ADDED)]
-        if missing:
-            raise InputError(f"certificate: {', '.join(missing)} missing; expected the fields that to_data writes")
-        values: dict[str, Any] = {}
-        for item in fields(cls):
-            name, value = item.name, data.get(item.name)
-            if name == "bounds":
-                values[name] = None if value is None else Bounds.from_data(value)
-            elif name == "identity":
-                values[name] = dict(value or {})
-            elif name in ("metric", "multipliers", "state_gain"):
-                values[name] = np.array(value, dtype=float)
-            elif name in ("holds", "reason"):
-                values[name] = value
-            else:
-                values[name] = math.nan if value is None else float(value)
-        return cls(**values)
+        """The inverse of ``to_data``; None becomes nan. InputError names what is missing, and a format that is newer."""
+        stated = data.get("certificate_format", 1)
+        if stated not in range(1, FORMAT + 1):
+            raise InputError(
+                f"certificate: certificate_format is {stated!r}; this program reads 1 to {FORMAT}, so upgrade ren-observer"
+            )
+        return from_plain(cls, from_format_1(data) if stated == 1 else data, name="certificate")
 
 
 def certify(
@@ -95,15 +94,24 @@ def certify(
 ) -> Certificate:
     """Prove the contraction of ``observer`` from its explicit weights, and bound its residual over a region.
 
-    observer : has ``weights`` (ExplicitREN with input [known inputs; outputs]), ``metric``, ``multipliers``,
-        ``contraction_rate`` and ``plant``. plant : another plant with the same signals, to certify the observer for.
+    Parameters
+    ----------
+    observer : the observer; its explicit ``weights``, ``metric``, ``multipliers`` and ``contraction_rate`` are used, nothing else.
+    plant : another plant with the same signals, to certify the observer for.
     region : X ``(nx, 2)``, or X x U ``(nx + nu, 2)``; the ranges enlarged to what trajectories (``seed``) reach when left out.
     residual : False stops after contraction and gains, which takes milliseconds.
     budget : seconds for the residual; whenever they end, the best bound so far holds. gap : proved over attained, minus 1,
         at which it is good enough.
 
-    Weights that prove nothing (changed, not finite, wrong shapes) give a certificate that does not hold, with the
-    reason; only an observer of another plant or sampling time, and a region that is none, are InputErrors.
+    Returns
+    -------
+    Certificate
+        Weights that prove nothing (changed, not finite, wrong shapes) give one that does not hold, with the reason.
+
+    Raises
+    ------
+    InputError
+        For an observer of another plant or sampling time, and for a region that is none.
     """
     plant = chosen_plant(observer, plant)
     certificate = _contraction(observer, plant)
@@ -117,46 +125,28 @@ def certify(
 
 @np.errstate(over="ignore", invalid="ignore", divide="ignore")  # absurd weights are answered, not warned about
 def _contraction(observer: RENObserver, plant: DiscreteSystem) -> Certificate:
-    weights, system = observer.weights, plant.system
+    weights, system, bound = observer.weights, plant.system, float(observer.contraction_rate)
     M, Lam = np.asarray(observer.metric, dtype=float), np.asarray(observer.multipliers, dtype=float)
-    known, bound, dt = len(system.known), float(observer.contraction_rate), plant.dt
-    numbers: dict[str, Any] = {
-        "rate": math.nan,
-        "rate_per_second": math.nan,
-        "rate_bound": bound,
-        "metric": M,
-        "multipliers": Lam,
-        "metric_condition": math.nan,
-        "lmi_margin": math.nan,
-        "gain_y": math.nan,
-        "gain_u": math.nan,
-        "state_gain": np.full(system.nx, np.nan),
-        "identity": identity(observer, plant),
-    }
     fault = _wrong_size(weights, system) or find_fault(weights, M, Lam)
     if fault:
-        return Certificate(**numbers, holds=False, reason=f"Nothing is proved: {fault}.")
-    half = np.ptp(system.state_ranges, axis=1) / 2
-    rate = contraction_rate(weights, M, Lam)
-    margin = lmi_margin(weights, M, Lam, rate * _TEST_AT)
-    numbers |= {
-        "rate": rate,
-        "rate_per_second": -math.log(rate) / dt if rate > 0 else math.inf,
-        "metric_condition": _condition(half[:, None] * M * half),
-        "lmi_margin": margin,
-        "gain_y": input_gain(weights, M, Lam, slice(known, None)),
-        "gain_u": input_gain(weights, M, Lam, slice(0, known)),
-        "state_gain": np.sqrt(np.diag(np.linalg.inv(M))),
-    }
-    fault = _unproved(rate, bound, margin)
-    reason = fault or (
-        f"Proved: errors shrink at least by the factor {rate:.6g} per step of {dt:g} s in the metric M,"
-        " whatever the start."
-    )
-    return Certificate(**numbers, holds=fault is None, reason=reason)
+        proved = Contraction(M, Lam, math.nan, math.nan, math.nan, np.full(system.nx, np.nan))
+        margin = condition = math.nan
+        failure = f"Nothing is proved: {fault}."
+    else:
+        proved = prove_contraction(weights, M, Lam, len(system.known))
+        margin = lmi_margin(weights, M, Lam, proved.rate * _TEST_AT)
+        half = np.ptp(system.state_ranges, axis=1) / 2
+        condition = _condition(half[:, None] * M * half)
+        failure = _failure(proved.rate, bound, margin)
+    shrink = f"errors shrink at least by the factor {proved.rate:.6g} per step of {plant.dt:g} s in the metric M"
+    return Certificate(
+        **vars(proved), dt=plant.dt, rate_bound=bound, metric_condition=condition, lmi_margin=margin,
+        holds=failure is None, reason=failure or f"Proved: {shrink}, whatever the initial error.",
+        identity=identity(observer, plant),
+    )  # fmt: skip
 
 
-def _unproved(rate: float, bound: float, margin: float) -> str | None:
+def _failure(rate: float, bound: float, margin: float) -> str | None:
     if not math.isfinite(rate):
         return "Nothing is proved: with this metric and these multipliers no rate holds for the weights as they are."
     if rate >= 1:
@@ -168,7 +158,7 @@ def _unproved(rate: float, bound: float, margin: float) -> str | None:
     return None
 
 
-def _wrong_size(weights: Any, system: Any) -> str | None:
+def _wrong_size(weights: ExplicitREN, system: System) -> str | None:
     expected = (system.nx, len(system.known) + system.ny)
     if (weights.nx, weights.nu) == expected:
         return None

@@ -10,11 +10,42 @@ G = Lam D12 + B1'M B2, for two solutions and |v|_M = sqrt(v'M v):
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
 from observer.networks.ren.explicit import WEIGHTS, ExplicitREN
 from observer.networks.shapes import shape_fault
+
+
+@dataclass(frozen=True, eq=False)
+class Contraction:
+    """What one metric proves of an observer: |e+|_M <= rate |e|_M + gain_y |n| + gain_u |v| for any measurement and input errors.
+
+    Attributes
+    ----------
+    metric : M (nx, nx), physical units. multipliers : Lam (nv,).
+    rate : alpha*, per step, the smallest that these two prove.
+    gain_y, gain_u : |e+|_M per Euclidean unit of measurement error n and of input error v, in one step.
+    state_gain : (nx,), |e_i| <= state_gain_i |e|_M, in the unit of state i.
+    """
+
+    metric: np.ndarray
+    multipliers: np.ndarray
+    rate: float
+    gain_y: float
+    gain_u: float
+    state_gain: np.ndarray
+
+
+def prove_contraction(ren: ExplicitREN, M: np.ndarray, Lam: np.ndarray, known: int) -> Contraction:
+    """Rate and gains in the metric M; the first ``known`` inputs of the network are those of the plant, the others its outputs.
+
+    Raises ValueError for what ``find_fault`` finds.
+    """
+    M, Lam = np.asarray(M, dtype=float), np.asarray(Lam, dtype=float)
+    gain_y, gain_u = (input_gain(ren, M, Lam, columns) for columns in (slice(known, None), slice(0, known)))
+    return Contraction(M, Lam, contraction_rate(ren, M, Lam), gain_y, gain_u, np.sqrt(np.diag(np.linalg.inv(M))))
 
 
 @np.errstate(over="ignore", invalid="ignore")

@@ -1,4 +1,4 @@
-"""The error envelope: how large each |e_i| can be at each time, from any first error (MATH 2e, 4).
+"""The error envelope: how large each |e_i| can be at each time, from any initial error (MATH 2e, 4).
 
 With eta_k a bound of |e_k|_M, x in X and u in U, every proof in a metric M gives (rho, g, beta, sigma: see ``Proof``; n the
 measurement error, d what the plant does beyond its model)
@@ -14,20 +14,22 @@ and N steps together, under the constant input they were computed for,
 Where the plant has settled (from sample ``after`` on; ``settled``), rho and sup |r_i| are those over that part of X; the many
 steps begin there.
 
-The smallest of those that apply is reported, with its name. They hold while x stays in X; x_hat may start anywhere.
+The smallest of those that apply is reported, with its name. They hold while x stays in X, for any initial estimate.
 """
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import product
 from typing import Any
 
 import numpy as np
 
-from observer.certification.bounds import Bounds, Horizon, Proof
+from observer.certification.bounds import Bounds, Proof
+from observer.certification.certificate import Certificate
 from systems.base.errors import InputError
 
-START = "first error"  # at k = 0 the error is what was assumed
+INITIAL, MANY_STEPS = "initial error", "many steps"  # at k = 0 the error is what was assumed
 _VERTICES_UP_TO = 12
 _FADED = 0.05
 _FOREVER = 10_000_000  # samples: longer than that is never
@@ -39,39 +41,72 @@ class Envelope:
 
     ``source``, of the same shape, indexes ``names``: the bound that gives the number.
 
-    ``steady`` ``(nx,)`` : what it tends to, from any start; ``steady_source`` ``(nx,)`` indexes ``names`` too.
+    ``ultimate`` ``(nx,)`` : what it tends to, from any initial error; ``ultimate_source`` ``(nx,)`` indexes ``names`` too.
     """
 
     t: np.ndarray
     bound: np.ndarray
     source: np.ndarray
     names: tuple[str, ...]
-    steady: np.ndarray
-    steady_source: np.ndarray
+    ultimate: np.ndarray
+    ultimate_source: np.ndarray
 
 
 @dataclass(frozen=True, eq=False)
-class _Added:
-    """What one step adds, beyond the residual: of noise and of the plant's difference from its model."""
+class _Case:
+    """What an envelope is asked for, and what one step then adds beyond the residual: noise, and the model's own error."""
 
+    bounds: Bounds
     noise: float
-    model: bool
-    discretisation: np.ndarray  # (nx,)
+    held_input: bool
+    against_ode: bool
 
-    def metric(self, p: Proof) -> float:
-        return p.gain_y * self.noise + (p.discretisation if self.model else 0.0)
+    @property
+    def proofs(self) -> tuple[Proof, ...]:
+        """Those that apply."""
+        return (*self.bounds.proofs, *(self.bounds.unforced if self.held_input else ()))
 
-    def states(self, p: Proof, before: bool = False) -> np.ndarray:
-        own = p.state_before if before else p.state_upper
-        return p.step_gain_y * self.noise + own + (self.discretisation if self.model else 0.0)
+    def level(self, p: Proof, residual: float) -> float:
+        """What |e|_M tends to."""
+        return (residual + self.in_metric(p)) / (1 - p.contraction.rate)
+
+    def in_metric(self, p: Proof) -> float:
+        return p.contraction.gain_y * self.noise + (p.discretisation if self.against_ode else 0.0)
+
+    def in_states(self, p: Proof, residual: np.ndarray) -> np.ndarray:
+        model = np.nan_to_num(self.bounds.discretisation) if self.against_ode else 0.0
+        return p.gains.noise * self.noise + residual + model
+
+
+@dataclass(frozen=True, eq=False)
+class _ManySteps:
+    """The many-step bound, in its metric. power : rate^N. pushed : what noise and the model's error add in N steps."""
+
+    after: int
+    steps: int
+    upper: float
+    state_upper: np.ndarray
+    proof: Proof
+    same: tuple[Proof, ...]  # other residual bounds in that metric
+    power: float
+    pushed: float
+
+    @property
+    def fading(self) -> np.ndarray:
+        """Gain from |e|_M to |e_i| after N steps: by the metric, or by the metric a step earlier and the gain of that step."""
+        c = self.proof.contraction
+        return np.minimum(c.state_gain, self.proof.gains.error / c.rate * (1 + 1e-10)) * self.power
+
+    def states(self, eta: Any) -> np.ndarray:
+        """Bound of |e_i| N steps after |e|_M was at most ``eta``."""
+        return self.fading * eta + self.proof.contraction.state_gain * self.pushed + self.state_upper
 
 
 def envelope(
-    certificate: Any,
-    first_error: Any,
+    certificate: Certificate,
+    initial_error: Any,
     steps: int,
     *,
-    dt: float = 1.0,
     box: bool = False,
     noise: float = 0.0,
     held_input: bool = False,
@@ -81,178 +116,162 @@ def envelope(
 
     Parameters
     ----------
-    certificate : one whose ``bounds`` are proved. first_error : ``(..., nx)``, one or many first errors x_hat - x; with ``box``
-        the half-widths of a box that holds it. dt : seconds per sample, for ``t``.
+    certificate : one whose ``bounds`` are proved. initial_error : ``(..., nx)``, one or many errors x_hat - x at k = 0; with
+        ``box`` the half-widths of a box that holds it.
     noise : bound of the Euclidean length of the measurement error in every sample. held_input : the input is the constant
         ``bounds.held`` throughout, so that what was proved for it alone applies too. against_ode : add the discretisation
         error, which was sampled, not proved.
 
     Raises InputError where nothing is proved, or for wrong shapes.
     """
-    bounds, e0 = _proved(certificate), np.abs(np.asarray(first_error, dtype=float))
-    nx = len(bounds.proofs[0].state_gain)
+    case = _case(certificate, noise, held_input, against_ode)
+    e0 = np.asarray(initial_error, dtype=float)
+    nx = len(case.proofs[0].contraction.state_gain)
     if e0.ndim < 1 or e0.shape[-1] != nx:
-        raise InputError(f"first_error has shape {e0.shape}; expected (..., {nx}), one number per state")
-    signed = None if box else np.asarray(first_error, dtype=float)
+        raise InputError(f"initial_error has shape {e0.shape}; expected (..., {nx}), one number per state")
     k = np.arange(int(steps))
-    added = _Added(float(noise), against_ode, np.nan_to_num(bounds.discretisation))
-    candidates, names = [np.full((*e0.shape[:-1], len(k), nx), np.inf)], [START]
-    candidates[0][..., 0, :] = e0
-    for p in (*bounds.proofs, *(bounds.unforced if held_input else ())):
-        eta = _one_step(p, start_norm(p.metric, e0 if signed is None else signed, box), k, added)
-        candidates.append(_per_state(p, eta, added))
+    candidates, names = [np.full((*e0.shape[:-1], len(k), nx), np.inf)], [INITIAL]
+    candidates[0][..., 0, :] = np.abs(e0)
+    for p in case.proofs:
+        candidates.append(_per_state(p, _one_step(p, error_norm(p.contraction.metric, e0, box), k, case), case))
         names.append(p.name)
-    if held_input and bounds.horizon is not None and len(k):
-        h, p = bounds.horizon, _proof_of(bounds)
-        first = start_norm(p.metric, e0 if signed is None else signed, box)
-        eta = np.min([_one_step(q, first, k, added) for q in _same_metric(bounds, p)], axis=0)
-        candidates.append(_many_steps(h, p, eta, added))
-        names.append("many steps")
-    source = np.argmin(candidates, axis=0)
-    bound = np.min(candidates, axis=0)
-    steady, steady_source = steady_error(certificate, noise=noise, held_input=held_input, against_ode=against_ode)
-    order = np.array([names.index(name) for name in steady_source])
-    return Envelope(dt * k, bound, source, tuple(names), steady, order)
+    for many in _many_steps(case) if len(k) else ():
+        first = error_norm(many.proof.contraction.metric, e0, box)
+        eta = np.min([_one_step(p, first, k, case) for p in many.same], axis=0)
+        candidates.append(_in_blocks(many, eta))
+        names.append(MANY_STEPS)
+    ultimate, sources = ultimate_bound(certificate, noise=noise, held_input=held_input, against_ode=against_ode)
+    order = np.array([names.index(name) for name in sources])
+    source, bound = np.argmin(candidates, axis=0), np.min(candidates, axis=0)
+    return Envelope(certificate.dt * k, bound, source, tuple(names), ultimate, order)
 
 
-def steady_error(
-    certificate: Any, *, noise: float = 0.0, held_input: bool = False, against_ode: bool = False
+def ultimate_bound(
+    certificate: Certificate, *, noise: float = 0.0, held_input: bool = False, against_ode: bool = False
 ) -> tuple[np.ndarray, tuple[str, ...]]:
-    """(bound of |e_i| in the long run ``(nx,)``, the name of the bound that gives it), from any start."""
-    bounds = _proved(certificate)
-    added = _Added(float(noise), against_ode, np.nan_to_num(bounds.discretisation))
+    """(ultimate bound of each |e_i| ``(nx,)``, the name of the proof that gives it), from any initial error."""
+    case = _case(certificate, noise, held_input, against_ode)
     values, names = [], []
-    for p in (*bounds.proofs, *(bounds.unforced if held_input else ())):
-        level = (p.residual_upper + added.metric(p)) / (1 - p.rate)
-        values.append(np.minimum(p.state_gain * level, p.step_gain * level + added.states(p)))
+    for p in case.proofs:
+        level = case.level(p, p.residual.upper)
+        through = p.gains.error * level + case.in_states(p, p.residual.state_upper)
+        values.append(np.minimum(p.contraction.state_gain * level, through))
         names.append(p.name)
-    if held_input and bounds.horizon is not None:
-        h, p = bounds.horizon, _proof_of(bounds)
-        level = min((q.residual_upper + added.metric(q)) / (1 - q.rate) for q in _same_metric(bounds, p))
-        power, pushed = p.rate**h.steps, _pushed(h, p, added)
-        level = min(level, (h.upper + pushed) / (1 - power))
-        values.append(_fading(p) * power * level + h.state_upper + p.state_gain * pushed)
-        names.append("many steps")
+    for many in _many_steps(case):
+        level = min(case.level(p, p.residual.upper) for p in many.same)
+        values.append(many.states(min(level, (many.upper + many.pushed) / (1 - many.power))))
+        names.append(MANY_STEPS)
     best = np.argmin(values, axis=0)
     return np.min(values, axis=0), tuple(names[k] for k in best)
 
 
-def in_the_long_run(certificate: Any, *, held_input: bool = False) -> int:
-    """The sample from which on ``steady_error`` is within 5 % of the envelope's share that does not fade, from x_hat_0 = x_0.
+def ultimate_bound_from(certificate: Certificate, *, held_input: bool = False) -> int:
+    """The sample from which on ``ultimate_bound`` is within 5 % of the envelope's share that does not fade, for x_hat_0 = x_0.
 
     Until the plant counts as settled, and then as long as what was before takes to fade (or the many steps are).
     """
-    bounds, longest = _proved(certificate), 0
-    used = set(steady_error(certificate, held_input=held_input)[1])
-    for p in (*bounds.proofs, *(bounds.unforced if held_input else ())):
+    case, longest = _case(certificate, 0.0, held_input, False), 0
+    used = set(ultimate_bound(certificate, held_input=held_input)[1])
+    for p in case.proofs:
         if p.name in used:
-            longest = max(longest, p.after + math.ceil(math.log(_FADED) / math.log(p.rate)))
-    if "many steps" in used and bounds.horizon is not None:
-        longest = max(longest, bounds.horizon.after + bounds.horizon.steps)
+            longest = max(longest, p.after + math.ceil(math.log(_FADED) / math.log(p.contraction.rate)))
+    for many in _many_steps(case) if MANY_STEPS in used else ():
+        longest = max(longest, many.after + many.steps)
     return longest
 
 
-def noise_gain(certificate: Any) -> np.ndarray:
-    """``(nx,)``: what a measurement error of Euclidean length 1 in every sample can add to |e_i| in the long run."""
-    return steady_error(certificate, noise=1.0)[0] - steady_error(certificate)[0]
+def noise_gain(certificate: Certificate) -> np.ndarray:
+    """``(nx,)``: what a measurement error of Euclidean length 1 in every sample can add to the ultimate bound of |e_i|."""
+    return ultimate_bound(certificate, noise=1.0)[0] - ultimate_bound(certificate)[0]
 
 
 def time_to(
-    certificate: Any, tolerance: Any, first_error: Any, *, dt: float, box: bool = True, **options: Any
+    certificate: Certificate, tolerance: Any, initial_error: Any, *, box: bool = True, **options: Any
 ) -> np.ndarray:
-    """Seconds until each |e_i| is proved to stay below ``tolerance`` ``(nx,)``; inf where the steady bound is above it.
+    """Seconds until each |e_i| is proved to stay below ``tolerance`` ``(nx,)``; inf where the ultimate bound is above it.
 
-    first_error : ``(nx,)``, half-widths of the box of first errors, or with ``box=False`` the error itself. ``options`` are
-    those of ``envelope``. Found by doubling the number of samples.
+    initial_error : ``(nx,)``, half-widths of the box of initial errors, or with ``box=False`` the error itself. ``options``
+    are those of ``envelope``. Found by doubling the number of samples.
     """
     tolerance = np.asarray(tolerance, dtype=float)
-    steady = steady_error(certificate, **options)[0]
-    steps, times = 64, np.full(len(steady), np.inf)
-    reachable = steady < tolerance
+    ultimate = ultimate_bound(certificate, **options)[0]
+    steps, times = 64, np.full(len(ultimate), np.inf)
+    reachable = ultimate < tolerance
     while reachable.any() and steps <= _FOREVER:
-        found = envelope(certificate, first_error, steps, dt=dt, box=box, **options)
+        found = envelope(certificate, initial_error, steps, box=box, **options)
         above = found.bound > tolerance
         last = np.where(above.any(axis=0), steps - np.argmax(above[::-1], axis=0), 0)
         inside = reachable & (last < steps // 2)  # and not only for the last few samples
-        times[inside] = dt * last[inside]
+        times[inside] = certificate.dt * last[inside]
         if inside[reachable].all():
             break
         steps *= 4
     return times
 
 
-def start_norm(M: np.ndarray, e0: np.ndarray, box: bool) -> np.ndarray:
+def error_norm(M: np.ndarray, e0: np.ndarray, box: bool) -> np.ndarray:
     """|e_0|_M ``(...)``; for a ``box`` of half-widths e0 its largest value, at a vertex (above 12 states a bound of it)."""
     e0 = np.asarray(e0, dtype=float)
     if not box:
         return np.sqrt(np.maximum(np.einsum("...i,ij,...j->...", e0, M, e0), 0.0))
+    e0 = np.abs(e0)
     if len(M) > _VERTICES_UP_TO:
         return np.sqrt(np.einsum("...i,ij,...j->...", e0, np.abs(M), e0))
     vertices = [np.array([1.0, *signs]) * e0 for signs in product((-1.0, 1.0), repeat=len(M) - 1)]
-    return np.max([start_norm(M, vertex, False) for vertex in vertices], axis=0)
+    return np.max([error_norm(M, vertex, False) for vertex in vertices], axis=0)
 
 
-def _one_step(p: Proof, start: np.ndarray, k: np.ndarray, added: _Added) -> np.ndarray:
+def _one_step(p: Proof, initial: np.ndarray, k: np.ndarray, case: _Case) -> np.ndarray:
     """eta ``(..., N)``."""
-    level, decay = (p.residual_before + added.metric(p)) / (1 - p.rate), p.rate**k
-    eta = start[..., None] * decay + level * (1 - decay)
+    rate = p.contraction.rate
+    level, decay = case.level(p, p.before.upper), rate**k
+    eta = initial[..., None] * decay + level * (1 - decay)
     if p.after and p.after < len(k):
-        level, decay = (p.residual_upper + added.metric(p)) / (1 - p.rate), p.rate ** k[: len(k) - p.after]
+        level, decay = case.level(p, p.residual.upper), rate ** k[: len(k) - p.after]
         eta[..., p.after :] = eta[..., p.after, None] * decay + level * (1 - decay)
     return eta
 
 
-def _per_state(p: Proof, eta: np.ndarray, added: _Added) -> np.ndarray:
-    bound = eta[..., None] * p.state_gain
-    through = eta[..., :-1, None] * p.step_gain
-    through[..., : p.after, :] += added.states(p, before=True)
-    through[..., p.after :, :] += added.states(p)
+def _per_state(p: Proof, eta: np.ndarray, case: _Case) -> np.ndarray:
+    bound = eta[..., None] * p.contraction.state_gain
+    through = eta[..., :-1, None] * p.gains.error
+    through[..., : p.after, :] += case.in_states(p, p.before.state_upper)
+    through[..., p.after :, :] += case.in_states(p, p.residual.state_upper)
     bound[..., 1:, :] = np.minimum(bound[..., 1:, :], through)
     return bound
 
 
-def _many_steps(h: Horizon, p: Proof, eta: np.ndarray, added: _Added) -> np.ndarray:
-    eta, N = eta.copy(), h.steps
-    power, pushed = p.rate**N, _pushed(h, p, added)
-    bound = np.full((*eta.shape, len(p.state_gain)), np.inf)
-    for start in range(h.after + N, eta.shape[-1], N):  # a block depends only on the one before it
-        now = slice(start, min(start + N, eta.shape[-1]))
-        before = eta[..., start - N : start - N + (now.stop - start)]
-        eta[..., now] = np.minimum(eta[..., now], power * before + h.upper + pushed)
-        bound[..., now, :] = _fading(p) * power * before[..., None] + p.state_gain * pushed + h.state_upper
-    return np.minimum(bound, eta[..., None] * p.state_gain)
+def _in_blocks(many: _ManySteps, eta: np.ndarray) -> np.ndarray:
+    eta, gain = eta.copy(), many.proof.contraction.state_gain
+    bound = np.full((*eta.shape, len(gain)), np.inf)
+    for start in range(many.after + many.steps, eta.shape[-1], many.steps):  # a block depends only on the one before it
+        now = slice(start, min(start + many.steps, eta.shape[-1]))
+        before = eta[..., start - many.steps : now.stop - many.steps]
+        eta[..., now] = np.minimum(eta[..., now], many.power * before + many.upper + many.pushed)
+        bound[..., now, :] = many.states(before[..., None])
+    return np.minimum(bound, eta[..., None] * gain)
 
 
-def _pushed(h: Horizon, p: Proof, added: _Added) -> float:
-    return (1 - p.rate**h.steps) / (1 - p.rate) * added.metric(p)
-
-
-def _fading(p: Proof) -> np.ndarray:
-    """What rate^N |e|_M makes of each |e_i|: by the metric, or by the metric a step earlier and what that step can do."""
-    return np.minimum(p.state_gain, p.step_gain / p.rate * (1 + 1e-10))
-
-
-def _same_metric(bounds: Bounds, proof: Proof) -> list[Proof]:
-    return [
-        p for p in (*bounds.proofs, *bounds.unforced) if np.array_equal(p.metric, proof.metric) and p.rate == proof.rate
-    ]
-
-
-def _proof_of(bounds: Bounds) -> Proof:
-    """The proof whose metric and rate the many-step bound was computed with."""
-    assert bounds.horizon is not None
-    h = bounds.horizon
-    same = [p for p in bounds.proofs if np.array_equal(p.metric, h.metric) and p.rate == h.rate]
-    if not same:
+def _many_steps(case: _Case) -> Iterator[_ManySteps]:
+    """The many-step bound where it applies."""
+    bounds, h = case.bounds, case.bounds.horizon
+    if h is None or not case.held_input:
+        return
+    p = bounds.horizon_proof()
+    if p is None:
         raise InputError("certificate: its many-step bound belongs to none of its proofs; certify again")
-    return same[0]
+    metric, rate = p.contraction.metric, p.contraction.rate
+    same = tuple(q for q in case.proofs if np.array_equal(q.contraction.metric, metric) and q.contraction.rate == rate)
+    power = rate**h.steps
+    pushed = (1 - power) / (1 - rate) * case.in_metric(p)
+    yield _ManySteps(bounds.horizon_after, h.steps, h.upper, h.state_upper, p, same, power, pushed)
 
 
-def _proved(certificate: Any) -> Bounds:
+def _case(certificate: Certificate, noise: float, held_input: bool, against_ode: bool) -> _Case:
     bounds = certificate.bounds
     if not certificate.holds or bounds is None or bounds.kind != "proved":
         why = "its residual was not bounded" if bounds is None else bounds.reason
         raise InputError(f"no envelope: the certificate proves no bound of the error ({why})")
-    if not all(math.isfinite(p.residual_upper) and p.rate < 1 for p in bounds.proofs):
+    if not all(math.isfinite(p.residual.upper) and p.contraction.rate < 1 for p in bounds.proofs):
         raise InputError("no envelope: a bound of the residual is not finite; give the certificate a longer --budget")
-    return bounds
+    return _Case(bounds, float(noise), held_input, against_ode)

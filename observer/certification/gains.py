@@ -9,11 +9,14 @@ by the incremental sector inequality 2 dw'Lam (dv - dw) >= 0 (MATH 2a). With a u
 and z = A v + B1 w:   d gain^2 / dO = z z',   d / dN = -gain^2 v v',   d / dLam = 2 w (C1 v + D11 w - w) elementwise.
 """
 
-from typing import Any
+from contextlib import suppress
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy.linalg import cho_factor, cho_solve, eigh
 from scipy.optimize import minimize
+
+from observer.networks.ren.explicit import ExplicitREN
 
 SMOOTH = 40  # power mean of the eigenvalues: where the largest ones meet, the maximum has no gradient
 
@@ -105,18 +108,50 @@ def _guarded(at, size: float):
     return call
 
 
-def step_gains(
-    weights: Any, M: np.ndarray, Lam: np.ndarray, outputs: slice
-) -> tuple[tuple[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]]:
-    """((gains, multipliers) from |e|_M, (gains, multipliers) from |n|) to each |e_i| one step later, proved."""
-    n, nv = weights.nx, weights.nv
-    B2, D12 = weights.B2[:, outputs], weights.D12[:, outputs]
-    result = []
-    for A, C1, N in ((weights.A, weights.C1, M), (B2, D12, np.eye(B2.shape[1]))):
-        gains, multipliers = np.zeros(n), np.ones((n, nv))
-        for i in range(n):
-            unit = np.zeros((n, n))
-            unit[i, i] = 1.0
-            gains[i], multipliers[i] = smallest_gain(A, weights.B1, C1, weights.D11, unit, N, Lam)
-        result.append((gains, multipliers))
-    return result[0], result[1]
+@dataclass(frozen=True, eq=False)
+class StepGains:
+    """What one step makes of an error in each state: |e_i+| <= error_i |e|_M + noise_i |n| + |r_i| + |d_i|, proved.
+
+    error, noise : (nx,), per unit of |e|_M and per Euclidean unit of measurement error, in the unit of state i.
+    error_multipliers, noise_multipliers : (nx, nv), which prove them.
+    """
+
+    error: np.ndarray
+    noise: np.ndarray
+    error_multipliers: np.ndarray
+    noise_multipliers: np.ndarray
+
+
+def find_step_gains(weights: ExplicitREN, M: np.ndarray, Lam: np.ndarray, known: int) -> StepGains:
+    """The smallest gains found from the multipliers Lam; the outputs of the plant are the network's inputs from ``known`` on."""
+    found = []
+    for A, C1, N in _passages(weights, M, known):
+        each = [smallest_gain(A, weights.B1, C1, weights.D11, unit, N, Lam) for unit in _units(weights.nx)]
+        found.append((np.array([gain for gain, _ in each]), np.array([multipliers for _, multipliers in each])))
+    (error, error_multipliers), (noise, noise_multipliers) = found
+    return StepGains(error, noise, error_multipliers, noise_multipliers)
+
+
+def proved_step_gains(weights: ExplicitREN, M: np.ndarray, given: StepGains, known: int) -> StepGains:
+    """The gains that the multipliers of ``given`` prove, inf where they prove nothing."""
+    found = []
+    for (A, C1, N), multipliers in zip(
+        _passages(weights, M, known), (given.error_multipliers, given.noise_multipliers), strict=True
+    ):
+        gains = np.full(weights.nx, np.inf)
+        for i, unit in enumerate(_units(weights.nx)):
+            with suppress(Failed, IndexError):
+                gains[i] = np.sqrt(squared_gain(A, weights.B1, C1, weights.D11, unit, N, multipliers[i])[0])
+        found.append(gains)
+    return replace(given, error=found[0], noise=found[1])
+
+
+def _passages(weights: ExplicitREN, M: np.ndarray, known: int) -> tuple[tuple[np.ndarray, np.ndarray, np.ndarray], ...]:
+    """(into the states, into the neurons, weight of its length) of the error and of the measurement error."""
+    B2, D12 = weights.B2[:, known:], weights.D12[:, known:]
+    return (weights.A, weights.C1, M), (B2, D12, np.eye(B2.shape[1]))
+
+
+def _units(n: int) -> np.ndarray:
+    """(n, n, n): the weight of each state alone."""
+    return np.eye(n)[:, :, None] * np.eye(n)[:, None, :]

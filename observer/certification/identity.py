@@ -1,4 +1,4 @@
-"""What a certificate speaks of, as fingerprints: one per matrix, one for the plant. A change in a last digit is a change."""
+"""What was certified, as fingerprints: one per matrix, one for the plant. A change in a last digit is a change."""
 
 from hashlib import sha256
 from typing import Any
@@ -6,9 +6,11 @@ from typing import Any
 import numpy as np
 
 from observer.networks.ren.explicit import WEIGHTS
+from observer.state_observer import RENObserver
+from systems.discretization import DiscreteSystem
 
 
-def identity(observer: Any, plant: Any) -> dict[str, str]:
+def identity(observer: RENObserver, plant: DiscreteSystem) -> dict[str, str]:
     """The first 16 hexadecimal digits of the SHA-256 of every matrix (float64, shape first), of the activation and the plant."""
     prints = {name: _array(getattr(observer.weights, name)) for name in WEIGHTS}
     prints |= {"metric": _array(observer.metric), "multipliers": _array(observer.multipliers)}

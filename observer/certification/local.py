@@ -14,7 +14,9 @@ import numpy as np
 from observer.certification.bounds import Bounds, Proof
 from observer.certification.residual.model import make_model
 from observer.certification.settled import cell_grid
+from observer.state_observer import RENObserver
 from systems.base.errors import InputError
+from systems.discretization import DiscreteSystem
 
 CELLS = 20_000
 _MOST = 4096  # cells of a set; a larger set gets the bound over the region
@@ -27,7 +29,9 @@ class LocalResidual:
     cells : of the grid, over the states. Raises InputError where nothing is proved, Unprovable as ``bound_residual`` does.
     """
 
-    def __init__(self, observer: Any, plant: Any, bounds: Bounds, *, refined: int = 0, cells: int = CELLS) -> None:
+    def __init__(
+        self, observer: RENObserver, plant: DiscreteSystem, bounds: Bounds, *, refined: int = 0, cells: int = CELLS
+    ) -> None:
         if bounds.kind != "proved":
             raise InputError(f"no local bound: {bounds.reason}")
         self.proof: Proof = bounds.proofs[refined]
@@ -37,20 +41,20 @@ class LocalResidual:
                 "no local bound: the region of the certificate has no width in some state; certify over a wider one"
             )
         self.box, self.shape = box[:nx], (max(2, int(cells ** (1 / nx) + 1e-9)),) * nx
-        model = make_model(observer, plant, box, self.proof.metric, None)
+        model = make_model(observer, plant, box, self.proof.contraction.metric, None)
         found = model.bound(cell_grid(box, nx, self.shape)).bounds[:, 0]
-        found = np.minimum(np.where(np.isnan(found), np.inf, found), self.proof.residual_before)
+        found = np.minimum(np.where(np.isnan(found), np.inf, found), self.proof.before.upper)
         self.bounds = found.reshape(self.shape)
 
     def __call__(self, x_hat: Any, eta: Any, u: Any = None) -> np.ndarray:
         x_hat, eta = np.asarray(x_hat, dtype=float), np.asarray(eta, dtype=float)
-        half = eta[..., None] * self.proof.state_gain * (1 + 1e-9)
+        half = eta[..., None] * self.proof.contraction.state_gain * (1 + 1e-9)
         unit = np.ptp(self.box, axis=1) / np.array(self.shape)
         ends = (np.stack([x_hat - half, x_hat + half]) - self.box[:, 0]) / unit
         last = np.array(self.shape) - 1
         low = np.clip(np.floor(np.nan_to_num(ends[0], nan=-1.0) - 1e-6), 0, last).astype(int)
         high = np.clip(np.floor(np.nan_to_num(ends[1], nan=np.inf) + 1e-6), 0, last).astype(int)
-        result = np.full(eta.shape, self.proof.residual_before)
+        result = np.full(eta.shape, self.proof.before.upper)
         for place in np.ndindex(eta.shape):
             block = tuple(slice(a, b + 1) for a, b in zip(low[place], high[place], strict=True))
             if math.prod(s.stop - s.start for s in block) <= _MOST:

@@ -12,13 +12,13 @@ What is returned is checked by the closed form and the eigenvalues of ``contract
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from scipy.optimize import minimize
 
 from observer.certification.contraction import contraction_rate, find_fault, lmi_margin
 from observer.certification.gains import SMOOTH, Failed, squared_gain
+from observer.networks.ren.explicit import ExplicitREN
 
 _TEST_AT = 1 + 1e-9
 _PEAK = 12.0  # power mean of the sampled residuals: near their maximum, and smooth
@@ -36,7 +36,7 @@ class Refined:
 
 
 def refine(
-    weights: Any,
+    weights: ExplicitREN,
     metric: np.ndarray,
     multipliers: np.ndarray,
     *,
@@ -123,7 +123,7 @@ def refine(
 
 
 def _level(
-    ren: Any, M: np.ndarray, Lam: np.ndarray, samples: np.ndarray, outputs: slice, noise: float
+    ren: ExplicitREN, M: np.ndarray, Lam: np.ndarray, samples: np.ndarray, outputs: slice, noise: float
 ) -> tuple[float, np.ndarray, np.ndarray]:
     """What is added to |e|_M in a step, smooth, with its gradients in M and Lam."""
     squares = np.einsum("ki,ij,kj->k", samples, M, samples)

@@ -1,8 +1,8 @@
 """The region of a certificate: the operating ranges enlarged to what trajectories reach, and how that was found.
 
-A bound over X x U speaks of the plant while x stays in X. X is not proved to be forward invariant: trajectories are
-simulated from a stated seed, X is the smallest box that holds them and the ranges, and a margin is added where they
-leave the ranges. Whoever leaves X later is counted, not covered.
+All results refer to this region: a bound over X x U holds while x stays in X. X is not proved to be forward invariant:
+trajectories are simulated from a stated seed, X is the smallest box that holds them and the ranges, and a margin is added
+where they leave the ranges. Trials that leave X later are counted, not covered.
 """
 
 from dataclasses import dataclass
@@ -108,7 +108,7 @@ def given_region(plant: DiscreteSystem, region: Any) -> Region:
     return Region(box, "given", sentence="X and U as they were given. That X is never left is not proved.")
 
 
-def held_input(area: Region, plant: Any) -> np.ndarray:
+def held_input(area: Region, plant: DiscreteSystem) -> np.ndarray:
     """No excitation, ``(nu,)``: every input at zero, or at the middle of a range that excludes it."""
     box = area.box[plant.nx :]
     return np.where((box[:, 0] <= 0) & (box[:, 1] >= 0), 0.0, box.mean(axis=1))

@@ -14,9 +14,15 @@ from typing import Any
 import numpy as np
 
 from observer.certification.bounds import Proof
-from observer.certification.contraction import contraction_rate
-from observer.certification.envelope import start_norm
+from observer.certification.certificate import Certificate
+from observer.certification.contraction import contraction_rate, input_gain
+from observer.certification.envelope import error_norm
+from observer.state_observer import RENObserver
 from systems.base.errors import InputError
+from systems.evaluation import evaluate, jacobian
+from systems.system import System
+
+LocalBound = Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray]
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,13 +33,13 @@ class RunningEnvelope:
     half_widths ``(..., nx)`` : |x_i - x_hat_i| is at most this. Made by :func:`running_envelope`.
     """
 
-    observer: Any
+    observer: RENObserver
     proof: Proof
     state: Any
     eta: np.ndarray
     noise: float
     disturbance: float
-    local: Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray] | None
+    local: LocalBound | None
     growth: Callable[[tuple[bool, ...]], float]
     samples: int = 0  # that the plant has been in X for
 
@@ -45,24 +51,24 @@ class RunningEnvelope:
     @property
     def half_widths(self) -> np.ndarray:
         """``(..., nx)``, in the units of the states."""
-        return np.asarray(self.eta)[..., None] * self.proof.state_gain
+        return np.asarray(self.eta)[..., None] * self.proof.contraction.state_gain
 
     def holds(self, x: np.ndarray) -> np.ndarray:
         """Whether states x ``(..., nx)`` are in the set, ``(...)``."""
-        return start_norm(self.proof.metric, np.asarray(x, dtype=float) - self.estimate, False) <= self.eta
+        return error_norm(self.proof.contraction.metric, np.asarray(x, dtype=float) - self.estimate, False) <= self.eta
 
     def step(self, u: Any, y: Any) -> "RunningEnvelope":
         """One sample later, from u ``(..., nu)`` and y ``(..., ny)`` at this sample; nan is a missing measurement."""
         y = np.asarray(y, dtype=float)
         p, missing = self.proof, np.isnan(y)
-        rate = np.full(missing.shape[:-1], p.rate)
+        rate = np.full(missing.shape[:-1], p.contraction.rate)
         for pattern in {tuple(row) for row in missing.reshape(-1, missing.shape[-1]).tolist() if any(row)}:
             rate = np.where((missing == np.array(pattern)).all(axis=-1), self.growth(pattern), rate)
-        residual = p.residual_upper if self.samples >= p.after else p.residual_before
+        residual = (p.residual if self.samples >= p.after else p.before).upper
         if self.local is not None:
             residual = np.minimum(residual, self.local(self.estimate, np.asarray(self.eta), np.asarray(u, dtype=float)))
         present = (~missing).any(axis=-1)
-        eta = rate * self.eta + residual + p.gain_y * self.noise * present + self.disturbance
+        eta = rate * self.eta + residual + p.contraction.gain_y * self.noise * present + self.disturbance
         return replace(self, state=self.observer.step(self.state, u, y), eta=eta, samples=self.samples + 1)
 
     def run(self, u: Any, y: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -77,17 +83,17 @@ class RunningEnvelope:
 
 
 def running_envelope(
-    observer: Any,
-    certificate: Any,
+    observer: RENObserver,
+    certificate: Certificate,
     x_hat0: Any,
     half_widths: Any,
     *,
     noise: float = 0.0,
     disturbance: float | None = None,
     refined: int | None = None,
-    local: Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray] | None = None,
+    local: LocalBound | None = None,
 ) -> RunningEnvelope:
-    """Start at the estimate ``x_hat0`` ``(..., nx)``, when the state is within ``half_widths`` ``(nx,)`` of it.
+    """The envelope from the initial estimate ``x_hat0`` ``(..., nx)``, when the state is within ``half_widths`` ``(nx,)`` of it.
 
     noise : bound of |n|, the Euclidean length of the measurement error, in every sample. disturbance : bound of |d|_M of
     what the plant does beyond its model, for instance the proof's ``discretisation``, which is sampled; that when left out.
@@ -103,30 +109,30 @@ def running_envelope(
             "no running envelope: the certificate proves no bound of the residual; certify over a region first"
         )
     p = bounds.proofs[refined or 0]
-    h = np.broadcast_to(np.asarray(half_widths, dtype=float), (len(p.state_gain),))
+    h = np.broadcast_to(np.asarray(half_widths, dtype=float), (len(p.contraction.state_gain),))
     if not (np.isfinite(h).all() and (h >= 0).all() and noise >= 0):
         raise InputError(f"half_widths are {h}, noise {noise!r}; expected finite numbers, not below 0")
     state = observer.init(x_hat0)
-    eta = np.full(np.shape(observer.estimate(state))[:-1], float(start_norm(p.metric, h, True)))
+    eta = np.full(np.shape(observer.estimate(state))[:-1], float(error_norm(p.contraction.metric, h, True)))
     known: dict[tuple[bool, ...], float] = {}
 
     def growth(missing: tuple[bool, ...]) -> float:
         if missing not in known:
-            known[missing] = open_loop_growth(observer, p.metric, p.multipliers, np.array(missing))
+            known[missing] = open_loop_growth(
+                observer, p.contraction.metric, p.contraction.multipliers, np.array(missing)
+            )
         return known[missing]
 
     d = p.discretisation if disturbance is None else float(disturbance)
     return RunningEnvelope(observer, p, state, eta, float(noise), d, local, growth)
 
 
-def open_loop_growth(observer: Any, M: np.ndarray, Lam: np.ndarray, missing: np.ndarray) -> float:
+def open_loop_growth(observer: RENObserver, M: np.ndarray, Lam: np.ndarray, missing: np.ndarray) -> float:
     """The factor by which |e|_M can grow in a step in which the outputs marked ``missing`` ``(ny,)`` are h(x_hat, u).
 
     The better of two: the observer with those outputs fed back, which is a REN again; and rate + gain |C|_{M -> 2}. Only for h
     linear in x, where it is proved; InputError otherwise.
     """
-    from observer.certification.contraction import input_gain
-
     system, weights = observer.system, observer.weights.to_numpy()
     C = _linear_output(system)
     known, rows = len(system.known), np.flatnonzero(missing)
@@ -139,7 +145,7 @@ def open_loop_growth(observer: Any, M: np.ndarray, Lam: np.ndarray, missing: np.
     return min(best, contraction_rate(weights, M, Lam) + input_gain(weights, M, Lam, columns.tolist()) * float(through))
 
 
-def _linear_output(system: Any) -> np.ndarray:
+def _linear_output(system: System) -> np.ndarray:
     """C of y = C x + D u + c; InputError when h is not of that form."""
     rng = np.random.default_rng(0)
     ranges, inputs = np.asarray(system.state_ranges), np.asarray(system.input_ranges).reshape(system.nu, 2)
@@ -154,9 +160,7 @@ def _linear_output(system: Any) -> np.ndarray:
     return slopes[0]
 
 
-def output_slopes(system: Any, x: np.ndarray, u: np.ndarray) -> np.ndarray:
+def output_slopes(system: System, x: np.ndarray, u: np.ndarray) -> np.ndarray:
     """dh/dx ``(K, ny, nx)`` from the graph of the plant."""
-    from systems.evaluation import evaluate, jacobian
-
     slopes = evaluate(jacobian(system.output, "x"), t=np.zeros(1), x=x, u=u, p=system.parameter_values)
     return np.broadcast_to(slopes, (len(x), system.ny, system.nx))

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from observer.certification.residual.flow import enclose_flow
+from systems.base.records import NOT_STORED
 from systems.discretization import DiscreteSystem
 
 CELLS = 30_000
@@ -32,7 +33,7 @@ class Settled:
 
     box ``(nx, 2)`` : X. shape ``(nx,)`` : how many cells along each state. samples : K. stride : m. count, share : cells
     that are left, and as a share of X. inputs ``(nu, 2)`` : U, or with equal ends the input that is held. mask : which
-    cells; it is not kept with the certificate, ``settled_set`` finds it again.
+    cells; it is not stored, ``settled_set`` finds it again.
     """
 
     box: np.ndarray
@@ -42,7 +43,7 @@ class Settled:
     count: int
     share: float
     inputs: np.ndarray
-    mask: np.ndarray = field(repr=False, default_factory=lambda: np.zeros(0, dtype=bool))
+    mask: np.ndarray = field(repr=False, default_factory=lambda: np.zeros(0, dtype=bool), metadata=NOT_STORED)
 
     def holds(self, x: np.ndarray) -> np.ndarray:
         """Whether states x ``(..., nx)`` lie in the cover, ``(...)``."""

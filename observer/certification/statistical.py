@@ -1,6 +1,6 @@
 """The statistical certificate: what fresh trajectories say where nothing can be proved (MATH 2f, 4).
 
-The unit of sampling is a whole trajectory, started and driven by a stated law. With N of them, drawn after the observer
+The unit of sampling is a whole trajectory, whose initial states and inputs follow a stated law. With N of them, drawn after the observer
 was finished, and s the largest score of the N, another trajectory of the same law scores above s with a probability of at
 most eps, with confidence 1 - beta over the draw, when (1 - eps)^N <= beta. After k exceedances of a threshold fixed
 beforehand, eps is the Clopper-Pearson bound Beta^-1(1 - beta; k + 1, N - k). A quantile of a law is not a supremum over a region.
@@ -9,12 +9,13 @@ beforehand, eps is the Clopper-Pearson bound Beta^-1(1 - beta; k + 1, N - k). A 
 import math
 import time
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from scipy.special import betaincinv
 
+from observer.state_observer import RENObserver
 from systems.base.errors import InputError
+from systems.discretization import DiscreteSystem
 from systems.trajectories import draw_initial_states, simulate
 
 CONFIDENCE = 1 - 1e-6
@@ -46,7 +47,7 @@ class StatisticalBound:
 
     @property
     def sentence(self) -> str:
-        """The claim in words, with its coverage and confidence."""
+        """What it guarantees in words, with its coverage and confidence."""
         return (
             f"Statistical, not proved: with confidence {confidence_text(self.confidence)}, at least {100 * self.coverage:.4g} % of "
             f"the trajectories drawn as these {self.trials} stay below the stated numbers, each number by itself."
@@ -86,8 +87,8 @@ def _check_shares(coverage: float, confidence: float) -> None:
 
 
 def bound_statistically(
-    observer: Any,
-    plant: Any,
+    observer: RENObserver,
+    plant: DiscreteSystem,
     trials: int | None = None,
     *,
     metric: np.ndarray | None = None,
@@ -96,7 +97,7 @@ def bound_statistically(
     budget: float | None = None,
     seed: int = 0,
 ) -> StatisticalBound:
-    """Scores of fresh trajectories; both the plant and the estimate start at random in the set of starts.
+    """Scores of fresh trajectories; the initial state and the initial estimate are drawn at random from the set of initial states.
 
     trials : 1375 when left out. metric : M of |r|_M, the observer's own when left out. duration : of a trajectory [s]; the
     plant's own when left out; errors are judged over its second half. budget : seconds; where they end before all trials are done,
@@ -128,7 +129,6 @@ def bound_statistically(
         count, part = count + size, part + 1
         if budget is not None and (time.monotonic() - begin) * (1 + 1 / part) > budget:
             break
-    start = length / 2
     return StatisticalBound(
         "statistical",
         count,
@@ -137,10 +137,10 @@ def bound_statistically(
         residual,
         state_residual,
         state_error,
-        np.array([start, length]),
+        np.array([length / 2, length]),
         length,
         seed,
         time.monotonic() - begin,
-        f"plant and estimate start independently, uniform over the set of starts; usual inputs; {length:g} s; "
+        f"initial state and estimate independent, uniform over the set of initial states; usual inputs; {length:g} s; "
         f"{getattr(plant, 'method', 'the')} model; no noise",
     )

@@ -8,8 +8,8 @@ from .comparison import error_curve as error_curve
 from .errors import errors_figure as errors_figure
 from .errors import map_figure as map_figure
 from .errors import norm_figure as norm_figure
+from .estimates import initial_states_figure as initial_states_figure
 from .estimates import phase_figure as phase_figure
-from .estimates import starts_figure as starts_figure
 from .estimates import states_figure as states_figure
 from .settling import settling_figure as settling_figure
 from .trade_off import trade_off_figure as trade_off_figure

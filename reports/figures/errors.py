@@ -9,6 +9,7 @@ from reports.selection import (
     hardest_states,
     largest_start,
     metric_norm,
+    omitted,
     quantiles,
     thin,
     widths,
@@ -28,12 +29,12 @@ NAMES = {
     "worst": "worst trial",
     "tolerance": "2 % of range",
     "certified": "certified decay of the initial error",
-    "sampled": "level of the sampled residual (sampled, not proved)",
+    "sampled": "ultimate bound (residual sampled, not proved)",
 }
 
 
 def errors_figure(validation: Any, certificate: Any = None) -> "Figure":
-    """|error| of each state on a log axis (hardest 6), with the certified decay and the level of the sampled residual.
+    """|error| of each state on a log axis (hardest 6), with the certified decay and the ultimate bound that the sampled residual gives.
 
     certified: alpha*^k |e_0|_M sqrt((M^-1)_ii) from the largest initial error of the trials.
     sampled:   r sqrt((M^-1)_ii) / (1 - alpha*), r the largest residual |r|_M met along the trials (not with noise).
@@ -168,3 +169,36 @@ def _legend(figure: "Figure", roles: set[str], columns: int) -> None:
         if role in roles
     ]
     figure.legend(handles=handles, loc="outside upper center", ncols=columns, labelcolor=INK)
+
+
+NORM_READING = (
+    "|e|_M is the norm of the certificate: where it holds, the distance between any two estimates shrinks in this norm at every "
+    "step. On a log axis such a decay is a straight line."
+)
+MAP_READING = (
+    "Each row is a state, in the order of the system; dark is a small error. A row that stays bright is a state that the outputs "
+    "show only weakly."
+)
+
+
+def errors_reading(validation: Any, *, certified: bool) -> str:
+    """How to read the errors over time."""
+    text = (
+        "A straight line is exponential convergence; the level on the right is the error that remains. A trial has converged when it "
+        "stays below the dotted line (2 % of range)."
+    )
+    if certified:
+        text += (
+            " The green line is the certified decay of the largest initial error, α*ᵏ |e₀|_M √(M⁻¹)ᵢᵢ: it bounds what the initial error "
+            "contributes. The purple line is r̂ √(M⁻¹)ᵢᵢ / (1 − α*), the ultimate bound for the largest residual r̂ of these trials. "
+            "Errors stay below the sum of both as long as no residual exceeds r̂, which was sampled, not proved."
+        )
+    return text + omitted(validation)
+
+
+def noise_reading(validation: Any) -> str:
+    """How to read the errors over time with measurement noise."""
+    return (
+        "As the errors above, with noise of the stated standard deviation on every measurement. The level on the right is now that of "
+        "the noise that passes through the observer; the certificate does not cover it." + omitted(validation)
+    )

@@ -6,8 +6,10 @@ import numpy as np
 
 from reports.selection import (
     example_trials,
+    hardest_names,
     hardest_states,
     median_trial,
+    omitted,
     thin,
     transient_end,
     worst_trial,
@@ -40,12 +42,12 @@ def _limits(validation: Any, values: np.ndarray, i: int, generous: float) -> tup
     return low - 0.06 * width, high + 0.06 * width
 
 
-def _start_limits(validation: Any, starts: np.ndarray, i: int) -> tuple[float, float]:
-    """The whole range, or only the starts where these fill less than half of it."""
+def _initial_limits(validation: Any, values: np.ndarray, i: int) -> tuple[float, float]:
+    """The whole range, or only the initial values where these fill less than half of it."""
     low, high = np.asarray(validation.ranges, dtype=float)[i]
-    near, far = np.nanmin(starts), np.nanmax(starts)
+    near, far = np.nanmin(values), np.nanmax(values)
     if not 0 < far - near < 0.5 * (high - low):
-        return _limits(validation, starts, i, 3.0)
+        return _limits(validation, values, i, 3.0)
     return near - 0.12 * (far - near), far + 0.12 * (far - near)
 
 
@@ -87,11 +89,11 @@ def states_figure(validation: Any, system: Any = None) -> "Figure":
     return figure
 
 
-def phase_figure(validation: Any, system: Any = None, starts: int = EXAMPLES) -> "Figure":
+def phase_figure(validation: Any, system: Any = None, examples: int = EXAMPLES) -> "Figure":
     """Truth against estimate in the plane of two states (of the two hardest, where there are more)."""
     x, x_hat = np.asarray(validation.x, dtype=float), unwrapped(validation, system)
     i, j = hardest_states(validation, 2)
-    trials = example_trials(validation, starts)
+    trials = example_trials(validation, examples)
     shown = thin(x.shape[1])
     early = np.flatnonzero(np.asarray(validation.t, dtype=float) <= transient_end(validation) + 1e-12)
     early = early[thin(len(early))]
@@ -114,13 +116,13 @@ def phase_figure(validation: Any, system: Any = None, starts: int = EXAMPLES) ->
         _legend(
             figure,
             [("truth", "plant"), ("estimate", "estimate"), ("region", "operating range")],
-            markers=[("o", LINES["truth"]["color"], "plant starts"), ("s", CYCLE[0], "observer starts")],
+            markers=[("o", LINES["truth"]["color"], "initial state"), ("s", CYCLE[0], "initial estimate")],
         )
     return figure
 
 
-def starts_figure(validation: Any, system: Any = None) -> "Figure":
-    """Where plant and observer started in every trial, and which trials converged; one panel per state (hardest 6)."""
+def initial_states_figure(validation: Any, system: Any = None) -> "Figure":
+    """Initial states and initial estimates of every trial, and which trials converged; one panel per state (hardest 6)."""
     x0, guess = np.asarray(validation.x, dtype=float)[:, 0], unwrapped(validation, None)[:, 0]
     states = hardest_states(validation)
     columns = min(len(states), 3)
@@ -145,11 +147,11 @@ def starts_figure(validation: Any, system: Any = None) -> "Figure":
                 axes.scatter(x0[mask, i], guess[mask, i], s=16, marker=marker, color=colour, alpha=0.8, linewidths=0)
             axes.plot([low, high], [low, high], color="#9ca3af", linewidth=0.8, zorder=0)
             axes.plot([low, high, high, low, low], [low, low, high, high, low], **LINES["region"])
-            limits = _start_limits(validation, np.concatenate([x0[:, i], guess[:, i]]), i)
+            limits = _initial_limits(validation, np.concatenate([x0[:, i], guess[:, i]]), i)
             boxed |= limits[0] <= low and high <= limits[1]
             axes.set(xlim=limits, ylim=limits, box_aspect=1)
-            axes.set_xlabel(label(validation.state_names[i], validation.units[i], "{}, plant start"))
-            axes.set_ylabel(label(validation.state_names[i], validation.units[i], "{}, observer start"))
+            axes.set_xlabel(label(validation.state_names[i], validation.units[i], "initial {}"))
+            axes.set_ylabel(label(validation.state_names[i], validation.units[i], "initial estimate of {}"))
         region = [("region", "operating range")] if columns > 1 and boxed else []
         _legend(figure, region, markers=[(m, c, plain(text, 40)) for mask, m, c, text in groups if mask.any()])
     return figure
@@ -165,3 +167,34 @@ def _legend(figure: "Figure", roles: list[tuple[str, str]], markers: list[tuple[
     ]
     columns = len(handles) if figure.get_figwidth() > 1.2 * COLUMN else 3 if roles else 2
     figure.legend(handles=handles, loc="outside upper center", ncols=columns)
+
+
+def states_reading(validation: Any) -> str:
+    """How to read the states and estimates."""
+    end = transient_end(validation)
+    part = f" The first {end:.3g} s of {float(validation.t[-1]):.3g} s are shown." if end < validation.t[-1] else ""
+    return (
+        "Solid: the plant. Dashed: the estimate, from an initial estimate of its own. The two should meet and stay together. On the left, "
+        "each colour is one trial. The median and the worst trial are ranked by their largest error over the window in which errors are "
+        "judged." + part + omitted(validation)
+    )
+
+
+def phase_reading(validation: Any) -> str:
+    """How to read the phase portrait."""
+    text = (
+        "Each coloured path is an estimate: it starts at a square, the initial estimate, and should join a grey path, that of the plant, "
+        "which starts at a dot."
+    )
+    if len(validation.state_names) > 2:
+        first, second = hardest_names(validation, 2)
+        text += f" A projection on the two states with the largest relative error, {first} and {second}."
+    return text
+
+
+def initial_states_reading(validation: Any) -> str:
+    """How to read the initial states."""
+    return (
+        "One point per trial: the initial state of the plant against the initial estimate of the observer. On the diagonal the initial "
+        "error is zero. Trials that fail in one corner point to a region where the fit is poor." + omitted(validation)
+    )

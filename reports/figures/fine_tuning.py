@@ -1,4 +1,4 @@
-"""Before and after fine-tuning: errors under each condition, and where both stand between speed and noise."""
+"""Before and after fine-tuning: errors in each scenario, and the trade-off between speed and noise."""
 
 import math
 from collections.abc import Mapping
@@ -45,7 +45,7 @@ def trade_off(curve: Mapping[str, Any], widths: Any, dt: float) -> tuple[list[fl
 
 
 def fine_tuning_figure(content: Mapping[str, Any], dt: float) -> "Figure":
-    """Left: RMS error under each condition. Right: noise that passes against settling time, with the constant gains."""
+    """Left: RMS error in each scenario. Right: noise in the estimate against settling time, with the constant gains."""
     from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
 
     conditions, widths = content["conditions"], content["widths"]
@@ -84,17 +84,16 @@ def fine_tuning_figure(content: Mapping[str, Any], dt: float) -> "Figure":
 
 
 def fine_tuning_reading(content: Mapping[str, Any]) -> str:
-    """How the figure is read."""
+    """How to read the figure."""
     text = (
-        "Left: the error over the second half of the same trials, all states together; the lower the better. Right: an "
-        "observer that forgets faster (left) hears more of the noise (up). Squares and dots stand at the time in which the "
-        "certified rate brings |e|_M to 2 %; an error may fall faster."
+        "Left: the error over the second half of the same trials, all states together; lower is better. Right: a faster observer (left) "
+        "amplifies more noise (up). Squares and dots are at the time in which the certified rate brings |e|_M to 2 %; an error may fall "
+        "faster."
     )
     if content.get("curve"):
         text += (
-            " The grey line is what noise alone does to the constant gains of the plant linearised at the middle of its "
-            "region; the triangle is the one that did best in simulation. Its rate is that of the linearised plant and "
-            "nothing is proved of it."
+            " The grey line is the noise in the estimate of constant gains for the plant linearised at the middle of its region; the "
+            "triangle is the one with the smallest error in simulation. Its rate is that of the linearised plant and is not proved."
         )
     return text
 

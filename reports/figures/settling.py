@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from reports.selection import hardest_states
+from reports.selection import hardest_states, omitted
 from reports.style import COLUMN, CYCLE, LINES, label, new_figure, plain, styled
 
 if TYPE_CHECKING:
@@ -15,7 +15,7 @@ _DASHES = ("-", (0, (5, 1)), (0, (3, 1, 1, 1)), (0, (1, 1)), (0, (6, 1, 1, 1, 1,
 
 
 def certified_settling(certificate: Any, dt: float) -> float | None:
-    """ln(0.02) / ln(alpha*) dt [s]: in this time |e|_M falls to 2 % of its start, up to the level of the residual."""
+    """ln(0.02) / ln(alpha*) dt [s]: in this time |e|_M falls to 2 % of its initial value, up to what the residual adds."""
     if certificate is None or not certificate.holds or not 0 < certificate.rate < 1:
         return None
     return math.log(0.02) / math.log(float(certificate.rate)) * float(dt)
@@ -64,3 +64,16 @@ def settling_figure(validation: Any, certificate: Any = None, fit: Any = None) -
         handles = axes.get_legend_handles_labels()[0]
         figure.legend(handles=handles, loc="outside upper center", ncols=2)
     return figure
+
+
+def settling_reading(validation: Any, *, certified: bool) -> str:
+    """How to read the settling times."""
+    text = (
+        "Each curve gives the share of trials whose error is within 2 % of range from that time on. The further left and the steeper, "
+        "the better; a curve that ends below 100 % has trials that never settled."
+    )
+    if certified:
+        text += (
+            " The vertical lines are another measure: the time for |e|_M to fall to 2 %, as certified and as required."
+        )
+    return text + omitted(validation)

@@ -13,10 +13,15 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 _MAXIMUM_STAGES = 6
+LOSS_READING = (
+    "Lower is better; where several initial networks were trained in turn, each has a curve of its own. The dotted line is the linear "
+    "observer with which training began. Held-out transitions were never trained on: a held-out curve that rises while the training "
+    "curve falls shows overfitting."
+)
 
 
 def loss_figure(fit: Any) -> "Figure":
-    """Training and held-out loss over the iterations (log axis), loss of the linear start, and wall time on top."""
+    """Training and held-out loss over the iterations (log axis), loss of the linear observer, and wall time on top."""
     loss = np.asarray(fit.history.get("loss", ()), dtype=float)
     held_out = np.asarray(fit.history.get("held_out", np.full(len(loss), np.nan)), dtype=float)
     stages = _stage_names(fit.history.get("stage"), len(loss))
@@ -32,13 +37,13 @@ def loss_figure(fit: Any) -> "Figure":
             dashes = {"color": VERMILION, "linewidth": 1.0, "linestyle": (0, (4, 1.5))}
             axes.plot(*_curve(steps, held_out, breaks), label="held out", **dashes)
         if np.isfinite(fit.start_loss) and fit.start_loss > 0:
-            axes.axhline(fit.start_loss, **LINES["tolerance"], label="linear start")
+            axes.axhline(fit.start_loss, **LINES["tolerance"], label="linear observer")
         if values.size:
             log_axis(axes, max(values.min() / 2, values.max() * 1e-16), 2 * values.max())
         if len(steps) > 1:
             axes.set_xlim(steps[0], steps[-1])
         axes.set(
-            xlabel="iterations of all starts [–]" if len(breaks) else "iteration [–]",
+            xlabel="iterations of all initial networks [–]" if len(breaks) else "iteration [–]",
             ylabel="one-step loss [(state units)²]",
         )
         _stages(axes, steps, stages)
@@ -55,14 +60,14 @@ def _stage_names(stages: Any, count: int) -> list[str]:
 
 
 def _work(iterations: Any, stages: list[str], count: int) -> tuple[np.ndarray, np.ndarray]:
-    """Iterations done so far (count,), and the rows at which another start takes over: its own count begins again."""
+    """Iterations done so far (count,), and the rows at which another initial network takes over: its own count begins again."""
     if iterations is None or len(iterations) != count or count < 2:
         return np.arange(count, dtype=float), np.array([], dtype=int)
     iterations = np.asarray(iterations, dtype=float)
     rise = np.diff(iterations)
     other = np.array([a != b for a, b in pairwise(stages)])
     back = ~(rise > 0)
-    if not back.any():  # one start: stages go on where the last one ended
+    if not back.any():  # one initial network: stages go on where the last one ended
         return iterations, np.array([], dtype=int)
     usual = float(np.median(rise[~back])) if (~back).any() else 1.0
     fresh = back | other

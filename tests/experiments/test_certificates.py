@@ -15,7 +15,7 @@ from experiments.pipeline.verify import verify
 from observer import runs
 from observer.certification.certificate import Certificate, certify
 from observer.certification.contraction import contraction_rate
-from observer.certification.envelope import envelope, steady_error
+from observer.certification.envelope import envelope, ultimate_bound
 from observer.certification.identity import identity
 from observer.networks.ren.explicit import ExplicitREN
 from observer.scaling import Scaling
@@ -82,7 +82,7 @@ def made(tmp_path_factory):
     folder.mkdir()
     observer = linear_observer(plant)
     certificate = certify(observer, plant, budget=4.0)
-    runs.save_system(folder, plant.system, plant)
+    runs.save_plant(folder, plant)
     save_observer(folder / runs.OBSERVER, observer)
     runs.save_certificate(folder, certificate)
     sign(folder)
@@ -106,14 +106,13 @@ def test_bounds_of_a_linear_case_are_its_corners_and_hold_by_brute_force(made):
     X = bounds.region.box[:2]
     assert [p.after > 0 for p in bounds.proofs] == [False, False, True]
     settled = bounds.proofs[-1]
-    assert (
-        settled.residual_before == bounds.proofs[1].residual_upper > settled.residual_upper > settled.residual_lower > 0
-    )
+    assert settled.before.upper == bounds.proofs[1].residual.upper > settled.residual.upper > settled.residual.lower > 0
     for p in bounds.proofs[:2]:
-        worst = WRONG * np.abs(X[0]).max() * np.sqrt(p.metric[1, 1])  # r = (0, WRONG x1)
-        assert worst * (1 - 1e-9) <= p.residual_upper <= 1.05 * worst
-        assert p.residual_lower == pytest.approx(worst, rel=1e-3) and p.state_upper[0] < 1e-9
-    rng, plant, observer = np.random.default_rng(0), run.plant, run.observer
+        worst = WRONG * np.abs(X[0]).max() * np.sqrt(p.contraction.metric[1, 1])  # r = (0, WRONG x1)
+        assert worst * (1 - 1e-9) <= p.residual.upper <= 1.05 * worst
+        assert p.residual.lower == pytest.approx(worst, rel=1e-3) and p.residual.state_upper[0] < 1e-9
+    rng, plant = np.random.default_rng(0), run.plant
+    observer = load_observer(made / runs.OBSERVER, plant)
     x = rng.uniform(X[:, 0], X[:, 1], (200, 2)) * 0.9
     x_hat = x + rng.normal(size=x.shape) * 10.0 ** rng.uniform(-6, 1, (200, 1))
     for held in (False, True):
@@ -127,8 +126,8 @@ def test_bounds_of_a_linear_case_are_its_corners_and_hold_by_brute_force(made):
             truth, guess = plant.step(truth, u), observer.step(guess, u, plant.output(truth, u))
         assert inside.any()
     flat = bounds.unforced[0]  # the residual does not depend on the input: the same number from two dimensions less
-    assert flat.residual_upper == pytest.approx(bounds.proof.residual_upper, rel=0.05) and (bounds.held == 0).all()
-    free, held = (steady_error(run.certificate, held_input=h)[0] for h in (False, True))
+    assert flat.residual.upper == pytest.approx(bounds.proof.residual.upper, rel=0.05) and (bounds.held == 0).all()
+    free, held = (ultimate_bound(run.certificate, held_input=h)[0] for h in (False, True))
     assert (held <= free).all()
 
 
@@ -155,7 +154,7 @@ def altered(observer, **changes):
     ],
 )
 def test_a_weight_with_another_sign_or_last_digit_is_named(folder, name, change):
-    _, plant = runs.load_system_and_plant(folder)
+    plant = runs.load_plant(folder)
     sign(folder, altered(load_observer(folder / runs.OBSERVER, plant), **{name: change}))
     found = verify(folder)
     assert any(f"{name} is not what was certified" in text for text in found.differs), found.differs
@@ -164,7 +163,7 @@ def test_a_weight_with_another_sign_or_last_digit_is_named(folder, name, change)
 
 def test_a_forger_who_signs_everything_is_refuted_by_the_search(folder):
     """Another weight, all hashes and fingerprints right: the residual that is stated is exceeded by one that is found."""
-    _, plant = runs.load_system_and_plant(folder)
+    plant = runs.load_plant(folder)
     forged = altered(load_observer(folder / runs.OBSERVER, plant), bx=lambda b: b + 2e-3)
     data = stored(folder)
     sign(folder, forged, data | {"identity": identity(forged, plant)})
@@ -192,18 +191,18 @@ def test_a_region_that_was_given_and_widened_is_refuted_by_the_search(folder):
 
 def test_another_plant_is_named(folder):
     other = cart(1.01)
-    runs.save_system(folder, other.system, other)
-    _system, plant = runs.load_system_and_plant(folder)
+    runs.save_plant(folder, other)
+    plant = runs.load_plant(folder)
     differs = verify(folder).differs
     assert any("fitted to another plant" in text for text in differs), differs
     sign(folder, linear_observer(plant))
     assert any("the plant and its discretisation are not what was certified" in text for text in verify(folder).differs)
 
 
-def test_a_smaller_claim_is_not_confirmed(folder):
+def test_a_smaller_bound_is_not_confirmed(folder):
     data = stored(folder)
-    data["bounds"]["proofs"][0]["residual_upper"] *= 0.5
-    data["bounds"]["proofs"][1]["rate"] *= 0.99
+    data["bounds"]["proofs"][0]["residual"]["upper"] *= 0.5
+    data["bounds"]["proofs"][1]["contraction"]["rate"] *= 0.99
     sign(folder, certificate=data)
     differs = verify(folder).differs
     assert any("residual bound of 'one step': stated as at most" in text for text in differs)
@@ -215,15 +214,15 @@ def fewer_cells(bounds):
 
 
 def too_early(bounds):
-    bounds["proofs"][2]["after"] -= 1
+    bounds["proofs"][2]["settled"]["after"] -= 1
 
 
 def smaller_before(bounds):
-    bounds["proofs"][2]["residual_before"] *= 0.9
+    bounds["proofs"][2]["settled"]["before"]["upper"] *= 0.9
 
 
 def smaller_settled(bounds):
-    bounds["proofs"][2]["residual_upper"] *= 0.5
+    bounds["proofs"][2]["residual"]["upper"] *= 0.5
 
 
 @pytest.mark.parametrize(
@@ -235,7 +234,7 @@ def smaller_settled(bounds):
         (smaller_settled, "residual bound of 'refined metric, settled': stated as at most"),
     ],
 )
-def test_a_forged_claim_about_the_settled_set_is_named(folder, forge, text):
+def test_a_forged_settled_set_is_named(folder, forge, text):
     data = stored(folder)
     forge(data["bounds"])
     sign(folder, certificate=data)
@@ -279,7 +278,7 @@ def test_many_dimensions_get_statistics_and_never_the_word_proved():
     s = bounds.statistical
     assert s.residual == pytest.approx(1e-3 * np.sqrt(n), rel=1e-6) and s.trials >= 25
     with pytest.raises(InputError, match="no envelope"):
-        steady_error(certificate)
+        ultimate_bound(certificate)
     again = Certificate.from_data(json.loads(json.dumps(certificate.to_data())))
     assert again.bounds.statistical.sentence == s.sentence
 

@@ -75,10 +75,12 @@ def test_with_damping_it_is_a_warning_with_the_rate_and_a_refusal_where_more_is_
     assert mode["angular_frequency"] == pytest.approx(np.sqrt(2 - 0.04), rel=1e-4)
     text = "\n".join(lines(findings))
     assert "warning: everywhere y does not see" in text and "0.2 per second" in text
-    assert "none is faster than 19.6 s, because of the hidden direction" in text
+    assert "none is faster than 19.6 s, because of the unobservable direction" in text
     plant = discretize(load_system(str(file)))
     rate, found, warnings = choose_rate(plant, plant.system.state_ranges, condition=10.0)
-    assert mode["rate"] - 1e-9 < found.rate < rate and any(w.startswith("hidden: everywhere y") for w in warnings)
+    assert mode["rate"] - 1e-9 < found.rate < rate and any(
+        w.partition(": ")[2].startswith("everywhere y") for w in warnings
+    )
     refused = observer("check", file, "--settling-time", "10s", "--quiet")
     assert refused.code == 1 and "REFUSED: everywhere y" in refused.out
     assert "advice: or ask for a settling time of 19.6 s or more" in refused.out
@@ -92,16 +94,16 @@ def test_findings_of_a_plant_that_is_seen():
     assert json.loads(json.dumps(findings)) == findings
     text = "\n".join(lines(findings))
     for word in (
-        "rank       2 of 2",
+        "rank         2 of 2",
         "Gramian    worst direction",
-        "hidden     nothing",
+        "unobservable no direction",
         "stiffness ratio",
         "<- automatic",
     ):
         assert word in text
 
 
-def test_a_direction_hidden_at_one_point_is_told_with_the_point(observer):
+def test_a_direction_unobservable_at_one_point_is_named_with_the_point(observer):
     answer = observer("check", "lorenz", "--quiet", "--settling-time", "1s")
     assert answer.code == 1
     assert "REFUSED: at the equilibrium x1=0, x2=0, x3=0, u=0 y does not see (+1 x3)" in answer.out
@@ -116,7 +118,7 @@ def test_advice_where_all_is_seen_and_yet_no_metric_contracts(observer, tmp_path
         'b = "(1 - a^2)*b - a"\n[outputs]\ny = "b"\n[sampling]\ndt = 0.05\nduration = 10\n'
     )
     answer = observer("check", file, "--quiet")
-    assert answer.code == 1 and "rank       2 of 2" in answer.out
+    assert answer.code == 1 and "rank         2 of 2" in answer.out
     assert "REFUSED: in the region, as at" in answer.out and "(+1 a)" in answer.out
 
 

@@ -60,7 +60,7 @@ def test_new_writes_a_plant_that_checks(observer, tmp_path):
 def test_check_tells_signals_time_scales_and_the_rate(observer):
     answer = observer("check", "van_der_pol", "--quiet")
     assert answer.code == 0 and answer.err == ""
-    for text in ("state   x1", "time scales", "substep", "<- automatic", "fastest rate", "verdict: detectable"):
+    for text in ("state   x1", "time scales", "substep", "<- automatic", "fastest rate", "result: detectable"):
         assert text in answer.out
     findings = json.loads(observer("check", "van_der_pol", "--json", "--quiet").out)
     assert 0 < findings["rate"] < 1 and findings["detectable"] is True

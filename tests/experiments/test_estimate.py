@@ -32,8 +32,10 @@ FIT = ["--neurons", 3, "--epochs", 8, "--quiet"]
 def shop(tmp_path_factory):
     """A folder with a plant, three logs of it, and a run fitted to them."""
     from experiments.pipeline.console import Console
+    from experiments.pipeline.data import simulate_step
+    from experiments.pipeline.fitting import fit_step
+    from experiments.pipeline.prepare import prepare
     from experiments.pipeline.recipe import build
-    from experiments.pipeline.steps import fit_step, prepare, simulate_step
 
     folder = tmp_path_factory.mktemp("shop")
     (folder / "plant.toml").write_text(TOML)
@@ -43,7 +45,7 @@ def shop(tmp_path_factory):
         "system": str(folder / "plant.toml"),
         "data.files": str(folder / "log_*.csv"),
         "fit.neurons": 3,
-        "fit.epochs": 8,
+        "fit.iterations": 8,
     }
     run, job = prepare(build(flat), folder / "run", fresh=False, console=Console(quiet=True))
     fit_step(simulate_step(run, job), job)

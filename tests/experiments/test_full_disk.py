@@ -51,10 +51,10 @@ def shop(tmp_path, monkeypatch):
     return tmp_path
 
 
-def _report(folder, **_):
-    (folder / "figures").mkdir(exist_ok=True)
-    write_bytes(folder / "figures" / "errors.png", b"picture")
-    write_text(folder / "report.html", "page")
+def _report(run, **_):
+    (run.path / "figures").mkdir(exist_ok=True)
+    write_bytes(run.path / "figures" / "errors.png", b"picture")
+    write_text(run.path / "report.html", "page")
 
 
 class Disk:

@@ -127,8 +127,8 @@ def quick(monkeypatch):
     monkeypatch.setattr(reports, "write_report", _page, raising=False)
 
 
-def _page(folder, **_):
-    write_text(folder / "report.html", "page")
+def _page(run, **_):
+    write_text(run.path / "report.html", "page")
 
 
 def _same_weights(one, two):

@@ -71,9 +71,9 @@ def run(finished, tmp_path, monkeypatch):
     return tmp_path / "run"
 
 
-def _page(folder, **_):
-    (folder / "report.html").write_text("page")
-    return folder / "report.html"
+def _page(run, **_):
+    (run.path / "report.html").write_text("page")
+    return run.path / "report.html"
 
 
 def metrics(folder):

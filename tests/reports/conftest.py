@@ -1,6 +1,7 @@
 """Fixtures of the report tests: one real report, shared, and a way to write pages without drawing every file."""
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,17 +14,16 @@ from reports import write_report
 
 
 @pytest.fixture(scope="session")
-def results():
-    """Results of a plant with two states; not to be changed."""
-    return fakes.fake_results(2, trials=12, duration=4.0)
+def run(tmp_path_factory):
+    """A run of a plant with two states; not to be changed."""
+    made = fakes.fake_run(2, tmp_path_factory.mktemp("run"), trials=12, duration=4.0)
+    return replace(made, metrics={"system": "van_der_pol", "command": fakes.COMMAND})
 
 
 @pytest.fixture(scope="session")
-def report(results, tmp_path_factory):
+def report(run):
     """The path of a whole report, with every figure."""
-    return write_report(
-        tmp_path_factory.mktemp("run"), command=fakes.COMMAND, metrics={"system": "van_der_pol"}, **results
-    )
+    return write_report(run)
 
 
 @pytest.fixture

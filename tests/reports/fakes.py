@@ -1,13 +1,15 @@
-"""Results with the shape of real ones, for plants of 1, 2, 3 and many states, without fitting anything.
+"""Runs with the shape of real ones, for plants of 1, 2, 3 and many states, without fitting anything.
 
 The error obeys e+ = A e + r(x) with |A|_M = alpha*, so that every line of a figure stands where theory puts it: trials
 lie under the certified decay until they reach the level of the residual.
 """
 
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 
+from observer import Run
 from systems.signals import Parameter, Signal
 
 COMMAND = "observer run van_der_pol --out runs/vdp --seed 0"
@@ -176,6 +178,7 @@ def fake_certificate(system, **changes):
         "state_gain": np.sqrt(np.diag(np.linalg.inv(metric))),
         "holds": True,
         "reason": "the certificate holds for the matrices that are shipped",
+        "bounds": None,
     }
     return SimpleNamespace(**(fields | changes))
 
@@ -218,28 +221,28 @@ def fake_fit(system, plant, iterations=60, **changes):
     return SimpleNamespace(**(fields | changes))
 
 
-def fake_results(nx=2, **validation):
-    """Keyword arguments of ``write_report``."""
+def fake_run(nx=2, path="run", **validation):
+    """A whole run: what ``write_report`` is given."""
     system = fake_system(nx)
     plant = fake_plant(system)
-    return {
-        "system": system,
-        "plant": plant,
-        "fit": fake_fit(system, plant),
-        "certificate": fake_certificate(system),
-        "validation": fake_validation(system, **validation),
-    }
+    return Run(
+        Path(path),
+        plant,
+        fake_fit(system, plant),
+        certificate=fake_certificate(system),
+        validation=fake_validation(system, **validation),
+    )
 
 
 def fake_starts(system, goals=("settling", "late")):
-    """Worst starts and a map of closed form: the error decays from 40 % of a range, random starts twice as fast."""
-    from observer.validation.worst_starts import StartMap, StartStudy, WorstStart
+    """Worst initial states and a map of closed form: the error decays from 40 % of a range, twice as fast from random ones."""
+    from observer.validation.worst_cases import ConvergenceMap, WorstCaseStudy, WorstInitialStates
 
     nx, t = system.nx, 0.05 * np.arange(200)
     width = np.array([s.range[1] - s.range[0] for s in system.states])
     slow, fast = (0.4 * np.exp(-r * t)[:, None] * width for r in (1.0, 2.0))
     worst = {
-        goal: WorstStart(goal, np.ones(nx), -np.ones(nx), np.zeros(1), value, 0.5 * value, nx - 1, 300, t, slow, fast)
+        goal: WorstInitialStates(goal, np.ones(nx), -np.ones(nx), np.zeros(1), value, 0.5 * value, nx - 1, 300, t, slow, fast)
         for goal, value in zip(goals, (3.0, 2e-3), strict=True)
     }
     states = tuple(range(min(nx, 2)))
@@ -248,4 +251,4 @@ def fake_starts(system, goals=("settling", "late")):
     settling = np.hypot(first[:, None], 0.5 * np.nan_to_num(second)[None, :])
     late = 1e-3 * np.exp(settling)
     settling[0, 0], settling[-1, -1], late[-1, -1] = np.inf, np.nan, np.nan
-    return StartStudy(worst, StartMap(states, first, second, settling, late, 10.0, 5.0), 1e-3)
+    return WorstCaseStudy(worst, ConvergenceMap(states, first, second, settling, late, 10.0, 5.0), 1e-3)

@@ -1,23 +1,25 @@
-"""Figures: what they show is what the results say, for any number of states and for trials that went wrong."""
+"""Figures: what they show is what the run says, for any number of states and for trials that went wrong."""
+
+from pathlib import Path
 
 import numpy as np
 import pytest
-from fakes import fake_certificate, fake_fit, fake_plant, fake_results, fake_starts, fake_system, fake_validation
+from fakes import fake_certificate, fake_fit, fake_plant, fake_run, fake_starts, fake_system, fake_validation
 
+from observer import Run
 from reports import Curve
 from reports.figures import (
     comparison_figure,
     error_curve,
     errors_figure,
+    initial_states_figure,
     loss_figure,
     norm_figure,
     phase_figure,
     pictures,
     settling_figure,
-    starts_figure,
     states_figure,
 )
-from reports.results import Results
 from reports.selection import hardest_states, median_trial, quantiles, worst_trial
 from reports.style import LINES, encode, label, plain, styled
 
@@ -38,7 +40,7 @@ def line(axes, role):
 
 @pytest.mark.parametrize("nx", [1, 2, 3, 8, 51])
 def test_all_figures_draw_for_any_number_of_states(nx):
-    drawn = pictures(Results(**fake_results(nx, trials=6, duration=1.5)))
+    drawn = pictures(fake_run(nx, trials=6, duration=1.5))
     names = [p.name for p in drawn]
     assert ("phase" in names) == (nx in (2, 3))
     assert ("error_map" in names) == (nx > 6)
@@ -48,7 +50,10 @@ def test_all_figures_draw_for_any_number_of_states(nx):
                 picture.figure.draw_without_rendering()
         assert picture.alt and picture.reading and picture.title
     if nx > 6:
-        assert f"Of the {nx} states the 6 hardest are shown" in next(p for p in drawn if p.name == "errors").reading
+        assert (
+            f"Of the {nx} states, the 6 with the largest RMS error relative to range are shown"
+            in next(p for p in drawn if p.name == "errors").reading
+        )
         assert len(shown(next(p for p in drawn if p.name == "errors").figure)) == 6
 
 
@@ -100,12 +105,12 @@ def test_band_and_median_count_a_diverged_trial_as_infinitely_large():
 @pytest.mark.parametrize("nx", [1, 2, 8])
 @pytest.mark.parametrize("diverge", [(2,), tuple(range(6))], ids=["one trial", "all trials"])
 def test_diverged_trials_do_not_stop_or_stretch_a_figure(nx, diverge):
-    parts = fake_results(nx, trials=6, duration=3.0, diverge=diverge)
-    validation = parts["validation"]
+    run = fake_run(nx, trials=6, duration=3.0, diverge=diverge)
+    validation = run.validation
     assert worst_trial(validation) == diverge[0]
     if len(diverge) == 1:
         assert median_trial(validation) != 2
-    for picture in pictures(Results(**parts)):
+    for picture in pictures(run):
         for axes in shown(picture.figure):
             assert np.isfinite([*axes.get_xlim(), *axes.get_ylim()]).all()
         if picture.name in ("errors", "errors_noise"):
@@ -119,17 +124,17 @@ def test_constant_zero_and_missing_data_are_drawn():
     validation.error_norm = np.zeros_like(validation.error_norm)
     validation.residual_level = float("nan")
     validation.rms_error = np.zeros(2)
-    for figure in (errors_figure(validation), norm_figure(validation), starts_figure(validation)):
+    for figure in (errors_figure(validation), norm_figure(validation), initial_states_figure(validation)):
         figure.draw_without_rendering()
     validation.trial_settling[:] = np.nan
     settling_figure(validation).draw_without_rendering()
 
 
 def test_a_single_trial_and_a_single_transition_of_history():
-    parts = fake_results(2, trials=1, duration=1.0)
-    fit = parts["fit"]
+    run = fake_run(2, trials=1, duration=1.0)
+    fit = run.fit
     fit.history = {name: column[:1] for name, column in fit.history.items()}
-    for picture in pictures(Results(**parts)):
+    for picture in pictures(run):
         if picture.name in ("errors", "settling", "loss"):
             picture.figure.draw_without_rendering()
     fit.history = {"loss": np.array([1.0, np.nan, np.inf, 0.0, 1e-3]), "iteration": np.array([0, 1, 0, 1, 2])}
@@ -137,7 +142,7 @@ def test_a_single_trial_and_a_single_transition_of_history():
     loss_figure(fit).draw_without_rendering()
 
 
-def test_starts_that_race_are_curves_of_their_own():
+def test_initial_networks_that_race_are_curves_of_their_own():
     system = fake_system(1)
     fit = fake_fit(system, fake_plant(system))
     iteration = np.array([10, 20, 30, 10, 20, 30, 40, 50.0])
@@ -204,19 +209,17 @@ def test_the_trade_off_is_drawn_where_there_is_one_with_the_metric_in_use_ringed
     from reports.figures import trade_off_figure
     from systems.detectability import TradeOff
 
-    parts = fake_results(2, trials=3, duration=1.0)
-    assert "trade_off" not in [p.name for p in pictures(Results(**parts))]  # a run of an older version has no curve
+    run = fake_run(2, trials=3, duration=1.0)
+    assert "trade_off" not in [p.name for p in pictures(run)]  # a run of an older version has no curve
     time = np.array([np.inf, 4.0, 2.0, 1.0])
     noise = np.array([[np.inf, np.inf], [0.006, 0.01], [0.012, 0.03], [0.024, 0.09]])
     none = np.zeros(4)
-    parts["fit"].search.trade_off = TradeOff(
-        none + 1, none + 0.9, time, none, noise, none, np.array([0.1]), False, chosen=2
-    )
-    drawn = {p.name: p for p in pictures(Results(**parts))}
+    run.fit.search.trade_off = TradeOff(none + 1, none + 0.9, time, none, noise, none, np.array([0.1]), False, chosen=2)
+    drawn = {p.name: p for p in pictures(run)}
     assert "the stated noise" in drawn["trade_off"].reading
-    axes = shown(trade_off_figure(parts["fit"], parts["system"]))[0]
+    axes = shown(trade_off_figure(run.fit, run.system))[0]
     np.testing.assert_allclose(axes.lines[0].get_xdata(), [1.0, 2.0, 4.0])
-    width = np.diff(parts["system"].states[0].range)[0]
+    width = np.diff(run.system.states[0].range)[0]
     np.testing.assert_allclose(axes.lines[0].get_ydata(), 100 * noise[[3, 2, 1], 0] / width)
     np.testing.assert_allclose(axes.lines[2].get_xdata(), [2.0, 2.0])  # the ring
 
@@ -243,11 +246,11 @@ def test_figures_leave_no_global_parameter_changed_and_never_load_pyplot():
 
     program = (
         "import sys, matplotlib; known = lambda: {k: v for k, v in dict.items(matplotlib.rcParams)}; before = known()\n"
-        "sys.path.insert(0, 'tests/reports'); from fakes import fake_results\n"
+        "sys.path.insert(0, 'tests/reports'); from fakes import fake_run\n"
         "from reports.figures import errors_figure\n"
         "from reports.style import encode\n"
-        "parts = fake_results(1, trials=2, duration=0.5)\n"
-        "encode(errors_figure(parts['validation'], parts['certificate']), 'png')\n"
+        "run = fake_run(1, trials=2, duration=0.5)\n"
+        "encode(errors_figure(run.validation, run.certificate), 'png')\n"
         "assert known() == before, 'parameters changed'\n"
         "assert 'matplotlib.pyplot' not in sys.modules, 'pyplot'\n"
     )
@@ -274,7 +277,7 @@ def test_user_text_is_drawn_as_it_stands():
 @pytest.mark.parametrize("nx", [1, 2, 8])
 def test_worst_starts_and_the_map_show_what_was_found(nx):
     system = fake_system(nx)
-    drawn = {p.name: p for p in pictures(Results(system, fake_plant(system), starts=fake_starts(system)))}
+    drawn = {p.name: p for p in pictures(Run(Path("run"), fake_plant(system), starts=fake_starts(system)))}
     assert set(drawn) == {"worst_start", "start_map"}
     for picture in drawn.values():
         with styled():
@@ -284,7 +287,7 @@ def test_worst_starts_and_the_map_show_what_was_found(nx):
     axes = shown(drawn["worst_start"].figure)[0]
     np.testing.assert_allclose(np.asarray(line(axes, "median"))[:2], 100 * 0.4 * np.exp([0, -0.1]), rtol=1e-9)
     reading = drawn["start_map"].reading
-    assert "1 starts that do not settle, 1 from which the plant itself is lost" in reading
+    assert "1 initial states from which the error does not settle, 1 from which the plant itself is lost" in reading
     area = fake_starts(system).map
     if nx > 1:  # the field is drawn with the first state to the right
         image = shown(drawn["start_map"].figure)[0].collections[0]

@@ -6,8 +6,9 @@ from html.parser import HTMLParser
 
 import numpy as np
 import pytest
-from fakes import COMMAND, fake_fit, fake_plant, fake_results, fake_system, fake_validation
+from fakes import COMMAND, fake_fit, fake_plant, fake_run, fake_system, fake_validation
 
+from observer import Run
 from reports import Curve, Number, Variant, write_comparison_report, write_report
 from reports.quantities import exact, number_text, percent
 from systems.signals import Parameter
@@ -72,29 +73,29 @@ def test_page_is_made_for_every_reader(report):
     assert ("html", "lang", "en") in page.attributes and ("meta", "name", "viewport") in page.attributes
 
 
-def test_verdict_comes_first_with_every_criterion(report, results):
+def test_verdict_comes_first_with_every_criterion(report, run):
     text = visible(read(report))
     verdict, pictures = text.index("✓ Pass"), text.index("States and estimates")
-    for criterion in results["validation"].criteria:
+    for criterion in run.validation.criteria:
         assert verdict < text.index(f"(required: {criterion.requirement})") < pictures
     assert COMMAND in text
     assert "sampled" in text and "not proved" in text
     assert re.search(r"Python 3\.\d+\.\d+, .*numpy \d", text)
 
 
-def test_numbers_on_the_page_equal_those_of_the_results(report, results):
+def test_numbers_on_the_page_equal_those_of_the_results(report, run):
     numbers = Page(read(report)).numbers
-    v, c, f = results["validation"], results["certificate"], results["fit"]
+    v, c, f = run.validation, run.certificate, run.fit
     for value in [
         *v.rms_error, *v.max_error, *v.settling_time, v.residual_level, v.converged_fraction, c.rate, c.rate_per_second,
         c.metric_condition, c.lmi_margin, c.gain_y, c.gain_u, *c.state_gain, f.one_step_loss, f.start_loss, f.seconds,
-        *f.one_step_rms, *f.region.ravel(), f.search.rate, results["plant"].dt, *results["plant"].error,
+        *f.one_step_rms, *f.region.ravel(), f.search.rate, run.plant.dt, *run.plant.error,
     ]:  # fmt: skip
         assert repr(float(value)) in numbers
-    for whole in (v.trials, v.n_diverged, f.iterations, f.seed, results["plant"].substeps):
+    for whole in (v.trials, v.n_diverged, f.iterations, f.seed, run.plant.substeps):
         assert str(whole) in numbers
     text = visible(read(report))
-    for parameter in results["system"].parameters.values():
+    for parameter in run.system.parameters.values():
         assert parameter.unit in text
     assert f"{number_text(v.rms_error[1], 3)} m/s" in text or number_text(v.rms_error[1]) in text
     assert percent(v.rms_error[0] / 6).replace("\xa0", " ") in text
@@ -114,12 +115,12 @@ def test_every_figure_is_written_for_paper_and_for_screen(report):
     assert len(list(folder.iterdir())) == 2 * len(names)
 
 
-def test_same_results_same_bytes(results):
+def test_same_results_same_bytes(run):
     from reports.figures import settling_figure
     from reports.style import encode
 
     for suffix in ("pdf", "png", "svg"):
-        once, again = (encode(settling_figure(results["validation"]), suffix) for _ in range(2))
+        once, again = (encode(settling_figure(run.validation), suffix) for _ in range(2))
         assert once == again
 
 
@@ -132,10 +133,9 @@ def test_what_a_person_wrote_is_escaped(quick, tmp_path):
     validation = fake_validation(system, trials=3, duration=1.0)
     validation.criteria[0].name = validation.criteria[0].requirement = HOSTILE
     fit = fake_fit(system, plant, message=HOSTILE, options={HOSTILE: HOSTILE}, warnings=(HOSTILE,), status="budget")
-    path = write_report(
-        tmp_path, system=system, plant=plant, fit=fit, certificate=None, validation=validation,
-        command=HOSTILE, title=HOSTILE, metrics={"network": {"kind": HOSTILE}, HOSTILE: [HOSTILE, float("nan")]},
-    )  # fmt: skip
+    metrics = {"network": {"kind": HOSTILE}, HOSTILE: [HOSTILE, float("nan")]}
+    run = Run(tmp_path, plant, fit, validation=validation, metrics=metrics)
+    path = write_report(run, command=HOSTILE, title=HOSTILE)
     text = read(path)
     page = Page(text)
     assert not {"script", "b"} & set(page.tags)
@@ -150,36 +150,36 @@ def test_what_a_person_wrote_is_escaped(quick, tmp_path):
 
 @pytest.mark.parametrize("missing", ["fit", "certificate", "validation"])
 def test_missing_parts_are_said_to_be_missing_and_how_to_get_them(quick, tmp_path, missing):
-    parts = fake_results(2, trials=3, duration=1.0) | {missing: None}
-    text = visible(read(write_report(tmp_path, **parts)))
+    run = replace(fake_run(2, tmp_path, trials=3, duration=1.0), **{missing: None})
+    text = visible(read(write_report(run)))
     command = {"fit": "fit", "certificate": "certify", "validation": "validate"}[missing]
     assert f"observer {command} RUN" in text
     assert ("Not validated" in text) == (missing == "validation")
-    noisy = fake_validation(parts["system"], trials=3, duration=1.0, noise=True)
-    text = visible(read(write_report(tmp_path, **parts, validation_noise=noisy)))
+    noisy = fake_validation(run.system, trials=3, duration=1.0, noise=True)
+    text = visible(read(write_report(replace(run, validation_noise=noisy))))
     assert "with measurement noise" in text
 
 
 def test_nothing_but_a_plant_is_a_report_too(quick, tmp_path):
-    parts = fake_results(2, trials=2, duration=0.5)
-    path = write_report(tmp_path, system=parts["system"], plant=parts["plant"])
+    run = fake_run(2, tmp_path, trials=2, duration=0.5)
+    path = write_report(Run(tmp_path, run.plant))
     text = visible(read(path))
     assert "Not validated" in text and "The command was not recorded" in text
     assert "not computed yet" in text.lower() and not Page(read(path)).stack
 
 
 def test_network_is_described_from_the_metrics_where_the_fit_is_not_at_hand(quick, tmp_path):
-    parts = fake_results(2, trials=2, duration=0.5) | {"fit": None}
-    text = visible(read(write_report(tmp_path, **parts, metrics={"network": {"kind": "REN", "nv": 37}})))
+    run = replace(fake_run(2, tmp_path, trials=2, duration=0.5), fit=None)
+    text = visible(read(write_report(replace(run, metrics={"network": {"kind": "REN", "nv": 37}}))))
     assert "kind of network" in text and "37" in text
 
 
 @pytest.mark.parametrize("nx", [1, 3, 8])
 def test_a_failed_validation_is_told_plainly(quick, tmp_path, nx):
-    parts = fake_results(nx, trials=8, duration=4.0, diverge=(1,), slow=(2, 3))
-    parts["validation"].in_region[4] = False
-    parts["fit"].status = "budget"
-    path = write_report(tmp_path, **parts)
+    run = fake_run(nx, tmp_path, trials=8, duration=4.0, diverge=(1,), slow=(2, 3))
+    run.validation.in_region[4] = False
+    run.fit.status = "budget"
+    path = write_report(run)
     text = visible(read(path))
     assert "✗ Fail" in text and "5 of 8 trials converged" in text and "1 trial diverged" in text
     assert "converged fraction is 0.625, required: at least 0.99" in text
@@ -189,23 +189,23 @@ def test_a_failed_validation_is_told_plainly(quick, tmp_path, nx):
 
 
 def test_all_trials_diverged(quick, tmp_path):
-    parts = fake_results(2, trials=3, duration=3.0, diverge=(0, 1, 2))
-    parts["validation"].residual_level = float("inf")
-    text = visible(read(write_report(tmp_path, **parts)))
+    run = fake_run(2, tmp_path, trials=3, duration=3.0, diverge=(0, 1, 2))
+    run.validation.residual_level = float("inf")
+    text = visible(read(write_report(run)))
     assert "stayed there in none of them" in text and "never settled" in text
 
 
 def test_a_certificate_that_does_not_hold_proves_nothing(quick, tmp_path):
-    parts = fake_results(2, trials=2, duration=0.5)
+    run = fake_run(2, tmp_path, trials=2, duration=0.5)
     nan = float("nan")
     for name in ("rate", "rate_per_second", "lmi_margin", "gain_y", "gain_u"):
-        setattr(parts["certificate"], name, nan)
-    parts["certificate"].holds, parts["certificate"].reason = (
+        setattr(run.certificate, name, nan)
+    run.certificate.holds, run.certificate.reason = (
         False,
         "Nothing is proved: D11 is not strictly lower triangular.",
     )
-    parts["certificate"].state_gain = np.full(2, nan)
-    text = visible(read(write_report(tmp_path, **parts)))
+    run.certificate.state_gain = np.full(2, nan)
+    text = visible(read(write_report(run)))
     assert "Nothing is proved: D11" in text and "approach each other" not in text
     assert "certified decay" not in text
 
@@ -216,15 +216,15 @@ def test_a_status_that_is_a_member_of_an_enum_is_shown_as_its_word(quick, tmp_pa
     class Status(str, Enum):  # noqa: UP042
         STALLED = "stalled"
 
-    parts = fake_results(1, trials=2, duration=0.5)
-    parts["fit"].status = Status.STALLED
-    text = read(write_report(tmp_path, **parts))
+    run = fake_run(1, tmp_path, trials=2, duration=0.5)
+    run.fit.status = Status.STALLED
+    text = read(write_report(run))
     assert "Status.STALLED" not in text and "stalled" in text
 
 
 def test_nothing_is_left_half_written_when_a_figure_fails(quick, tmp_path, monkeypatch):
-    parts = fake_results(1, trials=2, duration=0.5)
-    path = write_report(tmp_path, **parts)
+    run = fake_run(1, tmp_path, trials=2, duration=0.5)
+    path = write_report(run)
     before = {p.name: p.read_bytes() for p in tmp_path.rglob("*") if p.is_file()}
 
     def broken(figure, suffix):
@@ -234,17 +234,17 @@ def test_nothing_is_left_half_written_when_a_figure_fails(quick, tmp_path, monke
 
     monkeypatch.setattr("reports.page.encode", broken)
     with pytest.raises(RuntimeError, match="no ink"):
-        write_report(tmp_path, **parts)
+        write_report(run)
     assert {p.name: p.read_bytes() for p in tmp_path.rglob("*") if p.is_file()} == before
     with pytest.raises(RuntimeError, match="no ink"):
-        write_report(tmp_path / "fresh", **parts)
+        write_report(replace(run, path=tmp_path / "fresh"))
     assert not (tmp_path / "fresh").exists() and path.is_file()
 
 
 def test_figures_of_an_earlier_report_do_not_stay(quick, tmp_path):
-    write_report(tmp_path, **fake_results(2, trials=2, duration=0.5))
+    write_report(fake_run(2, tmp_path, trials=2, duration=0.5))
     (tmp_path / "figures" / "mine.pdf").write_text("kept")
-    write_report(tmp_path, **fake_results(1, trials=2, duration=0.5))
+    write_report(fake_run(1, tmp_path, trials=2, duration=0.5))
     left = {path.name for path in (tmp_path / "figures").iterdir()}
     assert "phase.pdf" not in left and "phase.png" not in left
     assert {"mine.pdf", "states.pdf", "states.png"} <= left

@@ -15,14 +15,15 @@ import numpy as np
 
 from experiments.named.box import published as published_box
 from experiments.pipeline.console import DONE, FAILED, Console, Interrupted
+from experiments.pipeline.prepare import prepare
 from experiments.pipeline.recipe import build
-from experiments.pipeline.steps import prepare, run_all
+from experiments.pipeline.steps import run_all
 from observer.runs import Run
 from observer.storage import write_json
 
 if TYPE_CHECKING:
     from observer.state_observer import RENObserver
-    from observer.validation.validate import Validation
+    from observer.validation.result import Validation
 
 TRIALS, DURATION, NEURONS, ITERATIONS = 50, 20.0, 20, 100
 VELOCITY_BAR = 1e-4  # m/s, RMS over 10-20 s on the published model
@@ -76,7 +77,7 @@ def _variant(
     """Fit and validate one of our variants in a run folder of its own; finished steps are kept."""
     values: dict[str, Any] = {
         "system": "box", "dt": 0.01, "method": method, "seed": seed,
-        "fit.neurons": options.get("neurons", NEURONS), "fit.epochs": options.get("epochs", ITERATIONS),
+        "fit.neurons": options.get("neurons", NEURONS), "fit.iterations": options.get("epochs", ITERATIONS),
         "validation.truth": truth,
     }  # fmt: skip
     values |= {f"validation.{name}": value for name, value in PROTOCOL.items()}

@@ -61,7 +61,7 @@ def write_page(out: Path, rows: dict[str, dict[str, Any]], size: Any, command: s
     missing = [f"{name}: not proved. {row['reason']}" for name, row in rows.items() if "ratio" not in row]
     notes = [
         "Exact start: x̂₀ = x₀ anywhere in X, so that only the residual makes an error; the largest |eᵢ| while x is in X, from the "
-        "sample on at which the bound for the long run applies. The worst trials are made worse by a search over x₀ and, where "
+        "sample on at which the ultimate bound applies. The worst trials are made worse by a search over x₀ and, where "
         "there is excitation, over the input. "
         "Window: the usual law, second half of the trials that stayed in X.",
         "Trials are simulated with the discretised plant, of which the bounds are proved; trials that leave X count until then.",

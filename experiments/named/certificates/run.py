@@ -97,7 +97,7 @@ def run(
 def measure(name: str, size: Size, seed: int, folder: Path, *, fresh: bool = False) -> dict[str, Any]:
     """One plant: fit (unless ``folder`` holds one), certify, fresh trials, adversarial ones, and proved over seen."""
     from observer import certify, fit, runs
-    from observer.certification.envelope import steady_error
+    from observer.certification.envelope import ultimate_bound
     from systems import discretize, load_system, simulate
 
     folder.mkdir(parents=True, exist_ok=True)
@@ -111,7 +111,7 @@ def measure(name: str, size: Size, seed: int, folder: Path, *, fresh: bool = Fal
         plant = discretize(system)
         data = simulate(plant, 100, system.duration, seed)
         fitted = fit(plant, data, size.neurons, seed=seed, budget=size.fit)
-        runs.save_system(folder, system, plant)
+        runs.save_plant(folder, plant)
         runs.save_trajectories(folder, data)
         runs.save_fit(folder, fitted)
     system, observer = plant.system, fitted.observer
@@ -136,19 +136,19 @@ def measure(name: str, size: Size, seed: int, folder: Path, *, fresh: bool = Fal
     for kind, excitation in kinds.items():
         exact = exact_starts(observer, plant, proof, size.exact, length, seed + 3, excitation)
         late = fresh_trials(observer, plant, proof, few, length, seed + 4, excitation)
-        proved, by = steady_error(proof, held_input=kind == "unforced")
+        proved, by = ultimate_bound(proof, held_input=kind == "unforced")
         tallies |= {f"{kind}, exact start": exact, f"{kind}, window": late}
         ratios[kind] = {
             "proved": proved, "by": list(by), "exact_start": exact.largest, "window": late.late,
             "over_exact_start": _over(proved, exact.largest), "over_window": _over(proved, late.late),
         }  # fmt: skip
-    first = bounds.proofs[0]
+    first = bounds.proofs[0].residual
     sound = all(t.crossings == 0 and t.exceeded == 0 for t in tallies.values())
     return {
-        "sound": sound, "states": list(system.state_names), "dimension": plant.nx + plant.nu, "rate": first.rate,
-        "residual_upper": first.residual_upper, "residual_lower": first.residual_lower, "status": first.status,
+        "sound": sound, "states": list(system.state_names), "dimension": plant.nx + plant.nu, "rate": proof.rate,
+        "residual_upper": first.upper, "residual_lower": first.lower, "status": first.status,
         "cells": first.cells, "residual_seconds": first.seconds, "certify_seconds": spent, "structural": bounds.structural,
-        "ratio": _over(first.residual_upper, first.residual_lower), "region": bounds.region.box, "fit_seconds": fitted.seconds,
+        "ratio": _over(first.upper, first.lower), "region": bounds.region.box, "fit_seconds": fitted.seconds,
         "one_step_rms": fitted.one_step_rms, "trials": {key: t.to_data() for key, t in tallies.items()}, "steady": ratios,
         "horizon_steps": bounds.horizon.steps if bounds.horizon is not None else None, "length": length,
     }  # fmt: skip

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from observer.certification.accuracy import residual
-from observer.certification.envelope import envelope, in_the_long_run
+from observer.certification.envelope import envelope, ultimate_bound_from
 from systems.base.errors import SimulationError
 from systems.trajectories import draw_initial_states, draw_inputs, simulate
 
@@ -22,7 +22,7 @@ class Tally:
     crossings : trials with an error above the envelope; exceeded : trials with a residual above a proved bound; closest :
     the largest error over envelope after the first sample; reached : the largest residual over its proved bound.
     late ``(nx,)`` : largest |e_i| in the second half of the trials that stayed in X; largest ``(nx,)`` : in X, from the sample
-    on from which the bound for the long run applies (``begin``).
+    on from which the ultimate bound applies (``begin``).
     """
 
     trials: int = 0
@@ -78,12 +78,12 @@ def judge(
     r = residual(observer, plant, x[:, :-1], u[:, :-1])
     over = np.zeros(so_far[:, :-1].shape, dtype=bool)
     for p in (*bounds.proofs, *(bounds.unforced if held else ())):
-        size = np.sqrt(np.maximum(np.einsum("...i,ij,...j->...", r, p.metric, r), 0.0))
-        wrong = ~(size <= p.residual_upper) | ~np.all(np.abs(r) <= p.state_upper, axis=-1)
+        size = np.sqrt(np.maximum(np.einsum("...i,ij,...j->...", r, p.contraction.metric, r), 0.0))
+        wrong = ~(size <= p.residual.upper) | ~np.all(np.abs(r) <= p.residual.state_upper, axis=-1)
         wrong[:, : p.after] = False  # the plant has to have been in X for so long
         over |= wrong & so_far[:, :-1] if p.after else wrong
         if not p.after:
-            share_of = np.where(inside[:, :-1], size, 0.0) / p.residual_upper
+            share_of = np.where(inside[:, :-1], size, 0.0) / p.residual.upper
             tally.reached = max(tally.reached, float(np.max(share_of, initial=0.0)))
     stayed = inside.all(axis=1)
     tally.trials += len(x)
@@ -92,7 +92,7 @@ def judge(
     tally.crossings += int(above.any(axis=(1, 2)).sum())
     tally.exceeded += int((over & inside[:, :-1]).any(axis=1).sum())
     tally.closest = max(tally.closest, float(np.max(share[:, 1:], initial=0.0)))
-    begin = in_the_long_run(certificate, held_input=held)
+    begin = ultimate_bound_from(certificate, held_input=held)
     tally.begin = begin
     seen = np.where(judged[..., None], error, 0.0)[:, begin:]
     tally.largest = np.maximum(tally.largest, seen.max(axis=(0, 1), initial=0.0))
@@ -139,8 +139,8 @@ def exact_starts(
 
 
 def _late(observer: Any, plant: Any, certificate: Any, x0: np.ndarray, u: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Largest |e_i| ``(K, nx)`` in the long run of trials with x_hat_0 = x_0, while x stays in X, and at which samples."""
-    begin = in_the_long_run(certificate, held_input=_unforced(u))
+    """Largest |e_i| ``(K, nx)`` where the ultimate bound applies, of trials with x_hat_0 = x_0 while x is in X, and at which samples."""
+    begin = ultimate_bound_from(certificate, held_input=_unforced(u))
     if begin >= u.shape[1]:  # too short a trial
         return np.zeros((len(x0), plant.nx)), np.zeros((len(x0), plant.nx), dtype=int)
     try:
@@ -192,13 +192,13 @@ def adversarial_trials(observer: Any, plant: Any, certificate: Any, count: int, 
     tally, rng = Tally(late=np.zeros(plant.nx), largest=np.zeros(plant.nx)), np.random.default_rng([seed, 4])
     bounds, nx, system = certificate.bounds, plant.nx, plant.system
     box, width = bounds.region.box[:nx], np.ptp(bounds.region.box[:nx], axis=1)
-    worst = np.array([p.attained_at[:nx] for p in bounds.proofs])
+    worst = np.array([p.residual.attained_at[:nx] for p in bounds.proofs])
     steps = round(duration / plant.dt) + 1
     third = max(1, count // 3)
     x0 = np.clip(
         worst[rng.integers(len(worst), size=third)] + 0.01 * width * rng.normal(size=(third, nx)), box[:, 0], box[:, 1]
     )
-    directions = np.concatenate([np.linalg.inv(p.metric) for p in bounds.proofs])
+    directions = np.concatenate([np.linalg.inv(p.contraction.metric) for p in bounds.proofs])
     directions = directions / np.abs(directions / width).max(axis=1, keepdims=True)
     scale = 10.0 ** rng.uniform(-4, 1, third) * rng.choice([-1.0, 1.0], third)
     first = (x0, x0 + scale[:, None] * directions[rng.integers(len(directions), size=third)])

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from experiments.pipeline.console import DONE, FAILED, Console
+from experiments.pipeline.prepare import prepare
 from experiments.pipeline.recipe import build
-from experiments.pipeline.steps import prepare, run_all
+from experiments.pipeline.steps import run_all
 from observer.storage import write_json
 
 if TYPE_CHECKING:
@@ -46,7 +47,7 @@ def run(
     out = Path(out)
     values: dict[str, Any] = {
         "system": "reaction_diffusion", "seed": seed, "fit.contraction_rate": RATE,
-        "fit.neurons": options.get("neurons", NEURONS), "fit.epochs": options.get("epochs", ITERATIONS),
+        "fit.neurons": options.get("neurons", NEURONS), "fit.iterations": options.get("epochs", ITERATIONS),
         "data.trajectories": 20, "validation.trials": options.get("trials", 10), "validation.truth": "model",
     }  # fmt: skip
     if options.get("budget") is not None:

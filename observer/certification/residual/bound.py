@@ -18,6 +18,7 @@ from observer.certification.residual.model import Model, make_model
 from observer.certification.residual.search import Search
 from observer.state_observer import RENObserver
 from systems.base.errors import InputError
+from systems.base.records import NOT_STORED
 from systems.discretization import DiscreteSystem
 
 BATCH = 2048
@@ -38,7 +39,7 @@ class ResidualBound:
     cells, seconds : what it took, in all if it was resumed.
     status : "tight" (upper <= (1 + gap) lower, or within rounding of lower), "budget" or "stopped"; ``upper`` holds in each case.
     open_cells : (n, nx + nu, 2) cells still to be divided, from which ``resume`` goes on. open_bounds : (n,) their bounds.
-    closed : (nx + 2,) largest bounds of |r|_M and |r_i|, and rounding, over the cells that are done.
+    closed : (nx + 2,) largest bounds of |r|_M and |r_i|, and rounding, over the cells that are done. These three are not stored.
     """
 
     region: np.ndarray
@@ -52,9 +53,9 @@ class ResidualBound:
     cells: int
     seconds: float
     status: str
-    open_cells: np.ndarray
-    open_bounds: np.ndarray
-    closed: np.ndarray = field(default_factory=lambda: np.zeros(0))
+    open_cells: np.ndarray = field(default_factory=lambda: np.zeros(0), metadata=NOT_STORED)
+    open_bounds: np.ndarray = field(default_factory=lambda: np.zeros(0), metadata=NOT_STORED)
+    closed: np.ndarray = field(default_factory=lambda: np.zeros(0), metadata=NOT_STORED)
 
 
 def bound_residual(

@@ -60,6 +60,10 @@ class HorizonBound:
     seconds: float
     status: str
 
+    def belongs_to(self, metric: np.ndarray, rate: float) -> bool:
+        """Whether it was computed in this metric, with this rate."""
+        return np.array_equal(self.metric, 0.5 * (metric + metric.T)) and math.isclose(self.rate, rate, rel_tol=1e-9)
+
 
 def bound_horizon(
     observer: RENObserver,

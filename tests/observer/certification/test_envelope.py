@@ -11,16 +11,20 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose
 
-from observer.certification.bounds import Bounds, Horizon, Proof
+from observer.certification.bounds import Bounds, Proof, SettledPart
 from observer.certification.certificate import Certificate
-from observer.certification.contraction import contraction_rate, input_gain
-from observer.certification.envelope import envelope, noise_gain, start_norm, steady_error, time_to
-from observer.certification.gains import Failed, smallest_gain, squared_gain
+from observer.certification.contraction import Contraction, contraction_rate, input_gain
+from observer.certification.envelope import envelope, error_norm, noise_gain, time_to, ultimate_bound
+from observer.certification.gains import Failed, StepGains, smallest_gain, squared_gain
 from observer.certification.refine import refine
 from observer.certification.region import Region
+from observer.certification.residual import HorizonBound, ResidualBound
 from observer.networks.ren.contracting import ContractingREN
 from observer.networks.ren.explicit import ExplicitREN
 from systems.base.errors import InputError
+from systems.base.records import from_plain, to_plain
+
+DT = 0.1
 
 
 def network(nx=2, nv=6, seed=0, rate=0.85):
@@ -30,27 +34,32 @@ def network(nx=2, nv=6, seed=0, rate=0.85):
     return ren.explicit().to_numpy(), ren.metric().detach().numpy(), ren.multipliers().detach().numpy()
 
 
-def proof(M, rate, rho, *, name="one step", gain_y=0.3, step_gain=None, state_upper=None, **changes):
+def residual_bound(M, rho, state_upper):
     nx = len(M)
-    gain = np.sqrt(np.diag(np.linalg.inv(M)))
-    fields = {
-        "name": name, "metric": M, "multipliers": np.ones(1), "rate": rate, "gain_y": gain_y, "gain_u": 0.1,
-        "state_gain": gain, "step_gain": gain * rate if step_gain is None else np.asarray(step_gain),
-        "step_gain_y": gain * gain_y, "step_multipliers": np.ones((nx, 1)), "step_multipliers_y": np.ones((nx, 1)),
-        "residual_upper": rho, "residual_lower": rho, "attained_at": np.zeros(nx),
-        "state_upper": gain * rho if state_upper is None else np.asarray(state_upper), "rounding": 0.0, "status": "tight",
-        "gap": 0.05, "cells": 1, "seconds": 0.0, "discretisation": 0.0, "after": 0,
-    }  # fmt: skip
-    fields |= {"residual_before": rho, "state_before": fields["state_upper"]}
-    return Proof(**{**fields, **changes})
+    return ResidualBound(np.zeros((nx, 2)), M, rho, rho, np.zeros(nx), state_upper, 0.0, 0.05, 1, 0.0, "tight")
+
+
+def proof(
+    M, rate, rho, *, name="one step", gain_y=0.3, step_gain=None, state_upper=None, multipliers=None, settled=None
+):
+    nx = len(M)
+    gain, Lam = np.sqrt(np.diag(np.linalg.inv(M))), np.ones(1) if multipliers is None else multipliers
+    step = gain * rate if step_gain is None else np.asarray(step_gain)
+    residual = residual_bound(M, rho, gain * rho if state_upper is None else np.asarray(state_upper))
+    gains = StepGains(step, gain * gain_y, np.ones((nx, 1)), np.ones((nx, 1)))
+    return Proof(name, Contraction(M, Lam, rate, gain_y, 0.1, gain), gains, residual, settled=settled)
+
+
+def many_steps(N, M, rate, upper, state_upper):
+    nx, region = len(M), np.tile([-1.0, 1.0], (len(M), 1))
+    return HorizonBound(N, region, M, rate, upper, upper, state_upper, np.zeros(nx), np.zeros(nx), 1, 0.0, "tight")
 
 
 def certificate(*proofs, horizon=None, kind="proved", holds=True):
-    nx = len(proofs[0].state_gain) if proofs else 2
+    nx = len(proofs[0].gains.error) if proofs else 2
     region = Region(np.tile([-1.0, 1.0], (nx, 1)), "given")
-    nan = np.full(nx, np.nan)
-    bounds = Bounds(kind, "why", region, proofs, horizon, None, None, np.zeros(nx), 0.0, nan, 5.0, 0.05, 0, 0.0)
-    return SimpleNamespace(holds=holds, bounds=bounds, reason="")
+    bounds = Bounds(kind, "why", region, 5.0, 0.05, 0, 0.0, proofs, horizon=horizon)
+    return SimpleNamespace(holds=holds, bounds=bounds, reason="", dt=DT)
 
 
 @pytest.mark.parametrize("nx", [1, 2, 3])
@@ -61,11 +70,11 @@ def test_a_linear_error_along_one_direction_meets_its_envelope(nx):
     worst = np.linalg.inv(M)[:, 0]
     worst /= np.sqrt(worst @ M @ worst)
     rate, rho, size = 0.8, 0.03, 2.0
-    e, bound = size * worst, envelope(certificate(proof(M, rate, rho)), size * worst, 40, dt=0.1)
+    e, bound = size * worst, envelope(certificate(proof(M, rate, rho)), size * worst, 40)
     for k in range(40):
         assert_allclose(bound.bound[k, 0], abs(e[0]), rtol=1e-12)
         e = rate * e + rho * worst
-    steady, by = steady_error(certificate(proof(M, rate, rho)))
+    steady, by = ultimate_bound(certificate(proof(M, rate, rho)))
     assert_allclose(steady[0], rho / (1 - rate) * worst[0], rtol=1e-12)
     assert by[0] == "one step" and bound.t[3] == pytest.approx(0.3)
     assert_allclose(noise_gain(certificate(proof(M, rate, rho)))[0], 0.3 * worst[0] / (1 - rate), rtol=1e-9)
@@ -77,7 +86,7 @@ def test_the_smallest_bound_wins_and_is_named():
     both = envelope(certificate(slow, fast), np.array([[0.5, 0.0], [0.0, 0.0]]), 30)
     apart = [envelope(certificate(p), np.array([[0.5, 0.0], [0.0, 0.0]]), 30).bound for p in (slow, fast)]
     assert_allclose(both.bound, np.minimum(*apart))
-    assert both.names == ("first error", "one step", "refined for a")
+    assert both.names == ("initial error", "one step", "refined for a")
     assert both.bound.shape == (2, 30, 2) and (both.source[:, 0] == 0).all()
     late = both.bound[0, -1]
     assert both.names[both.source[0, -1, 0]] == "refined for a" and late[0] == apart[1][0, -1, 0]
@@ -85,9 +94,7 @@ def test_the_smallest_bound_wins_and_is_named():
 
 def test_many_steps_hold_only_for_the_held_input_and_only_from_the_n_th_on():
     M, N = np.eye(2), 10
-    horizon = Horizon(
-        N, 0.9, M, 0.012, 0.011, np.array([0.005, 0.011]), np.zeros(2), np.zeros(2), np.zeros(1), "tight", 0.0, 0
-    )
+    horizon = many_steps(N, M, 0.9, 0.012, np.array([0.005, 0.011]))
     c = certificate(proof(M, 0.9, 0.01), horizon=horizon)
     free, held = envelope(c, np.ones(2), 200), envelope(c, np.ones(2), 200, held_input=True)
     assert "many steps" not in free.names and (held.bound <= free.bound).all()
@@ -95,7 +102,7 @@ def test_many_steps_hold_only_for_the_held_input_and_only_from_the_n_th_on():
     eta = np.sqrt(2) * 0.9 ** np.arange(200.0) + 0.1 * (1 - 0.9 ** np.arange(200.0))
     assert_allclose(held.bound[N, 0], 0.9**N * eta[0] + 0.005)  # by hand, at the first time that it applies
     level = 0.012 / (1 - 0.9**N)
-    steady, by = steady_error(c, held_input=True)
+    steady, by = ultimate_bound(c, held_input=True)
     assert_allclose(steady, 0.9**N * level + horizon.state_upper)
     assert by == ("many steps", "many steps") and (held.bound[-1] >= steady * (1 - 1e-9)).all()
     assert_allclose(held.bound[-1], steady, rtol=1e-6)
@@ -103,12 +110,12 @@ def test_many_steps_hold_only_for_the_held_input_and_only_from_the_n_th_on():
 
 def test_time_to_a_tolerance_is_the_first_after_which_it_is_kept():
     c = certificate(proof(np.eye(2), 0.9, 0.01))
-    steady = steady_error(c)[0]
-    times = time_to(c, steady * 1.5, np.array([1.0, 1.0]), dt=0.1)
+    steady = ultimate_bound(c)[0]
+    times = time_to(c, steady * 1.5, np.array([1.0, 1.0]))
     curve = envelope(c, np.array([1.0, 1.0]), 500, box=True).bound
     k = np.rint(times / 0.1).astype(int)
     assert (curve[k, [0, 1]] <= steady * 1.5).all() and (curve[k - 1, [0, 1]] > steady * 1.5).all()
-    assert np.isinf(time_to(c, steady * 0.99, np.ones(2), dt=0.1)).all()
+    assert np.isinf(time_to(c, steady * 0.99, np.ones(2))).all()
 
 
 @given(st.integers(1, 5), st.integers(0, 100))
@@ -118,8 +125,8 @@ def test_the_norm_over_a_box_is_that_of_its_worst_corner(nx, seed):
     A = rng.normal(size=(nx, nx))
     M, h = A @ A.T + 0.1 * np.eye(nx), rng.uniform(0, 1, nx)
     inside = h * rng.choice([-1.0, 1.0], (400, nx))
-    assert start_norm(M, h, True) == pytest.approx(start_norm(M, inside, False).max()) or nx > 4
-    assert (start_norm(M, rng.uniform(-h, h, (300, nx)), False) <= start_norm(M, h, True) * (1 + 1e-12)).all()
+    assert error_norm(M, h, True) == pytest.approx(error_norm(M, inside, False).max()) or nx > 4
+    assert (error_norm(M, rng.uniform(-h, h, (300, nx)), False) <= error_norm(M, h, True) * (1 + 1e-12)).all()
 
 
 def test_nothing_proved_gives_no_envelope():
@@ -132,7 +139,7 @@ def test_nothing_proved_gives_no_envelope():
             envelope(bad, np.zeros(2), 3)
     with pytest.raises(InputError, match="not finite"):
         envelope(certificate(proof(np.eye(2), 0.9, np.inf)), np.zeros(2), 3)
-    with pytest.raises(InputError, match=r"first_error has shape \(3,\); expected \(\.\.\., 2\)"):
+    with pytest.raises(InputError, match=r"initial_error has shape \(3,\); expected \(\.\.\., 2\)"):
         envelope(certificate(proof(np.eye(2), 0.9, 0.1)), np.zeros(3), 3)
 
 
@@ -225,22 +232,24 @@ def test_a_scalar_plant_refines_to_nothing():
 
 
 def test_data_survives_json_with_all_its_parts():
-    horizon = Horizon(
-        3, 0.9, np.eye(2), 0.1, 0.1, np.ones(2), np.ones(2), np.ones(2), np.array([np.nan]), "tight", 0.0, 0
-    )
-    bounds = certificate(proof(np.eye(2), 0.9, 0.1), proof(2 * np.eye(2), 0.8, np.inf), horizon=horizon).bounds
-    again = Bounds.from_data(json.loads(json.dumps(bounds.to_data(), allow_nan=False)))
-    assert (
-        again.to_data() == bounds.to_data() and isinstance(again.proofs, tuple) and isinstance(again.horizon, Horizon)
-    )
-    assert again.proofs[0].metric.dtype == float and again.region.holds(np.zeros((4, 2))).all()
+    M = np.eye(2)
+    first, settled = proof(M, 0.9, 0.2), SettledPart(7, residual_bound(M, 0.2, np.full(2, 0.2)))
+    proofs = first, proof(2 * M, 0.8, np.inf), proof(M, 0.9, 0.1, settled=settled)
+    bounds = certificate(*proofs, horizon=many_steps(3, M, 0.9, 0.1, np.ones(2))).bounds
+    again = from_plain(Bounds, json.loads(json.dumps(to_plain(bounds), allow_nan=False)))
+    assert to_plain(again) == to_plain(bounds) and isinstance(again.proofs, tuple)
+    assert again.horizon_proof() is again.proofs[0] and again.proofs[2].before.upper == 0.2 == first.residual.upper
+    assert [p.after for p in again.proofs] == [0, 0, 7]
+    assert again.proofs[0].contraction.metric.dtype == float and again.region.holds(np.zeros((4, 2))).all()
     nan = np.full(2, np.nan)
     whole = Certificate(0.9, 1.0, 0.9, np.eye(2), np.ones(1), 1.0, 0.0, 1.0, 1.0, nan, True, "so", bounds, {"A": "0"})
     data = json.loads(json.dumps(whole.to_data(), allow_nan=False))
     assert Certificate.from_data(data).to_data() == whole.to_data()
-    old = {key: value for key, value in data.items() if key not in ("bounds", "identity")}
-    assert Certificate.from_data(old).bounds is None and Certificate.from_data(old).identity == {}
+    short = {key: value for key, value in data.items() if key not in ("bounds", "identity")}
+    assert Certificate.from_data(short).bounds is None and Certificate.from_data(short).identity == {}
     assert replace(whole, bounds=None).to_data()["bounds"] is None
-    del data["bounds"]["proofs"][0]["rate"]
-    with pytest.raises(InputError, match="certificate: rate missing in Proof"):
+    del data["bounds"]["proofs"][0]["contraction"]["rate"]
+    with pytest.raises(InputError, match=r"certificate: bounds\.proofs\.0\.contraction\.rate missing"):
         Certificate.from_data(data)
+    with pytest.raises(InputError, match="certificate_format is 3; this program reads 1 to 2, so upgrade"):
+        Certificate.from_data({**data, "certificate_format": 3})

@@ -66,7 +66,7 @@ def made(rho_share=1.0):
     r = residual(observer, plant, z[:, :2], z[:, 2:])
     rho = float(np.sqrt(np.einsum("ki,ij,kj->k", r, M, r)).max()) * 1.05 * rho_share
     gain = input_gain(observer.weights, M, np.zeros(0), [1])
-    c = certificate(proof(M, rate, rho, gain_y=gain, multipliers=np.zeros(0), discretisation=0.0))
+    c = certificate(proof(M, rate, rho, gain_y=gain, multipliers=np.zeros(0)))
     return plant, observer, M, rate, rho, gain, c
 
 

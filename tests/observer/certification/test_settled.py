@@ -6,16 +6,18 @@ import json
 import numpy as np
 import pytest
 
-from observer.certification.envelope import envelope, steady_error
+from observer.certification.bounds import SettledPart
+from observer.certification.envelope import envelope, ultimate_bound
 from observer.certification.local import LocalResidual
 from observer.certification.residual import bound_horizon, bound_residual
 from observer.certification.residual.flow import enclose_flow
 from observer.certification.running import running_envelope
 from observer.certification.settled import LONG, Settled, settled_set
 from systems import load_system
+from systems.base.records import from_plain, to_plain
 from systems.discretization import discretize
 from tests.observer.certification.residual.hand_made import inside, observer_of, plant_of, random_cells
-from tests.observer.certification.test_envelope import certificate, proof
+from tests.observer.certification.test_envelope import certificate, proof, residual_bound
 
 BOX = np.array([[-1.0, 1.0], [-2.0, 2.0]])
 
@@ -148,11 +150,13 @@ def test_what_one_step_makes_of_the_ball_is_used_where_it_is_less():
 
 def late(rho, before, after, **changes):
     M = np.eye(2)
-    return dataclasses.replace(
-        proof(M, 0.9, rho, name="settled", **changes),
-        after=after,
-        residual_before=before,
-        state_before=np.full(2, before),
+    return proof(
+        M,
+        0.9,
+        rho,
+        name="settled",
+        settled=SettledPart(after, residual_bound(M, before, np.full(2, before))),
+        **changes,
     )
 
 
@@ -164,7 +168,7 @@ def test_the_envelope_uses_the_smaller_residual_only_from_its_sample_on():
     for k in range(60):
         assert bound[k] == pytest.approx(e, rel=1e-12)
         e = 0.9 * e + (1.0 if k < 12 else 0.1)
-    assert steady_error(certificate(p))[0][0] == pytest.approx(1.0)
+    assert ultimate_bound(certificate(p))[0][0] == pytest.approx(1.0)
     sharp = envelope(certificate(late(0.1, 1.0, 12, step_gain=[0.2, 0.2])), np.array([0.5, 0.0]), 60).bound[:, 0]
     etas = np.concatenate([[0.0], bound[:-1]])
     stated = 0.2 * etas + np.where(np.arange(60) <= 12, 1.0, 0.1)  # r_k-1 is still a large one at k = 12
@@ -186,9 +190,7 @@ def test_the_running_envelope_waits_for_it_too():
 def test_a_certificate_keeps_the_numbers_and_not_the_cells():
     found = settled_set(shrinking(), np.array([*BOX, [-1.0, 1.0]]), 8, stride=1, shape=(16, 16))
     assert found is not None
-    from observer.certification.plain_data import from_plain, to_plain
-
-    plain = to_plain(dataclasses.replace(found, mask=np.zeros(0, dtype=bool)))
+    plain = to_plain(found)
     again = from_plain(Settled, json.loads(json.dumps(plain)))
     assert len(json.dumps(plain)) < 600 and again.shape == found.shape and again.count == found.count
     anew = settled_set(

@@ -37,7 +37,7 @@ def test_direct_parameters_give_the_shipped_weights(fitted):
 def test_a_run_gives_the_trade_off_back(fitted, oscillator, oscillator_data, tmp_path):
     from observer import runs
 
-    runs.save_system(tmp_path, oscillator.system, oscillator)
+    runs.save_plant(tmp_path, oscillator)
     runs.save_trajectories(tmp_path, oscillator_data)
     runs.save_fit(tmp_path, fitted)
     curve, again = fitted.search.trade_off, runs.load_run(tmp_path).fit.search.trade_off

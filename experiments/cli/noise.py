@@ -5,7 +5,8 @@ from typing import Annotated, Any
 
 import typer
 
-from experiments.pipeline.console import Console, answers
+from experiments.cli.shared import console_of, finish
+from experiments.pipeline.console import answers
 from experiments.pipeline.options import takes
 
 _PER_OUTPUT = "VALUE[,VALUE...]"
@@ -34,7 +35,7 @@ def fine_tune(
         float | None, typer.Option("--dropout", metavar="SHARE", help="Share of missing measurements, as 0.1.")
     ] = None,
     horizon: Annotated[
-        int | None, typer.Option("--horizon", metavar="SAMPLES", help="Samples of a simulation.")
+        int | None, typer.Option("--horizon", metavar="SAMPLES", help="Samples of each simulated trajectory.")
     ] = None,
     contraction_rate: Annotated[
         float | None,
@@ -49,12 +50,11 @@ def fine_tune(
     **chosen: Any,
 ) -> int:
     """Tune the observer of a run for noise, bias and dropouts into a new run; contraction stays certified."""
-    from experiments.cli.app import _finish
     from experiments.pipeline.fine_tuning import numbers, tune
 
     given: dict[str, Any] = {
         "noise": numbers("--noise", noise), "bias": numbers("--bias", bias), "dropout": dropout, "horizon": horizon,
         "contraction_rate": contraction_rate, "iterations": iterations, "budget": budget,
     }  # fmt: skip
-    console = Console(chosen.get("quiet", False))
-    return _finish(tune(run_folder, out, given, fresh=chosen.get("fresh", False), console=console), chosen)
+    fresh = chosen.get("fresh", False)
+    return finish(tune(run_folder, out, given, fresh=fresh, console=console_of(chosen)), chosen)

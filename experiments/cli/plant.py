@@ -1,0 +1,78 @@
+"""The commands about a plant: ``observer list``, ``new``, ``check`` and ``simulate``."""
+
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from experiments.cli.shared import EVERY_OPTION, Config, Out, Reference, console_of, print_metrics, recipe_of
+from experiments.pipeline.console import DONE, FAILED, answers
+from experiments.pipeline.options import takes
+
+
+@answers
+@takes("output")
+def list_(**chosen: Any) -> int:
+    """The plants of the library and the named experiments."""
+    from experiments.registry import EXPERIMENTS
+    from systems import ALL_SYSTEMS
+
+    plants = [make() for make in ALL_SYSTEMS.values()]
+    if chosen.get("json"):
+        rows = [{"name": p.name, "nx": p.nx, "nu": p.nu, "ny": p.ny, "description": p.description} for p in plants]
+        experiments = [{"name": e.name, "description": e.description} for e in EXPERIMENTS]
+        print(json.dumps({"systems": rows, "experiments": experiments}))
+        return DONE
+    width = max(len(name) for name in [*(p.name for p in plants), *(e.name for e in EXPERIMENTS)])
+    print("Plants (observer run NAME --out RUN); sizes are states, inputs, outputs:")
+    for plant in plants:
+        first, *_ = plant.description.strip().splitlines() or [""]
+        print(f"  {plant.name:<{width}}  {plant.nx}, {plant.nu}, {plant.ny}  {first}")
+    print("Experiments (observer experiment NAME):")
+    for item in EXPERIMENTS:
+        print(f"  {item.name:<{width}}  {item.description}")
+    return DONE
+
+
+@answers
+def new(file: Annotated[Path, typer.Argument(metavar="FILE", help="The file to write, .toml or .py.")]) -> int:
+    """Write a plant to start from, with every field explained."""
+    from systems.files import write_template
+
+    write_template(file)
+    print(f"{file} written; edit it, then `observer check {file}`")
+    return DONE
+
+
+@answers
+@takes("plant", "seed", "--settling-time", "output")
+def check(system: Reference, **chosen: Any) -> int:
+    """Examine a plant: signals, discretisation, time scales, observability, and the fastest observer."""
+    from experiments.cli.check import examine, lines
+
+    findings = examine(recipe_of(system, None, chosen), console_of(chosen))
+    if chosen.get("json"):
+        print(json.dumps(findings))
+    else:
+        print("\n".join(lines(findings)))
+    return DONE if findings["detectable"] else FAILED
+
+
+@answers
+@takes(*EVERY_OPTION)
+def simulate(system: Reference, out: Out, config: Config = None, **chosen: Any) -> int:
+    """Make a run folder with the plant, the recipe and simulated data."""
+    from experiments.pipeline.data import simulate_step
+    from experiments.pipeline.prepare import prepare
+    from experiments.pipeline.steps import done
+
+    console = console_of(chosen)
+    run, job = prepare(recipe_of(system, config, chosen), out, fresh=chosen.get("fresh", False), console=console)
+    if done("simulate", run):
+        console.say(f"{out}: simulated already")
+    else:
+        run = simulate_step(run, job)
+    if chosen.get("json"):
+        print_metrics(run)
+    return DONE

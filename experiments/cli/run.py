@@ -1,0 +1,162 @@
+"""The steps of a run, each as a command and all as one: ``observer fit``, ``certify``, ``validate``, ``report``, ``verify``, ``run``."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from experiments.cli.shared import (
+    EVERY_OPTION,
+    Config,
+    Folder,
+    Out,
+    Reference,
+    console_of,
+    finish,
+    print_results,
+    recipe_of,
+)
+from experiments.pipeline.console import DONE, FAILED, answers
+from experiments.pipeline.options import OPTIONS, takes, to_keys
+
+
+@answers
+@takes(*EVERY_OPTION)
+def run(system: Reference, out: Out, config: Config = None, **chosen: Any) -> int:
+    """All steps: simulate, fit, certify, validate, report. The same command resumes what was stopped."""
+    from experiments.pipeline.prepare import prepare
+    from experiments.pipeline.steps import run_all
+
+    recipe, fresh = recipe_of(system, config, chosen), chosen.get("fresh", False)
+    return finish(run_all(*prepare(recipe, out, fresh=fresh, console=console_of(chosen))), chosen)
+
+
+@answers
+@takes("plant", "seed", "data", "fit", "fresh", "output")
+def fit(
+    run_folder: Annotated[Path | None, typer.Argument(metavar="[RUN]", help="The folder of a run.")] = None,
+    plant: Annotated[
+        str | None, typer.Option("--plant", metavar="NAME_OR_FILE", help="With --data: the plant that was logged.")
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", metavar="RUN", help="With --data: the folder of the new run.")
+    ] = None,
+    **chosen: Any,
+) -> int:
+    """Fit the observer of a run; an interrupted fit continues. Or from logs: fit --data FILES --plant FILE --out RUN."""
+    from experiments.pipeline.data import simulate_step
+    from experiments.pipeline.fitting import fit_step
+    from experiments.pipeline.prepare import prepare, reopen
+    from experiments.pipeline.steps import done
+
+    console, fresh = console_of(chosen), chosen.get("fresh", False)
+    folder = _fit_folder(run_folder, plant, out, chosen)
+    if plant is not None:
+        run, job = prepare(recipe_of(plant, None, chosen), folder, fresh=fresh, console=console)
+        run = run if done("simulate", run) else simulate_step(run, job)
+    else:
+        run, job = reopen(folder, to_keys(chosen), step="fit", fresh=fresh, console=console)
+    if done("fit", run) and not fresh:
+        console.say(f"{folder}: fitted already; --fresh fits again")
+    else:
+        run = fit_step(run, job, fresh=fresh)
+    print_results(run, chosen)
+    return FAILED if run.fit is None or run.fit.status == "non_finite" else DONE
+
+
+def _fit_folder(run_folder: Path | None, plant: str | None, out: Path | None, chosen: Mapping[str, Any]) -> Path:
+    """The folder of ``observer fit``. Raises InputError unless it is given either a run, or logs with plant and folder."""
+    from systems.base.errors import InputError
+
+    whole = "expected `observer fit RUN`, or `observer fit --data FILES --plant NAME_OR_FILE --out RUN`"
+    if run_folder is None:
+        given = (("--data", chosen.get("data")), ("--plant", plant), ("--out", out))
+        absent = [flag for flag, value in given if value is None]
+        if len(absent) == 3:
+            raise InputError(f"no run is given; {whole}")
+        if absent or out is None:
+            raise InputError(f"{' and '.join(absent)} missing; {whole}")
+        return out
+    new = [item.flag for item in OPTIONS if item.group in ("plant", "data") and item.name in chosen]
+    new += [flag for flag, value in (("--plant", plant), ("--out", out)) if value is not None]
+    if new:
+        raise InputError(f"{new[0]} belongs to a new run, and {run_folder} has its plant and data already; {whole}")
+    return run_folder
+
+
+@answers
+@takes("output")
+def certify(
+    run_folder: Folder,
+    budget: Annotated[
+        str | None,
+        typer.Option("--budget", metavar="TIME", help="Time to bound the residual, as 30s; 5s when left out."),
+    ] = None,
+    gap: Annotated[
+        float | None,
+        typer.Option(
+            "--gap", metavar="SHARE", help="Stop when the proved bound exceeds an attained residual by this share."
+        ),
+    ] = None,
+    **chosen: Any,
+) -> int:
+    """Certify the observer of a run: contraction rate, gains, and a proved bound of its residual over the region."""
+    from experiments.pipeline.prepare import reopen
+    from experiments.pipeline.recipe import seconds
+    from experiments.pipeline.steps import certify_step
+    from systems.base.errors import InputError
+
+    try:
+        time = None if budget is None else float(seconds(budget))
+    except ValueError as error:
+        raise InputError(f"--budget is {budget!r}; {error}") from error
+    if (time is not None and not 0 < time < float("inf")) or (gap is not None and not 0 < gap < float("inf")):
+        raise InputError(
+            f"--budget is {budget}, --gap is {gap}; expected a time above 0 such as 30s, and a share above 0"
+        )
+    run, job = reopen(run_folder, {}, step="certify", fresh=False, console=console_of(chosen))
+    run = certify_step(run, job, budget=time, gap=gap)
+    print_results(run, chosen)
+    return DONE if run.certificate is not None and run.certificate.holds else FAILED
+
+
+@answers
+@takes("seed", "validation", "output")
+def validate(run_folder: Folder, **chosen: Any) -> int:
+    """Validate the observer of a run from random initial states; options given here replace those of the run."""
+    from experiments.pipeline.prepare import reopen
+    from experiments.pipeline.validation import validate_step
+
+    changes = to_keys(chosen)
+    return finish(
+        validate_step(*reopen(run_folder, changes, step="validate", fresh=False, console=console_of(chosen))), chosen
+    )
+
+
+@answers
+@takes("output")
+def report(run_folder: Folder, **chosen: Any) -> int:
+    """Write the report of a run."""
+    from experiments.pipeline.prepare import reopen
+    from experiments.pipeline.steps import report_step
+
+    return finish(report_step(*reopen(run_folder, {}, step="report", fresh=False, console=console_of(chosen))), chosen)
+
+
+@answers
+@takes("output")
+def verify(run_folder: Folder, **chosen: Any) -> int:
+    """Check the files of a run, and its certificate anew from the shipped matrices."""
+    from experiments.pipeline.verify import verify as examine
+
+    found = examine(run_folder)
+    if chosen.get("json"):
+        print(json.dumps(vars(found)))
+    else:
+        for word, texts in (("agrees", found.agrees), ("absent", found.absent), ("DIFFERS", found.differs)):
+            for text in texts:
+                print(f"{word:<8} {text}")
+        print(f"{run_folder}: " + (f"{len(found.differs)} differ" if found.differs else "as certified"))
+    return FAILED if found.differs else DONE

@@ -1,0 +1,68 @@
+"""The step that fits the observer of a run; what an interrupted one leaves is a checkpoint and the best observer so far."""
+
+import numpy as np
+
+import observer
+from experiments.pipeline.console import Interrupted
+from experiments.pipeline.job import CHECKPOINT, Job, clear, with_metrics
+from experiments.pipeline.recipe import to_toml
+from observer import FitResult, runs
+from observer.runs import Run
+from observer.storage import write_text
+
+
+def fit_step(run: Run, job: Job, *, fresh: bool = False) -> Run:
+    """Fit the observer, from the checkpoint of an interrupted fit unless ``fresh``.
+
+    Raises Interrupted, with the best so far saved, when a person or the system stops it.
+    """
+    options, data = job.recipe.fit, run.trajectories
+    if fresh:
+        (run.path / CHECKPOINT).unlink(missing_ok=True)
+    learned_from = data
+    if job.recipe.data.learned:
+        from observer.validation.on_logs import part
+
+        learned_from = part(data, job.recipe.seed)[0]
+    with job.console.step("fit", f"{options.neurons} neurons, {options.activation}") as progress:
+        result = observer.fit(
+            run.plant,
+            learned_from,
+            options.neurons,
+            options.settling_time,
+            contraction_rate=options.contraction_rate,
+            activation=options.activation,
+            solver=options.solver,
+            iterations=options.iterations,
+            budget=options.budget,
+            tolerance=options.tolerance,
+            seed=job.recipe.seed,
+            dtype=options.dtype,
+            condition=options.condition,
+            transitions="data" if job.recipe.data.learned else "model",
+            progress=progress,
+            checkpoint=run.path / CHECKPOINT,
+        )
+    return keep_fit(run, result, job, "fit", said=data.warnings)
+
+
+def keep_fit(run: Run, result: FitResult, job: Job, step: str, said: tuple[str, ...] = ()) -> Run:
+    """Write a fit in place of all that depended on an earlier one; ``said``: warnings that were printed already.
+
+    Raises Interrupted, with the checkpoint kept, for a fit that was stopped.
+    """
+    stopped = result.status == "interrupted"
+    room = sum(np.asarray(array).nbytes for array in result.observer.to_arrays().values())
+    clear(run.path, "fit", room=room, keep=(CHECKPOINT,))
+    runs.save_fit(run.path, result, command=job.command)
+    write_text(run.path / runs.CONFIG, to_toml(job.recipe))
+    if not stopped:  # not before: should the disk be full, the work is still there
+        (run.path / CHECKPOINT).unlink(missing_ok=True)
+    run = with_metrics(Run(run.path, run.plant, result, config=run.config, logs=run.logs), job)
+    for text in result.warnings:
+        if text not in said:
+            job.console.warn(text)
+    if stopped:
+        raise Interrupted(f"stopped; the best observer so far is in {run.path}. To go on: {job.command}")
+    job.console.say(f"{step:<10} {result.status}: {result.message}")
+    return run

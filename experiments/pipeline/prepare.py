@@ -1,0 +1,101 @@
+"""Before the steps of a run: its plant as the recipe states it, and the folder to begin in or to go on from."""
+
+from fnmatch import fnmatch
+from pathlib import Path
+from typing import Any
+
+import systems
+from experiments.pipeline.console import Console
+from experiments.pipeline.job import CHECKPOINT, Job
+from experiments.pipeline.logs import changed_logs, learned_plant
+from experiments.pipeline.options import command_for
+from experiments.pipeline.recipe import Recipe, differences, read_recipe
+from experiments.pipeline.steps import done
+from experiments.pipeline.validation import checked_map
+from observer import runs
+from observer.runs import Run, load_run
+from systems import DiscreteSystem
+from systems.base.errors import InputError
+
+
+def plan(recipe: Recipe, console: Console) -> tuple[Recipe, DiscreteSystem]:
+    """Load the plant of a recipe and resolve what follows from it: dt, substeps, duration of the data.
+
+    Raises InputError for everything that cannot be used; nothing is written.
+    """
+    learned = learned_plant(recipe, console) if recipe.data.files else None
+    system = learned or systems.load_system(recipe.system)
+    plant = systems.discretize(system, dt=recipe.dt, method=recipe.method, substeps=recipe.substeps)
+    checked_map(recipe, system)
+    duration = None if recipe.data.files else recipe.data.duration or system.duration
+    found = {"data.learned": learned is not None, "data.duration": duration}
+    return recipe.changed(dt=plant.dt, substeps=plant.substeps, **found), plant
+
+
+def prepare(recipe: Recipe, out: Path, *, fresh: bool, console: Console) -> tuple[Run, Job]:
+    """The Run in folder ``out`` to go on from, or a new one of which nothing is written yet.
+
+    Raises InputError when ``out`` is something else than a run folder, or holds a run with another recipe or plant.
+    """
+    recipe, plant = plan(recipe, console)
+    job = Job(recipe, command_for(recipe, out), console)
+    run = begun(out, fresh=fresh)
+    if run is None:
+        return Run(out, plant), job
+    if done("fit", run):  # of a run that was killed just before it let go of its checkpoint
+        (out / CHECKPOINT).unlink(missing_ok=True)
+    differing = differences(read_recipe(out / runs.CONFIG), recipe)
+    if run.fit is None and not (out / CHECKPOINT).exists():
+        # Nothing depends on these yet: after a refusal ("that rate is impossible") a person asks for another rate.
+        differing = [text for text in differing if not text.startswith(("fit.", "validation."))]
+    changed = changed_logs(out) if run.logs else []
+    if run.system.fingerprint != plant.system.fingerprint:
+        differing = [f"system ('{run.system.name}' there; '{plant.system.name}', or its content, differs)"]
+        if changed and recipe.data.learned:
+            differing = [f"the logs ({', '.join(changed)} changed since)"]
+    refuse_other(out, differing)
+    for log in changed:
+        console.warn(f"{log} changed since {out} learned from it; add --fresh to learn from it anew")
+    return run, job
+
+
+def begun(out: Path, *, fresh: bool) -> Run | None:
+    """The run that folder ``out`` holds; None where a new one may begin. Raises InputError for any other folder."""
+    if out.exists() and not out.is_dir():
+        raise InputError(f"{out}: is a file; give a folder that is new, empty or a run")
+    names = {item.name for item in out.iterdir()} if out.is_dir() else set()
+    if not names & {runs.SYSTEM, runs.CONFIG}:
+        # what a new run leaves that was killed while it wrote its very first file
+        if all(fnmatch(name, f".{Path(runs.SYSTEM).stem}.*.partial*") for name in names):
+            return None
+        raise InputError(f"{out}: holds other files and is no run folder; give a folder that is new, empty or a run")
+    if fresh or not names & {runs.CONFIG, runs.TRAJECTORIES}:
+        return None
+    for leftover in out.rglob(".*.partial*"):  # of a run that was killed while it wrote
+        leftover.unlink(missing_ok=True)
+    return load_run(out)
+
+
+def refuse_other(out: Path, differing: list[str]) -> None:
+    """Raise InputError where the run in ``out`` differs from the one asked for."""
+    if differing:
+        raise InputError(
+            f"{out}: holds a run that differs in {', '.join(differing)}; "
+            "add --fresh to start again, or give another --out"
+        )
+
+
+def reopen(out: Path, changes: dict[str, Any], *, step: str, fresh: bool, console: Console) -> tuple[Run, Job]:
+    """The run in folder ``out`` for one more step, with options of that step changed.
+
+    Raises InputError when other options are to be changed, or options of a fit that is done already (unless ``fresh``).
+    """
+    run = load_run(out)
+    recipe = read_recipe(out / runs.CONFIG)
+    if step == "fit" and recipe.fine_tune.source is not None:
+        raise InputError(f"{out}: holds a fine-tuned observer; `{command_for(recipe, out)} --fresh` tunes it again")
+    asked = recipe.changed(**changes)
+    differing = differences(recipe, asked)
+    if differing and step == "fit" and done("fit", run) and not fresh:
+        raise InputError(f"{out}: holds a fit that differs in {', '.join(differing)}; add --fresh to fit again")
+    return run, Job(asked, command_for(asked, out), console)
