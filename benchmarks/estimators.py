@@ -1,9 +1,9 @@
-"""Time per step of the contracting REN and of every baseline on the same machine: one trajectory at a time, and a batch.
+"""Time per step of the contracting REN and of every estimator on the same machine: one trajectory at a time, and a batch.
 
     python -m benchmarks.estimators --out docs/estimator_times.md
 
 Every estimator takes the same trajectories through ``run``. The weights of the REN are drawn, not fitted: no time depends on them.
-Baselines are at their default knobs. Processor time, least of many repetitions, so that other work on the machine does not
+Estimators have the defaults of their tuning parameters. Processor time, least of many repetitions, so that other work on the machine does not
 count; a run before the first counted one compiles. Plants of two states: 20 neurons, the default of ``observer run``.
 """
 
@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
-from observer.estimators import BASELINES, baseline, compiled, label, make
+from observer.estimators import ESTIMATORS, compiled, get_estimator, label, make
 from observer.networks.ren.contracting import ContractingREN
 from observer.scaling import Scaling
 from observer.state_observer import RENObserver, StateObserver
@@ -112,12 +112,12 @@ def measure_plant(name: str, neurons: int, samples: int, batch: int, repetitions
         rows.append(Row(name, "A P A' alone, of a dense Kalman filter", product, product, "BLAS"))
         samples = min(samples, FEW)
         data = data[0], u[:, :samples], y[:, :samples]
-    for kind in BASELINES if plant.nx <= LARGE else FOR_LARGE:
+    for kind in ESTIMATORS if plant.nx <= LARGE else FOR_LARGE:
         try:
             observer = make(kind, plant)
         except InputError:
             continue
-        runs_as = getattr(baseline(kind), "RUNS", "NumPy")
+        runs_as = getattr(get_estimator(kind), "RUNS", "NumPy")
         if runs_as == "machine code" and not compiled.serves(plant, np.eye(plant.ny), samples):
             runs_as = "NumPy"
         rows.append(Row(name, label(kind), *measured(kind, observer, data, repetitions), runs_as))

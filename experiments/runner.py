@@ -20,7 +20,7 @@ from experiments.pipeline.console import DONE, FAILED, Interrupted
 from systems.base.errors import InputError
 
 if TYPE_CHECKING:
-    from reports.experiment_page import Criterion
+    from reports.experiment_page import Requirement
 
 #: Words under which a part was stored by earlier versions.
 _RESULTS = ("result", "outcome", "measurement", "row")
@@ -58,11 +58,11 @@ class Size:
 
 @dataclass(frozen=True)
 class Measured:
-    """The result of an experiment that is a table: one row per part that was measured."""
+    """The result of an experiment whose parts are rows of one table: a sequence of them, or rows by name."""
 
     size: Any
     seed: int
-    rows: Sequence[Mapping[str, Any]]
+    rows: Any
 
 
 @dataclass(frozen=True)
@@ -79,7 +79,7 @@ class Page:
     lines: Sequence[str] = ()
 
 
-def judged(criteria: "Sequence[Criterion]", metrics: Mapping[str, Any], size: Size, **content: Any) -> Page:
+def judged(criteria: "Sequence[Requirement]", metrics: Mapping[str, Any], size: Size, **content: Any) -> Page:
     """A page of tables and charts that passes when all ``criteria`` are met; see ``reports.experiment_page``."""
     from reports.experiment_page import write_experiment_page
 
@@ -152,12 +152,12 @@ def run_experiment(
         options["full"] = True
     _refuse(experiment, options)
     run, page = experiment.load()
-    size = size or run.FULL
-    of_size = {name: options.pop(name) for name in {f.name for f in fields(size)} & set(options)}
+    asked: Size = size or run.FULL
+    of_size = {name: options.pop(name) for name in {f.name for f in fields(asked)} & set(options)}
     parts, begin = Parts(Path(out), fresh, quiet, report), time.perf_counter()
     stopped = Interrupted(f"stopped; the parts done so far are in {out}. The same command goes on from there")
     try:
-        result = run.measure(replace(size, **of_size), seed, parts, **options)
+        result = run.measure(replace(asked, **of_size), seed, parts, **options)
     except KeyboardInterrupt:
         raise stopped from None
     passed = _write(experiment.name, page.page(result), parts, command, begin)

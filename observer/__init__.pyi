@@ -11,6 +11,6 @@ from .runs import load_run as load_run
 from .scaling import Scaling as Scaling
 from .state_observer import RENObserver as RENObserver
 from .state_observer import StateObserver as StateObserver
-from .validation.validate import Criterion as Criterion
-from .validation.validate import Validation as Validation
+from .validation.result import Criterion as Criterion
+from .validation.result import Validation as Validation
 from .validation.validate import validate as validate

@@ -120,8 +120,8 @@ class KnownPlant:
         return np.where(stated > 0, stated, NOMINAL_NOISE * self.output_scale)
 
     @cached_property
-    def first_deviation(self) -> np.ndarray:
-        """Standard deviations ``(nx,)`` of the first error: start and first estimate independent in the initial box."""
+    def initial_error_deviation(self) -> np.ndarray:
+        """Standard deviations ``(nx,)`` of the initial error: x0 and x_hat0 independent in the initial box."""
         return np.sqrt(2 / 3) * 0.5 * np.ptp(self.plant.system.initial_ranges, axis=1)
 
     @cached_property

@@ -9,7 +9,7 @@
 | ``observer.safetensors``, ``history.csv``, ``fit.json`` | the observer and how fitting went | ``save_fit``   |
 | ``certificate.json``   | what is proved of the shipped matrices                          | ``save_certificate`` |
 | ``validation.npz``, ``validation_noise.npz`` | trials against the plant                 | ``Validation``  |
-| ``starts.npz``         | worst initial states found by search, and the convergence map    | ``StartStudy``  |
+| ``starts.npz``         | worst initial states found by search, and the convergence map    | ``WorstCaseStudy``  |
 | ``fine_tuning.json``   | a fine-tuned run: what it came from, and errors before and after | the application |
 | ``metrics.json``       | the numbers                                                    | the application |
 """
@@ -41,8 +41,8 @@ if TYPE_CHECKING:
     from observer.certification.certificate import Certificate
     from observer.fitting.result import FitResult
     from observer.state_observer import RENObserver
-    from observer.validation.validate import Validation
-    from observer.validation.worst_starts import StartStudy
+    from observer.validation.result import Validation
+    from observer.validation.worst_cases import WorstCaseStudy
     from systems import DiscreteSystem, System, Trajectories
 
 SYSTEM, CONFIG, LOGS, TRAJECTORIES = "system.json", "config.toml", "logs.json", "trajectories.npz"
@@ -70,7 +70,7 @@ class Run:
         The discretised plant; ``system`` is its System.
     fit
         How the observer was fitted; ``observer`` is its observer. None before the fit, as every part before its step.
-    certificate, validation, validation_noise, starts
+    certificate, validation, validation_noise, worst_cases
         Results, see their classes; ``validation_noise`` are the trials with measurement noise.
     config, logs, fine_tuning, metrics
         The content of ``config.toml``, ``logs.json`` (a run that learned from logs), ``fine_tuning.json`` (a fine-tuned run)
@@ -83,7 +83,7 @@ class Run:
     certificate: "Certificate | None" = None
     validation: "Validation | None" = None
     validation_noise: "Validation | None" = None
-    starts: "StartStudy | None" = None
+    worst_cases: "WorstCaseStudy | None" = None
     config: dict[str, Any] = field(default_factory=dict)
     logs: dict[str, Any] = field(default_factory=dict)
     fine_tuning: dict[str, Any] = field(default_factory=dict)
@@ -134,7 +134,7 @@ def load_run(path: "str | Path") -> Run:
         certificate=part(CERTIFICATE, load_certificate),
         validation=part(VALIDATION, load_validation),
         validation_noise=part(VALIDATION_NOISE, load_validation),
-        starts=part(STARTS, load_starts),
+        worst_cases=part(STARTS, load_worst_cases),
         config=part(CONFIG, load_config, {}),
         logs=part(LOGS, read_json, {}),
         fine_tuning=part(FINE_TUNING, read_json, {}),
@@ -254,16 +254,16 @@ def save_validation(path: Path, validation: "Validation") -> None:
 
 def load_validation(path: Path) -> "Validation":
     """The trials of a validation."""
-    from observer.validation.validate import Validation
+    from observer.validation.result import Validation
 
     return guarded(path, lambda: Validation.load(path))
 
 
-def load_starts(path: Path) -> "StartStudy":
+def load_worst_cases(path: Path) -> "WorstCaseStudy":
     """The worst initial states and the convergence map of a run."""
-    from observer.validation.worst_starts import StartStudy
+    from observer.validation.worst_cases import WorstCaseStudy
 
-    return guarded(path, lambda: StartStudy.load(path))
+    return guarded(path, lambda: WorstCaseStudy.load(path))
 
 
 def hashes(folder: Path, *names: str) -> dict[str, str]:

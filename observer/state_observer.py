@@ -53,7 +53,7 @@ class StateObserver(ABC):
 
     @abstractmethod
     def init(self, x_hat0: Any) -> Any:
-        """The observer's state for a first estimate."""
+        """The observer's state for an initial estimate."""
 
     @abstractmethod
     def step(self, state: Any, u: Any, y: Any) -> Any:
@@ -119,7 +119,7 @@ class RENObserver(StateObserver):
     eps: float = field(default=1e-9)
 
     def init(self, x_hat0: Any) -> np.ndarray:
-        """The first estimate itself."""
+        """The initial estimate itself."""
         return np.array(check_last("x_hat0", x_hat0, self.system.nx, self.system.state_names))
 
     def step(self, state: Any, u: Any, y: Any) -> np.ndarray:
@@ -139,13 +139,13 @@ class RENObserver(StateObserver):
 
     def run(self, x_hat0: Any, u: Any, y: Any) -> np.ndarray:
         """As for every observer, in one compiled loop over all samples where no measurement is missing."""
-        start, u_all, y_all = self._sequences(x_hat0, u, y)
+        first, u_all, y_all = self._sequences(x_hat0, u, y)
         if u_all.shape[-2] < 2 or not self.weights.has_identity_output or np.isnan(y_all[..., :-1, :]).any():
             return super().run(x_hat0, u, y)
         v = u_all[..., :-1, self.system.known]
-        batch = start.shape[:-1]
+        batch = first.shape[:-1]
         parts = [np.broadcast_to(a, (*batch, *a.shape[-2:])) for a in (v, y_all[..., :-1, :])]
-        return rollout(self.weights, start, np.concatenate(parts, axis=-1))[0]
+        return rollout(self.weights, first, np.concatenate(parts, axis=-1))[0]
 
     def estimate(self, state: Any) -> np.ndarray:
         """The state is the estimate."""

@@ -35,7 +35,7 @@ def compare(results: Results) -> "TrialEnvelopes | None":
     """The envelope of every noise-free trial of the validation; None where nothing bounds the errors or they were not measured so."""
     from observer.validation.envelopes import trial_envelopes
 
-    residual = getattr(results.starts, "residual", float("nan"))
+    residual = getattr(results.worst_cases, "residual", float("nan"))
     return trial_envelopes(results.certificate, results.validation, results.plant, residual)
 
 

@@ -14,7 +14,7 @@ from reports.tables import Table
 if TYPE_CHECKING:
     from observer.certification.certificate import Certificate
     from observer.fitting.result import FitResult
-    from observer.validation.validate import Validation
+    from observer.validation.result import Validation
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""The comparison of estimators on a page: an overview, then one table and one figure per condition.
+"""The comparison of estimators on a page: an overview, then one table and one figure per scenario.
 
 Computes nothing: it is given numbers, curves and sentences, and draws them.
 """
@@ -36,7 +36,7 @@ class Bar:
 
 @dataclass(frozen=True)
 class EstimatorRow:
-    """One estimator under one condition: per state RMS, its interval and the settling time; ``score`` in per cent of the ranges."""
+    """One estimator in one scenario: per state RMS, its interval and the settling time; ``score`` in per cent of the ranges."""
 
     name: str
     rms: tuple[float, ...]
@@ -50,7 +50,7 @@ class EstimatorRow:
 
 @dataclass(frozen=True)
 class EstimatorSection:
-    """One condition: a word for its files, its title, what the numbers say, rows, and median errors over time in per cent."""
+    """One scenario: a word for its files, its title, what the numbers say, rows, and median errors over time in per cent."""
 
     name: str
     title: str
@@ -59,7 +59,7 @@ class EstimatorSection:
     curves: tuple[Line, ...]
 
 
-def condition_table(section: EstimatorSection, states: Sequence[tuple[str, str]]) -> Table:
+def scenario_table(section: EstimatorSection, states: Sequence[tuple[str, str]]) -> Table:
     """Rows of estimators under heads for each state."""
     heads = ["estimator", "error, % of ranges", "95 % interval"]
     for name, _ in states:
@@ -81,7 +81,7 @@ def _interval(low: float, high: float, unit: str) -> Any:
 
 
 @styled()
-def condition_figure(section: EstimatorSection) -> "Figure":
+def scenario_figure(section: EstimatorSection) -> "Figure":
     """Left: median error over time. Right: the error of the second half with its interval; crosses lost trials."""
     figure = new_figure(WIDE, 3.0)
     left, right = figure.subplots(1, 2, width_ratios=(1.5, 1))
@@ -124,19 +124,19 @@ def condition_figure(section: EstimatorSection) -> "Figure":
 
 @styled()
 def overview_figure(scores: Mapping[str, Mapping[str, float]]) -> "Figure":
-    """Estimators by conditions: errors in per cent of the ranges, dark where small, each row told apart by its best."""
-    conditions = list(scores)
+    """Estimators by scenarios: errors in per cent of the ranges, dark where small, each row told apart by its best."""
+    scenarios = list(scores)
     names = list(dict.fromkeys(name for row in scores.values() for name in row))
-    values = np.array([[scores[c].get(n, np.nan) for n in names] for c in conditions], dtype=float)
+    values = np.array([[scores[c].get(n, np.nan) for n in names] for c in scenarios], dtype=float)
     with np.errstate(all="ignore"):
         best = np.min(np.where(np.isfinite(values) & (values > 0), values, np.inf), axis=1)
         ratio = np.log10(values / best[:, None])
-    figure = new_figure(WIDE, 1.2 + 0.27 * len(conditions))
+    figure = new_figure(WIDE, 1.2 + 0.27 * len(scenarios))
     axes = figure.subplots()
     axes.grid(False)
     shade = np.where(np.isfinite(ratio), np.clip(ratio, 0, 1.5), 1.6)
     axes.imshow(shade, cmap="Blues_r", vmin=-0.2, vmax=1.7, aspect="auto")
-    for i in range(len(conditions)):
+    for i in range(len(scenarios)):
         for j in range(len(names)):
             value = values[i, j]
             text = "lost" if np.isinf(value) else "–" if np.isnan(value) else f"{value:.2g}"
@@ -144,7 +144,7 @@ def overview_figure(scores: Mapping[str, Mapping[str, float]]) -> "Figure":
             axes.text(j, i, text, ha="center", va="center", fontsize=6.5, fontweight="bold" if winner else "normal",
                       color="white" if shade[i, j] < 0.6 else INK)  # fmt: skip
     axes.set_xticks(range(len(names)), [plain(n, 20) for n in names], rotation=30, ha="right")
-    axes.set_yticks(range(len(conditions)), [plain(c, 60) for c in conditions], fontsize=6.5)
+    axes.set_yticks(range(len(scenarios)), [plain(c, 60) for c in scenarios], fontsize=6.5)
     axes.tick_params(length=0)
     return figure
 
@@ -174,10 +174,10 @@ def write_estimators_report(
     facts: str = "",
     command: str = "",
 ) -> Path:
-    """Write ``report.html`` and ``figures/scorecard, choice, overview, <condition>.pdf, .png`` into ``folder``; returns the path of
+    """Write ``report.html`` and ``figures/scorecard, choice, overview, <scenario>.pdf, .png`` into ``folder``; returns the path of
     the page.
 
-    states : (name, unit). scores : condition -> estimator -> error in per cent, infinite where trials were lost.
+    states : (name, unit). scores : scenario -> estimator -> error in per cent, infinite where trials were lost.
     advice, strengths : sentences on when to prefer which, and (estimator, where it is best). missing : who or what is not
     shown, and why. tables : gaps, tuning and consistency. needs, choice, constant_gains : what the first two figures draw.
     """
@@ -200,17 +200,17 @@ def write_estimators_report(
         ))  # fmt: skip
     if scores:
         first.append(embed(
-            Picture(OVERVIEW, "All estimators under all conditions", _OVERVIEW,
-                    "A table of errors, conditions by estimators, dark where small.", overview_figure(scores), True)
+            Picture(OVERVIEW, "All estimators in all scenarios", _OVERVIEW,
+                    "A table of errors, scenarios by estimators, dark where small.", overview_figure(scores), True)
         ))  # fmt: skip
     contents = []
     for section in sections:
         picture = embed(
             Picture(section.name, f"Errors: {section.title}", _READING,
                     "Median errors over time on a log axis, and the errors of the second half with their intervals.",
-                    condition_figure(section), True)
+                    scenario_figure(section), True)
         )  # fmt: skip
-        contents.append({"section": section, "table": condition_table(section, states), "picture": picture})
+        contents.append({"section": section, "table": scenario_table(section, states), "picture": picture})
     embedded = [*first, *(content["picture"] for content in contents)]
     page = estimators_page(
         {"title": title, "contents": contents, "first": first, "advice": advice, "strengths": strengths,

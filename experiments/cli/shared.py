@@ -20,7 +20,7 @@ Reference = Annotated[
 Folder = Annotated[Path, typer.Argument(metavar="RUN", help="The folder of a run.")]
 Out = Annotated[Path, typer.Option("--out", metavar="RUN", help="The folder of the run; made when it does not exist.")]
 Config = Annotated[
-    Path | None, typer.Option("--config", metavar="FILE", help="A recipe to start from, like the config.toml of a run.")
+    Path | None, typer.Option("--config", metavar="FILE", help="A recipe to begin with, like the config.toml of a run.")
 ]
 EVERY_OPTION = ("plant", "seed", "data", "fit", "validation", "fresh", "output")
 

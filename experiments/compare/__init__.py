@@ -1,1 +1,1 @@
-"""``observer compare``: learned and classical estimators on the same trajectories, condition by condition."""
+"""``observer compare``: learned and classical estimators on the same trajectories, scenario by scenario."""

@@ -19,6 +19,7 @@ from systems.trajectories import Trajectories, simulate
 
 if TYPE_CHECKING:
     from observer.fitting.result import FitResult
+    from observer.runs import Run
 
 FOLDER, RECORD, CHECKPOINT = "learned", "learned.json", "checkpoint.npz"
 SPEED, NOISE = "REN for speed", "REN for noise"
@@ -56,11 +57,11 @@ class Learned:
         written = {key: value for key, value in self.record.items() if key in (SPEED, NOISE)}
         write_json(self.folder / RECORD, written)
 
-    def _teller(self, name: str) -> Callable[[Any], None]:
+    def _progress(self, name: str) -> Callable[[Any], None]:
         """Progress of a fit as a line every few seconds."""
         last = time.monotonic()
 
-        def tell(progress: Any) -> None:
+        def callback(progress: Any) -> None:
             nonlocal last
             if time.monotonic() - last >= EVERY:
                 last = time.monotonic()
@@ -68,7 +69,7 @@ class Learned:
                     f"{name}: {progress.stage} {progress.iteration} of {progress.total}, loss {progress.loss:.3g}"
                 )
 
-        return tell
+        return callback
 
     def fitted(self, budget: float, seed: int) -> "tuple[FitResult | None, Trajectories | None, str]":
         """A REN with the defaults of ``observer run`` and the trajectories it was fitted on; or why there is none."""
@@ -76,7 +77,7 @@ class Learned:
 
         data = simulate(self.plant, TRAJECTORIES, None, seed)
         try:
-            found = fit(self.plant, data, budget=budget, seed=seed, progress=self._teller(SPEED))
+            found = fit(self.plant, data, budget=budget, seed=seed, progress=self._progress(SPEED))
         except (NotDetectable, InputError) as error:
             return None, data, str(error)
         self.report(f"fitted the {SPEED}: {found.message}")
@@ -93,7 +94,7 @@ class Learned:
             checkpoint = self.folder / CHECKPOINT
         found = fine_tune(
             fit, self.plant, data, noise=KnownPlant(self.plant).output_noise, horizon=horizon, seed=seed,
-            iterations=max(1, round(EFFORT * evaluations)), checkpoint=checkpoint, progress=self._teller(NOISE),
+            iterations=max(1, round(EFFORT * evaluations)), checkpoint=checkpoint, progress=self._progress(NOISE),
         )  # fmt: skip
         if found.status == "interrupted":
             raise KeyboardInterrupt
@@ -116,23 +117,25 @@ def from_plant(
     store = Learned(plant, folder, report)
     asked = {"system": plant.system.fingerprint, "plant": plant.to_data(), "budget": budget, "seed": seed}
     also = asked | {"samples": samples, "evaluations": evaluations}
-    fast, quiet = store.kept(SPEED, asked), store.kept(NOISE, also) if tune else None
-    if fast is not None and (quiet is not None or not tune):
+    fast, low_noise = store.kept(SPEED, asked), store.kept(NOISE, also) if tune else None
+    if fast is not None and (low_noise is not None or not tune):
         report(f"learned already: {store.folder}")
-        return {SPEED: fast} | ({NOISE: quiet} if quiet is not None else {}), {}
+        return {SPEED: fast} | ({NOISE: low_noise} if low_noise is not None else {}), {}
     fit, data, reason = store.fitted(budget, seed)
     if fit is None or data is None:
         return {}, {SPEED: reason, **({NOISE: "there is none for speed to begin from"} if tune else {})}
     store.keep(SPEED, asked, fit.observer)
     found: dict[str, RENObserver] = {SPEED: fit.observer}
-    return _with_quiet(store, found, fit, data, also, samples, evaluations, seed) if tune else (found, {})
+    return _with_noise(store, found, fit, data, also, samples, evaluations, seed) if tune else (found, {})
 
 
 def from_run(
-    run: Any, weights: str, folder: Path | None, samples: int, evaluations: int, seed: int, tune: bool,
+    run: "Run", weights: str, folder: Path | None, samples: int, evaluations: int, seed: int, tune: bool,
     report: Callable[[str], None],
 ) -> Found:  # fmt: skip
     """The observer of a run, and the same tuned for noise unless it is that already. ``weights``: their hash."""
+    if run.observer is None:
+        raise InputError(f"{run.path}: holds no fitted observer; `observer fit {run.path}` makes one")
     if run.fit is not None and run.fit.solver == "fine_tune":
         return {NOISE: run.observer}, {}
     found: dict[str, RENObserver] = {SPEED: run.observer}
@@ -142,21 +145,21 @@ def from_run(
         return found, {NOISE: f"{run.path} holds no finished fit to tune"}
     store = Learned(run.plant, folder, report)
     also = {"weights": weights, "samples": samples, "evaluations": evaluations, "seed": seed}
-    quiet = store.kept(NOISE, also)
-    if quiet is not None:
+    low_noise = store.kept(NOISE, also)
+    if low_noise is not None:
         report(f"learned already: {store.folder}")
-        return found | {NOISE: quiet}, {}
-    return _with_quiet(store, found, run.fit, run.trajectories, also, samples, evaluations, seed)
+        return found | {NOISE: low_noise}, {}
+    return _with_noise(store, found, run.fit, run.trajectories, also, samples, evaluations, seed)
 
 
-def _with_quiet(
+def _with_noise(
     store: Learned, found: dict[str, RENObserver], fit: "FitResult", data: Trajectories, asked: Mapping[str, Any],
     samples: int, evaluations: int, seed: int,
 ) -> Found:  # fmt: skip
     try:
-        quiet = store.tuned(fit, data, samples, evaluations, seed)
+        low_noise = store.tuned(fit, data, samples, evaluations, seed)
     except InputError as error:
         store.report(f"left out {NOISE}: {error}")
         return found, {NOISE: str(error)}
-    store.keep(NOISE, asked, quiet)
-    return found | {NOISE: quiet}, {}
+    store.keep(NOISE, asked, low_noise)
+    return found | {NOISE: low_noise}, {}

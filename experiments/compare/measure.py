@@ -8,10 +8,12 @@ from typing import Any
 import numpy as np
 
 from observer.estimators.consistency import consistency
+from observer.estimators.gaussian import GaussianFilter
 from observer.known_plant import periods, wrap
 from observer.state_observer import StateObserver
-from observer.validation.validate import TOLERANCE
+from observer.validation.validate import DIVERGED, settling_times
 from systems.base.errors import InputError
+from systems.system import System
 from systems.trajectories import Trajectories
 
 DRAWS = 1000  # of the bootstrap
@@ -21,7 +23,7 @@ WARM, PROBE = 12, 4  # samples that may compile or fill a window, and those by w
 
 @dataclass(frozen=True, eq=False)
 class Result:
-    """One estimator under one condition, over K trials.
+    """One estimator in one scenario, over K trials.
 
     ``rms`` ``(nx,)`` in units of the states, second half of the trials that did not diverge, and ``rms_interval`` ``(nx, 2)``;
     ``score``: RMS over all states in per cent of their ranges, and ``score_interval``; ``settling`` ``(nx,)``: median over the
@@ -53,56 +55,50 @@ class Result:
         }  # fmt: skip
 
 
-def foretold(observer: StateObserver, starts: np.ndarray, data: Trajectories) -> float:
+def foretold(observer: StateObserver, x_hat0: np.ndarray, data: Trajectories) -> float:
     """Seconds of the processor that a whole run is going to take step by step, from a few samples of it."""
     begun, samples = 0.0, len(data.t)
     with np.errstate(all="ignore"):
-        state = observer.init(starts)
+        state = observer.init(x_hat0)
         for k in range(WARM + PROBE):
             begun = time.process_time() if k == WARM else begun
             state = observer.step(state, data.u[:, k % samples], data.y[:, k % samples])
     return (time.process_time() - begun) / PROBE * (samples - 1)
 
 
-def measure(observer: StateObserver, starts: np.ndarray, data: Trajectories, seed: int) -> Result:
-    """Run one estimator over the trials of one condition."""
+def measure(observer: StateObserver, x_hat0: np.ndarray, data: Trajectories, seed: int) -> Result:
+    """Run one estimator over the trials of one scenario."""
     begun = time.process_time()  # what others do on the machine is not its fault
     with np.errstate(all="ignore"):
-        x_hat = observer.run(starts, data.u, data.y)
+        x_hat = observer.run(x_hat0, data.u, data.y)
     spent = time.process_time() - begun
-    return judge(observer, x_hat, data, seed, 1e6 * spent / (len(data) * max(1, len(data.t) - 1)))
+    return judge(observer.system, x_hat, data, seed, 1e6 * spent / (len(data) * max(1, len(data.t) - 1)))
 
 
-def judge(observer: Any, x_hat: np.ndarray, data: Trajectories, seed: int, microseconds: float) -> Result:
+def judge(system: System, x_hat: np.ndarray, data: Trajectories, seed: int, microseconds: float) -> Result:
     """The numbers of estimates x_hat ``(K, N, nx)``."""
-    system = observer.system
     width = np.ptp(system.state_ranges, axis=1)
     angles = periods(system.states)
     with np.errstate(all="ignore"):
         error = np.abs(wrap(x_hat - data.x, angles)) / width
-    # The first row is the first estimate, which nobody chose.
-    lost = ~(error[:, 1:] <= 10).all(axis=(1, 2))
+    # The first row is the initial estimate, which nobody chose.
+    lost = ~(error[:, 1:] <= DIVERGED).all(axis=(1, 2))
     kept = np.flatnonzero(~lost)
     half = len(data.t) // 2
     shown = np.where(np.isfinite(error), error, np.inf)
     with np.errstate(all="ignore"):
         curve = np.median(shown.max(axis=2), axis=0)
-    settling = np.median(_settling(shown, data.t), axis=0)
+    settling = np.median(settling_times(shown, data.t), axis=0)
     nothing, every = np.full(system.nx, np.nan), np.full((len(data), system.nx), np.nan)
+    common = {
+        "settling": settling,
+        "diverged": int(lost.sum()),
+        "trials": len(data),
+        "curve": curve,
+        "microseconds": microseconds,
+    }
     if not len(kept):
-        interval = np.stack([nothing, nothing], axis=1)
-        return Result(
-            nothing,
-            interval,
-            np.nan,
-            (np.nan, np.nan),
-            settling,
-            int(lost.sum()),
-            len(data),
-            curve,
-            microseconds,
-            every,
-        )
+        return Result(nothing, np.stack([nothing, nothing], axis=1), np.nan, (np.nan, np.nan), squares=every, **common)
     squares = every[kept] = np.mean(error[kept, half:] ** 2, axis=1)
     draws = np.random.default_rng([seed, 17]).integers(0, len(kept), (DRAWS, len(kept)))
     drawn = np.mean(squares[draws], axis=1)
@@ -112,27 +108,18 @@ def judge(observer: Any, x_hat: np.ndarray, data: Trajectories, seed: int, micro
     mean = squares.mean(axis=0)
     return Result(
         rms=np.sqrt(mean) * width, rms_interval=bounds * width[:, None], score=float(100 * np.sqrt(mean.mean())),
-        score_interval=(float(scores[0]), float(scores[1])), settling=settling, diverged=int(lost.sum()), trials=len(data),
-        curve=curve, microseconds=microseconds, squares=every,
+        score_interval=(float(scores[0]), float(scores[1])), squares=every, **common,
     )  # fmt: skip
 
 
-def _settling(error: np.ndarray, t: np.ndarray) -> np.ndarray:
-    """``(K, nx)``: the sample after the last one beyond 2 % of the range, in seconds; infinite where that is the last one."""
-    outside = error > TOLERANCE
-    last = np.where(outside.any(axis=1), len(t) - 1 - np.argmax(outside[:, ::-1], axis=1), -1)
-    padded = np.append(t, np.inf)
-    return padded[last + 1]
-
-
-def consistent(observer: Any, starts: np.ndarray, data: Trajectories) -> dict[str, Any] | None:
+def consistent(observer: StateObserver, x_hat0: np.ndarray, data: Trajectories) -> dict[str, Any] | None:
     """NEES, NIS and whiteness over the later three quarters of the trials; None for an estimator without a covariance or with
     runs that are not finite."""
-    if not hasattr(observer, "innovation"):
+    if not isinstance(observer, GaussianFilter):
         return None
     try:
         with np.errstate(all="ignore"):
-            return consistency(observer, data.x, data.u, data.y, starts, skip=len(data.t) // 4).to_data()
+            return consistency(observer, data.x, data.u, data.y, x_hat0, skip=len(data.t) // 4).to_data()
     except (InputError, np.linalg.LinAlgError):
         return None
 

@@ -1,4 +1,4 @@
-"""A comparison -> what the report draws: sentences, the overview, and one table and figure per condition."""
+"""A comparison -> its numbers and page: sentences, the overview, and one table and figure per scenario."""
 
 from pathlib import Path
 from typing import Any
@@ -7,7 +7,8 @@ import numpy as np
 
 from experiments.compare import words
 from experiments.compare.learned import NOISE
-from experiments.compare.run import Comparison
+from experiments.compare.result import Comparison
+from observer.storage import write_json
 from reports.estimators import Bar, EstimatorRow, EstimatorSection, write_estimators_report
 from reports.figures.estimator_choice import ChoicePoint
 from reports.figures.scorecard import Need
@@ -15,9 +16,13 @@ from reports.published import Line
 from reports.quantities import Number, percent
 from reports.tables import Table
 
+METRICS = "metrics.json"
 
-def write_page(folder: Path, found: Comparison, command: str) -> Path:
-    """Write ``report.html`` and its figures."""
+
+def write(folder: Path, found: Comparison, command: str) -> Path:
+    """Write ``metrics.json``, ``report.html`` and its figures; returns the path of the page."""
+    folder.mkdir(parents=True, exist_ok=True)
+    write_json(folder / METRICS, found.to_data(), command=command)
     return write_estimators_report(
         folder,
         title=f"Estimators of {found.plant.system.name} side by side",
@@ -25,7 +30,7 @@ def write_page(folder: Path, found: Comparison, command: str) -> Path:
         states=[(s.name, s.unit) for s in found.plant.system.states],
         scores={found.titles[c]: {found.names[n]: r.score if not r.diverged else np.inf for n, r in results.items()}
                 for c, results in found.table.items()},
-        advice=words.advice(found.table, found.names, found.titles, found.proved),
+        advice=found.advice,
         strengths=[(found.names[n], words.of_estimator(n, found.table, found.titles)) for n in found.names],
         missing=[f"{name}: {reason}" for name, reason in found.refused.items()],
         needs=_needs(found), choice=_choice(found),
@@ -36,7 +41,7 @@ def write_page(folder: Path, found: Comparison, command: str) -> Path:
     )  # fmt: skip
 
 
-#: Columns of the scorecard: a title, and the conditions of which the worst counts.
+#: Columns of the scorecard: a title, and the scenarios of which the worst counts.
 NEEDS = (
     ("noise:\nerror, × best", ("noise",)),
     (
@@ -51,8 +56,8 @@ NEEDS = (
 def _needs(found: Comparison) -> list[Need]:
     """What the scorecard shows: ratios to the smallest error, speed, lost runs, cost and proof."""
     needs = []
-    for title, conditions in NEEDS:
-        here = [found.table[c] for c in conditions if c in found.table]
+    for title, scenarios in NEEDS:
+        here = [found.table[c] for c in scenarios if c in found.table]
         if here:
             ratios = {
                 n: max(words.factor(results, n) if not results[n].diverged else np.inf for results in here)
@@ -100,14 +105,15 @@ def _gaps(found: Comparison) -> Table:
         f"Error of the {NOISE} over that of the best other estimator; the interval is that of the ratio, over the same trials "
         "drawn for both"
     )
-    return Table(rows, ("condition", "best other", "ratio", "95 % interval"), title)
+    return Table(rows, ("scenario", "best other", "ratio", "95 % interval"), title)
 
 
 def _facts(found: Comparison) -> str:
     s = found.settings
+    simulator = "its model" if s.truth == "model" else "the reference integrator"
     return (
-        f"{s.trials} trials of {s.duration:g} s (dt {found.plant.dt:g} s), the same for all; starts of plant and estimates are independent "
-        f"draws from the initial box; the plant is simulated by {'the oracle' if s.truth == 'oracle' else 'its model'}. Errors are RMS "
+        f"{s.trials} trials of {s.duration:g} s (dt {found.plant.dt:g} s), the same for all; initial states and estimates are independent "
+        f"draws from the initial box; the plant is simulated by {simulator}. Errors are RMS "
         "over the second half, with 95 % bootstrap intervals over the trials; a trial diverged when an error exceeds ten ranges. The "
         f"classical estimators know the exact nominal model and were tuned on {s.training} trajectories with noise."
     )
@@ -123,7 +129,7 @@ def _section(found: Comparison, name: str) -> EstimatorSection:
         for n, r in results.items()
     )  # fmt: skip
     curves = tuple(Line(found.names[n], found.t.tolist(), (100 * r.curve).tolist()) for n, r in results.items())
-    return EstimatorSection(name, found.titles[name], words.of_condition(results, found.names), rows, curves)
+    return EstimatorSection(name, found.titles[name], words.of_scenario(results, found.names), rows, curves)
 
 
 def _speed(found: Comparison) -> Table:
@@ -132,7 +138,7 @@ def _speed(found: Comparison) -> Table:
         for n, value in sorted(found.speed.items(), key=lambda item: item[1])
     )
     title = (
-        f"Processor time per step of one trajectory, in a batch of {found.settings.trials}, median over the conditions. Only rows of the "
+        f"Processor time per step of one trajectory, in a batch of {found.settings.trials}, median over the scenarios. Only rows of the "
         "same kind can be compared: machine code is compiled alike for all, NumPy and CasADi carry the cost of Python"
     )
     return Table(rows, ("estimator", "per step", "runs as"), title)
@@ -143,12 +149,14 @@ def _tuning(found: Comparison) -> Table:
     for name, entry in found.tuned.items():
         if name not in found.names:
             continue
-        values = ", ".join(f"{knob} {value:.3g}" for knob, value in entry["values"].items()) or "nothing to tune"
+        values = (
+            ", ".join(f"{parameter} {value:.3g}" for parameter, value in entry["values"].items()) or "nothing to tune"
+        )
         rows.append(
             (found.names[name], values, Number(entry["held_out"], "", 4), Number(entry["default"], "", 4),
              Number(entry["evaluations"]), Number(entry["seconds"], "s", 3))
         )  # fmt: skip
-    heads = ("estimator", "knobs", "held-out loss", "of the defaults", "evaluations", "time")
+    heads = ("estimator", "tuning parameters", "held-out loss", "of the defaults", "evaluations", "time")
     return Table(
         tuple(rows),
         heads,

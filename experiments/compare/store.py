@@ -1,4 +1,4 @@
-"""Finished measurements on disk, so that the same command goes on where it was stopped: ``results/<condition>.npz``.
+"""Finished measurements on disk, so that the same command goes on where it was stopped: ``results/<scenario>.npz``.
 
 A result belongs to the plant, the trials and the very estimator (its weights or its tuned values): one of another question is
 measured again.
@@ -40,32 +40,32 @@ def fingerprint(plant: DiscreteSystem, trials: Mapping[str, Any], estimator: Any
 
 
 class Store:
-    """The results of one folder; None keeps nothing."""
+    """The results of one folder, of the estimators with these ``keys`` (:func:`fingerprint`); a folder of None keeps nothing."""
 
-    def __init__(self, folder: Path | None) -> None:
-        self.folder = None if folder is None else folder / FOLDER
+    def __init__(self, folder: Path | None, keys: Mapping[str, str]) -> None:
+        self.folder, self.keys = None if folder is None else folder / FOLDER, keys
 
-    def load(self, condition: str, keys: Mapping[str, str]) -> dict[str, Result]:
-        """The finished results under a condition, of the estimators with these fingerprints."""
-        path = None if self.folder is None else self.folder / f"{condition}.npz"
+    def load(self, scenario: str) -> dict[str, Result]:
+        """The finished results of a scenario."""
+        path = None if self.folder is None else self.folder / f"{scenario}.npz"
         if path is None or not path.is_file():
             return {}
         arrays = read_npz(path)
         found = {}
-        for name, key in keys.items():
+        for name, key in self.keys.items():
             if key and str(arrays.get(f"{name}/{KEY}", "")) == key:
                 found[name] = Result(**{f.name: _value(arrays[f"{name}/{f.name}"]) for f in fields(Result)})
         return found
 
-    def save(self, condition: str, keys: Mapping[str, str], results: Mapping[str, Result]) -> None:
-        """Keep the results under a condition, in one step."""
+    def save(self, scenario: str, results: Mapping[str, Result]) -> None:
+        """Keep the results of a scenario, in one step."""
         if self.folder is None:
             return
         self.folder.mkdir(parents=True, exist_ok=True)
         arrays = {
             f"{name}/{f.name}": np.asarray(getattr(r, f.name)) for name, r in results.items() for f in fields(Result)
         }
-        write_npz(self.folder / f"{condition}.npz", arrays | {f"{n}/{KEY}": np.array(keys[n]) for n in results})
+        write_npz(self.folder / f"{scenario}.npz", arrays | {f"{n}/{KEY}": np.array(self.keys[n]) for n in results})
 
 
 def _value(array: np.ndarray) -> Any:

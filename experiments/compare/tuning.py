@@ -4,18 +4,13 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from observer.estimators import baseline
-from observer.estimators.tuning import tune
+from observer.estimators.tuning import SHARING, tune_each
 from observer.storage import read_json, write_json
 from systems.base.errors import InputError
 from systems.discretization import DiscreteSystem
 from systems.trajectories import Trajectories
 
 TUNING = "tuning.json"
-SHARING = "extended_kalman"  # filters with the same knobs start from its values, so it comes first
-FEW = 8  # trajectories for what costs many times as much per sample
 
 Tuned = tuple[dict[str, dict[str, Any]], dict[str, str]]
 
@@ -25,14 +20,13 @@ def tuned_all(
     noisy: Trajectories,
     kinds: tuple[str, ...],
     asked: Mapping[str, Any],
-    evaluations: int,
-    seed: int,
     folder: Path | None,
     report: Callable[[str], None],
 ) -> Tuned:
     """(tuned values by estimator, reasons of those that cannot serve this plant), in the order of ``kinds``.
 
-    ``asked``: what the values depend on besides the estimator; what ``folder`` keeps for another question is not used.
+    ``asked``: what the values depend on besides the estimator, with ``evaluations`` and ``seed``; what ``folder`` keeps for another
+    question is not used.
     """
     path = None if folder is None else folder / TUNING
     done: dict[str, dict[str, Any]] = {}
@@ -44,17 +38,12 @@ def tuned_all(
             already = [kind for kind in kinds if kind in done]
             if already:
                 report(f"tuned already: {', '.join(already)} ({path})")
-    for kind in sorted(kinds, key=lambda name: name != SHARING):
-        if kind in done or kind in refused:
-            continue
-        share = getattr(baseline(kind), "EXPENSE", 1)
-        few = noisy if share == 1 else noisy.subset(np.arange(min(len(noisy), FEW)))
-        shared = done[SHARING]["values"] if SHARING in done else None
-        try:
-            found = tune(kind, plant, few, evaluations=max(3, evaluations // share), seed=seed, start=shared)
-        except InputError as error:
-            refused[kind] = str(error)
-            report(f"left out {kind}: {error}")
+    rest = [kind for kind in kinds if kind not in done and kind not in refused]
+    start = done[SHARING]["values"] if SHARING in done else None
+    for kind, found in tune_each(plant, noisy, rest, evaluations=asked["evaluations"], seed=asked["seed"], start=start):
+        if isinstance(found, InputError):
+            refused[kind] = str(found)
+            report(f"left out {kind}: {found}")
         else:
             done[kind] = found.to_data()
             report(f"tuned {kind}: {found.evaluations} evaluations, {found.seconds:.1f} s, {found.message}")

@@ -6,7 +6,7 @@ import numpy as np
 
 from experiments.compare.measure import Result, as_good
 
-Table = Mapping[str, Mapping[str, Result]]  # condition -> estimator -> result
+Table = Mapping[str, Mapping[str, Result]]  # scenario -> estimator -> result
 
 
 def listed(words: Sequence[str]) -> str:
@@ -15,8 +15,8 @@ def listed(words: Sequence[str]) -> str:
     return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}" if words else ""
 
 
-def of_condition(results: Mapping[str, Result], names: Mapping[str, str]) -> str:
-    """One sentence on who is best under a condition, and who lost trials."""
+def of_scenario(results: Mapping[str, Result], names: Mapping[str, str]) -> str:
+    """One sentence on who is best in a scenario, and who lost trials."""
     good = as_good(results)
     if not good:
         text = "No estimator gets through all trials."
@@ -32,24 +32,24 @@ def of_condition(results: Mapping[str, Result], names: Mapping[str, str]) -> str
 
 def of_estimator(name: str, table: Table, titles: Mapping[str, str]) -> str:
     """Where one estimator is best, where it loses trials, and how far it is from the best at its worst."""
-    here = {condition: results for condition, results in table.items() if name in results}
+    here = {scenario: results for scenario, results in table.items() if name in results}
     best = [titles[c] for c, results in here.items() if name in as_good(results)]
     lost = [titles[c] for c, results in here.items() if results[name].diverged]
     parts = []
     if len(best) == len(here) and here:
-        parts.append("best, or not to be told from the best, under every condition")
+        parts.append("best, or not to be told from the best, in every scenario")
     elif best:
-        parts.append(f"best, or not to be told from the best, under: {'; '.join(best)}")
+        parts.append(f"best, or not to be told from the best, in: {'; '.join(best)}")
     else:
         parts.append("never among the best")
     if lost:
-        parts.append(f"diverged in some trial under: {'; '.join(lost)}")
+        parts.append(f"diverged in some trial of: {'; '.join(lost)}")
     gaps = [(factor(results, name), titles[c]) for c, results in here.items()]
     gaps = [gap for gap in gaps if np.isfinite(gap[0])]
     if gaps:
         worst, where = max(gaps)
         if worst > 1.05:
-            parts.append(f"furthest from the best under {where} ({worst:.3g} times its error)")
+            parts.append(f"furthest from the best in: {where} ({worst:.3g} times its error)")
     return "; ".join(parts) + "."
 
 
@@ -72,7 +72,7 @@ def advice(
     lines = []
     if most:
         leaders = listed([names[n] for n in estimators if wins[n] == most])
-        lines.append(f"Most often among the best: {leaders}, under {most} of {len(table)} conditions.")
+        lines.append(f"Most often among the best: {leaders}, in {most} of {len(table)} scenarios.")
     everywhere = [
         n for n in estimators if all(n in r and r[n].diverged == 0 and np.isfinite(r[n].score) for r in table.values())
     ]
@@ -85,11 +85,11 @@ def advice(
         )
     certain = [n for n in estimators if n in proved]
     if certain:
-        text = f"Proved to converge from every start: {listed([names[n] for n in certain])}"
+        text = f"Proved to converge from every initial state: {listed([names[n] for n in certain])}"
         ratios = {n: factor(table["noise"], n) for n in certain if n in table.get("noise", {})}
         if ratios:
-            told = listed([f"{ratio:.3g} times ({names[n]})" for n, ratio in ratios.items()])
-            text += f"; with noise as stated they are at {told} the smallest error"
+            ratio_words = listed([f"{ratio:.3g} times ({names[n]})" for n, ratio in ratios.items()])
+            text += f"; with noise as stated they are at {ratio_words} the smallest error"
         lines.append(f"{text}. Nothing is proved of the others.")
     broken = [n for n in estimators if any(n in r and r[n].diverged for r in table.values())]
     if broken:

@@ -50,7 +50,7 @@ def tune(source: Path, out: Path, given: dict[str, Any], *, fresh: bool, console
         content = _compared(before, run, job)
         write_json(out / runs.FINE_TUNING, content, command=job.command, hashes=runs.hashes(out, runs.OBSERVER))
         clear(out, "validate")
-        run = replace(run, fine_tuning=to_plain(content), validation=None, validation_noise=None, starts=None)
+        run = replace(run, fine_tuning=to_plain(content), validation=None, validation_noise=None, worst_cases=None)
     return finish(run, job)
 
 
@@ -68,7 +68,7 @@ def _prepare(before: Run, out: Path, given: dict[str, Any], fresh: bool, console
     plant = _noisy(before.plant, recipe.fine_tune.noise)
     job = Job(recipe, command_for(recipe, out), console)
     if out.resolve() == before.path.resolve():
-        raise InputError(f"{out}: is the run to start from, and it is kept; give another --out")
+        raise InputError(f"{out}: is the run to be tuned, and it is kept; give another --out")
     found = begun(out, fresh=fresh)
     if found is not None:
         differing = differences(read_recipe(out / runs.CONFIG), recipe) if found.config else []
@@ -114,7 +114,7 @@ def _compared(before: Run, run: Run, job: Job) -> dict[str, Any]:
     """Errors of both observers, and of the best constant gain, on the same trials; their rates; the curve of constant gains."""
     from observer.fine_tuning.constant_gain import CURVE, ConstantGain, design
     from observer.fine_tuning.rollouts import make_sensing
-    from observer.validation.side_by_side import compare_conditions
+    from observer.validation.side_by_side import compare_scenarios
 
     assert before.observer is not None and run.observer is not None and run.fit is not None
     options = run.fit.options
@@ -142,7 +142,7 @@ def _compared(before: Run, run: Run, job: Job) -> dict[str, Any]:
     if not logged:  # a plant without equations cannot be simulated anew
         validation = job.recipe.validation
         with job.console.step("compare", f"{min(validation.trials, TRIALS)} trials under noise, bias and dropouts"):
-            found = compare_conditions(
+            found = compare_scenarios(
                 observers, run.plant, sensing, min(validation.trials, TRIALS), validation.duration or run.system.duration,
                 job.recipe.seed + 1, validation.truth,
             )  # fmt: skip

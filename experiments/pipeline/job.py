@@ -18,7 +18,7 @@ from systems.base.errors import InputError
 
 if TYPE_CHECKING:
     from observer.state_observer import RENObserver
-    from observer.validation.validate import Validation
+    from observer.validation.result import Validation
     from systems import Trajectories
 
 REPORT, FIGURES, CHECKPOINT = "report.html", "figures", "checkpoint.npz"

@@ -14,14 +14,14 @@ from observer.storage import write_text
 from systems.base.errors import InputError
 
 if TYPE_CHECKING:
-    from observer.validation.validate import Validation
-    from observer.validation.worst_starts import StartStudy
+    from observer.validation.result import Validation
+    from observer.validation.worst_cases import WorstCaseStudy
     from systems import System
 
 
 def checked_map(recipe: Recipe, system: "System") -> tuple[int, ...]:
     """The states of the convergence map. Raises InputError that names the option."""
-    from observer.validation.worst_starts.convergence_map import chosen_states
+    from observer.validation.worst_cases.convergence_map import chosen_states
 
     try:
         return chosen_states(system.state_names, recipe.validation.map)
@@ -50,22 +50,22 @@ def validate_step(run: Run, job: Job) -> Run:
         if not options.noise and any(signal.noise > 0 for signal in run.system.outputs):
             fewer = min(options.trials, max(20, options.trials // 4))
             noisy = observer.validate(network, trials=fewer, noise=True, **shared)
-    starts = _study(run, job, check)
+    found = _study(run, job, check)
     clear(run.path, "validate", room=size_of(check) + size_of(noisy))
     runs.save_validation(run.path / runs.VALIDATION, check)
-    if starts is not None:
-        starts.save(run.path / runs.STARTS)
+    if found is not None:
+        found.save(run.path / runs.STARTS)
     if noisy is not None:
         runs.save_validation(run.path / runs.VALIDATION_NOISE, noisy)
     write_text(run.path / runs.CONFIG, to_toml(job.recipe))
-    return with_metrics(replace(run, validation=check, validation_noise=noisy, starts=starts), job)
+    return with_metrics(replace(run, validation=check, validation_noise=noisy, worst_cases=found), job)
 
 
-def _study(run: Run, job: Job, check: "Validation") -> "StartStudy | None":
+def _study(run: Run, job: Job, check: "Validation") -> "WorstCaseStudy | None":
     """Worst initial states and convergence map, for trials as long as those of ``check``; None where the plant diverges."""
     from observer.validation.envelopes import sampled_residual
-    from observer.validation.worst_starts import GOALS, study
-    from observer.validation.worst_starts.trials import trials_worth
+    from observer.validation.worst_cases import GOALS, study_worst_cases
+    from observer.validation.worst_cases.trials import trials_worth
     from systems.base.errors import SimulationError
 
     network, options, duration = fitted_observer(run), job.recipe.validation, float(check.t[-1])
@@ -76,7 +76,7 @@ def _study(run: Run, job: Job, check: "Validation") -> "StartStudy | None":
         "validate", f"worst of {worth} initial states by search, for {' and '.join(GOALS)} error, and the map"
     ):
         try:
-            found = study(
+            found = study_worst_cases(
                 network, run.plant, duration, trials=worth, states=states, seed=job.recipe.seed + 1, spread=options.spread,
                 truth=options.truth, window=float(check.window[0]),
             )  # fmt: skip
@@ -94,7 +94,7 @@ def _replay_step(run: Run, job: Job) -> Run:
     from observer.validation.on_logs import validate_on_logs
 
     network, options = fitted_observer(run), job.recipe.validation
-    defaults = {"estimate_start": "random", "truth": "oracle", "noise": False, "excitation": None, "map": None}
+    defaults = {"estimate_start": "random", "truth": "reference", "noise": False, "excitation": None, "map": None}
     for name, default in (defaults | {"worst_trials": None}).items():
         if getattr(options, name) != default:
             raise InputError(
@@ -109,4 +109,4 @@ def _replay_step(run: Run, job: Job) -> Run:
     clear(run.path, "validate", room=size_of(check))
     runs.save_validation(run.path / runs.VALIDATION, check)
     write_text(run.path / runs.CONFIG, to_toml(job.recipe))
-    return with_metrics(replace(run, validation=check, validation_noise=None, starts=None), job)
+    return with_metrics(replace(run, validation=check, validation_noise=None, worst_cases=None), job)

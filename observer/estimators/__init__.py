@@ -1,53 +1,59 @@
-"""The estimators people have already, behind :class:`observer.StateObserver`: what a learned observer must be compared with.
+"""The estimators that control engineers use already, behind :class:`observer.StateObserver`: a learned observer is compared with them.
 
-To add one: a file here and its name in ``BASELINES``. The file has ``knobs(plant)``, what may be tuned, and
-``make(plant, **values)``, the estimator for values of the knobs; it is then tuned, stressed, tabled and plotted.
+To add one: a file here and its name in ``ESTIMATORS``. The file has ``LABEL``, what a person calls it; ``tuning_parameters(plant)``; and
+``make(plant, **values)``, the estimator for values of its tuning parameters. ``observer compare`` then tunes, runs and shows it.
+Optional: ``RUNS``, what executes its steps, and ``EXPENSE``: tuning takes one evaluation in so many.
 """
 
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from types import ModuleType
+from typing import TYPE_CHECKING
 
 from systems.base.errors import InputError
 
 if TYPE_CHECKING:
-    from observer.estimators.model import Knob
+    from observer.estimators.parameters import TuningParameter
     from observer.state_observer import StateObserver
     from systems.discretization import DiscreteSystem
 
 #: The files of the family, in the order in which tables show them.
-BASELINES = (
+ESTIMATORS = (
     "open_loop", "steady_kalman", "projection", "high_gain", "extended_kalman", "unscented_kalman", "particle",
     "moving_horizon", "kkl",
 )  # fmt: skip
 
 
-def baseline(name: str) -> Any:
-    """The module of a baseline. Raises :class:`InputError` for a name that is not in ``BASELINES``."""
-    if name not in BASELINES:
-        raise InputError(f"baseline is {name!r}; expected one of {', '.join(BASELINES)}")
+def get_estimator(name: str) -> ModuleType:
+    """The module of an estimator. Raises :class:`InputError` for a name that is not in ``ESTIMATORS``."""
+    if name not in ESTIMATORS:
+        raise InputError(f"estimator is {name!r}; expected one of {', '.join(ESTIMATORS)}")
     return import_module(f"observer.estimators.{name}")
 
 
 def label(name: str) -> str:
     """What a person calls the estimator."""
-    return str(baseline(name).LABEL)
+    return str(get_estimator(name).LABEL)
 
 
-def knobs(name: str, plant: "DiscreteSystem") -> "tuple[Knob, ...]":
-    """What can be tuned of a baseline on this plant; none where there is nothing to choose."""
-    return tuple(baseline(name).knobs(plant))
+def tuning_parameters(name: str, plant: "DiscreteSystem") -> "tuple[TuningParameter, ...]":
+    """The tuning parameters of an estimator on this plant; none where there is nothing to choose."""
+    return tuple(get_estimator(name).tuning_parameters(plant))
 
 
 def make(name: str, plant: "DiscreteSystem", **values: float) -> "StateObserver":
-    """The estimator for values of its knobs; those left out are at their defaults.
+    """The estimator for values of its tuning parameters; those left out are at their defaults.
 
-    Raises :class:`InputError` for an unknown baseline or knob, and where the plant allows no such estimator.
+    Raises
+    ------
+    InputError
+        For an unknown estimator or tuning parameter, and where the plant allows no such estimator.
     """
-    given = {knob.name: knob.default for knob in knobs(name, plant)}
+    given = {parameter.name: parameter.default for parameter in tuning_parameters(name, plant)}
     unknown = sorted(set(values) - set(given))
     if unknown:
-        raise InputError(f"{name} has no knob '{unknown[0]}'; expected some of {', '.join(given) or 'none'}")
+        known = ", ".join(given) or "none"
+        raise InputError(f"{name} has no tuning parameter '{unknown[0]}'; expected some of {known}")
     for key, value in values.items():
-        if not (value > 0 and value < float("inf")):
-            raise InputError(f"{name}: knob '{key}' is {value!r}; expected a positive number")
-    return baseline(name).make(plant, **(given | values))
+        if not 0 < value < float("inf"):
+            raise InputError(f"{name}: tuning parameter '{key}' is {value!r}; expected a positive number")
+    return get_estimator(name).make(plant, **(given | values))

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from scipy.stats import chi2, norm
 
+from observer.estimators.gaussian import GaussianFilter
 from observer.known_plant import wrap
 from observer.state_observer import StateObserver
 from systems.base.errors import InputError
@@ -62,16 +63,23 @@ class Consistency:
         }  # fmt: skip
 
 
-def innovations(observer: Any, x_hat0: Any, u: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """(nu ``(K, N, ny)``, S ``(K, N, ny, ny)``) along u and y. Raises :class:`InputError` for an observer without covariance."""
-    if not hasattr(observer, "innovation"):
-        raise InputError(f"{type(observer).__name__} has no covariance, so there is nothing to be consistent with")
+def innovations(observer: GaussianFilter, x_hat0: Any, u: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """(nu ``(K, N, ny)``, S ``(K, N, ny, ny)``) along u and y."""
+    return _along(observer, x_hat0, u, y)[2:]
+
+
+def _along(
+    observer: GaussianFilter, x_hat0: Any, u: np.ndarray, y: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """(x_hat, P, nu, S) along u and y, the sample on the second axis."""
     state, found = observer.init(x_hat0), []
     for k in range(u.shape[1]):
-        found.append(observer.innovation(state, u[:, k], y[:, k]))
+        innovation, cover = observer.innovation(state, u[:, k], y[:, k])
+        found.append((observer.estimate(state), observer.covariance(state), innovation, cover))
         if k + 1 < u.shape[1]:
             state = observer.step(state, u[:, k], y[:, k])
-    return np.stack([nu for nu, _ in found], axis=1), np.stack([s for _, s in found], axis=1)
+    x_hat, p, nu, s = (np.stack(parts, axis=1) for parts in zip(*found, strict=True))
+    return x_hat, p, nu, s
 
 
 def consistency(
@@ -84,27 +92,18 @@ def consistency(
     skip: int = 0,
     confidence: float = 0.99,
 ) -> Consistency:
-    """Run the filter over K trials of N samples: x ``(K, N, nx)``, u, y, first estimates ``(K, nx)``; the first ``skip`` samples are
+    """Run the filter over K trials of N samples: x ``(K, N, nx)``, u, y, initial estimates ``(K, nx)``; the first ``skip`` samples are
     not counted. Samples with a missing output are left out of NIS and whiteness.
 
     Raises :class:`InputError` for an observer without covariance.
     """
     if not 0 < confidence < 1:
         raise InputError(f"confidence is {confidence!r}; expected a probability, such as 0.99")
-    x_hat, covers = [], []
-    state = observer.init(x_hat0)
-    for k in range(u.shape[1]):
-        cover = observer.covariance(state)
-        if cover is None:
-            raise InputError(f"{type(observer).__name__} has no covariance, so there is nothing to be consistent with")
-        x_hat.append(observer.estimate(state))
-        covers.append(cover)
-        if k + 1 < u.shape[1]:
-            state = observer.step(state, u[:, k], y[:, k])
-    nu, s = innovations(observer, x_hat0, u, y)
-    periods = np.array([signal.period or np.nan for signal in observer.system.states])
-    error, p = wrap(np.stack(x_hat, axis=1) - x, periods)[:, skip:], np.stack(covers, axis=1)[:, skip:]
-    nu, s, there = nu[:, skip:], s[:, skip:], np.asarray(np.isfinite(y[:, skip:]).all(axis=2))
+    if not isinstance(observer, GaussianFilter):
+        raise InputError(f"{type(observer).__name__} has no covariance, so there is nothing to be consistent with")
+    x_hat, p, nu, s = (a[:, skip:] for a in _along(observer, x_hat0, u, y))
+    error = wrap(x_hat - x[:, skip:], observer.model.state_periods)
+    there = np.asarray(np.isfinite(y[:, skip:]).all(axis=2))
     trials, samples, nx, ny = len(x), error.shape[1], error.shape[2], nu.shape[2]
     nees = _squares(error, p).mean(axis=0)
     each = np.where(there, _squares(nu, s), np.nan)

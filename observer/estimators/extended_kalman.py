@@ -14,13 +14,13 @@ import numpy as np
 
 from observer.estimators import compiled
 from observer.estimators.gaussian import Gaussian, GaussianFilter, solve
-from observer.estimators.model import covariance_knobs, covariances
+from observer.estimators.parameters import covariance_parameters, covariances
 from observer.state_observer import check_last
 from systems.discretization import DiscreteSystem
 
 LABEL = "extended Kalman"
 RUNS = "machine code"  # long runs; see observer.estimators.compiled
-knobs = covariance_knobs
+tuning_parameters = covariance_parameters
 
 
 class ExtendedKalman(GaussianFilter):
@@ -57,13 +57,9 @@ class ExtendedKalman(GaussianFilter):
         mean, p = self.corrected(state, u, y)
         return Gaussian(self.plant.step(mean, u), self.predicted(mean, p, u))
 
-    def run(self, x_hat0: Any, u: Any, y: Any) -> np.ndarray:
-        """As for every observer, as machine code where the run is long enough."""
-        start, u, y = self._sequences(x_hat0, u, y)
-        if not compiled.serves(self.plant, self.noise.r, start[..., 0].size * u.shape[-2]):
-            return super().run(start, u, y)
+    def _run_compiled(self, x_hat0: np.ndarray, u: np.ndarray, y: np.ndarray) -> np.ndarray:
         noise = self.noise
-        return compiled.run("extended", self.model, start, u, y, noise.p0, noise.q, np.diag(noise.r))
+        return compiled.run("extended", self.model, x_hat0, u, y, noise.p0, noise.q, np.diag(noise.r))
 
     def corrected(self, state: Gaussian, u: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """x[k|k] and P[k|k]."""
@@ -83,5 +79,5 @@ class ExtendedKalman(GaussianFilter):
 
 
 def make(plant: DiscreteSystem, **values: float) -> ExtendedKalman:
-    """The filter for values of the knobs."""
+    """The filter for values of the tuning parameters."""
     return ExtendedKalman(plant, covariances(plant, **values))

@@ -1,4 +1,4 @@
-"""What the Gaussian filters share: a mean and a covariance as their state, and checked arguments."""
+"""What the estimators share: the known plant, checked arguments, long runs as machine code; and a covariance for the filters."""
 
 from abc import abstractmethod
 from dataclasses import dataclass
@@ -6,14 +6,15 @@ from typing import Any
 
 import numpy as np
 
-from observer.estimators.model import Covariances
+from observer.estimators import compiled
+from observer.estimators.parameters import Covariances
 from observer.known_plant import KnownPlant
 from observer.state_observer import StateObserver, check_last
 from systems.base.errors import InputError
 from systems.discretization import DiscreteSystem
 
 
-class Baseline(StateObserver):
+class PlantEstimator(StateObserver):
     """An estimator of a discretised plant; ``model`` is the plant as it knows it. Its state may be the estimate itself."""
 
     def __init__(self, plant: DiscreteSystem) -> None:
@@ -21,12 +22,28 @@ class Baseline(StateObserver):
         self.model = KnownPlant(plant)
 
     def init(self, x_hat0: Any) -> Any:
-        """The first estimate itself."""
+        """The initial estimate itself."""
         return np.array(check_last("x_hat0", x_hat0, self.system.nx, self.system.state_names))
 
     def estimate(self, state: Any) -> np.ndarray:
         """The state is the estimate."""
         return state
+
+    def run(self, x_hat0: Any, u: Any, y: Any) -> np.ndarray:
+        """As for every observer; as machine code where there is a kernel and the run is long enough."""
+        x_hat0, u, y = self._sequences(x_hat0, u, y)
+        serves = compiled.serves(self.plant, self._joint_noise, x_hat0[..., 0].size * u.shape[-2])
+        found = self._run_compiled(x_hat0, u, y) if serves else None
+        return super().run(x_hat0, u, y) if found is None else found
+
+    @property
+    def _joint_noise(self) -> np.ndarray:
+        """R where the correction depends on it: kernels take in one output after the other, so it must be diagonal for them."""
+        return np.eye(self.system.ny)
+
+    def _run_compiled(self, x_hat0: np.ndarray, u: np.ndarray, y: np.ndarray) -> np.ndarray | None:
+        """The whole run as machine code; None where there is no kernel."""
+        return None
 
     def signals(self, u: Any, y: Any) -> tuple[np.ndarray, np.ndarray]:
         """u ``(..., nu)`` as the estimator knows it, and y ``(..., ny)``."""
@@ -43,7 +60,7 @@ class Gaussian:
     covariance: np.ndarray
 
 
-class GaussianFilter(Baseline):
+class GaussianFilter(PlantEstimator):
     """A filter with mean and covariance. ``noise``: Q, R, P0."""
 
     def __init__(self, plant: DiscreteSystem, noise: Covariances) -> None:
@@ -53,6 +70,14 @@ class GaussianFilter(Baseline):
             if shape != (size, size):
                 raise InputError(f"{name} has shape {shape}; expected ({size}, {size}) for plant '{plant.system.name}'")
         self.noise = noise
+
+    @property
+    def _joint_noise(self) -> np.ndarray:
+        return self.noise.r
+
+    @abstractmethod
+    def covariance(self, state: Any) -> np.ndarray:
+        """P ``(..., nx, nx)`` of the estimate."""
 
     @abstractmethod
     def innovation(self, state: Any, u: Any, y: Any) -> tuple[np.ndarray, np.ndarray]:

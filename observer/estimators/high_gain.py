@@ -16,8 +16,8 @@ import numpy as np
 from scipy.linalg import expm
 
 from observer.estimators import compiled
-from observer.estimators.gaussian import Baseline, finite
-from observer.estimators.model import Knob
+from observer.estimators.gaussian import PlantEstimator, finite
+from observer.estimators.parameters import TuningParameter
 from systems.base.errors import InputError
 from systems.detectability import FULL_METRIC_UP_TO
 from systems.discretization import DiscreteSystem
@@ -33,7 +33,7 @@ LARGEST_GRAPH = 50_000  # operations of the Jacobian; derivatives of high order 
 REACH = 2.0  # half ranges about the middle that an estimate may leave the region by
 
 
-class HighGain(Baseline):
+class HighGain(PlantEstimator):
     """The observer above; its state is x_hat. ``orders`` ``(ny,)``: length of each output's chain.
 
     Raises :class:`InputError` where outputs and derivatives do not span the states, and for plants of more than 16 states.
@@ -65,15 +65,14 @@ class HighGain(Baseline):
         move = np.clip((inverse @ wanted[..., None])[..., 0], -1.0, 1.0)
         return self.plant.step(self.model.clip(np.clip(state + scale * move, self._least, self._most)), u)
 
-    def run(self, x_hat0: Any, u: Any, y: Any) -> np.ndarray:
-        """As for every observer, as machine code where the run is long enough."""
-        start, u, y = self._sequences(x_hat0, u, y)
-        small = len(self._slopes.nodes) < compiled.LARGEST_GRAPH
-        if not small or not compiled.serves(self.plant, np.eye(self.system.ny), start[..., 0].size * u.shape[-2]):
-            return super().run(start, u, y)
+    def _run_compiled(self, x_hat0: np.ndarray, u: np.ndarray, y: np.ndarray) -> np.ndarray | None:
+        if len(self._slopes.nodes) >= compiled.LARGEST_GRAPH:
+            return None
         gain, scale = self.kappa / self._size[:, None], self.model.state_scale
         limits = (self._least, self._most)
-        return compiled.run("high_gain", self.model, start, u, y, gain, self._size, scale, *limits, slopes=self._slopes)
+        return compiled.run(
+            "high_gain", self.model, x_hat0, u, y, gain, self._size, scale, *limits, slopes=self._slopes
+        )
 
 
 def _chain_gain(order: int, speed: float, kind: str) -> np.ndarray:
@@ -143,9 +142,9 @@ def _graph(matrix: ca.SX, symbols: dict[str, ca.SX]) -> Graph:
     return from_casadi(function, matrix=True)
 
 
-def knobs(plant: DiscreteSystem) -> tuple[Knob, ...]:
+def tuning_parameters(plant: DiscreteSystem) -> tuple[TuningParameter, ...]:
     """``speed``: l dt, how many e-folds of the error a sample is meant to be worth."""
-    return (Knob("speed", 0.4, 1e-3, 5.0),)
+    return (TuningParameter("speed", 0.4, 1e-3, 5.0),)
 
 
 def make(plant: DiscreteSystem, speed: float) -> HighGain:

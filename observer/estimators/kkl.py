@@ -19,8 +19,8 @@ from typing import Any
 
 import numpy as np
 
-from observer.estimators.gaussian import Baseline
-from observer.estimators.model import Knob
+from observer.estimators.gaussian import PlantEstimator
+from observer.estimators.parameters import TuningParameter
 from systems.base.errors import InputError
 from systems.detectability import FULL_METRIC_UP_TO
 from systems.discretization import DiscreteSystem
@@ -48,7 +48,7 @@ class Filtered:
     estimate: np.ndarray
 
 
-class KKL(Baseline):
+class KKL(PlantEstimator):
     """The observer above; its state is :class:`Filtered`. ``poles`` ``(2 nx + 1,)``: the eigenvalues of A, the same for every signal.
 
     speed : e-folds per sample of the middle eigenvalue. noise : of the training, in parts of the stated noise. forget : see ``FORGET``.
@@ -221,13 +221,13 @@ def _room(kept: dict[tuple[Any, ...], Any]) -> None:
         kept.pop(next(iter(kept)))
 
 
-def knobs(plant: DiscreteSystem) -> tuple[Knob, ...]:
+def tuning_parameters(plant: DiscreteSystem) -> tuple[TuningParameter, ...]:
     """``speed``: e-folds per sample of the middle eigenvalue. ``noise``: of the training, in parts of the stated noise."""
-    return Knob("speed", 0.4, 0.02, 10.0), Knob("noise", 1.0, 1e-3, 100.0)
+    return TuningParameter("speed", 0.4, 0.02, 10.0), TuningParameter("noise", 1.0, 1e-3, 100.0)
 
 
 def make(plant: DiscreteSystem, speed: float, noise: float) -> KKL:
-    """The observer for values of the knobs; learned on the spot, and kept: a tuning asks for the same one several times."""
+    """The observer for values of the tuning parameters; learned on the spot, and kept: a tuning asks for the same one several times."""
     key = (*_key(plant), speed, noise)
     if key not in _learned:
         _room(_learned)

@@ -18,7 +18,7 @@ import numpy as np
 
 from observer.estimators.extended_kalman import ExtendedKalman
 from observer.estimators.gaussian import Gaussian, GaussianFilter, finite
-from observer.estimators.model import Covariances, covariance_knobs, covariances
+from observer.estimators.parameters import Covariances, covariance_parameters, covariances
 from observer.state_observer import check_last
 from systems.base.errors import InputError
 from systems.discretization import DiscreteSystem
@@ -29,7 +29,7 @@ RUNS = "CasADi"
 EXPENSE = 10  # of the evaluations of a tuning one in so many
 HORIZON = 10
 ITERATIONS = 20
-knobs = covariance_knobs
+tuning_parameters = covariance_parameters
 
 
 @dataclass(frozen=True, eq=False)
@@ -184,5 +184,5 @@ class MovingHorizon(GaussianFilter):
 
 
 def make(plant: DiscreteSystem, **values: float) -> MovingHorizon:
-    """The estimator for values of the knobs."""
+    """The estimator for values of the tuning parameters."""
     return MovingHorizon(plant, covariances(plant, **values))

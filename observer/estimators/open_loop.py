@@ -5,32 +5,28 @@ from typing import Any
 import numpy as np
 
 from observer.estimators import compiled
-from observer.estimators.gaussian import Baseline
-from observer.estimators.model import Knob
+from observer.estimators.gaussian import PlantEstimator
+from observer.estimators.parameters import TuningParameter
 from systems.discretization import DiscreteSystem
 
 LABEL = "open loop"
 RUNS = "machine code"  # long runs; see observer.estimators.compiled
 
 
-class OpenLoop(Baseline):
-    """x_hat[k+1] = F(x_hat[k], u[k]). It forgets a wrong start only as fast as the plant does itself."""
+class OpenLoop(PlantEstimator):
+    """x_hat[k+1] = F(x_hat[k], u[k]). It forgets a wrong initial estimate only as fast as the plant does itself."""
 
     def step(self, state: Any, u: Any, y: Any) -> Any:
         """x_hat[k+1] from x_hat[k] and u[k]; y is not used."""
         u, y = self.signals(u, y)
         return self.plant.step(state, u)
 
-    def run(self, x_hat0: Any, u: Any, y: Any) -> np.ndarray:
-        """As for every observer, as machine code where the run is long enough."""
-        start, u, y = self._sequences(x_hat0, u, y)
-        if not compiled.serves(self.plant, np.eye(self.system.ny), start[..., 0].size * u.shape[-2]):
-            return super().run(start, u, y)
+    def _run_compiled(self, x_hat0: np.ndarray, u: np.ndarray, y: np.ndarray) -> np.ndarray:
         wide = np.zeros((self.system.nx, self.system.ny))
-        return compiled.run("gain", self.model, start, u, y, wide)
+        return compiled.run("gain", self.model, x_hat0, u, y, wide)
 
 
-def knobs(plant: DiscreteSystem) -> tuple[Knob, ...]:
+def tuning_parameters(plant: DiscreteSystem) -> tuple[TuningParameter, ...]:
     """Nothing to tune."""
     return ()
 

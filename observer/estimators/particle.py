@@ -14,9 +14,9 @@ from typing import Any
 
 import numpy as np
 
-from observer.estimators import compiled, compiled_particles
+from observer.estimators import compiled_particles
 from observer.estimators.gaussian import GaussianFilter, finite
-from observer.estimators.model import Covariances, Knob, covariance_knobs, covariances
+from observer.estimators.parameters import Covariances, TuningParameter, covariance_parameters, covariances
 from observer.known_plant import wrap
 from observer.state_observer import check_last
 from systems.base.errors import InputError
@@ -63,12 +63,8 @@ class ParticleFilter(GaussianFilter):
         """``(count, nx)``: what the particles are moved by beyond the model, of covariance Q."""
         return self._normal(sample, 1) @ self._roots[0].T
 
-    def run(self, x_hat0: Any, u: Any, y: Any) -> np.ndarray:
-        """As for every observer, as machine code where the run is long enough."""
-        start, u, y = self._sequences(x_hat0, u, y)
-        if not compiled.serves(self.plant, self.noise.r, start[..., 0].size * u.shape[-2]):
-            return super().run(start, u, y)
-        return compiled_particles.run(self, start, u, y, STAGES, SURVIVORS, BISECTIONS)
+    def _run_compiled(self, x_hat0: np.ndarray, u: np.ndarray, y: np.ndarray) -> np.ndarray:
+        return compiled_particles.run(self, x_hat0, u, y, STAGES, SURVIVORS, BISECTIONS)
 
     def _normal(self, sample: int, what: int) -> np.ndarray:
         return np.random.default_rng([self.seed, sample, what]).standard_normal((self.count, self.system.nx))
@@ -217,12 +213,12 @@ def _root(matrix: np.ndarray) -> np.ndarray:
     return root
 
 
-def knobs(plant: DiscreteSystem) -> tuple[Knob, ...]:
+def tuning_parameters(plant: DiscreteSystem) -> tuple[TuningParameter, ...]:
     """Those of the Kalman filters, with a motion of at least ``LEAST_MOTION``."""
-    found = covariance_knobs(plant)
+    found = covariance_parameters(plant)
     return tuple(replace(k, low=LEAST_MOTION) if k.name.startswith("q_") else k for k in found)
 
 
 def make(plant: DiscreteSystem, **values: float) -> ParticleFilter:
-    """The filter for values of the knobs."""
+    """The filter for values of the tuning parameters."""
     return ParticleFilter(plant, covariances(plant, **values))

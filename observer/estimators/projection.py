@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 
 from observer.estimators import compiled
-from observer.estimators.gaussian import Baseline, finite
-from observer.estimators.model import Knob
+from observer.estimators.gaussian import PlantEstimator, finite
+from observer.estimators.parameters import TuningParameter
 from systems.base.errors import InputError
 from systems.detectability import (
     SPEEDS,
@@ -32,7 +32,7 @@ KEPT = 64
 _found: dict[tuple[Any, ...], MetricSearch] = {}
 
 
-class Projection(Baseline):
+class Projection(PlantEstimator):
     """The observer above for ``metric`` M ``(nx, nx)`` in physical units and the share ``relaxation`` g; its state is x_hat."""
 
     def __init__(self, plant: DiscreteSystem, metric: np.ndarray, relaxation: float = 1.0) -> None:
@@ -56,13 +56,9 @@ class Projection(Baseline):
         move = (spread @ (inverse @ difference[..., None]))[..., 0]
         return self.plant.step(self.model.clip(state + self.relaxation * move), u)
 
-    def run(self, x_hat0: Any, u: Any, y: Any) -> np.ndarray:
-        """As for every observer, as machine code where the run is long enough."""
-        start, u, y = self._sequences(x_hat0, u, y)
-        if not compiled.serves(self.plant, np.eye(self.system.ny), start[..., 0].size * u.shape[-2]):
-            return super().run(start, u, y)
+    def _run_compiled(self, x_hat0: np.ndarray, u: np.ndarray, y: np.ndarray) -> np.ndarray:
         scale = np.broadcast_to(self.model.output_scale, self.system.ny)
-        return compiled.run("projection", self.model, start, u, y, self._inverse, scale, self.relaxation)
+        return compiled.run("projection", self.model, x_hat0, u, y, self._inverse, scale, self.relaxation)
 
 
 def metric_of(plant: DiscreteSystem, condition: float) -> MetricSearch:
@@ -76,16 +72,18 @@ def metric_of(plant: DiscreteSystem, condition: float) -> MetricSearch:
         for speed in SPEEDS if best.rate > USELESS else ():
             basis = observability_coordinates(plant, jacobians, speed)
             if basis is not None:
-                best = min(best, search_metric(jacobians=jacobians, condition=bound, coordinates=basis), key=lambda s: s.rate)
+                best = min(
+                    best, search_metric(jacobians=jacobians, condition=bound, coordinates=basis), key=lambda s: s.rate
+                )
         while len(_found) >= KEPT:
             _found.pop(next(iter(_found)))
         _found[key] = best
     return _found[key]
 
 
-def knobs(plant: DiscreteSystem) -> tuple[Knob, ...]:
+def tuning_parameters(plant: DiscreteSystem) -> tuple[TuningParameter, ...]:
     """``condition``: bound on the metric's condition number. ``relaxation``: share of the way to the measurement."""
-    return Knob("condition", 100.0, 1.0, 3000.0), Knob("relaxation", 1.0, 0.01, 1.0)
+    return TuningParameter("condition", 100.0, 1.0, 3000.0), TuningParameter("relaxation", 1.0, 0.01, 1.0)
 
 
 def make(plant: DiscreteSystem, condition: float, relaxation: float) -> Projection:

@@ -16,7 +16,7 @@ from scipy.linalg import solve_discrete_are
 
 from observer.estimators import compiled
 from observer.estimators.gaussian import GaussianFilter
-from observer.estimators.model import Covariances, covariance_knobs, covariances
+from observer.estimators.parameters import Covariances, covariance_parameters, covariances
 from systems.base.errors import InputError
 from systems.discretization import DiscreteSystem
 from systems.integration import sample_region
@@ -24,7 +24,7 @@ from systems.integration import sample_region
 LABEL = "steady Kalman"
 RUNS = "machine code"  # long runs; see observer.estimators.compiled
 POINTS = 256
-knobs = covariance_knobs
+tuning_parameters = covariance_parameters
 
 
 class SteadyKalman(GaussianFilter):
@@ -75,12 +75,12 @@ class SteadyKalman(GaussianFilter):
         difference, _ = self.model.innovation(y, self.plant.output(state, u))
         return self.plant.step(self.model.clip(state + difference @ self.gain.T), u)
 
-    def run(self, x_hat0: Any, u: Any, y: Any) -> np.ndarray:
-        """As for every observer, as machine code where the run is long enough."""
-        start, u, y = self._sequences(x_hat0, u, y)
-        if not compiled.serves(self.plant, np.eye(self.system.ny), start[..., 0].size * u.shape[-2]):
-            return super().run(start, u, y)
-        return compiled.run("gain", self.model, start, u, y, self.gain)
+    @property
+    def _joint_noise(self) -> np.ndarray:
+        return np.eye(self.system.ny)  # the gain is constant, whatever R
+
+    def _run_compiled(self, x_hat0: np.ndarray, u: np.ndarray, y: np.ndarray) -> np.ndarray:
+        return compiled.run("gain", self.model, x_hat0, u, y, self.gain)
 
 
 def _riccati(a: np.ndarray, c: np.ndarray, noise: Covariances) -> np.ndarray | None:
@@ -99,5 +99,5 @@ def _riccati(a: np.ndarray, c: np.ndarray, noise: Covariances) -> np.ndarray | N
 
 
 def make(plant: DiscreteSystem, **values: float) -> SteadyKalman:
-    """The gain for values of the knobs."""
+    """The gain for values of the tuning parameters."""
     return SteadyKalman(plant, covariances(plant, **values))

@@ -1,23 +1,25 @@
-"""The baselines tuned on the same trajectories as the learned observer, so that nobody can say they were tuned to lose.
+"""The estimators tuned on the same trajectories as the learned observer, so that nobody can say they were tuned to lose.
 
-    error       minimise  mean over four quarters of the time of log(mean |e|^2),   e in ranges, from wrong first estimates
+    error       minimise  mean over four quarters of the time of log(mean |e|^2),   e in ranges, from wrong initial estimates
     likelihood  minimise  mean of (nu' S^-1 nu + log det S) / 2 over the innovations nu and their covariances S
 
-The logarithm keeps transient and noise floor apart: whichever is worse cannot hide the other. Positive knobs are searched on a
+The logarithm keeps transient and noise floor apart: whichever is worse cannot hide the other. Positive tuning parameters are searched on a
 log scale: a sweep of the motion's size, then Nelder and Mead from the best; the best five on the training part are compared
 on trajectories held out. Own loop around ``scipy.optimize``: an estimator that diverges must lose and not stop the search.
 """
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from scipy.optimize import minimize
 
-from observer.estimators import BASELINES, baseline, knobs, make
+from observer.estimators import ESTIMATORS, get_estimator, make, tuning_parameters
 from observer.estimators.consistency import innovations
+from observer.estimators.gaussian import GaussianFilter
+from observer.estimators.parameters import TuningParameter
 from observer.known_plant import KnownPlant, wrap
 from observer.state_observer import StateObserver
 from systems.base.errors import InputError
@@ -28,15 +30,17 @@ OBJECTIVES = ("error", "likelihood")
 EVALUATIONS = 80
 WORST = 10.0  # ranges: an error beyond them counts as this, and so does one that is no number
 QUARTERS, KEPT = 4, 5
+SHARING = "extended_kalman"  # filters with the same tuning parameters begin at its values
+FEW = 8  # trajectories for what costs many times as much per sample
 FLOOR = 1e-16  # of a squared range: what no sensor resolves
 SWEEP = (1.0, 0.1, 10.0, 0.01, 100.0)
-MANY = 8  # knobs; above, all motions share one factor and all noises another
+MANY = 8  # tuning parameters; above, all motions share one factor and all noises another
 GROWTH = 0.01  # of the error that a consistent covariance may cost
 
 
 @dataclass(frozen=True, eq=False)
 class Tuned:
-    """A tuned baseline: its ``values`` by knob, the objective on training and held-out trajectories, and for the defaults."""
+    """A tuned estimator: its ``values`` by parameter, the objective on training and held-out trajectories, and for the defaults."""
 
     kind: str
     observer: StateObserver
@@ -60,10 +64,16 @@ class _Spent(Exception):
 
 
 class _Search:
-    """The objective over logarithms of factors, with a memory of all that was tried."""
+    """The objective over logarithms of factors of the tuning parameters, with a memory of all that was tried."""
 
-    def __init__(self, values_of: Callable, judge: Callable, evaluations: int, seconds: float | None) -> None:
-        self.values_of, self.judge, self.allowed = values_of, judge, evaluations
+    def __init__(
+        self, found: Sequence[TuningParameter], loss: Callable[[Mapping[str, float]], float], evaluations: int,
+        seconds: float | None,
+    ) -> None:  # fmt: skip
+        self.defaults = {parameter.name: parameter.default for parameter in found}
+        self.bounds = {parameter.name: (parameter.low, parameter.high) for parameter in found}
+        self.groups = _groups(list(self.defaults))
+        self.base, self.loss, self.allowed = self.defaults, loss, evaluations
         self.stop = None if seconds is None else time.perf_counter() + seconds
         self.tried: list[tuple[float, dict[str, float]]] = []
         self.timed_out = False
@@ -74,9 +84,31 @@ class _Search:
         if self.stop is not None and self.tried and time.perf_counter() > self.stop:
             self.timed_out = True
             raise _Spent
-        values = self.values_of(point)
-        self.tried.append((self.judge(values), values))
+        raw = {name: self.base[name] * np.exp(point[k]) for k, group in enumerate(self.groups) for name in group}
+        values = {name: float(np.clip(raw[name], *self.bounds[name])) for name in self.defaults}
+        self.tried.append((self.loss(values), values))
         return self.tried[-1][0]
+
+    def run(self, start: Mapping[str, float] | None) -> str:
+        """Sweep, then Nelder and Mead from the best; how it ended."""
+        groups = self.groups
+        try:
+            if start is not None:
+                self.base = {**self.defaults, **{k: v for k, v in start.items() if k in self.defaults}}
+                self(np.zeros(len(groups)))
+                self.base = self.defaults
+            for factor in SWEEP:
+                self(np.array([np.log(factor) if group[0].startswith("q_") or k == 0 else 0.0
+                               for k, group in enumerate(groups)]))  # fmt: skip
+            self.base = min(self.tried, key=lambda item: item[0])[1]
+            simplex = np.vstack([np.zeros(len(groups)), 1.5 * np.eye(len(groups))])
+            minimize(
+                self, simplex[0], method="Nelder-Mead",
+                options={"initial_simplex": simplex, "maxfev": self.allowed, "xatol": 0.02, "fatol": 1e-3, "adaptive": True},
+            )  # fmt: skip
+        except _Spent:
+            return "stopped after its time" if self.timed_out else "stopped after its evaluations"
+        return "converged"
 
 
 def tune(
@@ -91,127 +123,92 @@ def tune(
     seed: int = 0,
     start: Mapping[str, float] | None = None,
 ) -> Tuned:
-    """The knobs of a baseline chosen on trajectories with true x and y as measured (with the noise it will meet).
+    """The tuning parameters of an estimator, chosen on trajectories with true x and y as measured (with the noise it will meet).
 
     Parameters
     ----------
     objective : ``error`` or, for what has a covariance, ``likelihood``.
     evaluations : runs over the training part at most. seconds : stop early after this time (the result then depends on the
         machine; without it the same seed gives the same result).
-    held_out : share of the trajectories by which the best candidates are told apart.
-    start : values to try first, as those of another filter with the same knobs.
+    held_out : share of the trajectories by which the best candidates are compared.
+    start : values to try first, as those of another filter with the same tuning parameters.
 
-    Raises :class:`InputError` for unknown names, trajectories without x, and a likelihood where there is none.
+    Raises
+    ------
+    InputError
+        For unknown names, trajectories without x, and a likelihood where there is none.
     """
     if objective not in OBJECTIVES:
         raise InputError(f"objective is {objective!r}; expected {' or '.join(OBJECTIVES)}")
     if isinstance(evaluations, bool) or not isinstance(evaluations, int) or evaluations < 1:
         raise InputError(f"evaluations is {evaluations!r}; expected a whole number, 1 or more")
-    started = time.perf_counter()
-    found = knobs(kind, plant)
-    if objective == "likelihood" and not hasattr(make(kind, plant), "innovation"):
+    begun = time.perf_counter()
+    found = tuning_parameters(kind, plant)
+    if objective == "likelihood" and not isinstance(make(kind, plant), GaussianFilter):
         raise InputError(f"{kind} has no covariance, so its innovations have no likelihood; use objective='error'")
     if objective == "error" and not np.isfinite(trajectories.x).any():
         raise InputError("the trajectories have no x, so there is no error to minimise; use objective='likelihood'")
     train, rest = trajectories.split(held_out, seed)
     losses = [_loss_on(kind, plant, part, objective, seed) for part in (train, rest)]
-    defaults = {knob.name: knob.default for knob in found}
+    defaults = {parameter.name: parameter.default for parameter in found}
     if not found:
-        return Tuned(
-            kind, make(kind, plant), {}, objective, losses[0]({}), losses[1]({}), losses[1]({}), 1,
-            time.perf_counter() - started, "nothing to tune",
-        )  # fmt: skip
-    groups = _groups([knob.name for knob in found])
-    bounds = {knob.name: (knob.low, knob.high) for knob in found}
-
-    def values_from(base: Mapping[str, float]) -> Callable:
-        def values_of(point: np.ndarray) -> dict[str, float]:
-            raw = {name: base[name] * np.exp(point[k]) for k, group in enumerate(groups) for name in group}
-            return {name: float(np.clip(raw[name], *bounds[name])) for name in defaults}
-
-        return values_of
-
-    search = _Search(values_from(defaults), losses[0], evaluations, seconds)
-    try:
-        if start is not None:
-            search.values_of = values_from({**defaults, **{k: v for k, v in start.items() if k in defaults}})
-            search(np.zeros(len(groups)))
-            search.values_of = values_from(defaults)
-        for factor in SWEEP:
-            search(np.array([np.log(factor) if group[0].startswith("q_") or k == 0 else 0.0
-                             for k, group in enumerate(groups)]))  # fmt: skip
-        search.values_of = values_from(min(search.tried, key=lambda item: item[0])[1])
-        simplex = np.vstack([np.zeros(len(groups)), 1.5 * np.eye(len(groups))])
-        minimize(
-            search, simplex[0], method="Nelder-Mead",
-            options={"initial_simplex": simplex, "maxfev": evaluations, "xatol": 0.02, "fatol": 1e-3, "adaptive": True},
-        )  # fmt: skip
-        message = "converged"
-    except _Spent:
-        message = "stopped after its time" if search.timed_out else "stopped after its evaluations"
-    ranked = sorted(search.tried, key=lambda item: item[0])[:KEPT]
-    chosen = min(ranked, key=lambda item: losses[1](item[1]))
-    loss, values = chosen
-    if objective == "error":
-        values = _consistent(kind, plant, train, values, losses[0], bounds, seed)
+        values, loss, count, message = defaults, losses[0]({}), 1, "nothing to tune"
+    else:
+        search = _Search(found, losses[0], evaluations, seconds)
+        message, count = search.run(start), len(search.tried)
+        ranked = sorted(search.tried, key=lambda item: item[0])[:KEPT]
+        loss, values = min(ranked, key=lambda item: losses[1](item[1]))
+        if objective == "error":
+            values = _consistent(kind, plant, train, values, losses[0], search.bounds, seed)
     return Tuned(
         kind, make(kind, plant, **values), values, objective, loss, losses[1](values), losses[1](defaults),
-        len(search.tried), time.perf_counter() - started, message,
+        count, time.perf_counter() - begun, message,
     )  # fmt: skip
 
 
-def tune_all(
+def tune_each(
     plant: DiscreteSystem,
     trajectories: Trajectories,
-    kinds: tuple[str, ...] = BASELINES,
+    kinds: Iterable[str] = ESTIMATORS,
     *,
     evaluations: int = EVALUATIONS,
     seed: int = 0,
-    seconds: float | None = None,
-    report: Callable[[str], None] | None = None,
-) -> tuple[dict[str, Tuned], dict[str, str]]:
-    """(tuned baselines by name, why the others cannot serve this plant).
+    start: Mapping[str, float] | None = None,
+) -> Iterator[tuple[str, Tuned | InputError]]:
+    """Estimators tuned one after the other: (kind, the tuned one, or why it cannot serve this plant).
 
-    The extended Kalman filter comes first; filters with the same knobs start from its values. What costs a hundred times as
-    much per sample gets fewer evaluations. ``seconds`` is per baseline.
+    The extended Kalman filter comes first, and filters with the same tuning parameters begin at its values; ``start``: values to begin at
+    where it is not among ``kinds``. An estimator with an ``EXPENSE`` gets fewer evaluations and trajectories.
     """
-    done: dict[str, Tuned] = {}
-    refused: dict[str, str] = {}
-    shared: Mapping[str, float] | None = None
-    for kind in sorted(kinds, key=lambda name: name != "extended_kalman"):
-        share = getattr(baseline(kind), "EXPENSE", 1)
-        few = trajectories if share == 1 else trajectories.subset(np.arange(min(len(trajectories), 8)))
+    for kind in sorted(kinds, key=lambda name: name != SHARING):
+        expense = getattr(get_estimator(kind), "EXPENSE", 1)
+        few = trajectories if expense == 1 else trajectories.subset(np.arange(min(len(trajectories), FEW)))
         try:
-            done[kind] = tune(
-                kind, plant, few, evaluations=max(3, evaluations // share), seed=seed, start=shared, seconds=seconds
-            )
+            found = tune(kind, plant, few, evaluations=max(3, evaluations // expense), seed=seed, start=start)
         except InputError as error:
-            refused[kind] = str(error)
+            yield kind, error
             continue
-        if kind == "extended_kalman":
-            shared = done[kind].values
-        if report is not None:
-            report(
-                f"tuned {kind}: {done[kind].evaluations} evaluations, {done[kind].seconds:.1f} s, {done[kind].message}"
-            )
-    return {kind: done[kind] for kind in kinds if kind in done}, refused
+        start = found.values if kind == SHARING else start
+        yield kind, found
 
 
 def _groups(names: list[str]) -> list[list[str]]:
-    """Which knobs move together."""
+    """Which tuning parameters move together."""
     if len(names) <= MANY:
         return [[name] for name in names]
     return [[name for name in names if name.startswith(letter)] for letter in ("q_", "r_")]
 
 
-def first_estimates(plant: DiscreteSystem, count: int, seed: int) -> np.ndarray:
-    """``(count, nx)`` first estimates, drawn from the initial box without regard to where the plant starts."""
+def initial_estimates(plant: DiscreteSystem, count: int, seed: int) -> np.ndarray:
+    """``(count, nx)`` initial estimates, drawn from the initial box without regard to where the plant starts."""
     return draw_initial_states(plant.system, count, seed + 7919)
 
 
-def _loss_on(kind: str, plant: DiscreteSystem, data: Trajectories, objective: str, seed: int) -> Callable:
-    """The objective as a function of the values of the knobs; large and finite for what cannot be made or diverges."""
-    starts = first_estimates(plant, len(data), seed)
+def _loss_on(
+    kind: str, plant: DiscreteSystem, data: Trajectories, objective: str, seed: int
+) -> Callable[[Mapping[str, float]], float]:
+    """The objective as a function of the values of the tuning parameters; large and finite for what cannot be made or diverges."""
+    starts = initial_estimates(plant, len(data), seed)
 
     def loss(values: Mapping[str, float]) -> float:
         try:
@@ -221,6 +218,7 @@ def _loss_on(kind: str, plant: DiscreteSystem, data: Trajectories, objective: st
         with np.errstate(all="ignore"):
             if objective == "error":
                 return error_loss(plant, data.x, observer.run(starts, data.u, data.y))
+            assert isinstance(observer, GaussianFilter)
             nu, s = innovations(observer, starts, data.u, data.y)
             return likelihood_loss(nu, s, data.y)
 
@@ -249,14 +247,22 @@ def likelihood_loss(nu: np.ndarray, s: np.ndarray, y: np.ndarray) -> float:
     return float(np.mean(0.5 * (quadratic + np.where(sign > 0, logarithm, 1e12))))
 
 
-def _consistent(kind, plant, data, values, loss, bounds, seed):  # type: ignore[no-untyped-def]
+def _consistent(
+    kind: str,
+    plant: DiscreteSystem,
+    data: Trajectories,
+    values: dict[str, float],
+    loss: Callable[[Mapping[str, float]], float],
+    bounds: Mapping[str, tuple[float, float]],
+    seed: int,
+) -> dict[str, float]:
     """Q and R scaled together by the size of the late innovations: the gains stay, and the covariance becomes that of the
     errors. Kept only where the error does not grow by more than ``GROWTH``."""
     observer = make(kind, plant, **values)
-    if not hasattr(observer, "innovation"):
+    if not isinstance(observer, GaussianFilter):
         return values
     with np.errstate(all="ignore"):
-        nu, s = innovations(observer, first_estimates(plant, len(data), seed), data.u, data.y)
+        nu, s = innovations(observer, initial_estimates(plant, len(data), seed), data.u, data.y)
     half = nu.shape[1] // 2
     nu, s = nu[:, half:].reshape(-1, nu.shape[2]), s[:, half:].reshape(-1, *s.shape[2:])
     good = np.isfinite(nu).all(axis=1) & np.isfinite(s).all(axis=(1, 2))

@@ -19,14 +19,14 @@ import numpy as np
 
 from observer.estimators import compiled
 from observer.estimators.gaussian import GaussianFilter, finite, solve
-from observer.estimators.model import Covariances, covariance_knobs, covariances
+from observer.estimators.parameters import Covariances, covariance_parameters, covariances
 from observer.known_plant import wrap
 from observer.state_observer import check_last
 from systems.discretization import DiscreteSystem
 
 LABEL = "unscented Kalman"
 RUNS = "machine code"  # long runs; see observer.estimators.compiled
-knobs = covariance_knobs
+tuning_parameters = covariance_parameters
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,14 +84,10 @@ class UnscentedKalman(GaussianFilter):
         mean, deviations = self._moments(following, self.model.state_periods)
         return Factored(mean, _triangle(deviations, self.root_q))
 
-    def run(self, x_hat0: Any, u: Any, y: Any) -> np.ndarray:
-        """As for every observer, as machine code where the run is long enough."""
-        start, u, y = self._sequences(x_hat0, u, y)
-        if not compiled.serves(self.plant, self.noise.r, start[..., 0].size * u.shape[-2]):
-            return super().run(start, u, y)
+    def _run_compiled(self, x_hat0: np.ndarray, u: np.ndarray, y: np.ndarray) -> np.ndarray:
         sensors = np.sqrt(np.diag(self.noise.r))
         return compiled.run(
-            "unscented", self.model, start, u, y, self.root_p0, self.root_q, sensors, self.weights, self.spread
+            "unscented", self.model, x_hat0, u, y, self.root_p0, self.root_q, sensors, self.weights, self.spread
         )
 
     def _correction(
@@ -136,5 +132,5 @@ def _triangle(rows: np.ndarray, root: np.ndarray) -> np.ndarray:
 
 
 def make(plant: DiscreteSystem, **values: float) -> UnscentedKalman:
-    """The filter for values of the knobs."""
+    """The filter for values of the tuning parameters."""
     return UnscentedKalman(plant, covariances(plant, **values))

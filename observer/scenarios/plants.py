@@ -1,14 +1,14 @@
 """What plants do that nobody has modelled: other parameters, unknown disturbances, inputs of another kind.
 
-The motion is simulated anew from the same starts; the observer keeps the nominal model and is not told.
+The motion is simulated anew from the same initial states; the observer keeps the nominal model and does not know.
 """
 
-from dataclasses import dataclass, replace
-from typing import ClassVar
+from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 
-from observer.scenarios.scenario import Condition
+from observer.scenarios.scenario import Scenario
 from systems.base.errors import InputError
 from systems.discretization import DiscreteSystem
 from systems.graph import Graph
@@ -17,137 +17,97 @@ from systems.system import System
 from systems.trajectories import Trajectories, draw_inputs, simulate
 
 
-@dataclass(frozen=True)
-class WrongParameters(Condition):
+def wrong_parameters(share: float = 0.1, name: str = "parameters", groups: int = 5) -> Scenario:
     """Every parameter of the plant is off by ``share``, up or down, drawn for each of a few groups of trials."""
 
-    share: float = 0.1
-    groups: int = 5
-    name: ClassVar[str] = "parameters"
-
-    @property
-    def title(self) -> str:
-        """What happens, in words."""
-        return f"parameters of the plant off by {100 * self.share:g} %"
-
-    def move(self, plant: DiscreteSystem, data: Trajectories, rng: np.random.Generator, truth: str) -> Trajectories:
-        """The motion of plants that nobody has modelled."""
+    def move(plant: DiscreteSystem, data: Trajectories, rng: np.random.Generator, truth: str) -> Trajectories:
         system = plant.system
-        values = dict(zip(system.parameters, system.parameter_values, strict=True))
-        if not values:
+        if not system.parameters:
             raise InputError(f"plant '{system.name}' has no parameters that could be wrong")
         x, y = data.x.copy(), data.y.copy()
-        for rows in np.array_split(np.arange(len(data)), min(self.groups, len(data))):
-            signs = rng.choice([-1.0, 1.0], len(values))
-            changed = {
-                name: float(v * (1 + self.share * sign)) for (name, v), sign in zip(values.items(), signs, strict=True)
-            }
+        for rows in np.array_split(np.arange(len(data)), min(groups, len(data))):
+            signs = rng.choice([-1.0, 1.0], len(system.parameters))
+            values = np.asarray(system.parameter_values) * (1 + share * signs)
+            changed = dict(zip(system.parameters, values.tolist(), strict=True))
             other = plant.with_system(system.with_parameters(**changed))
-            part = _again(other, data.x[rows, 0], data.u[rows], plant, truth)
+            part = _again(other, data.x[rows, 0], data.u[rows], truth)
             x[rows], y[rows] = part.x, part.y
         return replace(data, x=x, y=y)
 
-
-@dataclass(frozen=True)
-class VeryWrongParameters(WrongParameters):
-    """As :class:`WrongParameters`, three times as far."""
-
-    share: float = 0.3
-    name: ClassVar[str] = "parameters_30"
+    return Scenario(name, f"parameters of the plant off by {100 * share:g} %", move=move)
 
 
-@dataclass(frozen=True)
-class Disturbance(Condition):
+def constant_disturbance(share: float = 0.1) -> Scenario:
     """An unknown constant acts on the plant: ``share`` of the half range of the first known input, or, of a plant without one,
     of the last state per its own time constant."""
 
-    share: float = 0.1
-    name: ClassVar[str] = "constant_disturbance"
-
-    @property
-    def title(self) -> str:
-        """What happens, in words."""
-        return f"an unknown constant disturbance, {100 * self.share:g} % of the input"
-
-    def signal(self, data: Trajectories, rng: np.random.Generator) -> np.ndarray:
-        """``(K, N)`` between -1 and 1."""
+    def constant(data: Trajectories, rng: np.random.Generator) -> np.ndarray:
         return np.broadcast_to(rng.choice([-1.0, 1.0], (len(data), 1)), data.u.shape[:2])
 
-    def move(self, plant: DiscreteSystem, data: Trajectories, rng: np.random.Generator, truth: str) -> Trajectories:
-        """The disturbed motion; u is what the observer is told, without the disturbance."""
+    title = f"an unknown constant disturbance, {100 * share:g} % of the input"
+    return _disturbed("constant_disturbance", title, share, constant)
+
+
+def sine_disturbance(share: float = 0.1, periods: float = 5.0) -> Scenario:
+    """As :func:`constant_disturbance`, a sine of ``periods`` over a trial, of its own phase for each trial."""
+
+    def sine(data: Trajectories, rng: np.random.Generator) -> np.ndarray:
+        time = np.linspace(0, 2 * np.pi * periods, len(data.t))
+        return np.sin(time + rng.uniform(0, 2 * np.pi, (len(data), 1)))
+
+    title = f"an unknown sinusoidal disturbance, {100 * share:g} % of the input"
+    return _disturbed("sine_disturbance", title, share, sine)
+
+
+def other_input(kind: str = "prbs", instead: str = "sine") -> Scenario:
+    """Known inputs of another kind than in training: ``kind``, or ``instead`` where the plant was trained with ``kind``."""
+
+    def move(plant: DiscreteSystem, data: Trajectories, rng: np.random.Generator, truth: str) -> Trajectories:
         system = plant.system
-        d = self.share * self.signal(data, rng)
+        if not len(system.known):
+            raise InputError(f"plant '{system.name}' has no known input that could be another")
+        known = [system.inputs[k] for k in system.known]
+        kinds = {s.name: instead if (s.excitation or "steps") == kind else kind for s in known}
+        drawn = draw_inputs(system, plant.dt, len(data), len(data.t), int(rng.integers(2**31)), kinds)
+        u = data.u.copy()
+        u[..., system.known] = drawn[..., system.known]
+        moved = _again(plant, data.x[:, 0], u, truth)
+        return replace(data, x=moved.x, y=moved.y, u=u)
+
+    return Scenario("other_input", "inputs of another kind than in training", move=move)
+
+
+def _disturbed(
+    name: str, title: str, share: float, signal: Callable[[Trajectories, np.random.Generator], np.ndarray]
+) -> Scenario:
+    """A plant pushed by ``signal``, ``(K, N)`` between -1 and 1; u is what the observer knows, without the disturbance."""
+
+    def move(plant: DiscreteSystem, data: Trajectories, rng: np.random.Generator, truth: str) -> Trajectories:
+        system = plant.system
+        d = share * signal(data, rng)
         if len(system.known):
             k = int(system.known[0])
             u = data.u.copy()
             u[..., k] += d * 0.5 * np.ptp(system.input_ranges[k])
-            moved = _again(plant, data.x[:, 0], u, plant, truth)
+            moved = _again(plant, data.x[:, 0], u, truth)
         else:
-            pushed = plant.with_system(_pushed(system))
             scale = 0.5 * np.ptp(system.state_ranges[-1]) * (0.1 if system.kind == "discrete" else 1.0)
             u = np.concatenate([data.u, (d * scale)[..., None]], axis=2)
-            moved = _again(pushed, data.x[:, 0], u, pushed, truth)
+            moved = _again(plant.with_system(_pushed(system)), data.x[:, 0], u, truth)
         return replace(data, x=moved.x, y=moved.y)
 
-
-@dataclass(frozen=True)
-class SineDisturbance(Disturbance):
-    """As :class:`Disturbance`, a sine of ``periods`` over a trial."""
-
-    periods: float = 5.0
-    name: ClassVar[str] = "sine_disturbance"
-
-    @property
-    def title(self) -> str:
-        """What happens, in words."""
-        return f"an unknown sinusoidal disturbance, {100 * self.share:g} % of the input"
-
-    def signal(self, data: Trajectories, rng: np.random.Generator) -> np.ndarray:
-        """A sine of its own phase for each trial."""
-        time = np.linspace(0, 2 * np.pi * self.periods, len(data.t))
-        return np.sin(time + rng.uniform(0, 2 * np.pi, (len(data), 1)))
+    return Scenario(name, title, move=move)
 
 
-@dataclass(frozen=True)
-class OtherInput(Condition):
-    """Known inputs of another kind than in training."""
-
-    kind: str = "prbs"
-    instead: str = "sine"
-    name: ClassVar[str] = "other_input"
-
-    @property
-    def title(self) -> str:
-        """What happens, in words."""
-        return "inputs of another kind than in training"
-
-    def move(self, plant: DiscreteSystem, data: Trajectories, rng: np.random.Generator, truth: str) -> Trajectories:
-        """The motion under ``kind``, or ``instead`` where the plant was trained with ``kind``."""
-        system = plant.system
-        if not len(system.known):
-            raise InputError(f"plant '{system.name}' has no known input that could be another")
-        kinds = {
-            s.name: self.instead if (s.excitation or "steps") == self.kind else self.kind
-            for s in (system.inputs[k] for k in system.known)
-        }
-        drawn = draw_inputs(system, plant.dt, len(data), len(data.t), int(rng.integers(2**31)), kinds)
-        u = data.u.copy()
-        u[..., system.known] = drawn[..., system.known]
-        moved = _again(plant, data.x[:, 0], u, plant, truth)
-        return replace(data, x=moved.x, y=moved.y, u=u)
-
-
-def _again(other: DiscreteSystem, x0: np.ndarray, u: np.ndarray, plant: DiscreteSystem, truth: str) -> Trajectories:
-    duration = plant.dt * (u.shape[1] - 1)
-    return simulate(other, duration=duration, x0=x0, u=u, truth=truth)
+def _again(plant: DiscreteSystem, x0: np.ndarray, u: np.ndarray, truth: str) -> Trajectories:
+    return simulate(plant, duration=plant.dt * (u.shape[1] - 1), x0=x0, u=u, truth=truth)
 
 
 def _pushed(system: System) -> System:
     """The system with one more input, added to the last equation."""
-    sizes = dict(system.dynamics.inputs)
     inputs = tuple((name, size + 1 if name == "u" else size) for name, size in system.dynamics.inputs)
     nodes, outputs = list(system.dynamics.nodes), list(system.dynamics.outputs)
-    nodes += [("input", "u", sizes["u"]), ("add", outputs[-1], len(nodes))]
+    nodes += [("input", "u", system.nu), ("add", outputs[-1], len(nodes))]
     outputs[-1] = len(nodes) - 1
     dynamics = Graph(inputs, tuple(nodes), tuple(outputs), system.dynamics.shape)
     output = replace(system.output, inputs=inputs)

@@ -1,173 +1,112 @@
-"""What sensors do: noise, bias, outliers, steps, gaps, lateness."""
+"""What sensors do: noise, bias, outliers, quantisation, gaps, delay. Sizes are relative, so that one scenario serves every plant."""
 
-from dataclasses import dataclass, replace
-from typing import ClassVar
+from dataclasses import replace
 
 import numpy as np
 
 from observer.known_plant import KnownPlant
-from observer.scenarios.scenario import Condition
+from observer.scenarios.scenario import Scenario
 from systems.discretization import DiscreteSystem
 from systems.trajectories import Trajectories
 
 
-@dataclass(frozen=True)
-class Noise(Condition):
+def noise() -> Scenario:
     """White Gaussian noise as stated with the outputs; 0.5 % of the half range where none is."""
+    return Scenario("noise", "noise as stated")
 
 
-@dataclass(frozen=True)
-class Noiseless(Condition):
+def noiseless() -> Scenario:
     """Perfect sensors."""
-
-    name: ClassVar[str] = "noiseless"
-    noisy: ClassVar[bool] = False
-
-    @property
-    def title(self) -> str:
-        """What happens, in words."""
-        return "no noise"
+    return Scenario("noiseless", "no noise", noisy=False)
 
 
-@dataclass(frozen=True)
-class LouderNoise(Condition):
+def louder_noise(factor: float = 5.0) -> Scenario:
     """Noise ``factor`` times as large as stated."""
 
-    factor: float = 5.0
-    name: ClassVar[str] = "louder_noise"
+    def sense(y: np.ndarray, model: KnownPlant, rng: np.random.Generator) -> np.ndarray:
+        # The variance of what is added and that of the stated noise add up.
+        return y + np.sqrt(factor**2 - 1) * model.output_noise * rng.standard_normal(y.shape)
 
-    @property
-    def title(self) -> str:
-        """What happens, in words."""
-        return f"noise {self.factor:g} times as large as stated"
-
-    def sense(self, y: np.ndarray, model: KnownPlant, rng: np.random.Generator) -> np.ndarray:
-        """More noise, so that the variances add up."""
-        return y + np.sqrt(self.factor**2 - 1) * model.output_noise * rng.standard_normal(y.shape)
+    return Scenario("louder_noise", f"noise {factor:g} times as large as stated", sense)
 
 
-@dataclass(frozen=True)
-class Bias(Condition):
+def bias(share: float = 0.02) -> Scenario:
     """Every sensor is off by ``share`` of its half range throughout a trial, to either side."""
 
-    share: float = 0.02
-    name: ClassVar[str] = "bias"
+    def sense(y: np.ndarray, model: KnownPlant, rng: np.random.Generator) -> np.ndarray:
+        return y + share * model.output_scale * rng.choice([-1.0, 1.0], (len(y), 1, y.shape[2]))
 
-    @property
-    def title(self) -> str:
-        """What happens, in words."""
-        return f"sensors off by {100 * self.share:g} % of their half range"
-
-    def sense(self, y: np.ndarray, model: KnownPlant, rng: np.random.Generator) -> np.ndarray:
-        """y plus a constant for each trial and output."""
-        return y + self.share * model.output_scale * rng.choice([-1.0, 1.0], (len(y), 1, y.shape[2]))
+    return Scenario("bias", f"sensors off by {100 * share:g} % of their half range", sense)
 
 
-@dataclass(frozen=True)
-class Outliers(Condition):
+def outliers(share: float = 0.02, size: float = 1.0) -> Scenario:
     """A ``share`` of the samples is off by up to ``size`` half ranges."""
 
-    share: float = 0.02
-    size: float = 1.0
-    name: ClassVar[str] = "outliers"
+    def sense(y: np.ndarray, model: KnownPlant, rng: np.random.Generator) -> np.ndarray:
+        hit = rng.random(y.shape) < share
+        return np.where(hit, y + size * model.output_scale * rng.uniform(-1, 1, y.shape), y)
 
-    @property
-    def title(self) -> str:
-        """What happens, in words."""
-        return f"{100 * self.share:g} % outliers of up to {self.size:g} half ranges"
-
-    def sense(self, y: np.ndarray, model: KnownPlant, rng: np.random.Generator) -> np.ndarray:
-        """y with outliers."""
-        hit = rng.random(y.shape) < self.share
-        return np.where(hit, y + self.size * model.output_scale * rng.uniform(-1, 1, y.shape), y)
+    return Scenario("outliers", f"{100 * share:g} % outliers of up to {size:g} half ranges", sense)
 
 
-@dataclass(frozen=True)
-class Quantisation(Condition):
-    """Readings in steps: a converter of so many ``bits`` over the range."""
+def quantisation(bits: int = 6) -> Scenario:
+    """Readings of a converter of so many ``bits`` over the range."""
 
-    bits: int = 6
-    name: ClassVar[str] = "quantisation"
-
-    @property
-    def title(self) -> str:
-        """What happens, in words."""
-        return f"readings of {self.bits} bits over the range"
-
-    def sense(self, y: np.ndarray, model: KnownPlant, rng: np.random.Generator) -> np.ndarray:
-        """y rounded to the nearest step."""
-        step = 2 * model.output_scale / 2**self.bits
+    def sense(y: np.ndarray, model: KnownPlant, rng: np.random.Generator) -> np.ndarray:
+        step = 2 * model.output_scale / 2**bits
         return step * np.round(y / step)
 
+    return Scenario("quantisation", f"readings of {bits} bits over the range", sense)
 
-@dataclass(frozen=True)
-class Dropouts(Condition):
+
+def dropouts(share: float = 0.3) -> Scenario:
     """A ``share`` of the samples is missing, each output by itself."""
 
-    share: float = 0.3
-    name: ClassVar[str] = "dropouts"
+    def sense(y: np.ndarray, model: KnownPlant, rng: np.random.Generator) -> np.ndarray:
+        return np.where(rng.random(y.shape) < share, np.nan, y)
 
-    @property
-    def title(self) -> str:
-        """What happens, in words."""
-        return f"{100 * self.share:g} % of the measurements missing"
-
-    def sense(self, y: np.ndarray, model: KnownPlant, rng: np.random.Generator) -> np.ndarray:
-        """y with nan."""
-        return np.where(rng.random(y.shape) < self.share, np.nan, y)
+    return Scenario("dropouts", f"{100 * share:g} % of the measurements missing", sense)
 
 
-@dataclass(frozen=True)
-class Delay(Condition):
-    """Measurements arrive ``samples`` late and nobody says so; before the first one there is nothing."""
+def delay(samples: int = 1) -> Scenario:
+    """Measurements arrive ``samples`` late without a time stamp; before the first one there is nothing."""
 
-    samples: int = 1
-    name: ClassVar[str] = "delay"
-
-    @property
-    def title(self) -> str:
-        """What happens, in words."""
-        return f"measurements {self.samples} sample{'s' if self.samples > 1 else ''} late"
-
-    def sense(self, y: np.ndarray, model: KnownPlant, rng: np.random.Generator) -> np.ndarray:
-        """y[k - samples] at k."""
+    def sense(y: np.ndarray, model: KnownPlant, rng: np.random.Generator) -> np.ndarray:
         late = np.full_like(y, np.nan)
-        late[:, self.samples :] = y[:, : y.shape[1] - self.samples]
+        late[:, samples:] = y[:, : y.shape[1] - samples]
         return late
 
+    return Scenario("delay", f"measurements {samples} sample{'s' if samples > 1 else ''} late", sense)
 
-@dataclass(frozen=True)
-class SlowSensor(Condition):
+
+def slow_sensor(every: int = 4) -> Scenario:
     """Only every ``every``-th sample is measured."""
 
-    every: int = 4
-    name: ClassVar[str] = "slow_sensor"
+    def sense(y: np.ndarray, model: KnownPlant, rng: np.random.Generator) -> np.ndarray:
+        return np.where(np.arange(y.shape[1])[:, None] % every == 0, y, np.nan)
 
-    @property
-    def title(self) -> str:
-        """What happens, in words."""
-        return f"a sensor that reads every {self.every}th sample"
-
-    def sense(self, y: np.ndarray, model: KnownPlant, rng: np.random.Generator) -> np.ndarray:
-        """y with nan in between."""
-        return np.where(np.arange(y.shape[1])[:, None] % self.every == 0, y, np.nan)
+    return Scenario("slow_sensor", f"a sensor that reads every {every}th sample", sense)
 
 
-@dataclass(frozen=True)
-class SinglePrecision(Condition):
-    """Readings in float32, as they come from most converters and networks."""
+def single_precision() -> Scenario:
+    """Readings and known inputs in float32, as they come from most converters and networks."""
 
-    name: ClassVar[str] = "float32"
+    def sense(y: np.ndarray, model: KnownPlant, rng: np.random.Generator) -> np.ndarray:
+        return y.astype(np.float32).astype(float)
 
-    @property
-    def title(self) -> str:
-        """What happens, in words."""
-        return "signals in single precision"
-
-    def move(self, plant: DiscreteSystem, data: Trajectories, rng: np.random.Generator, truth: str) -> Trajectories:
-        """The observer is told u in single precision."""
+    def move(plant: DiscreteSystem, data: Trajectories, rng: np.random.Generator, truth: str) -> Trajectories:
         return replace(data, u=data.u.astype(np.float32).astype(float))
 
-    def sense(self, y: np.ndarray, model: KnownPlant, rng: np.random.Generator) -> np.ndarray:
-        """y in single precision."""
-        return y.astype(np.float32).astype(float)
+    return Scenario("float32", "signals in single precision", sense, move)
+
+
+def measured(deviations: np.ndarray, offsets: np.ndarray, missing: float, title: str = "") -> Scenario:
+    """Noise and bias (standard deviations ``(ny,)``, units of the outputs; a bias is drawn once for each trial and output), and a share
+    of missing samples, for sensors that are known in numbers. Replaces the stated noise."""
+
+    def sense(y: np.ndarray, model: KnownPlant, rng: np.random.Generator) -> np.ndarray:
+        noisy = y + deviations * rng.standard_normal(y.shape)
+        noisy = noisy + offsets * rng.standard_normal((len(y), 1, y.shape[2]))
+        return np.where(rng.random(y.shape) < missing, np.nan, noisy)
+
+    return Scenario("measured", title, sense, noisy=False)

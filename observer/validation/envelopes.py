@@ -1,4 +1,4 @@
-"""Every trial of a validation against the envelope of its own first error: how many cross it.
+"""Every trial of a validation against the envelope of its own initial error: how many cross it.
 
     proved     :func:`observer.certification.envelope.envelope`, while the plant is in the certified region X
     sampled    |e_i|_k <= sqrt((M^-1)_ii) (rate^k |e_0|_M + r (1 - rate^k) / (1 - rate)),  r the largest one-step residual |r|_M met
@@ -8,12 +8,18 @@ The rate is proved in both. A sampled envelope may be crossed without a fault an
 """
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from observer.known_plant import periods, wrap
 from observer.state_observer import StateObserver
+from observer.validation.result import Validation
+from systems.discretization import DiscreteSystem
+from systems.trajectories import Trajectories
+
+if TYPE_CHECKING:
+    from observer.certification.certificate import Certificate
 
 PROVED, SAMPLED = "proved", "sampled"
 
@@ -41,7 +47,10 @@ class TrialEnvelopes:
 
 
 def trial_envelopes(
-    certificate: Any, validation: Any, plant: Any, residual: float = float("nan")
+    certificate: "Certificate | None",
+    validation: Validation | None,
+    plant: DiscreteSystem | None,
+    residual: float = float("nan"),
 ) -> TrialEnvelopes | None:
     """The envelopes of noise-free trials; None where the trials have noise or nothing bounds their errors.
 
@@ -57,7 +66,9 @@ def trial_envelopes(
     return None
 
 
-def sampled_residual(observer: StateObserver, plant: Any, data: Any, metric: np.ndarray) -> float:
+def sampled_residual(
+    observer: StateObserver, plant: DiscreteSystem, data: Trajectories, metric: np.ndarray
+) -> float:
     """The largest |f_o(x, u, y) - x+|_M along trajectories with x; nan where there is none."""
     x, following = np.asarray(data.x, dtype=float)[:, :-1], np.asarray(data.x, dtype=float)[:, 1:]
     u, y = data.u[:, :-1], plant.output(x, data.u[:, :-1])
@@ -69,30 +80,21 @@ def sampled_residual(observer: StateObserver, plant: Any, data: Any, metric: np.
     return float(known.max()) if known.size else float("nan")
 
 
-def _proved(certificate: Any, v: Any, plant: Any) -> TrialEnvelopes:
+def _proved(certificate: "Certificate", v: Validation, plant: DiscreteSystem | None) -> TrialEnvelopes:
     from observer.certification.envelope import envelope
 
-    x, error = np.asarray(v.x, dtype=float), np.asarray(v.error, dtype=float)
-    ode = str(v.plant_method) not in (str(getattr(plant, "method", "")), "discrete map")
-    held = not np.any(v.u)
-    found = envelope(certificate, error[:, 0], x.shape[1], held_input=held, against_ode=ode)
-    inside = np.logical_and.accumulate(certificate.bounds.region.holds(x), axis=1)
-    before = np.concatenate([np.ones((len(x), 1), dtype=bool), inside[:, :-1]], axis=1)
+    assert certificate.bounds is not None
+    ode = v.plant_method not in (plant.method if plant is not None else "", "discrete map")
+    found = envelope(certificate, v.error[:, 0], v.x.shape[1], held_input=not np.any(v.u), against_ode=ode)
+    inside = np.logical_and.accumulate(certificate.bounds.region.holds(v.x), axis=1)
+    before = np.concatenate([np.ones((len(v.x), 1), dtype=bool), inside[:, :-1]], axis=1)
+    crossed, left = _crossed(v.error, found.bound, before), int((~inside[:, -1]).sum())
     names = tuple(found.names[k] for k in found.ultimate_source)
-    return TrialEnvelopes(
-        PROVED,
-        found.bound,
-        before,
-        _crossed(error, found.bound, before),
-        int((~inside[:, -1]).sum()),
-        found.ultimate,
-        names,
-        ode,
-    )
+    return TrialEnvelopes(PROVED, found.bound, before, crossed, left, found.ultimate, names, ode)
 
 
-def _sampled(certificate: Any, v: Any, residual: float) -> TrialEnvelopes:
-    error, rate = np.asarray(v.error, dtype=float), float(certificate.rate)
+def _sampled(certificate: "Certificate", v: Validation, residual: float) -> TrialEnvelopes:
+    error, rate = v.error, certificate.rate
     first = np.linalg.norm(error[:, 0] @ np.linalg.cholesky(certificate.metric), axis=1)
     decay = rate ** np.arange(error.shape[1])
     gain = np.sqrt(np.diag(np.linalg.inv(certificate.metric)))

@@ -3,7 +3,7 @@
 Of eight logs or more some are kept for this alone; the fit holds out others, by which it chooses its best iterate. Of
 fewer, one is held out (of a single one, its end), and has to serve for both: its errors may come out a little too small,
 and the result says so. The judged logs are cut into complete stretches of equal length. Each trial is one stretch and a
-first estimate drawn from the initial box. What was logged stands for the truth, with its noise.
+initial estimate drawn from the initial box. What was logged stands for the truth, with its noise.
 """
 
 from dataclasses import replace
@@ -12,7 +12,8 @@ import numpy as np
 
 from observer.fitting.fit import HELD_OUT
 from observer.state_observer import RENObserver
-from observer.validation.validate import SETTLING_TIMES_PER_TRIAL, Validation, judge
+from observer.validation.result import Validation
+from observer.validation.validate import judge, trial_duration
 from systems.base.errors import InputError
 from systems.discretization import DiscreteSystem
 from systems.trajectories import Trajectories, draw_initial_states
@@ -35,14 +36,14 @@ def validate_on_logs(
     """Replay ``observer`` over ``data``, the logs of which :func:`part` gave the fit all but what is judged here.
 
     duration : seconds of a stretch; ten settling times, or as long as the logs have without a gap, when left out.
-    trials : at most this many; stretches are used again, with other first estimates, when there are fewer of them.
+    trials : at most this many; stretches are used again, with other initial estimates, when there are fewer of them.
 
     Raises :class:`InputError` when a stretch is too short to see convergence in.
     """
     _, held_out, apart = part(data, seed)
     runs, longest = held_out_stretches(held_out)
     if duration is None and observer.contraction_rate < 1:
-        duration = SETTLING_TIMES_PER_TRIAL * np.log(0.02) / np.log(observer.contraction_rate) * plant.dt
+        duration = trial_duration(observer)
     length = longest if duration is None else min(longest, round(duration / plant.dt) + 1)
     if length < SHORTEST:
         raise InputError(
@@ -63,13 +64,11 @@ def validate_on_logs(
             f"{stretches} of {what}, by which the fit also chose its best iterate, so that the errors may be a little too "
             f"small ({FEWEST} logs or more are kept apart)"
         )
-    warnings = (f"validated on {where}; {trials} first estimates in all, and what was logged stands for the truth",)
+    warnings = (f"validated on {where}; {trials} initial estimates in all, and what was logged stands for the truth",)
     t = plant.dt * np.arange(length)
     trial_data = Trajectories(t, x, u, y, np.full(trials, length), data.source, warnings)
-    starts = draw_initial_states(plant.system, trials, seed + 7919, spread)
-    with np.errstate(over="ignore", invalid="ignore"):
-        x_hat = observer.run(starts, u, y)
-        return judge(observer, plant, trial_data, x_hat, seed, True, "logs", window)
+    x_hat0 = draw_initial_states(plant.system, trials, seed + 7919, spread)
+    return judge(observer, plant, trial_data, x_hat0, truth="logs", seed=seed, noise=True, window=window)
 
 
 def judged_apart(count: int) -> bool:

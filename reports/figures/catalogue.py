@@ -10,6 +10,12 @@ from typing import TYPE_CHECKING, Any
 from observer.runs import Run
 from reports.certificates import bounds_of, compare, proved
 from reports.figures.certificates import envelope_figure, envelope_reading, residual_figure, residual_reading
+from reports.figures.convergence_map import (
+    convergence_map_figure,
+    convergence_map_reading,
+    worst_case_figure,
+    worst_case_reading,
+)
 from reports.figures.errors import (
     MAP_READING,
     NORM_READING,
@@ -29,7 +35,6 @@ from reports.figures.estimates import (
 )
 from reports.figures.fine_tuning import fine_tuning_figure, fine_tuning_reading
 from reports.figures.settling import settling_figure, settling_reading
-from reports.figures.start_map import start_map_figure, start_map_reading, worst_start_figure, worst_start_reading
 from reports.figures.trade_off import curve_of, trade_off_figure, trade_off_reading
 from reports.figures.training import LOSS_READING, loss_figure
 from reports.selection import MAXIMUM_STATES, hardest_names
@@ -79,8 +84,8 @@ def pictures(run: Run, kinds: "tuple[FigureKind, ...] | None" = None) -> list[Pi
 
 
 def _map(run: Run) -> Any:
-    assert run.starts is not None
-    return run.starts.map
+    assert run.worst_cases is not None
+    return run.worst_cases.map
 
 
 def _validated(run: Run) -> bool:
@@ -155,16 +160,16 @@ ALL_FIGURES: tuple[FigureKind, ...] = (
     ),
     FigureKind(
         "worst_start", "Worst initial states, found by search",
-        lambda r: r.starts is not None,
-        lambda r: worst_start_figure(r.starts, r.system),
-        lambda r: worst_start_reading(r.starts),
+        lambda r: r.worst_cases is not None,
+        lambda r: worst_case_figure(r.worst_cases, r.system),
+        lambda r: worst_case_reading(r.worst_cases),
         lambda r: "Largest error over time from the initial states that a search found, beside the worst random trial.",
     ),
     FigureKind(
         "start_map", "Convergence map",
-        lambda r: r.starts is not None,
-        lambda r: start_map_figure(_map(r), r.system),
-        lambda r: start_map_reading(_map(r), r.system),
+        lambda r: r.worst_cases is not None,
+        lambda r: convergence_map_figure(_map(r), r.system),
+        lambda r: convergence_map_reading(_map(r), r.system),
         lambda r: "Settling time and late error over initial states of the plant, with contours and the initial box.",
     ),
     FigureKind(

@@ -19,7 +19,7 @@ ROOM = 0.045  # of the axes' height that a label needs
 class ChoicePoint:
     """An estimator under the stated noise: error and its interval [% of ranges], time per step [µs], settling time [s].
 
-    ``proved``: contraction is proved. ``lost``: a trial diverged under some condition.
+    ``proved``: contraction is proved. ``lost``: a trial diverged in some scenario.
     """
 
     name: str
@@ -59,7 +59,7 @@ def choice_figure(points: Sequence[ChoicePoint], constant_gains: Sequence[tuple[
         right.set_xlabel("settling time, slowest state [s]")
         left.set_ylabel("RMS error with noise [% of ranges]")
         left.set_title("cheap and exact: down and left")
-        right.set_title("fast and quiet: down and left")
+        right.set_title("fast, low noise gain: down and left")
         figure.legend(handles=_handles(bool(curve)), loc="outside lower center", ncols=4)
     return figure
 
@@ -113,7 +113,7 @@ def _handles(curve: bool) -> list[Any]:
 
 CHOICE = (
     "All estimators under the stated noise, with 95 % intervals. Left: what a step costs the processor and what error is left. Right: how "
-    "soon a far start is forgotten (median until the slowest state stays within 2 % of its range; estimators that never do are left out) "
-    "and what error is left. The grey line is what constant gains can do on the same trials, from high to low gain. Estimators with a "
-    "hundred times the smallest error are not drawn."
+    "soon a large initial error is forgotten (median until the slowest state stays within 2 % of its range; estimators that never do "
+    "are left out) and what error is left. The grey line is what constant gains can do on the same trials, from high to low gain. "
+    "Estimators with a hundred times the smallest error are not drawn."
 )

@@ -93,7 +93,7 @@ def _text(kind: str, value: float) -> str:
 
 SCORECARD = (
     "One row per estimator, one column per question; dark is good, the best of a column is bold. Errors are RMS over the second half of "
-    "the trials as multiples of the smallest one under the same condition, the worst where a column stands for several; “lost”: a trial "
-    "diverged there. “settles”: median time until the slowest state stays within 2 % of its range. “lost runs”: over all conditions. "
-    "“proved”: convergence from every start is a theorem about the shipped weights, not an observation."
+    "the trials as multiples of the smallest one in the same scenario, the worst where a column stands for several; “lost”: a trial "
+    "diverged there. “settles”: median time until the slowest state stays within 2 % of its range. “lost runs”: over all scenarios. "
+    "“proved”: convergence from every initial state is a theorem about the shipped weights, not an observation."
 )

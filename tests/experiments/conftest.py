@@ -23,7 +23,7 @@ def observer(capsys):
 @pytest.fixture
 def quick():
     """Options that make a whole run small."""
-    return ["--trajectories", 8, "--duration", 2, "--neurons", 3, "--epochs", 3, "--trials", 6, "--quiet"]
+    return ["--trajectories", 8, "--duration", 2, "--neurons", 3, "--iterations", 3, "--trials", 6, "--quiet"]
 
 
 @pytest.fixture(autouse=True)

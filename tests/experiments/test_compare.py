@@ -10,7 +10,8 @@ import pytest
 from experiments.compare import run as comparison
 from experiments.compare import words
 from experiments.compare.measure import Result, as_good, gap, judge
-from observer.estimators import BASELINES, make
+from experiments.compare.result import Settings
+from observer.estimators import ESTIMATORS, make
 from systems import InputError, Signal, Trajectories
 
 PLANT = """
@@ -51,13 +52,13 @@ def test_numbers_are_those_of_their_definitions(rng):
     x_hat[..., 1] += 2 * np.pi  # an angle is the same a turn later
     x_hat[5, 7, 0] = np.nan
     data = Trajectories(t, x, np.zeros((6, 20, 0)), np.zeros((6, 20, 1)), np.full(6, 20))
-    found = judge(SimpleNamespace(system=system), x_hat, data, 0, 3.0)
+    found = judge(system, x_hat, data, 0, 3.0)
     assert found.diverged == 1 and found.trials == 6
     expected = np.sqrt(np.mean(error[:5, 10:] ** 2, axis=(0, 1)))
     assert np.allclose(found.rms, expected)
     assert found.score == pytest.approx(100 * np.sqrt(np.mean((expected / [2, 2 * np.pi]) ** 2)))
     assert (found.rms_interval[:, 0] <= found.rms).all() and (found.rms <= found.rms_interval[:, 1]).all()
-    one = judge(SimpleNamespace(system=system), x_hat[:1], data.subset(np.array([0])), 0, 0.0)
+    one = judge(system, x_hat[:1], data.subset(np.array([0])), 0, 0.0)
     assert one.settling[0] == pytest.approx(0.6)
 
 
@@ -69,7 +70,7 @@ def test_bootstrap_intervals_cover_the_truth_as_often_as_they_say():
         error = 0.1 * rng.uniform(0.5, 1.5, (40, 1, 1)) * rng.standard_normal((40, 8, 1))
         x = np.zeros_like(error)
         data = Trajectories(np.arange(8.0), x, x[..., :0], x, np.full(40, 8))
-        found = judge(SimpleNamespace(system=system), error, data, repetition, 0.0)
+        found = judge(system, error, data, repetition, 0.0)
         truth = 100 * 0.1 * np.sqrt(1 + 1 / 12) / 2
         hits += found.score_interval[0] <= truth <= found.score_interval[1]
     assert 0.87 * 200 < hits < 0.99 * 200
@@ -97,30 +98,30 @@ def test_words_follow_from_the_numbers():
         "two": {"a": result(4.0, 3.9, 4.1), "b": result(2.0, 1.9, 2.1), "c": result(9.0, 8.0, 10.0)},
     }
     assert as_good(table["one"]) == ("a", "b") and as_good(table["two"]) == ("b",)
-    assert words.of_condition(table["one"], names) == (
+    assert words.of_scenario(table["one"], names) == (
         "Smallest error: Alpha, 1 % of the ranges (0.9 to 1.1). Not to be told from it with 10 trials: Beta. "
         "Diverged: Gamma (2 of 10)."
     )
     titles = {"one": "noise", "two": "bias"}
-    assert "every condition" in words.of_estimator("b", table, titles)
-    assert "furthest from the best under bias (2 times its error)" in words.of_estimator("a", table, titles)
-    assert "diverged in some trial under: noise" in words.of_estimator("c", table, titles)
+    assert "every scenario" in words.of_estimator("b", table, titles)
+    assert "furthest from the best in: bias (2 times its error)" in words.of_estimator("a", table, titles)
+    assert "diverged in some trial of: noise" in words.of_estimator("c", table, titles)
     lines = words.advice(table, names, titles)
-    assert lines[0] == "Most often among the best: Beta, under 2 of 2 conditions."
+    assert lines[0] == "Most often among the best: Beta, in 2 of 2 scenarios."
     assert "Not without a watch on divergence: Gamma." in lines
     told = words.advice({**table, "noise": table["two"]}, names, titles, {"a"})
-    assert any("every start: Alpha; with noise as stated they are at 2 times (Alpha)" in line for line in told)
+    assert any("every initial state: Alpha; with noise as stated they are at 2 times (Alpha)" in line for line in told)
 
 
 def test_everybody_meets_the_same_and_what_cannot_serve_is_said(oscillator, tmp_path, monkeypatch):
-    settings = comparison.Settings(
-        trials=4, duration=2.0, training=4, evaluations=3, truth="model", conditions=("noise", "delay", "other_input"),
+    settings = Settings(
+        trials=4, duration=2.0, training=4, evaluations=3, truth="model", scenarios=("noise", "delay", "other_input"),
         estimators=("open_loop", "extended_kalman", "high_gain"),
     )  # fmt: skip
     learned = {"tuned by hand": make("steady_kalman", oscillator)}
     found = comparison.compare(oscillator, settings, learned, folder=tmp_path, report=lambda text: None)
     assert list(found.names) == ["tuned by hand", *settings.estimators]
-    assert set(found.table) == set(settings.conditions) and not found.refused
+    assert set(found.table) == set(settings.scenarios) and not found.refused
     scores = {c: {n: r.score for n, r in results.items()} for c, results in found.table.items()}
     assert scores["noise"]["extended_kalman"] < 0.3 * scores["noise"]["open_loop"]
     assert scores["noise"]["open_loop"] == scores["delay"]["open_loop"]  # the same trials
@@ -141,7 +142,7 @@ def test_everybody_meets_the_same_and_what_cannot_serve_is_said(oscillator, tmp_
     assert {"SteadyKalman"} <= {
         type(o).__name__ for o in measured
     }  # an object that nobody can tell from another is not
-    slow = comparison.Settings(**{**vars(settings), "limit": 1e-9})
+    slow = Settings(**{**vars(settings), "limit": 1e-9})
     left = comparison.compare(oscillator, slow, {}, folder=tmp_path / "slow", report=lambda text: None)
     assert not left.names and "more than the 1e-09 s that --limit allows" in left.refused["extended_kalman"]
 
@@ -154,7 +155,7 @@ def test_the_command_writes_numbers_and_a_page(observer, tmp_path, monkeypatch):
     observer("simulate", tmp_path / "spring.toml", "--out", run, *size)
     observer("fit", run, "--quiet")
     asked = ["--trials", 3, "--training", 3, "--evaluations", 2, "--duration", 1.5, "--quiet"]
-    some = ["--conditions", "noise,dropouts", "--estimators", "unscented_kalman,projection"]
+    some = ["--scenarios", "noise,dropouts", "--estimators", "unscented_kalman,projection"]
     done = observer("compare", run, "--out", out, *asked, *some, "--json")
     assert done.code == 0, done.err
     metrics = json.loads(done.out)
@@ -169,14 +170,14 @@ def test_the_command_writes_numbers_and_a_page(observer, tmp_path, monkeypatch):
     refused = observer("compare", run, "--out", run, "--quiet")
     assert refused.code == 2 and "is the folder of a run, and it is kept" in refused.err
     refused = observer("compare", run, "--out", out, "--conditions", "hail", "--quiet")
-    assert refused.code == 2 and "--conditions names 'hail'; expected some of noiseless" in refused.err
+    assert refused.code == 2 and "--scenarios names 'hail'; expected some of noiseless" in refused.err
     refused = observer("compare", run, "--out", out, "--dt", 0.2, "--quiet")
     assert refused.code == 2 and "leave out --dt" in refused.err
 
 
 def test_settings_are_checked():
     with pytest.raises(InputError, match="trials is 1; expected a whole number, 2 or more"):
-        comparison.Settings(trials=1)
-    with pytest.raises(InputError, match="baseline is 'kalman'"):
-        comparison.Settings(estimators=("kalman",))
-    assert comparison.Settings().estimators == BASELINES
+        Settings(trials=1)
+    with pytest.raises(InputError, match="estimator is 'kalman'"):
+        Settings(estimators=("kalman",))
+    assert Settings().estimators == ESTIMATORS

@@ -235,14 +235,14 @@ def fake_run(nx=2, path="run", **validation):
 
 
 def fake_starts(system, goals=("settling", "late")):
-    """Worst starts and a map of closed form: the error decays from 40 % of a range, random starts twice as fast."""
-    from observer.validation.worst_starts import StartMap, StartStudy, WorstStart
+    """Worst initial states and a map of closed form: the error decays from 40 % of a range, twice as fast from random ones."""
+    from observer.validation.worst_cases import ConvergenceMap, WorstCaseStudy, WorstInitialStates
 
     nx, t = system.nx, 0.05 * np.arange(200)
     width = np.array([s.range[1] - s.range[0] for s in system.states])
     slow, fast = (0.4 * np.exp(-r * t)[:, None] * width for r in (1.0, 2.0))
     worst = {
-        goal: WorstStart(goal, np.ones(nx), -np.ones(nx), np.zeros(1), value, 0.5 * value, nx - 1, 300, t, slow, fast)
+        goal: WorstInitialStates(goal, np.ones(nx), -np.ones(nx), np.zeros(1), value, 0.5 * value, nx - 1, 300, t, slow, fast)
         for goal, value in zip(goals, (3.0, 2e-3), strict=True)
     }
     states = tuple(range(min(nx, 2)))
@@ -251,4 +251,4 @@ def fake_starts(system, goals=("settling", "late")):
     settling = np.hypot(first[:, None], 0.5 * np.nan_to_num(second)[None, :])
     late = 1e-3 * np.exp(settling)
     settling[0, 0], settling[-1, -1], late[-1, -1] = np.inf, np.nan, np.nan
-    return StartStudy(worst, StartMap(states, first, second, settling, late, 10.0, 5.0), 1e-3)
+    return WorstCaseStudy(worst, ConvergenceMap(states, first, second, settling, late, 10.0, 5.0), 1e-3)

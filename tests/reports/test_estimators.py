@@ -6,9 +6,9 @@ from reports.estimators import (
     Bar,
     EstimatorRow,
     EstimatorSection,
-    condition_figure,
-    condition_table,
     overview_figure,
+    scenario_figure,
+    scenario_table,
     write_estimators_report,
 )
 from reports.figures.estimator_choice import ROOM, ChoicePoint, choice_figure
@@ -38,14 +38,14 @@ def section():
 
 
 def test_a_table_tells_of_intervals_lost_trials_and_what_never_settles():
-    table = condition_table(section(), [("q", "m"), ("w", "m/s")])
+    table = scenario_table(section(), [("q", "m"), ("w", "m/s")])
     assert len(table.columns) == len(table.rows[0]) == 11
     assert table.columns[-2:] == ("diverged", "µs per step")
     assert table.rows[0][8] == "never" and table.rows[7][-2] == "3 of 20" and table.rows[8][-2] == "20 of 20"
 
 
 def test_figures_draw_every_estimator_and_mark_those_that_lost_trials():
-    figure = condition_figure(section())
+    figure = scenario_figure(section())
     left, right = figure.axes
     drawn = [line for line in left.lines if not line.get_label().startswith("_")]
     assert len(drawn) == 9
@@ -61,7 +61,7 @@ def test_the_overview_marks_the_best_and_the_lost():
     assert texts == {"1": "bold", "2": "normal", "lost": "normal", "3": "normal", "0.5": "bold", "–": "normal"}
 
 
-def test_the_page_escapes_and_holds_every_condition(quick, tmp_path):
+def test_the_page_escapes_and_holds_every_scenario(quick, tmp_path):
     path = write_estimators_report(
         tmp_path, title="Box & others", sections=[section()], states=[("q", "m"), ("w", "m/s")], advice=["Prefer <b>."],
         scores={"noise as stated": {"estimator 0": 1.0}}, strengths=[("estimator 0", "best everywhere.")], missing=["hail: none"],
@@ -101,4 +101,4 @@ def test_the_choice_names_every_estimator_once_in_each_panel_and_keeps_names_apa
     low, high = np.log(left.get_ylim())
     assert (np.diff(heights) >= 0.999 * ROOM * (high - low)).all()
     curve = next(line for line in right.lines if len(line.get_xdata()) == 2 and line.get_linestyle() == "-")
-    assert list(curve.get_ydata()) == [2.0, 1.5]  # what is slower and louder is no choice
+    assert list(curve.get_ydata()) == [2.0, 1.5]  # what is slower and has a larger error is no choice

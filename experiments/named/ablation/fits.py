@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from experiments.named.ablation.variants import Case, Variant
+from experiments.named.ablation.variants import Case, FitVariant
 from experiments.runner import Size
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ TOY = AblationSize(0.3, 1, 4, 3, 200, name="toy")
 
 
 @dataclass(frozen=True)
-class Outcome:
+class FitOutcome:
     """What one fit gave. Losses are held-out means of |x+ - f_o|^2 in physical units.
 
     ``supremum``: largest |r|_2 over fresh transitions of the region, in range-scaled states; ``seconds`` and ``course``: time
@@ -53,12 +53,12 @@ class Outcome:
         return next((t for t, value in zip(self.seconds, self.course, strict=True) if value <= loss), float("inf"))
 
     @classmethod
-    def from_data(cls, data: dict[str, Any]) -> "Outcome":
+    def from_data(cls, data: dict[str, Any]) -> "FitOutcome":
         """The inverse of ``dataclasses.asdict``."""
         return cls(**{**data, "seconds": tuple(data["seconds"]), "course": tuple(data["course"])})
 
 
-def fit_variant(case: Case, variant: Variant, seed: int, size: AblationSize) -> Outcome:
+def fit_variant(case: Case, variant: FitVariant, seed: int, size: AblationSize) -> FitOutcome:
     """Simulate, fit under the budget, look at fresh transitions. The data depend on the seed alone, not on the variant."""
     from observer import fit
     from systems import discretize, simulate
@@ -78,7 +78,7 @@ def fit_variant(case: Case, variant: Variant, seed: int, size: AblationSize) -> 
     history = found.history
     times, losses = np.asarray(history["seconds"], float), np.asarray(history["held_out"], float)
     course = np.minimum.accumulate(np.concatenate([[found.start_loss], np.where(np.isfinite(losses), losses, np.inf)]))
-    return Outcome(
+    return FitOutcome(
         loss=found.one_step_loss,
         start_loss=found.start_loss,
         supremum=_supremum(found, plant, size.probes, seed),

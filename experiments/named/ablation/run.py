@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 
-from experiments.named.ablation.fits import FULL, TOY, AblationSize, Outcome, fit_variant
+from experiments.named.ablation.fits import FULL, TOY, AblationSize, FitOutcome, fit_variant
 from experiments.named.ablation.variants import VARIANTS, cases
 from experiments.runner import Parts
 
@@ -17,7 +17,7 @@ class Ablation:
 
     size: AblationSize
     seeds: Sequence[int]
-    outcomes: Mapping[tuple[str, str, int], Outcome]
+    outcomes: Mapping[tuple[str, str, int], FitOutcome]
 
 
 def measure(size: AblationSize, seed: int, parts: Parts, full: bool = False) -> Ablation:
@@ -34,7 +34,7 @@ def measure(size: AblationSize, seed: int, parts: Parts, full: bool = False) -> 
         key = {"case": dict(case.options), "variant": dict(variant.options), "size": of_fit, "seed": s}
         part = f"fits/{case.name}/{variant.key}/seed-{s}"
         new = parts.fresh or parts.stored(part, key) is None
-        outcome = Outcome.from_data(
+        outcome = FitOutcome.from_data(
             parts.keep(part, key, lambda *job: asdict(fit_variant(*job)), case, variant, s, size)
         )
         found[case.name, variant.key, s] = outcome

@@ -4,9 +4,8 @@ from typing import Any
 
 import numpy as np
 
-from experiments.named.activations.run import Tasks
-from experiments.runner import Page, judged
-from reports.experiment_page import Chart, ChartFigure, Criterion, Curve
+from experiments.runner import Measured, Page, judged
+from reports.experiment_page import Chart, ChartFigure, Requirement, Series
 from reports.quantities import Number
 from reports.tables import Table
 
@@ -19,15 +18,15 @@ TITLES = {
 }
 
 
-def page(result: Tasks) -> Page:
+def page(result: Measured) -> Page:
     """Accuracy, tightness and speed, task by task."""
-    size, found = result.size, result.tasks
+    size, found = result.size, result.rows
     rows = [(task, activation, runs) for task, per in found.items() for activation, runs in per.items()]
     ratios = [run["attained"] / run["certified"] for _, _, runs in rows for run in runs]
     proofs = [bool(run["proved"]) for _, _, runs in rows for run in runs]
     criteria = [
-        Criterion("attained over certified, largest", Number(max(ratios), "", 7), "at most 1", max(ratios) <= 1 + 1e-9),
-        Criterion("fits whose certificate holds", Number(sum(proofs)), f"all {len(proofs)}", all(proofs)),
+        Requirement("attained over certified, largest", Number(max(ratios), "", 7), "at most 1", max(ratios) <= 1 + 1e-9),
+        Requirement("fits whose certificate holds", Number(sum(proofs)), f"all {len(proofs)}", all(proofs)),
     ]  # fmt: skip
     table = Table(
         tuple(
@@ -46,7 +45,7 @@ def page(result: Tasks) -> Page:
         Chart(
             TITLES[task], "attained / certified", AXES.get(task, ("one-step RMS", ""))[0],
             tuple(
-                Curve(activation, [ratio(run) for run in runs], [max(run["value"], 1e-12) for run in runs], "points")
+                Series(activation, [ratio(run) for run in runs], [max(run["value"], 1e-12) for run in runs], "points")
                 for activation, runs in per.items()
             ),
             y_unit=AXES.get(task, ("", ""))[1], log="y" if task != "digits" else "",

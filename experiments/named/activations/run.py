@@ -7,16 +7,20 @@ that its bounds cannot be tight unless the scalings make up for it.
 """
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from experiments.named.contracting import run as contracting
 from experiments.named.curve_fit import run as curve_fit
-from experiments.runner import Parts, Size, one_thread
+from experiments.runner import Measured, Parts, Size, one_thread
 from observer.networks.activations import ACTIVATIONS
+
+if TYPE_CHECKING:
+    from observer import ExplicitREN
+    from systems import System
 
 
 @dataclass(frozen=True)
@@ -40,22 +44,18 @@ class ActivationsSize(Size):
 
 
 FULL = ActivationsSize()
-SMOKE = ActivationsSize(seeds=1, plants=("van_der_pol",), neurons=3, iterations=4, step_iterations=60, digit_passes=4, hidden=(8,), pairs=16, ascent=20,
-             points=128, train=300, name="smoke")  # fmt: skip
-
-
-@dataclass(frozen=True)
-class Tasks:
-    """task -> activation -> one row per seed."""
-
-    size: ActivationsSize
-    seed: int
-    tasks: Mapping[str, Mapping[str, list[dict[str, Any]]]]
+SMOKE = ActivationsSize(
+    seeds=1, plants=("van_der_pol",), neurons=3, iterations=4, step_iterations=60, digit_passes=4, hidden=(8,), pairs=16, ascent=20,
+    points=128, train=300, name="smoke",
+)  # fmt: skip
 
 
 @one_thread()
-def measure(size: ActivationsSize, seed: int, parts: Parts) -> Tasks:
-    """Measure every activation on every task; it passes when no bound is exceeded and every proof holds."""
+def measure(size: ActivationsSize, seed: int, parts: Parts) -> Measured:
+    """Measure every activation on every task; it passes when no bound is exceeded and every proof holds.
+
+    Rows: task -> activation -> one per seed.
+    """
     found: dict[str, dict[str, list[dict[str, Any]]]] = {}
     for task in ("step", "digits", *size.plants):
         for activation in ACTIVATIONS:
@@ -67,7 +67,7 @@ def measure(size: ActivationsSize, seed: int, parts: Parts) -> Tasks:
                     f"{task}, {activation}, seed {s}: {row['what']} {row['value']:.4g}, attained / certified "
                     f"{row['attained'] / row['certified']:.4f}, {row['seconds']:.1f} s"
                 )
-    return Tasks(size, seed, found)
+    return Measured(size, seed, found)
 
 
 def measure_task(task: str, size: ActivationsSize, activation: str, seed: int) -> dict[str, Any]:
@@ -158,12 +158,12 @@ def observer(size: ActivationsSize, name: str, activation: str, seed: int) -> di
     }  # fmt: skip
 
 
-def half_ranges(system: Any) -> np.ndarray:
+def half_ranges(system: "System") -> np.ndarray:
     """Half of each state's range."""
     return 0.5 * np.ptp(system.state_ranges, axis=1)
 
 
-def climb_near(w: Any, M: np.ndarray, system: Any, points: int, rng: np.random.Generator) -> float:
+def climb_near(w: "ExplicitREN", M: np.ndarray, system: "System", points: int, rng: np.random.Generator) -> float:
     """The largest one-step factor over random states and inputs of several sizes of the plant's region, climbed to."""
     from observer.networks.ren.explicit import ExplicitREN
 

@@ -100,11 +100,11 @@ def note(result: Box) -> str:
     return (
         f"The published recipe, trained again here, reached a mean training loss of {training['losses'][-1]:.2g} in "
         f"{training['seconds']:.0f} s, and a velocity error of {check.rms_error[1]:.3g} m/s RMS "
-        f"({check.rms_error[1] / published_box.RMS_VELOCITY:.2g} times the published one). That number depends on the random initial weights: "
-        f"seeds 0 to {len(spread) - 1} gave {spread[0]:.2g} to {spread[-1]:.2g} m/s, with the published {published_box.RMS_VELOCITY:.3g} "
-        f"among them. The reason is in the recipe: with rate bound 1 the one-step loss fixes how far one step is off and not how "
-        f"fast an error decays. Here the slowest mode at rest is {training['slowest_mode']:.6f} per step, and what one step is off "
-        "is amplified by one over its distance from 1."
+        f"({check.rms_error[1] / published_box.RMS_VELOCITY:.2g} times the published one). That number depends on the random initial "
+        f"weights: seeds 0 to {len(spread) - 1} gave {spread[0]:.2g} to {spread[-1]:.2g} m/s, with the published "
+        f"{published_box.RMS_VELOCITY:.3g} among them. With rate bound 1 the one-step loss determines the error of one step, but not "
+        f"how fast an error decays. Here the slowest mode at rest is {training['slowest_mode']:.6f} per step; it amplifies the error of "
+        "one step by one over its distance from 1."
     )
 
 

@@ -21,7 +21,7 @@ from observer.runs import Run
 
 if TYPE_CHECKING:
     from observer.state_observer import RENObserver
-    from observer.validation.validate import Validation
+    from observer.validation.result import Validation
 
 TRIALS, DURATION = 50, 20.0
 VELOCITY_BAR = 1e-4  # m/s, RMS over 10-20 s on the published model
@@ -59,9 +59,9 @@ def measure(size: BoxSize, seed: int, parts: Parts, full: bool = False, **option
     of our fits. Finished variants are kept.
     """
     ours = _variant(size, parts, "ours", "euler", "model", seed, options)
-    truth = _variant(size, parts, "ours_true_ode", "rk4", "oracle", seed, options)
+    truth = _variant(size, parts, "ours_true_ode", "rk4", "reference", seed, options)
     assert ours.observer is not None and ours.validation is not None
-    on_truth = _trials(ours, ours.observer, "oracle", ours.validation.seed, ours.validation.trials)
+    on_truth = _trials(ours, ours.observer, "reference", ours.validation.seed, ours.validation.trials)
     return Box(size, ours, truth, on_truth, *_published(parts, ours, full, seed))
 
 

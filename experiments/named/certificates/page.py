@@ -1,14 +1,13 @@
 """The page of the soundness experiment: three tables."""
 
-from experiments.named.certificates.run import Refutations
-from experiments.runner import Page
+from experiments.runner import Measured, Page
 from reports.tables import Number, Table
 from reports.writing import write_tables_report
 
 
-def page(result: Refutations) -> Page:
+def page(result: Measured) -> Page:
     """Soundness, tightness of the residual, and certified over observed steady errors."""
-    rows = result.plants
+    rows = result.rows
     proved = {name: row for name, row in rows.items() if "ratio" in row}
     sound = tuple(
         (

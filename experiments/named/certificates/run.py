@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from experiments.named.certificates.trials import adversarial_trials, exact_starts, fresh_trials
-from experiments.runner import Parts, Size, chosen
+from experiments.runner import Measured, Parts, Size, chosen
 
 PLANTS = ("box", "van_der_pol", "duffing", "fitzhugh_nagumo", "lorenz", "pendulum")
 
@@ -21,12 +21,12 @@ PLANTS = ("box", "van_der_pol", "duffing", "fitzhugh_nagumo", "lorenz", "pendulu
 class CertificatesSize(Size):
     """Seconds to fit (``budget``) and to certify, trials, and their length in shares of the plant's own."""
 
-    plants: tuple[str, ...] = PLANTS
     neurons: int = 20
     budget: float = 20.0
     certify: float = 30.0
     trials: int = 13_809
     adversarial: int = 200
+    plants: tuple[str, ...] = PLANTS
     exact: int = 2000
     length: float = 1.0
 
@@ -34,16 +34,7 @@ class CertificatesSize(Size):
 FULL = CertificatesSize()
 
 
-@dataclass(frozen=True)
-class Refutations:
-    """One row per plant."""
-
-    size: CertificatesSize
-    seed: int
-    plants: Mapping[str, Mapping[str, Any]]
-
-
-def measure(size: CertificatesSize, seed: int, parts: Parts, rows: str | None = None) -> Refutations:
+def measure(size: CertificatesSize, seed: int, parts: Parts, rows: str | None = None) -> Measured:
     """Try the certificates of six plants; it passes when no trial in X crossed an envelope or exceeded a bound.
 
     rows : names of plants, separated by commas. The trials are 13,809 at once, which covers 99.9 % at a confidence of 1 - 1e-6.
@@ -54,7 +45,7 @@ def measure(size: CertificatesSize, seed: int, parts: Parts, rows: str | None = 
         folder = parts.out / "runs" / name
         found[name] = parts.keep(f"plants/{name}", key, try_certificate, name, size, seed, folder, parts.fresh)
         parts.say(_line(name, found[name]))
-    return Refutations(size, seed, found)
+    return Measured(size, seed, found)
 
 
 def try_certificate(name: str, size: CertificatesSize, seed: int, folder: Path, fresh: bool = False) -> dict[str, Any]:
@@ -90,15 +81,15 @@ def try_certificate(name: str, size: CertificatesSize, seed: int, folder: Path, 
             "states": list(system.state_names),
         }
     length = size.length * float(system.duration or 200 * plant.dt)
-    usual = fresh_trials(observer, plant, proof, size.trials, length, seed + 1)
-    hostile = adversarial_trials(observer, plant, proof, size.adversarial, length, seed + 2)
+    usual = fresh_trials(observer, proof, size.trials, length, seed + 1)
+    hostile = adversarial_trials(observer, proof, size.adversarial, length, seed + 2)
     few = max(1, size.exact // 4)
     kinds = {"unforced": "zero", "excited": "walk"} if plant.nu else {"unforced": None}
     ratios: dict[str, Any] = {}
     tallies = {"fresh": usual, "adversarial": hostile}
     for kind, excitation in kinds.items():
-        exact = exact_starts(observer, plant, proof, size.exact, length, seed + 3, excitation)
-        late = fresh_trials(observer, plant, proof, few, length, seed + 4, excitation)
+        exact = exact_starts(observer, proof, size.exact, length, seed + 3, excitation)
+        late = fresh_trials(observer, proof, few, length, seed + 4, excitation)
         proved, by = ultimate_bound(proof, held_input=kind == "unforced")
         tallies |= {f"{kind}, exact start": exact, f"{kind}, window": late}
         ratios[kind] = {

@@ -13,12 +13,20 @@ import torch
 from experiments.named.classification.attacks import accuracy, attacked, noise_sweep
 from experiments.named.classification.certificates import lipschitz_radius, norm_product
 from experiments.named.classification.data import Images
+from experiments.runner import Measured
 
 AUTHORS = Path(__file__).resolve().parents[4] / "shared" / "golden" / "authors_lbdn_mnist.npz"
 RADII = {
     "mnist": (0.0, 0.1, 0.2, 0.3, 0.5, 0.75, 1.0, 1.5, 2.0),
     "digits": (0.0, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.75, 1.0),
 }
+
+
+@dataclass(frozen=True)
+class OnImages(Measured):
+    """Classifiers by name, and the images on which they were measured."""
+
+    images: Images
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,11 +83,11 @@ def evaluate(
     y: torch.Tensor,
     radii: Sequence[float],
     *,
+    levels: Sequence[float] = (),
+    few: int | None = None,
     steps: int,
     restarts: int,
     seed: int,
-    levels: Sequence[float] = (),
-    few: int | None = None,
 ) -> dict[str, Any]:
     """Accuracy, under noise, certified and attacked over ``radii``; the attack takes the first ``few`` images.
 

@@ -41,8 +41,10 @@ class MethodSize(Size):
 
 
 FULL = MethodSize()
-SMOKE = MethodSize(hidden=(12, 8), channels=(3,), passes=6, conv_passes=2, batch=10, images=30, steps=4, restarts=1, few=20, many=200, judge=50,
-             train=300, test=40, name="smoke")  # fmt: skip
+SMOKE = MethodSize(
+    hidden=(12, 8), channels=(3,), passes=6, conv_passes=2, batch=10, images=30, steps=4, restarts=1, few=20, many=200, judge=50,
+    train=300, test=40, name="smoke",
+)  # fmt: skip
 
 #: What is tuned to the size of the images: training radii, noise, and the bound of the logits.
 SETTINGS = {

@@ -4,7 +4,7 @@ import numpy as np
 
 from experiments.named.contracting.run import ROUNDING
 from experiments.runner import Measured, Page, judged
-from reports.experiment_page import Chart, ChartFigure, Criterion, Curve
+from reports.experiment_page import Chart, ChartFigure, Requirement, Series
 from reports.quantities import Number
 from reports.tables import Table
 
@@ -14,12 +14,12 @@ def page(result: Measured) -> Page:
     size, rows = result.size, result.rows
     left, excess = sum(row["left"] for row in rows), max(row["attained"] / row["rate"] for row in rows)
     criteria = [
-        Criterion("pairs outside the certified envelope", Number(left), f"0 of {size.pairs * len(rows)}", left == 0),
-        Criterion("networks whose certificate holds", Number(sum(row["holds"] for row in rows)), f"all {len(rows)}",
+        Requirement("pairs outside the certified envelope", Number(left), f"0 of {size.pairs * len(rows)}", left == 0),
+        Requirement("networks whose certificate holds", Number(sum(row["holds"] for row in rows)), f"all {len(rows)}",
                   all(row["holds"] for row in rows)),
-        Criterion("alpha* over the bound it was built for", Number(max(row["rate"] / row["bound"] for row in rows), "", 6),
+        Requirement("alpha* over the bound it was built for", Number(max(row["rate"] / row["bound"] for row in rows), "", 6),
                   "at most 1", all(row["rate"] <= row["bound"] * (1 + 1e-9) for row in rows)),
-        Criterion("attained in one step over alpha*", Number(excess, "", 6), "at most 1", excess <= 1 + 1e-9),
+        Requirement("attained in one step over alpha*", Number(excess, "", 6), "at most 1", excess <= 1 + 1e-9),
     ]  # fmt: skip
     table = Table(
         tuple(
@@ -42,8 +42,8 @@ def page(result: Measured) -> Page:
             Chart(
                 f"{row['start'].replace('_', ' ')}, bound {row['bound']:g}", "step", "distance over the initial one",
                 (
-                    Curve("largest of all pairs", t[seen], largest[seen]), Curve("median", t[seen], row["median"][seen]),
-                    Curve("certified, alpha*^t", t[seen], row["rate"] ** t[seen], role="bound"),
+                    Series("largest of all pairs", t[seen], largest[seen]), Series("median", t[seen], row["median"][seen]),
+                    Series("certified, alpha*^t", t[seen], row["rate"] ** t[seen], role="bound"),
                 ),
                 log="y",
             )
@@ -53,8 +53,8 @@ def page(result: Measured) -> Page:
         "Two runs under the same input",
         "One state of the first pair, for the slowest network: what the runs share after a while is what the input made.",
         (Chart("Two initial states", "step", "first state", (
-            Curve("first run", np.arange(len(rows[-1]["states"][0])), rows[-1]["states"][0]),
-            Curve("second run", np.arange(len(rows[-1]["states"][1])), rows[-1]["states"][1]))),),
+            Series("first run", np.arange(len(rows[-1]["states"][0])), rows[-1]["states"][0]),
+            Series("second run", np.arange(len(rows[-1]["states"][1])), rows[-1]["states"][1]))),),
     )  # fmt: skip
     envelopes = ChartFigure(
         "envelopes",

@@ -1,7 +1,7 @@
 """``observer experiment contracting``: two initial states of a contracting REN forget each other, within the certified envelope.
 
-For several rates and kinds of initial weights, networks at random parameters run pairs of states under the same random input. The certificate
-is recomputed from the explicit matrices: metric M and the smallest rate alpha* that it proves, so that
+For several rates and kinds of initial weights, networks at random parameters run pairs of states under the same random
+input. The certificate is recomputed from the explicit matrices: metric M and the smallest rate alpha* that it proves, so that
 
     |x_a[t] - x_b[t]|_M <= alpha*^t |x_a[0] - x_b[0]|_M     for every input and any two states.
 
@@ -24,7 +24,9 @@ ROUNDING = 1e-13  # of |x|_M: below it two runs differ by rounding, not by what 
 
 @dataclass(frozen=True)
 class ContractingSize(Size):
-    """Networks (one per rate and kind of initial weights, ``starts``), pairs of runs, their length, and the points from which one step is climbed."""
+    """Networks (one per rate and kind of initial weights, ``starts``), pairs of runs, their length, and the points from which
+    the search for the largest factor of one step sets out.
+    """
 
     rates: tuple[float, ...] = (0.5, 0.8, 0.95, 0.99)
     starts: tuple[str, ...] = ("random", "long_memory")

@@ -4,7 +4,7 @@ import numpy as np
 
 from experiments.named.curve_fit.run import POINTS, PUBLISHED, REACH, REQUIRED, least_loss, step
 from experiments.runner import Measured, Page, judged
-from reports.experiment_page import Chart, ChartFigure, Criterion, Curve
+from reports.experiment_page import Chart, ChartFigure, Requirement, Series
 from reports.quantities import Number
 from reports.tables import Table
 
@@ -15,11 +15,11 @@ def page(result: Measured) -> Page:
     slopes = np.array([row["slope"] for row in rows])
     share = 100 * slopes / size.gamma
     criteria = [
-        Criterion("slope used, worst seed", Number(share.min(), "%", 5), f"at least {100 * REQUIRED:g} % of gamma",
+        Requirement("slope used, worst seed", Number(share.min(), "%", 5), f"at least {100 * REQUIRED:g} % of gamma",
                   bool(share.min() >= 100 * REQUIRED)),
-        Criterion("steepest slope of any seed over gamma", Number(slopes.max() / size.gamma, "", 7), "at most 1",
+        Requirement("steepest slope of any seed over gamma", Number(slopes.max() / size.gamma, "", 7), "at most 1",
                   bool(slopes.max() <= size.gamma * (1 + 1e-9))),
-        Criterion("seeds whose bound is proved", Number(sum(row["proved"] for row in rows)), f"all {len(rows)}",
+        Requirement("seeds whose bound is proved", Number(sum(row["proved"] for row in rows)), f"all {len(rows)}",
                   all(row["proved"] for row in rows)),
     ]  # fmt: skip
     rows_ours = [
@@ -39,12 +39,12 @@ def page(result: Measured) -> Page:
     best = least_loss(u, step(u), size.gamma)[1]
     shown = max(rows, key=lambda row: -row["loss"])
     curves = (
-        Curve("step", u, step(u), "points", "published"),
-        Curve(f"best function of slope {size.gamma:g}", u, best, "line", "bound"),
-        Curve("LBDN, seed of the least loss", shown["u"], shown["curve"]),
+        Series("step", u, step(u), "points", "published"),
+        Series(f"best function of slope {size.gamma:g}", u, best, "line", "bound"),
+        Series("LBDN, seed of the least loss", shown["u"], shown["curve"]),
     )
     ratio = tuple(
-        Curve(f"seed {seed + k}", np.arange(len(row["losses"])) * row["every"] + 1,
+        Series(f"seed {seed + k}", np.arange(len(row["losses"])) * row["every"] + 1,
               np.maximum(np.asarray(row["losses"]) / row["least_loss"] - 1, 1e-9))
         for k, row in enumerate(rows)
     )  # fmt: skip
@@ -59,7 +59,7 @@ def page(result: Measured) -> Page:
         ),
     )
     content = {
-        "title": "Curve fit: how much of the allowed slope an LBDN uses", "tables": [table], "figures": [figure],
+        "title": "Series fit: how much of the allowed slope an LBDN uses", "tables": [table], "figures": [figure],
         "sentence": f"The bound of {size.gamma:g} holds for every value of the parameters, and the fitted networks use "
         f"{share.min():.4g} % of it or more.",
         "notes": ["The largest slope is attained (a grid of 20,001 points and ascent from the steepest places), so that it "

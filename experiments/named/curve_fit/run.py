@@ -3,7 +3,7 @@
 The published example (RobustNeuralNetworks.jl, arXiv 2306.12612): a step on [-0.3, 0.3], gamma = 10, four hidden layers of
 16 neurons. A network that is bounded by construction could be conservative: its slope would then stay well below gamma.
 Here the largest slope is measured from inside (a fine grid, then ascent: a lower bound that is attained), and the loss is
-held against the least loss of any function of that slope, which is a convex problem with a known answer.
+compared with the least loss of any function of that slope, which is a convex problem with a known answer.
 """
 
 import time

@@ -3,16 +3,16 @@
 The published example: the Youla parameter is a contracting REN with random fixed dynamics and a free output layer, so that
 every output layer gives a stable closed loop and the best one is a convex program. Beside it the best linear Youla parameter.
 What the published example leaves open is whether |u| <= 5, imposed on the samples of one disturbance, holds on others. Here
-steps from each level of a grid to each other and random ones are gone through, and samples where it fails are added.
+the program is checked on steps from each level of a grid to each other and on random ones; samples where it fails are added.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from experiments.runner import Parts, Size, at_least_one, one_thread
+from experiments.runner import Measured, Parts, Size, at_least_one, one_thread
 
 if TYPE_CHECKING:
     from observer.networks import ContractingREN
@@ -46,17 +46,8 @@ FULL = EchoStateSize()
 SMOKE = EchoStateSize(3, 6, 0.9, 12, 8, 3, 5, 1.05, 10, 1, 0.02, name="smoke")
 
 
-@dataclass(frozen=True)
-class Designs:
-    """The best linear Youla parameter, and that of the REN."""
-
-    size: EchoStateSize
-    seed: int
-    designs: Mapping[str, Mapping[str, Any]]
-
-
 @one_thread()
-def measure(size: EchoStateSize, seed: int, parts: Parts) -> Designs:
+def measure(size: EchoStateSize, seed: int, parts: Parts) -> Measured:
     """Solve both programs; it passes when the limit holds on every test and the REN is better than the linear one.
 
     Raises InputError without CVXPY and Clarabel (extra ``sdp``), before anything is written.
@@ -74,13 +65,13 @@ def measure(size: EchoStateSize, seed: int, parts: Parts) -> Designs:
             f"{kind}: mean |z| {tests['fresh']['mean']:.4f} on fresh steps, {tests['squares']['mean']:.4f} on squares; "
             f"|u| at most {max(test['largest'] for test in tests.values()):.4f}"
         )
-    return Designs(size, seed, found)
+    return Measured(size, seed, found)
 
 
 def random_network(size: EchoStateSize, seed: int) -> "ContractingREN":
     """A contracting REN at random, whose neurons have their kinks spread over the range of the input.
 
-    As it starts, biases are small and all kinks lie near zero: no sum of such neurons saturates at |u| = 5.
+    By default the initial biases are small and all kinks lie near zero: no sum of such neurons saturates at |u| = 5.
     """
     import torch
 

@@ -6,6 +6,7 @@ projection observer, L = A M^-1 C' (C M^-1 C')^-1, whose errors follow (A - L C)
 Under noise the steady covariance of any L is known (Lyapunov) and least for the Kalman gain (Riccati): both stand beside.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import product
 from typing import TYPE_CHECKING, Any
@@ -28,18 +29,19 @@ class LinearObserverSize(Size):
     """Plants, settling times [s], variants (neurons, ``start`` of the fit) and the trials under noise."""
 
     plants: tuple[str, ...] = PLANTS
-    settling: tuple[float, ...] = (1.0, 3.0)
     variants: tuple[tuple[int, str], ...] = ((0, "projected"), (8, "projected"), (8, "random"))
     iterations: int = 300
     trials: int = 4000
+    settling: tuple[float, ...] = (1.0, 3.0)
     steps: int = 400
     measurement: float = 0.02
     force: float = 0.2
 
 
 FULL = LinearObserverSize()
-SMOKE = LinearObserverSize(plants=PLANTS[:1], settling=(1.0,), variants=((0, "projected"), (3, "projected")), iterations=20, trials=400, steps=120,
-             name="smoke")  # fmt: skip
+SMOKE = LinearObserverSize(
+    plants=PLANTS[:1], settling=(1.0,), variants=((0, "projected"), (3, "projected")), iterations=20, trials=400, steps=120, name="smoke"
+)  # fmt: skip
 
 
 @one_thread()
@@ -62,7 +64,7 @@ def measure(size: LinearObserverSize, seed: int, parts: Parts, rows: str | None 
     return Measured(size, seed, found)
 
 
-def label(row: dict[str, Any]) -> str:
+def label(row: Mapping[str, Any]) -> str:
     """Plant, settling time, neurons."""
     start = "" if row["start"] == "projected" else f", {row['start']} weights"
     return f"{row['plant'].replace('_', ' ')}, {row['settling']:g} s, {row['neurons']} neurons{start}"

@@ -5,12 +5,12 @@ The published example (RobustNeuralNetworks.jl, arXiv 2306.12612): 784-64-64-10,
 margin > sqrt2 gamma r may be broken by any attack within r, which is checked image by image.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from experiments.named.classification.data import MNIST_TEST, Images, images_of
+from experiments.named.classification.measure import OnImages, progress
 from experiments.runner import Parts, Size, one_thread
 
 NOISE = (0, 22, 44, 67, 89, 111, 133, 156, 178, 200)  # of 255
@@ -44,31 +44,19 @@ SMOKE = MnistSize(hidden=(12,), schedule=((30, 1e-2),), channels=(3,), conv_sche
              attacked=40, train=200, test=60, name="smoke")  # fmt: skip
 
 
-@dataclass(frozen=True)
-class Networks:
-    """The images, and one row per network."""
-
-    size: MnistSize
-    seed: int
-    images: Images
-    rows: Mapping[str, Mapping[str, Any]]
-
-
 @one_thread()
-def measure(size: MnistSize, seed: int, parts: Parts, data: str | Path | None = None) -> Networks:
+def measure(size: MnistSize, seed: int, parts: Parts, data: str | Path | None = None) -> OnImages:
     """Train and attack three classifiers; it passes when nothing contradicts a certificate and the bounds are proved.
 
     data : the folder of MNIST's IDX files; the embedded digits without it. The authors' weights are a row where
     ``shared/golden/authors_lbdn_mnist.npz`` lies beside the project and MNIST is there.
     """
-    from experiments.named.classification.measure import progress
-
     images, rows = images_of(data, size.train, size.test), {}
     for name in chosen(images):
         key = {"size": size.to_data(), "seed": seed, "data": images.digest, "split": images.source}
         rows[name] = parts.keep(f"parts/{images.name}-{name}", key, train_and_measure, name, images, size, seed)
         parts.say(progress(NAMES[name], rows[name]))
-    return Networks(size, seed, images, rows)
+    return OnImages(size, seed, rows, images)
 
 
 def chosen(images: Images) -> tuple[str, ...]:

@@ -4,7 +4,7 @@ Protocol as in ``experiments.named.pde.run``: x0 = 0.5, b(0) = 0.5, x_hat0 = 0, 
 the run and the RMSE over all nodes, samples 1000 to 2000, medians over five boundary draws.
 A third entry is the held-out loss reached 10 s into
 the fit. As many samples to learn from as published (1e5), from level profiles; a profile of independent nodes, as the
-starts of the library plant are, is one that a line with diffusion never shows.
+initial states of the library plant are, is one that a line with diffusion never shows.
 """
 
 import time
@@ -40,7 +40,7 @@ def measure(seed: int, size: ProtocolSize) -> Measurement:
     result = fit(plant, data, seed=seed, **size.fitting({"budget": BUDGET, **recipe}))
     processor = time.process_time() - clock
     proof = certify(result.observer, plant, residual=False)
-    draws = pde.FULL.draws if size is FULL else 1
+    draws = pde.FULL.draws if size == FULL else 1
     tests = [pde.published_test(plant, result.observer.weights, draw) for draw in range(draws)]
     seconds = np.asarray(result.history.get("seconds", ()), dtype=float)
     held_out = np.asarray(result.history.get("held_out", ()), dtype=float)
@@ -75,7 +75,4 @@ def rows() -> tuple[Row, ...]:
         Entry("early", "held-out loss within 10 s", "", 4.3e-6, EARLY_BAR),
     )
 
-    def run(seed: int, size: ProtocolSize = FULL) -> Measurement:
-        return measure(seed, size)
-
-    return (Row("pde", "Reaction-diffusion, plant of the published code", entries, run, RECIPE, BUDGET),)
+    return (Row("pde", "Reaction-diffusion, plant of the published code", entries, measure, RECIPE, BUDGET),)

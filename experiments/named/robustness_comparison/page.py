@@ -3,16 +3,15 @@
 from collections.abc import Mapping
 from typing import Any
 
-from experiments.named.classification.measure import RADII
+from experiments.named.classification.measure import RADII, OnImages
 from experiments.named.classification.methods import FAILURE, NAMES
-from experiments.named.robustness_comparison.run import Comparison
 from experiments.runner import Page, judged
-from reports.experiment_page import Chart, ChartFigure, Criterion, Curve
+from reports.experiment_page import Chart, ChartFigure, Requirement, Series
 from reports.quantities import Number, number_text
 from reports.tables import Table
 
 
-def page(result: Comparison) -> Page:
+def page(result: OnImages) -> Page:
     """The methods side by side."""
     size, images, rows = result.size, result.images, result.rows
     radii = RADII[images.name]
@@ -21,9 +20,9 @@ def page(result: Comparison) -> Page:
     above = sum(c > a for row in rows.values() for c, a in zip(row["certified_same"], row["attacked"], strict=True))
     bound = [row for row in rows.values() if row["proved"] is not None]
     criteria = [
-        Criterion("certified images that an attack broke (deterministic certificates)", Number(broken), "0", broken == 0),
-        Criterion("radii at which certified exceeds attacked", Number(above), f"0 of {len(rows) * len(radii)}", above == 0),
-        Criterion("Lipschitz bounds proved in float64", Number(sum(bool(row["proved"]) for row in bound)), f"all {len(bound)}",
+        Requirement("certified images that an attack broke (deterministic certificates)", Number(broken), "0", broken == 0),
+        Requirement("radii at which certified exceeds attacked", Number(above), f"0 of {len(rows) * len(radii)}", above == 0),
+        Requirement("Lipschitz bounds proved in float64", Number(sum(bool(row["proved"]) for row in bound)), f"all {len(bound)}",
                   all(row["proved"] for row in bound)),
     ]  # fmt: skip
     shown = [k for k, r in enumerate(radii) if r > 0][1::2]
@@ -57,7 +56,7 @@ def page(result: Comparison) -> Page:
 
     def chart(key: str, title: str) -> Chart:
         curves = tuple(
-            Curve(NAMES[name], radii, [100 * v for v in row[key]], "both", colour=k)
+            Series(NAMES[name], radii, [100 * v for v in row[key]], "both", colour=k)
             for k, (name, row) in enumerate(rows.items())
         )
         return Chart(title, "radius |dx|", "accuracy", curves, y_unit="%", limits=(-3.0, 103.0))

@@ -3,30 +3,18 @@
 Accuracy, certified accuracy and attacked accuracy over radii, and processor time of training, certification and attack.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
-from experiments.named.classification.data import Images, images_of
-from experiments.named.classification.measure import progress
+from experiments.named.classification.data import images_of
+from experiments.named.classification.measure import OnImages, progress
 from experiments.named.classification.methods import FULL, NAMES, SETTINGS, SMOKE, MethodSize, train_and_measure
 from experiments.runner import Parts, chosen, one_thread
 
-__all__ = ["FULL", "SMOKE", "Comparison", "measure"]
-
-
-@dataclass(frozen=True)
-class Comparison:
-    """The images, and one row per method."""
-
-    size: MethodSize
-    seed: int
-    images: Images
-    rows: Mapping[str, Mapping[str, Any]]
+__all__ = ["FULL", "SMOKE", "measure"]
 
 
 @one_thread()
-def measure(size: MethodSize, seed: int, parts: Parts, data: Any = None, rows: str | None = None) -> Comparison:
+def measure(size: MethodSize, seed: int, parts: Parts, data: Any = None, rows: str | None = None) -> OnImages:
     """Train by every method and compare; it passes when no certificate is contradicted and the bounds are proved.
 
     data : the folder of MNIST's IDX files; the embedded digits without it. rows : names of methods, separated by commas.
@@ -44,4 +32,4 @@ def measure(size: MethodSize, seed: int, parts: Parts, data: Any = None, rows: s
         }
         found[name] = parts.keep(f"parts/{images.name}-{name}", key, train_and_measure, name, images, size, seed)
         parts.say(progress(NAMES[name], found[name]))
-    return Comparison(size, seed, images, found)
+    return OnImages(size, seed, found, images)

@@ -1,10 +1,11 @@
 """The page of ``scaling``: conditions, margins and times over the size, and where float32 fails."""
 
-from collections.abc import Callable
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from experiments.named.scaling.run import Growth, failure, networks
 from experiments.runner import Page, judged
-from reports.experiment_page import Chart, ChartFigure, Criterion, Curve
+from reports.experiment_page import Chart, ChartFigure, Requirement, Series
 from reports.quantities import Number, number_text
 from reports.tables import Table
 
@@ -12,10 +13,47 @@ from reports.tables import Table
 def page(result: Growth) -> Page:
     """Growing networks, and one of an ill-conditioned H."""
     size, rows, squeezed = result.size, result.rows, result.squeezed
-
     proved = sum(row["holds"] for row in rows)
-    criteria = [Criterion("certificates that hold in float64", Number(proved), f"all {len(rows)}", proved == len(rows))]
+    criteria = [
+        Requirement("certificates that hold in float64", Number(proved), f"all {len(rows)}", proved == len(rows))
+    ]
     names = list(networks())
+    lost = [row for row in squeezed if not row["holds32"]]
+    point = min((row["condition"] for row in lost), default=float("inf"))
+    failing = [f"{name} at {failure(rows, name)}" for name in names if failure(rows, name).startswith("nx")]
+    initial = (
+        f"Before training float32 fails for {'; '.join(failing)}."
+        if failing
+        else "Before training every network is proved in float32 as well, at every size."
+    )
+    content = {
+        "title": "How large a robust network can be",
+        "sentence": f"{proved} of {len(rows)} certificates hold in float64. {initial} What makes float32 fail is the conditioning that "
+        + f"training may bring: {f'from cond H = {number_text(point, 2)} on' if lost else 'not reached here'}.",
+        "summary": "Guarantees hold for every parameter in exact arithmetic. In floating point the condition of H says what the map may "
+        "lose, and the margin of the recomputed certificate what the network has to spare; training moves X away from its initial value.",
+        "tables": tables(result),
+        "notes": [
+            "The float32 map is judged in float64, with the metric and the multipliers of the same parameters in float64. 'Off by': "
+            "relative error of A or B1, whichever is larger.",
+            "The hidden layer of the R2DN has nv neurons, its coupling min(nx, nv).",
+            "No figures of this kind are published.",
+        ],
+        "figures": [growth_figure(rows)],
+    }  # fmt: skip
+    metrics = {
+        "sizes": size.pairs,
+        "rows": rows,
+        "squeezed": squeezed,
+        "float32_fails_at_condition": point,
+        "float32_fails_at": {n: failure(rows, n) for n in names},
+    }
+    return judged(criteria, metrics, size, **content)
+
+
+def tables(result: Growth) -> list[Table]:
+    """Where float32 fails; the ill-conditioned H; all networks."""
+    size, rows, squeezed = result.size, result.rows, result.squeezed
     table = Table(
         tuple(
             (
@@ -26,16 +64,14 @@ def page(result: Growth) -> Page:
             for row in rows
         ),
         ("network", "nx, nv", "parameters", "cond H", "margin", "margin, float32 map", "float32", "off by", "map", "with gradients"),
-        "Start of training, rate 0.95; margins are smallest eigenvalues of the form scaled to unit diagonal",
+        "Before training, rate 0.95; margins are smallest eigenvalues of the form scaled to unit diagonal",
     )  # fmt: skip
     limits = Table(
-        tuple((name, failure(rows, name)) for name in names),
+        tuple((name, failure(rows, name)) for name in networks()),
         ("network", "first size that float32 does not prove"),
         "Float32 failure point",
     )
 
-    lost = [row for row in squeezed if not row["holds32"]]
-    point = min((row["condition"] for row in lost), default=float("inf"))
     conditions = Table(
         tuple(
             (
@@ -47,22 +83,20 @@ def page(result: Growth) -> Page:
         ("cond H", "margin", "float64", "margin, float32 map", "float32", "A off by"),
         f"An ill-conditioned H: nx = nv = {size.squeezed}, singular values of X falling geometrically, eps = 0",
     )  # fmt: skip
+    return [limits, conditions, table]
 
-    failing = [f"{name} at {failure(rows, name)}" for name in names if failure(rows, name).startswith("nx")]
-    start = (
-        f"At the start of training float32 fails for {'; '.join(failing)}."
-        if failing
-        else "At the start of training every network is proved in float32 as well, at every size."
-    )
 
-    def series(field: str, transform: Callable[[float], float] = lambda v: v) -> tuple[Curve, ...]:
+def growth_figure(rows: Sequence[Mapping[str, Any]]) -> ChartFigure:
+    """Condition, margins and time over nx = nv."""
+
+    def series(field: str) -> tuple[Series, ...]:
         curves = []
-        for name in names:
-            square = [row for row in rows if row["name"] == name and row["nx"] == row["nv"]] or rows[:0]
-            curves.append(Curve(name, [r["nx"] for r in square], [transform(r[field]) for r in square], "both"))
+        for name in networks():
+            square = [row for row in rows if row["name"] == name and row["nx"] == row["nv"]]
+            curves.append(Series(name, [r["nx"] for r in square], [r[field] for r in square], "both"))
         return tuple(curves)
 
-    figure = ChartFigure(
+    return ChartFigure(
         "scaling", "Growing networks of equal nx and nv",
         "Condition: float32 keeps about seven digits, so that beyond 10⁷ nothing of the smallest direction of H is left. Margin: "
         "what the recomputed certificate has to spare; where the map was evaluated in float32, a negative margin is not shown. "
@@ -74,26 +108,3 @@ def page(result: Growth) -> Page:
             Chart("Time of the map direct to explicit", "nx = nv", "time", series("milliseconds"), "", "ms", log="xy"),
         ),
     )  # fmt: skip
-    content = {
-        "title": "How large a robust network can be",
-        "sentence": f"{proved} of {len(rows)} certificates hold in float64. {start} What makes float32 fail is the conditioning that "
-        + f"training may bring: {f'from cond H = {number_text(point, 2)} on' if lost else 'not reached here'}.",
-        "summary": "Promises hold for every parameter in exact arithmetic. In floating point the condition of H says what the map may "
-        "lose, and the margin of the recomputed certificate what the network has to spare; training moves X away from its start.",
-        "tables": [limits, conditions, table],
-        "notes": [
-            "The float32 map is judged in float64, with the metric and the multipliers of the same parameters in float64. 'Off by': "
-            "relative error of A or B1, whichever is larger.",
-            "The hidden layer of the R2DN has nv neurons, its coupling min(nx, nv).",
-            "No figures of this kind are published.",
-        ],
-        "figures": [figure], 
-    }  # fmt: skip
-    metrics = {
-        "sizes": size.pairs,
-        "rows": rows,
-        "squeezed": squeezed,
-        "float32_fails_at_condition": point,
-        "float32_fails_at": {n: failure(rows, n) for n in names},
-    }
-    return judged(criteria, metrics, size, **content)

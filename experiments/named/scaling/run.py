@@ -1,6 +1,6 @@
 """``observer experiment scaling``: how large the direct parameterisations can be made, what limits them, and what helps.
 
-For growing nx and nv, at the start of training: the condition number of H, the margin of the certificate recomputed from the
+For growing nx and nv, before training: the condition number of H, the margin of the certificate recomputed from the
 explicit matrices, the same after the map was evaluated in float32, and the time of the map. The papers leave the question open.
 H = X'X with a square random X has a condition number that grows like n^2 and more, beyond what float32 can hold; whether that
 matters is what the recomputed certificate says. What may push the limit is tried: an orthogonal X, a larger eps, initial weights
@@ -18,7 +18,7 @@ from experiments.runner import Measured, Parts, Size, one_thread
 
 RATE = 0.95
 LONG = "REN, long memory"
-MOST_LONG = 1600  # rows of H: this start searches with eigenvalues of H, and takes minutes beyond
+MOST_LONG = 1600  # rows of H: these initial weights are found with eigenvalues of H, and takes minutes beyond
 
 
 @dataclass(frozen=True)

@@ -30,10 +30,10 @@ class IdentificationSize(Size):
     iterations: int = 1500
     batch: int = 32
     window: int = 256
-    learning: tuple[float, ...] = (5e-3, 2e-2)
     records: int = 60
     length: int = 1000
     tests: int = 8
+    learning: tuple[float, ...] = (5e-3, 2e-2)
     steps: int = 200
     pairs: int = 16
     ascent: int = 150
@@ -49,7 +49,7 @@ F16 = {
     "window": 1024,
     "batch": 16,
 }
-SMOKE = IdentificationSize(2, 3, 0.9, (2.0,), 3, 2, 24, (1e-2, 2e-2), 3, 40, 2, 12, 2, 3, name="smoke")
+SMOKE = IdentificationSize(2, 3, 0.9, (2.0,), 3, 2, 24, 3, 40, 2, (1e-2, 2e-2), 12, 2, 3, name="smoke")
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ from dataclasses import asdict
 import pytest
 
 from experiments.named.ablation import page, run
-from experiments.named.ablation.fits import TOY, Outcome
+from experiments.named.ablation.fits import TOY, FitOutcome
 from experiments.named.ablation.variants import DEFAULT, FACTORS, VARIANTS, cases
 from systems.base.errors import InputError
 
@@ -37,9 +37,9 @@ def test_a_page_with_every_variant_and_resuming(tmp_path, few, monkeypatch, perf
 
 
 def test_time_to_a_loss_is_read_off_the_course():
-    outcome = Outcome(1e-6, 1.0, 1e-3, 0.9, "budget", 3, 2.0, (0.0, 0.5, 1.0, 2.0), (1.0, 1e-2, 1e-2, 1e-6))
+    outcome = FitOutcome(1e-6, 1.0, 1e-3, 0.9, "budget", 3, 2.0, (0.0, 0.5, 1.0, 2.0), (1.0, 1e-2, 1e-2, 1e-6))
     assert outcome.time_to(0.1) == 0.5 and outcome.time_to(1e-3) == 2.0 and outcome.time_to(1e-9) == float("inf")
-    assert Outcome.from_data(json.loads(json.dumps(asdict(outcome)))) == outcome
+    assert FitOutcome.from_data(json.loads(json.dumps(asdict(outcome)))) == outcome
 
 
 def test_every_factor_has_a_variant_and_options_are_refused(tmp_path, perform):

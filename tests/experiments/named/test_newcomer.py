@@ -48,13 +48,13 @@ def square(k):
 
 PAGE = """
 from experiments.runner import judged
-from reports.experiment_page import Criterion
+from reports.experiment_page import Requirement
 from reports.quantities import Number
 
 
 def page(result):
     largest = max(row["value"] for row in result.rows)
-    criteria = [Criterion("largest square", Number(largest), "at most 16", largest <= 16)]
+    criteria = [Requirement("largest square", Number(largest), "at most 16", largest <= 16)]
     return judged(criteria, {"squares": result.rows}, result.size, title="Squares", sentence="Squares are computed.")
 """
 

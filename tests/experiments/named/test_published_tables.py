@@ -26,7 +26,7 @@ from systems import discretize
 from systems.base.errors import InputError, NotDetectable
 from systems.detectability import search_metric
 
-# The published plants, written down a second time: the equations, the box of the starts, dt and duration.
+# The published plants, written down a second time: the equations, the box of the initial states, dt and duration.
 PUBLISHED = {
     "duffing": (lambda x, u: [x[1], -x[0] - x[0] ** 3 + u], [[-1, 1]] * 2, 0, 0.05, 50),
     "van_der_pol": (lambda x, u: [x[1], (1 - x[0] ** 2) * x[1] - x[0] + u], [[-3, 3]] * 2, 0, 0.05, 50),
@@ -72,10 +72,10 @@ def test_smape_is_the_elementwise_mean_with_the_transient():
     assert hyperkkl.smape(x, x_hat) == pytest.approx((by_hand[0] + by_hand[1] + 200) / 4, rel=1e-14)
 
 
-def test_starts_are_a_latin_hypercube_of_the_box():
+def test_initial_states_are_a_latin_hypercube_of_the_box():
     box = np.array([[-2.5, 2.5], [-1.5, 1.5]])
-    x0 = hyperkkl.starts(box, 100, seed=3)
-    for k in range(2):  # one start in each hundredth of each axis
+    x0 = hyperkkl.initial_states(box, 100, seed=3)
+    for k in range(2):  # one state in each hundredth of each axis
         cells = np.floor(100 * (x0[:, k] - box[k, 0]) / np.ptp(box[k]))
         assert sorted(cells) == list(range(100))
 
@@ -266,7 +266,7 @@ def test_verdicts():
     assert status() == OPEN
 
 
-def test_storedand_seeds_are_chosen_by_name():
+def test_rows_and_seeds_are_chosen_by_name():
     names = [row.name for row in catalogue.choose("hyperkkl,box.true_ode")]
     assert names == [
         "box.true_ode",
@@ -320,7 +320,7 @@ def test_the_bars_at_full_size(tmp_path, perform):
     assert perform("published_tables", tmp_path, seeds="0").code == 0
 
 
-def test_a_start_from_which_the_plant_escapes_is_drawn_anew_and_counted():
+def test_an_initial_state_from_which_the_plant_escapes_is_drawn_anew_and_counted():
     plant = hyperkkl.PROTOCOLS["rossler"].discretized()
     x0 = np.array([[9.342, -9.511, -8.596], [1.0, 1.0, 1.0]])
     u = np.zeros((2, 401, 1))

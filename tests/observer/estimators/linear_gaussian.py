@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from observer.estimators.model import Covariances
+from observer.estimators.parameters import Covariances
 from systems import Signal, System, discretize
 
 

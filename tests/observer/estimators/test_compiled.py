@@ -9,7 +9,7 @@ from linear_gaussian import drawn, linear_case, textbook
 from observer.estimators import compiled, compiled_particles, make
 from observer.estimators.extended_kalman import ExtendedKalman
 from observer.estimators.kernel_texts import SOLVE
-from observer.estimators.model import Covariances
+from observer.estimators.parameters import Covariances
 from observer.estimators.unscented_kalman import UnscentedKalman
 from systems import Signal, System, discretize, simulate
 from systems.trajectories import draw_initial_states

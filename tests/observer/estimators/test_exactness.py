@@ -8,8 +8,8 @@ from linear_gaussian import drawn, linear_plant, textbook
 from scipy.linalg import solve_discrete_are
 
 from observer.estimators.extended_kalman import ExtendedKalman
-from observer.estimators.model import Covariances
 from observer.estimators.moving_horizon import MovingHorizon
+from observer.estimators.parameters import Covariances
 from observer.estimators.particle import ParticleFilter
 from observer.estimators.steady_kalman import SteadyKalman
 from observer.estimators.unscented_kalman import UnscentedKalman

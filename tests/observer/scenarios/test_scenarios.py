@@ -1,13 +1,11 @@
-"""Each condition does what it says, to sensors or to the plant, the same for every observer."""
-
-from dataclasses import replace
+"""Each scenario does what it says, to sensors or to the plant, the same for every observer."""
 
 import numpy as np
 import pytest
 
-from observer import scenarios as stress
+from observer import scenarios
 from observer.known_plant import KnownPlant
-from observer.scenarios import CONDITIONS, condition
+from observer.scenarios import SCENARIOS, get_scenario
 from systems import ALL_SYSTEMS, InputError, Signal, System, discretize, simulate
 
 SENSORS = (
@@ -29,7 +27,7 @@ def clean(oscillator):
     return simulate(oscillator, 12, duration=6.0, seed=4)
 
 
-@pytest.fixture(params=CONDITIONS, ids=[c.name for c in CONDITIONS], scope="module")
+@pytest.fixture(params=SCENARIOS, ids=[c.name for c in SCENARIOS], scope="module")
 def case(request):
     return request.param
 
@@ -41,7 +39,7 @@ def test_the_same_seed_gives_the_same_and_nothing_is_changed_in_place(case, osci
         assert np.array_equal(getattr(first, name), getattr(again, name), equal_nan=True)
         assert getattr(first, name).shape == getattr(clean, name).shape
     assert all(np.array_equal(a, b) for a, b in zip(before, (clean.x, clean.u, clean.y), strict=True))
-    assert case.title and condition(case.name) == case
+    assert case.title and get_scenario(case.name) == case
     if case.name in SENSORS:
         assert np.array_equal(first.x, clean.x)
     else:
@@ -51,11 +49,11 @@ def test_the_same_seed_gives_the_same_and_nothing_is_changed_in_place(case, osci
         assert np.array_equal(first.u, clean.u)  # the observer is not told
 
 
-def test_the_noise_is_the_same_under_every_condition(oscillator, clean):
-    """What differs between two rows of a table is the condition."""
+def test_the_noise_is_the_same_in_every_scenario(oscillator, clean):
+    """What differs between two rows of a table is the scenario."""
     apart = {}
     for name in ("noise", "bias", "parameters", "constant_disturbance"):
-        found = condition(name).apply(oscillator, clean, seed=5, truth="model")
+        found = get_scenario(name).apply(oscillator, clean, seed=5, truth="model")
         apart[name] = found.y - oscillator.output(found.x, found.u)
     assert np.std(apart["noise"]) == pytest.approx(0.01, rel=0.1)
     assert np.allclose(apart["parameters"], apart["noise"], atol=1e-12)
@@ -67,7 +65,7 @@ def test_the_noise_is_the_same_under_every_condition(oscillator, clean):
 
 
 def test_sensors_do_what_the_words_say(oscillator, clean):
-    y = {c.name: c.apply(oscillator, clean, seed=1).y for c in CONDITIONS if c.name in SENSORS}
+    y = {c.name: c.apply(oscillator, clean, seed=1).y for c in SCENARIOS if c.name in SENSORS}
     scale = KnownPlant(oscillator).output_scale
     assert np.array_equal(y["noiseless"], clean.y)
     assert np.std(y["louder_noise"] - clean.y) == pytest.approx(0.05, rel=0.1)
@@ -82,12 +80,12 @@ def test_sensors_do_what_the_words_say(oscillator, clean):
 
 
 def test_a_wrong_parameter_is_one_of_the_plant_only(oscillator, clean):
-    found = stress.WrongParameters(0.3).apply(oscillator, clean, seed=0, truth="model")
+    found = scenarios.wrong_parameters(0.3).apply(oscillator, clean, seed=0, truth="model")
     stiff, soft = (discretize(oscillator.system.with_parameters(k=k)) for k in (1.3, 0.7))
     for row in range(len(clean)):
         motions = [p.rollout(clean.x[row : row + 1, 0], clean.u[row : row + 1, :-1])[0] for p in (stiff, soft)]
         assert min(np.abs(m - found.x[row]).max() for m in motions) < 1e-4
-    assert np.allclose(stress.WrongParameters(1e-9).apply(oscillator, clean, truth="model").x, clean.x, atol=1e-6)
+    assert np.allclose(scenarios.wrong_parameters(1e-9).apply(oscillator, clean, truth="model").x, clean.x, atol=1e-6)
 
 
 def test_a_disturbance_reaches_a_plant_without_inputs():
@@ -101,28 +99,30 @@ def test_a_disturbance_reaches_a_plant_without_inputs():
         duration=40.0,
     )
     plant = discretize(system)
-    found = condition("constant_disturbance").apply(plant, simulate(plant, 6, seed=0), truth="model")
+    found = get_scenario("constant_disturbance").apply(plant, simulate(plant, 6, seed=0), truth="model")
     assert found.u.shape[2] == 0
     assert np.allclose(np.abs(found.x[:, -1, 0]), 0.2, atol=1e-3)  # 10 % of the half range of w over k = 1
     with pytest.raises(InputError, match="'free' has no parameters that could be wrong"):
-        condition("parameters").apply(plant, found)
+        get_scenario("parameters").apply(plant, found)
     with pytest.raises(InputError, match="'free' has no known input that could be another"):
-        condition("other_input").apply(plant, found)
+        get_scenario("other_input").apply(plant, found)
 
 
-def test_the_oracle_is_the_truth_where_asked(oscillator, clean):
-    model, oracle = (condition("sine_disturbance").apply(oscillator, clean, truth=t) for t in ("model", "oracle"))
-    assert 0 < np.abs(model.x - oracle.x).max() < 1e-4
+def test_the_reference_integrator_is_the_truth_where_asked(oscillator, clean):
+    names = ("model", "reference", "oracle")
+    model, reference, oracle = (get_scenario("sine_disturbance").apply(oscillator, clean, truth=t) for t in names)
+    assert 0 < np.abs(model.x - reference.x).max() < 1e-4
+    assert np.array_equal(reference.x, oracle.x)  # what it was called once
 
 
 def test_unstated_noise_is_that_of_a_good_sensor():
     plant = discretize(ALL_SYSTEMS["van_der_pol"]())
     data = simulate(plant, 20, duration=5.0, seed=0)
-    found = condition("noise").apply(plant, data)
+    found = get_scenario("noise").apply(plant, data)
     assert np.std(found.y - data.y) == pytest.approx(0.005 * 3.3, rel=0.05)
 
 
-def test_a_condition_that_is_not_there_is_refused():
-    with pytest.raises(InputError, match="condition is 'hail'; expected one of noiseless, noise"):
-        condition("hail")
-    assert replace(stress.Delay(), samples=3).title == "measurements 3 samples late"
+def test_a_scenario_that_is_not_there_is_refused():
+    with pytest.raises(InputError, match="scenario is 'hail'; expected one of noiseless, noise"):
+        get_scenario("hail")
+    assert scenarios.delay(samples=3).title == "measurements 3 samples late"

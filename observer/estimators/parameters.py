@@ -12,7 +12,7 @@ NOMINAL_MOTION = 0.003  # of a state's half range per sample: what the model is 
 
 
 @dataclass(frozen=True)
-class Knob:
+class TuningParameter:
     """A positive number that may be tuned, on a log scale between ``low`` and ``high``."""
 
     name: str
@@ -24,7 +24,7 @@ class Knob:
 @dataclass(frozen=True, eq=False)
 class Covariances:
     """What a filter assumes: Q ``(nx, nx)`` of the motion per sample, R ``(ny, ny)`` of the outputs, P0 ``(nx, nx)`` of the
-    first error; physical units."""
+    initial error; physical units."""
 
     q: np.ndarray
     r: np.ndarray
@@ -41,19 +41,19 @@ class Covariances:
             object.__setattr__(self, name, matrix)
 
 
-def covariance_knobs(plant: DiscreteSystem) -> tuple[Knob, ...]:
+def covariance_parameters(plant: DiscreteSystem) -> tuple[TuningParameter, ...]:
     """``q_<state>``: motion the model does not explain, standard deviation per sample in parts of the half range;
     ``r_<output>``: standard deviation of an output in parts of its noise. P0 follows from the initial box."""
     system = plant.system
     return (
-        *(Knob(f"q_{name}", NOMINAL_MOTION, 1e-7, 1.0) for name in system.state_names),
-        *(Knob(f"r_{name}", 1.0, 1e-2, 1e3) for name in system.output_names),
+        *(TuningParameter(f"q_{name}", NOMINAL_MOTION, 1e-7, 1.0) for name in system.state_names),
+        *(TuningParameter(f"r_{name}", 1.0, 1e-2, 1e3) for name in system.output_names),
     )
 
 
 def covariances(plant: DiscreteSystem, **values: float) -> Covariances:
-    """Q, R and P0 for values of :func:`covariance_knobs`."""
+    """Q, R and P0 for values of :func:`covariance_parameters`."""
     model, system = KnownPlant(plant), plant.system
     q = np.array([values[f"q_{name}"] for name in system.state_names]) * model.state_scale
     r = np.array([values[f"r_{name}"] for name in system.output_names]) * model.output_noise
-    return Covariances(np.diag(q**2), np.diag(r**2), np.diag(model.first_deviation**2))
+    return Covariances(np.diag(q**2), np.diag(r**2), np.diag(model.initial_error_deviation**2))

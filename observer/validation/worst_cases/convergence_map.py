@@ -1,7 +1,7 @@
-"""The convergence map: settling time and late error over a grid of starts of the plant in two of its states.
+"""The convergence map: settling time and late error over a grid of initial states of the plant, in two of them.
 
-The estimate starts at the middle of the initial box and so do the other states; inputs stay at the middle of their ranges. The
-grid covers the operating range, so that it also shows starts outside the initial box. For a plant of one state it is a curve.
+The estimate begins at the middle of the initial box and so do the other states; inputs stay at the middle of their ranges. The
+grid covers the operating range, so that it also shows initial states outside the initial box. For a plant of one state it is a curve.
 """
 
 from collections.abc import Sequence
@@ -10,14 +10,14 @@ from dataclasses import dataclass
 import numpy as np
 
 from observer.state_observer import StateObserver
-from observer.validation.worst_starts.trials import Trials, held_input, late_error, settled_after
+from observer.validation.worst_cases.trials import Trials, held_input, late_error, settled_after
 from systems.base.errors import InputError
 from systems.discretization import DiscreteSystem
 
 
 @dataclass(frozen=True, eq=False)
-class StartMap:
-    """``states``: indices of one or two states; ``first`` ``(n,)`` and ``second`` ``(m,)`` their starts (m = 1 and nan for one state).
+class ConvergenceMap:
+    """``states``: indices of one or two states; ``first`` ``(n,)`` and ``second`` ``(m,)`` their values (m = 1 and nan for one state).
 
     ``settling`` ``(n, m)``: seconds until all states stay within 2 % of their ranges, infinite where that is not before the end;
     ``late`` ``(n, m)``: largest error in ranges after the window began. Both nan where the plant itself is lost. ``duration``,
@@ -34,7 +34,7 @@ class StartMap:
 
     @property
     def settled_share(self) -> float:
-        """Share of the starts from which the plant is not lost and the error settles before the end."""
+        """Share of the initial states from which the plant is not lost and the error settles before the end."""
         usable = ~np.isnan(self.settling)
         return float(np.isfinite(self.settling[usable]).mean()) if usable.any() else float("nan")
 
@@ -55,7 +55,7 @@ def chosen_states(names: Sequence[str], text: str | None) -> tuple[int, ...]:
     return tuple(list(names).index(name) for name in asked)
 
 
-def start_map(
+def map_convergence(
     observer: StateObserver,
     plant: DiscreteSystem,
     duration: float,
@@ -63,7 +63,7 @@ def start_map(
     *,
     states: tuple[int, ...] = (0, 1),
     window: float | None = None,
-) -> StartMap:
+) -> ConvergenceMap:
     """The map on the discretised plant, ``points`` values of each state.
 
     Raises :class:`InputError` for fewer than two points, or states that are none.
@@ -90,4 +90,4 @@ def start_map(
     settling = np.where(lost, np.nan, plant.dt * settled_after(curves)).reshape(shape)
     last = np.where(lost, np.nan, late_error(curves, late)).reshape(shape)
     second = axes[1] if len(states) == 2 else np.full(1, np.nan)
-    return StartMap(tuple(states), axes[0], second, settling, last, float(steps - 1) * plant.dt, float(begin))
+    return ConvergenceMap(tuple(states), axes[0], second, settling, last, float(steps - 1) * plant.dt, float(begin))

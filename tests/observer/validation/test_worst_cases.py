@@ -8,9 +8,15 @@ import numpy as np
 import pytest
 
 from observer.state_observer import StateObserver
-from observer.validation.worst_starts import StartStudy, chosen_states, start_map, study, worst_starts
-from observer.validation.worst_starts.evolution import maximise
-from observer.validation.worst_starts.trials import settled_after, settling_grade
+from observer.validation.worst_cases import (
+    WorstCaseStudy,
+    chosen_states,
+    map_convergence,
+    study_worst_cases,
+    worst_initial_states,
+)
+from observer.validation.worst_cases.search import maximise
+from observer.validation.worst_cases.trials import settled_after, settling_grade
 from systems import InputError, Signal, System, discretize
 
 TURN = np.array([[0.96, 0.25, 0.0], [-0.25, 0.96, 0.1], [0.0, 0.0, 0.9]])
@@ -62,7 +68,7 @@ def linear():
 @pytest.mark.parametrize("spread", [1.0, 2.0])
 def test_the_search_finds_the_corner_that_theory_gives_and_random_starts_do_not(linear, spread):
     plant, observer, powers = linear
-    found = worst_starts(observer, plant, DURATION, 600, spread=spread)
+    found = worst_initial_states(observer, plant, DURATION, 600, spread=spread)
     half = 1.25 * (1 + spread)  # of x_hat0 - x0 over both boxes
     largest = (np.abs(powers) @ np.full(3, half)).max(axis=1) / 8
     late = found["late"]
@@ -84,7 +90,7 @@ def test_the_search_finds_the_corner_that_theory_gives_and_random_starts_do_not(
 
 def test_the_map_is_the_closed_form(linear):
     plant, observer, powers = linear
-    found = start_map(observer, plant, DURATION, 7, states=(2, 0))
+    found = map_convergence(observer, plant, DURATION, 7, states=(2, 0))
     assert found.settling.shape == (7, 7) and found.first[0] == -4 and found.second[-1] == 4
     for i, j in ((0, 0), (3, 5), (6, 1)):
         e0 = np.array([0.25 - found.second[j], 0.0, 0.25 - found.first[i]])
@@ -120,19 +126,19 @@ def test_the_strategies_follow_a_crooked_valley():
 
 def test_a_study_is_kept_in_a_file_and_its_numbers_are_told(linear, tmp_path):
     plant, observer, _ = linear
-    found = study(observer, plant, DURATION, trials=40, seed=3)
+    found = study_worst_cases(observer, plant, DURATION, trials=40, seed=3)
     found.save(tmp_path / "starts.npz")
-    again = StartStudy.load(tmp_path / "starts.npz")
+    again = WorstCaseStudy.load(tmp_path / "starts.npz")
     assert again.map.states == (0, 1) and np.isnan(again.residual)
     np.testing.assert_array_equal(again.map.settling, found.map.settling)
     np.testing.assert_array_equal(again.worst["late"].error, found.worst["late"].error)
     told = again.metrics(("a", "b", "c"), ("u", "d"))
     assert told["worst_start"]["settling"]["value"] == found.worst["settling"].value
     assert told["map"]["states"] == ["a", "b"] and set(told["worst_start"]["late"]["x0"]) == {"a", "b", "c"}
-    assert worst_starts(observer, plant, DURATION, 40, seed=3)["late"].value == found.worst["late"].value
+    assert worst_initial_states(observer, plant, DURATION, 40, seed=3)["late"].value == found.worst["late"].value
     (tmp_path / "starts.npz").write_bytes(b"no such thing")
-    with pytest.raises(InputError, match=r"is no study of starts .* `observer validate`"):
-        StartStudy.load(tmp_path / "starts.npz")
+    with pytest.raises(InputError, match=r"is no study of worst cases .* `observer validate`"):
+        WorstCaseStudy.load(tmp_path / "starts.npz")
 
 
 def test_states_of_the_map_are_chosen_by_name():
@@ -147,8 +153,8 @@ def test_states_of_the_map_are_chosen_by_name():
 def test_unusable_arguments_are_named(linear):
     plant, observer, _ = linear
     with pytest.raises(InputError, match="trials is 5; expected a whole number, 20 or more"):
-        worst_starts(observer, plant, DURATION, 5)
+        worst_initial_states(observer, plant, DURATION, 5)
     with pytest.raises(InputError, match=r"duration is 0\.05 s; expected at least three samples"):
-        worst_starts(observer, plant, 0.05, 50)
+        worst_initial_states(observer, plant, 0.05, 50)
     with pytest.raises(InputError, match=r"window begins at 9 s; expected a time within the trial of 3 s"):
-        worst_starts(observer, plant, DURATION, 50, window=9)
+        worst_initial_states(observer, plant, DURATION, 50, window=9)

@@ -1,4 +1,4 @@
-"""Many trials from given starts at once: the discretised plant under constant inputs, an observer beside it, and how it went.
+"""Many trials from given initial states at once: the discretised plant under constant inputs, an observer beside it, and how it went.
 
 A trial is graded by its settling time or by its late error, both of max_i |e_i| / width_i.
 """
@@ -32,7 +32,7 @@ class Trials:
     expected: int = 0
 
     def curves(self, x0: np.ndarray, x_hat0: np.ndarray, u: np.ndarray) -> np.ndarray:
-        """max_i |e_i| / width_i ``(K, N)`` from starts ``(K, nx)`` under constant inputs ``(K, nu)``; nan: the plant itself is lost."""
+        """max_i |e_i| / width_i ``(K, N)`` from initial states ``(K, nx)`` under constant inputs ``(K, nu)``; nan: the plant is lost."""
         rows = max(1, CHUNK // (self.steps * self.plant.nx))
         cuts = [slice(k, k + rows) for k in range(0, len(x0), rows)]
         return np.concatenate([self._some(x0[cut], x_hat0[cut], u[cut]) for cut in cuts])

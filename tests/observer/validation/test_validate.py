@@ -60,7 +60,7 @@ def test_two_estimates_approach_each_other_from_anywhere(fitted, oscillator, rng
 
 def test_a_measurement_shifted_by_one_sample_fails(fitted, oscillator):
     """y[k] belongs to x[k]: an observer fed y[k-1] is visibly worse."""
-    data = simulate(oscillator, 20, 15.0, seed=4, truth="oracle")
+    data = simulate(oscillator, 20, 15.0, seed=4, truth="reference")
     right = fitted.observer.run(data.x[:, 0], data.u, data.y)
     late = fitted.observer.run(data.x[:, 0], data.u, np.roll(data.y, 1, axis=1))
     early = fitted.observer.run(data.x[:, 0], data.u, np.roll(data.y, -1, axis=1))
@@ -121,7 +121,7 @@ def test_files(checked, tmp_path):
     [
         ({"trials": 0}, "trials is 0"),
         ({"spread": 0.0}, "spread is 0"),
-        ({"truth": "guess"}, "oracle or model"),
+        ({"truth": "guess"}, "reference or model"),
         ({"estimate_start": "far"}, "random, zero, centre"),
         ({"estimate_start": np.zeros((3, 7))}, "estimate_start has shape"),
         ({"window": (900.0, 901.0)}, "holds no sample"),

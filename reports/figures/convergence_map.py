@@ -1,4 +1,4 @@
-"""The convergence map over two states (or a curve over one), and the worst starts that a search found, beside random ones."""
+"""The convergence map over two states (or a curve over one), and the worst initial states that a search found, beside random ones."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -10,12 +10,15 @@ from reports.style import COLUMN, INK, LINES, VERMILION, WIDE, label, new_figure
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+    from observer.validation.worst_cases import ConvergenceMap, WorstCaseStudy, WorstInitialStates
+    from systems.system import System
+
 FLOOR = 1e-12  # of a late error on a log axis
 TITLES = {"settling": "lasts longest", "late": "largest late"}
 
 
-def start_map_figure(area: Any, system: Any) -> "Figure":
-    """Settling time and late error over the starts of the plant in two states, with contours; for one state two curves."""
+def convergence_map_figure(area: "ConvergenceMap", system: "System") -> "Figure":
+    """Settling time and late error over the initial states of the plant, in two of them, with contours; for one state two curves."""
     with styled():
         if len(area.states) == 1:
             return _curves(area, system)
@@ -73,7 +76,7 @@ def _log(values: np.ndarray, norm: Any) -> Any:
     return norm(low / short, high * short)
 
 
-def _contours(axes: Any, area: Any, values: np.ndarray, scale: Any) -> None:
+def _contours(axes: Any, area: "ConvergenceMap", values: np.ndarray, scale: Any) -> None:
     """A few lines with their values, where there is something between lowest and highest."""
     known = values[np.isfinite(values)]
     if not known.size or min(values.shape) < 3 or not known.max() > 1.2 * max(known.min(), 1e-300):
@@ -87,7 +90,7 @@ def _contours(axes: Any, area: Any, values: np.ndarray, scale: Any) -> None:
     axes.clabel(lines, fmt=lambda value: number_text(value, 2), fontsize=6.5)
 
 
-def _curves(area: Any, system: Any) -> "Figure":
+def _curves(area: "ConvergenceMap", system: "System") -> "Figure":
     state = system.states[area.states[0]]
     figure = new_figure(COLUMN, 3.4)
     panels = figure.subplots(2, 1, sharex=True)
@@ -104,15 +107,15 @@ def _curves(area: Any, system: Any) -> "Figure":
     return figure
 
 
-def start_map_reading(area: Any, system: Any) -> str:
+def convergence_map_reading(area: "ConvergenceMap", system: "System") -> str:
     """How the map is read."""
     names = " and ".join(system.states[k].name for k in area.states)
     share = area.settled_share
     lost = int(np.isnan(area.settling).sum())
     never = int(np.isinf(area.settling).sum())
     text = (
-        f"Each point is a start of the plant in {names}; the estimate and all other states start at the middle of the initial box, inputs "
-        f"are held at the middle of their ranges. The dashed frame is the initial box. From {100 * share:.4g} % of the starts all "
+        f"Each point is an initial state of the plant in {names}; the estimate and all other states begin at the middle of the initial "
+        f"box, inputs are held at the middle of their ranges. The dashed frame is the initial box. From {100 * share:.4g} % of them all "
         "states settle to 2 % of their ranges before the end. "
     )
     if len(area.states) == 2:
@@ -121,20 +124,20 @@ def start_map_reading(area: Any, system: Any) -> str:
         text += "Top: how long that takes. Bottom: the largest error from "
     text += f"{number_text(area.window)} s on. "
     if never or lost:
-        text += f"Grey: {never} starts that do not settle, {lost} from which the plant itself is lost."
+        text += f"Grey: {never} initial states from which the error does not settle, {lost} from which the plant itself is lost."
     return text.strip()
 
 
-def worst_start_figure(starts: Any, system: Any) -> "Figure":
-    """Largest error of any state in per cent of its range over time: the found start against the worst random one, per goal."""
+def worst_case_figure(study: "WorstCaseStudy", system: "System") -> "Figure":
+    """Largest error of any state in per cent of its range over time: found by search against the worst random one, per goal."""
     width = np.array([s.range[1] - s.range[0] for s in system.states])
-    goals = list(starts.worst.items())
+    goals = list(study.worst.items())
     with styled():
         figure = new_figure(WIDE, 2.6)
         panels = figure.subplots(1, len(goals), squeeze=False)[0]
         for axes, (goal, worst) in zip(panels, goals, strict=True):
             for error, style, text in (
-                (worst.random_error, LINES["median"], "worst of as many random starts"),
+                (worst.random_error, LINES["median"], "worst of as many random ones"),
                 (worst.error, {"color": VERMILION, "linewidth": 1.2, "linestyle": (0, (5, 1.5))}, "found by search"),
             ):
                 shown = worst.t <= _shown(goal, worst)
@@ -142,7 +145,7 @@ def worst_start_figure(starts: Any, system: Any) -> "Figure":
                 axes.semilogy(worst.t[shown], np.maximum(size, 1e-10), **style, label=text)
             axes.axhline(2.0, **LINES["tolerance"])
             if goal == "late":
-                axes.axvline(starts.map.window, **LINES["region"])
+                axes.axvline(study.map.window, **LINES["region"])
             axes.set_title(plain(TITLES[goal], 40))
             axes.set_xlabel(label("time", "s"))
             axes.set_xlim(0, _shown(goal, worst))
@@ -152,18 +155,18 @@ def worst_start_figure(starts: Any, system: Any) -> "Figure":
     return figure
 
 
-def _shown(goal: str, worst: Any) -> float:
+def _shown(goal: str, worst: "WorstInitialStates") -> float:
     end = float(worst.t[-1])
     latest = max([v for v in (worst.value, worst.random) if np.isfinite(v)] or [end])
     return min(end, max(2.5 * latest, 4 * float(worst.t[1]))) if goal == "settling" else end
 
 
-def worst_start_reading(starts: Any) -> str:
+def worst_case_reading(study: "WorstCaseStudy") -> str:
     """What the search found, in words."""
-    settling, late = starts.worst["settling"], starts.worst["late"]
+    settling, late = study.worst["settling"], study.worst["late"]
     parts = [
-        f"A search over {settling.trials} starts of plant and observer, with constant inputs, looked for the error that lasts longest "
-        f"and for the one that is largest late; both are shown beside the worst of {settling.trials} random starts."
+        f"A search over {settling.trials} initial states of plant and observer, with constant inputs, looked for the error that lasts "
+        f"longest and for the one that is largest late; both are shown beside the worst of {settling.trials} random ones."
     ]
     for worst, unit, scale in ((settling, " s", 1.0), (late, " % of range", 100.0)):
         what = "Settling" if worst is settling else "Late error"
@@ -172,4 +175,4 @@ def worst_start_reading(starts: Any) -> str:
         )
         random = number_text(scale * worst.random) if np.isfinite(worst.random) else "never"
         parts.append(f"{what}: {found}{unit if np.isfinite(worst.value) else ''} against {random}{unit}.")
-    return " ".join(parts) + " A search proves nothing: there may be worse starts still."
+    return " ".join(parts) + " A search proves nothing: there may be worse ones still."

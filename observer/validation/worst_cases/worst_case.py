@@ -1,12 +1,12 @@
-"""The worst start, found by optimisation: where must plant and observer start for the error to last longest, or to be largest late?
+"""The worst initial states, found by optimisation: from where does the error last longest, or is largest late?
 
     z = (x0, x_hat0, u) in a box,     maximise   settling: the last time at which some |e_i| exceeds 2 % of width_i
                                       or         late: max over the window of max_i |e_i| / width_i
 
 x0 in the initial box, x_hat0 in that box enlarged by ``spread``, u a constant of every known input (disturbances at the middle of
-their range). Random trials seldom come near the corners of such a box; here a few evolution strategies start from the best of many
-random points and learn the directions in which it gets worse. The search runs on the discretised plant; the start that is
-reported, and the worst of as many random draws, are measured again on the true plant. A search proves nothing: there may be worse.
+their range). Random trials seldom come near the corners of such a box; here a few evolution strategies begin at the best of many
+random points and learn the directions in which it gets worse. The search runs on the discretised plant; the initial states that
+are reported, and the worst of as many random draws, are measured again on the true plant. A search proves nothing: there may be worse.
 """
 
 from dataclasses import dataclass
@@ -16,8 +16,8 @@ import numpy as np
 
 from observer.known_plant import periods, wrap
 from observer.state_observer import StateObserver
-from observer.validation.worst_starts.evolution import maximise
-from observer.validation.worst_starts.trials import (
+from observer.validation.worst_cases.search import maximise
+from observer.validation.worst_cases.trials import (
     HOPELESS,
     Trials,
     held_input,
@@ -33,12 +33,12 @@ GOALS = ("settling", "late")
 
 
 @dataclass(frozen=True, eq=False)
-class WorstStart:
-    """A start and what it does on the true plant, beside the worst of equally many random starts.
+class WorstInitialStates:
+    """Initial states and what they do on the true plant, beside the worst of equally many random ones.
 
     x0, x_hat0 ``(nx,)``, u ``(nu,)`` constant; ``value`` and ``random``: seconds until all states are settled (infinite where that is
     not before the end), or the largest late error in ranges; ``state``: index of the state that decides. t ``(N,)``, error and
-    random_error ``(N, nx)``: of the found start and of the random one. ``trials`` of the search, and as many random ones.
+    random_error ``(N, nx)``: of the found initial states and of the random ones. ``trials`` of the search, and as many random ones.
     """
 
     goal: str
@@ -55,7 +55,7 @@ class WorstStart:
 
     @property
     def ratio(self) -> float:
-        """How much worse than the worst random start; nan where one of them is not a number above zero."""
+        """How much worse than the worst random draw; nan where one of them is not a number above zero."""
         usable = np.isfinite([self.value, self.random]).all() and self.random > 0
         return self.value / self.random if usable else float("nan")
 
@@ -86,7 +86,7 @@ def search_box(plant: DiscreteSystem, spread: float) -> tuple[np.ndarray, np.nda
     return low, high
 
 
-def worst_starts(
+def worst_initial_states(
     observer: StateObserver,
     plant: DiscreteSystem,
     duration: float,
@@ -94,10 +94,10 @@ def worst_starts(
     *,
     seed: int = 0,
     spread: float = 1.0,
-    truth: str = "oracle",
+    truth: str = "reference",
     window: float | None = None,
-) -> dict[str, WorstStart]:
-    """The worst starts by goal.
+) -> dict[str, WorstInitialStates]:
+    """The worst initial states by goal.
 
     Parameters
     ----------
@@ -105,7 +105,12 @@ def worst_starts(
     trials : of the search for each goal; as many random ones stand beside them.
     spread, truth : as in :func:`observer.validate`.
 
-    Raises :class:`InputError` for unusable arguments, and :class:`SimulationError` where the plant is lost from every start.
+    Raises
+    ------
+    InputError
+        For unusable arguments.
+    SimulationError
+        Where the plant is lost from every random initial state.
     """
     steps = round(duration / plant.dt) + 1
     if steps < 4:
@@ -132,7 +137,9 @@ def worst_starts(
     draws = np.random.default_rng([seed, 29]).uniform(size=(trials, len(low)))
     curves = some.curves(*parts(draws))
     if np.isnan(curves).any(axis=1).all():
-        raise SimulationError(f"plant '{plant.system.name}' is lost from every random start; reduce its initial box")
+        raise SimulationError(
+            f"plant '{plant.system.name}' is lost from every random initial state; reduce its initial box"
+        )
     found = {}
     for number, goal in enumerate(GOALS):
         rng = np.random.default_rng([seed, 23, number])
@@ -142,9 +149,9 @@ def worst_starts(
     return found
 
 
-def _measured(some: Trials, goal: str, starts: tuple[np.ndarray, ...], count: int, truth: str) -> WorstStart:
-    """The found start and the random one on the true plant."""
-    plant, (x0, x_hat0, u) = some.plant, starts
+def _measured(some: Trials, goal: str, initial: tuple[np.ndarray, ...], count: int, truth: str) -> WorstInitialStates:
+    """The found and the random initial states on the true plant."""
+    plant, (x0, x_hat0, u) = some.plant, initial
     held = np.broadcast_to(u[:, None], (2, some.steps, u.shape[1])).copy()
     data = simulate(plant, duration=(some.steps - 1) * plant.dt, x0=x0, u=held, truth=truth)
     angles = periods(plant.system.states)
@@ -161,6 +168,6 @@ def _measured(some: Trials, goal: str, starts: tuple[np.ndarray, ...], count: in
         values = late_error(curves, some.window)
         decides = relative[0, some.window :].max(axis=0)
     value, random = (float(v) for v in values)
-    return WorstStart(
+    return WorstInitialStates(
         goal, x0[0], x_hat0[0], u[0], value, random, int(np.argmax(decides)), count, data.t, error[0], error[1]
     )

@@ -1,0 +1,33 @@
+"""Results as ``.npz`` files: arrays by name, and the rest as JSON beside them."""
+
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+
+from systems.base.atomic_files import read_arrays, write_arrays
+from systems.base.errors import InputError
+
+Found = TypeVar("Found")
+
+
+def write_stored(path: Path | str, arrays: Mapping[str, np.ndarray], rest: Mapping[str, Any]) -> None:
+    """Write atomically."""
+    meta = json.dumps({"format_version": 1, **rest})
+    write_arrays(path, compress=True, meta=meta, **arrays)  # type: ignore[arg-type]
+
+
+def read_stored(path: Path | str, what: str, build: Callable[[dict[str, np.ndarray], dict[str, Any]], Found]) -> Found:
+    """What ``build`` makes of arrays and rest; raises :class:`InputError` for a file that is no ``what``."""
+    try:
+        arrays = read_arrays(path)
+        rest = json.loads(str(arrays.pop("meta")))
+        if rest.pop("format_version") > 1:
+            raise InputError(f"{path} was written by a newer version; update ren-observer")
+        return build(arrays, rest)
+    except InputError:
+        raise
+    except Exception as error:
+        raise InputError(f"{path} is no {what} ({error}); make it again with `observer validate`") from error
