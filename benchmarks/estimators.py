@@ -3,8 +3,8 @@
     python -m benchmarks.estimators --out docs/estimator_times.md
 
 Every estimator takes the same trajectories through ``run``. The weights of the REN are drawn, not fitted: no time depends on them.
-Estimators have the defaults of their tuning parameters. Processor time, least of many repetitions, so that other work on the machine does not
-count; a run before the first counted one compiles. Plants of two states: 20 neurons, the default of ``observer run``.
+Estimators have the defaults of their tuning parameters. Processor time, least of many repetitions, so that other work on the machine
+does not count; a run before the first counted one compiles. Plants of two states: 20 neurons, the default of ``observer run``.
 """
 
 import argparse

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from observer.runs import Run as Results
+from observer.runs import Run
 from reports.quantities import NBSP, Number, number_text
 
 if TYPE_CHECKING:
@@ -14,34 +14,34 @@ if TYPE_CHECKING:
 PASS, FAIL = "pass", "FAIL"
 
 
-def bounds_of(results: Results) -> "Bounds | None":
+def bounds_of(run: Run) -> "Bounds | None":
     """The bounds of the certificate, None where there is no certificate that holds and has some."""
-    c = results.certificate
+    c = run.certificate
     return c.bounds if c is not None and c.holds else None
 
 
-def proof_of(results: Results) -> "Proof | None":
+def proof_of(run: Run) -> "Proof | None":
     """The proof in the shipped metric where every residual bound is finite, so that there is an envelope."""
-    bounds = bounds_of(results)
+    bounds = bounds_of(run)
     return bounds.proof if bounds is not None and bounds.proved else None
 
 
-def proved(results: Results) -> bool:
+def proved(run: Run) -> bool:
     """Whether a residual bound is proved, so that there is an envelope."""
-    return proof_of(results) is not None
+    return proof_of(run) is not None
 
 
-def compare(results: Results) -> "TrialEnvelopes | None":
+def compare(run: Run) -> "TrialEnvelopes | None":
     """The envelope of every noise-free trial of the validation; None where nothing bounds the errors or they were not measured so."""
     from observer.validation.envelopes import trial_envelopes
 
-    residual = getattr(results.worst_cases, "residual", float("nan"))
-    return trial_envelopes(results.certificate, results.validation, results.plant, residual)
+    residual = getattr(run.worst_cases, "residual", float("nan"))
+    return trial_envelopes(run.certificate, run.validation, run.plant, residual)
 
 
-def verdict_rows(results: Results) -> tuple[tuple[Any, ...], ...]:
+def verdict_rows(run: Run) -> tuple[tuple[Any, ...], ...]:
     """(requirement, number, how it is known, pass or fail): what is asked of the observer, line by line."""
-    c, v, bounds, proof = results.certificate, results.validation, bounds_of(results), proof_of(results)
+    c, v, bounds, proof = run.certificate, run.validation, bounds_of(run), proof_of(run)
     rows: list[tuple[Any, ...]] = []
     if c is not None:
         asked = f"contraction rate at most {number_text(c.rate_bound, 6)} per step"
@@ -52,7 +52,7 @@ def verdict_rows(results: Results) -> tuple[tuple[Any, ...], ...]:
         ratio = p.upper / p.lower if p.lower > 0 else 1.0
         tight = f"that bound at most {number_text(1 + bounds.gap, 3)} times an attained residual"
         rows.append((tight, Number(ratio), f"attained; search ended: {p.status}", _word(ratio <= 1 + bounds.gap)))
-    trials = compare(results)
+    trials = compare(run)
     if trials is not None and v is not None:
         how = f"{len(v.x)} trials; the residual was sampled along the data of the fit, the rate is proved"
         word = "not required"
@@ -73,14 +73,14 @@ def verdict_rows(results: Results) -> tuple[tuple[Any, ...], ...]:
     return tuple(rows)
 
 
-def proved_sentences(results: Results) -> tuple[str, ...]:
+def proved_sentences(run: Run) -> tuple[str, ...]:
     """What is proved of the residual and of the error."""
-    certificate, bounds, proof = results.certificate, bounds_of(results), proof_of(results)
+    certificate, bounds, proof = run.certificate, bounds_of(run), proof_of(run)
     if certificate is None or bounds is None or proof is None:
         return ()
     from observer.certification.envelope import ultimate_bound
 
-    states = results.system.states
+    states = run.system.states
     steady, by = ultimate_bound(certificate)
     parts = [f"{s.name} {_unit(e, s.unit)} ({name})" for s, e, name in zip(states, steady, by, strict=True)]
     text = [
@@ -90,7 +90,7 @@ def proved_sentences(results: Results) -> tuple[str, ...]:
         f"With exact measurements, and while the plant stays in X, the ultimate bounds of the error are: {'; '.join(parts)}.",
     ]
     if bounds.settled is not None:
-        time, share = bounds.settled.samples * results.plant.dt, 100 * bounds.settled.share
+        time, share = bounds.settled.samples * run.plant.dt, 100 * bounds.settled.share
         text.append(
             f"After {number_text(time, 3)}{NBSP}s in X the plant is in {number_text(share, 3)}{NBSP}% of it for any inputs "
             "in U (enclosed images of cells); residuals elsewhere no longer count."
@@ -108,13 +108,13 @@ def proved_sentences(results: Results) -> tuple[str, ...]:
     return tuple(text)
 
 
-def sampled_sentences(results: Results) -> tuple[str, ...]:
+def sampled_sentences(run: Run) -> tuple[str, ...]:
     """What is known from samples only: statistics and the discretisation error."""
-    bounds, proof, text = bounds_of(results), proof_of(results), []
+    bounds, proof, text = bounds_of(run), proof_of(run), []
     if bounds is not None and bounds.statistical is not None:
         s = bounds.statistical
         worst = "; ".join(
-            f"{x.name} {_unit(e, x.unit)}" for x, e in list(zip(results.system.states, s.state_error, strict=True))[:6]
+            f"{x.name} {_unit(e, x.unit)}" for x, e in list(zip(run.system.states, s.state_error, strict=True))[:6]
         )
         text += [
             s.sentence,
@@ -128,9 +128,9 @@ def sampled_sentences(results: Results) -> tuple[str, ...]:
     return tuple(text)
 
 
-def assumed_sentences(results: Results) -> tuple[str, ...]:
+def assumed_sentences(run: Run) -> tuple[str, ...]:
     """What a bound over a region assumes."""
-    bounds = bounds_of(results)
+    bounds = bounds_of(run)
     if bounds is None:
         return ()
     if bounds.statistical is not None:
@@ -138,26 +138,26 @@ def assumed_sentences(results: Results) -> tuple[str, ...]:
     return (bounds.region.sentence,) if bounds.kind == "proved" else (bounds.reason,)
 
 
-def region_rows(results: Results) -> tuple[tuple[Any, ...], ...]:
+def region_rows(run: Run) -> tuple[tuple[Any, ...], ...]:
     """(signal, unit, from, to) of X and U."""
-    bounds = bounds_of(results)
+    bounds = bounds_of(run)
     if bounds is None:
         return ()
-    signals = (*results.system.states, *results.system.inputs)
+    signals = (*run.system.states, *run.system.inputs)
     return tuple(
         (s.name, s.unit or "–", Number(low, "", 6), Number(high, "", 6))
         for s, (low, high) in zip(signals, bounds.region.box, strict=True)
     )
 
 
-def proof_rows(results: Results) -> tuple[tuple[Any, ...], ...]:
+def proof_rows(run: Run) -> tuple[tuple[Any, ...], ...]:
     """One row per metric and state."""
-    bounds = bounds_of(results)
+    bounds = bounds_of(run)
     rows = []
     for p in bounds.proofs if bounds is not None else ():
-        r, time = p.residual, Number(p.after * results.plant.dt, "s", 3)
+        r, time = p.residual, Number(p.after * run.plant.dt, "s", 3)
         shared = (time, Number(p.contraction.rate, "", 6), Number(r.upper), Number(r.lower), r.status)
-        for s, one_step, ultimate in zip(results.system.states, r.state_upper, p.ultimate(), strict=True):
+        for s, one_step, ultimate in zip(run.system.states, r.state_upper, p.ultimate(), strict=True):
             rows.append((p.name, s.name, *shared, Number(one_step, s.unit), Number(ultimate, s.unit)))
     return tuple(rows)
 

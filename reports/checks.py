@@ -56,7 +56,7 @@ def certificate_section(run: Run) -> Section:
         columns = (
             "metric",
             "state",
-            "from",
+            "valid from",
             "rate",
             "|r|_M proved",
             "|r|_M attained",

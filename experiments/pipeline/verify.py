@@ -40,11 +40,11 @@ def verify(folder: Path) -> Findings:
             f"{folder}: not certified yet, so there is nothing to verify; `observer certify {folder}` does it"
         )
     agrees, differs = _hashes(folder)
-    for examine in (lambda: load_run(folder), lambda: _certificate(folder, agrees, differs)):
+    for check in (load_run, lambda folder: _certificate(folder, agrees, differs)):
         try:
-            examine()
-        except InputError as error:  # too damaged to be looked into; the file at fault may be named already
-            if Path(str(error).partition(":")[0]).name not in [Path(text.partition(":")[0]).name for text in differs]:
+            check(folder)
+        except InputError as error:  # too damaged to be looked into
+            if not any(str(error).startswith(f"{folder / text.partition(':')[0]}:") for text in differs):
                 differs.append(str(error))
     return Findings(agrees, differs, _logs(folder, agrees, differs))
 

@@ -2,51 +2,23 @@
 
 import numpy as np
 import pytest
+from scenario_contract import ScenarioContract
 
 from observer import scenarios
 from observer.known_plant import KnownPlant
 from observer.scenarios import SCENARIOS, get_scenario
 from systems import ALL_SYSTEMS, InputError, Signal, System, discretize, simulate
 
-SENSORS = (
-    "noiseless",
-    "noise",
-    "louder_noise",
-    "bias",
-    "outliers",
-    "quantisation",
-    "dropouts",
-    "delay",
-    "slow_sensor",
-    "float32",
-)
-
-
-@pytest.fixture(scope="module")
-def clean(oscillator):
-    return simulate(oscillator, 12, duration=6.0, seed=4)
+SENSORS = [item.name for item in SCENARIOS if item.move is None] + ["float32"]
 
 
 @pytest.fixture(params=SCENARIOS, ids=[c.name for c in SCENARIOS], scope="module")
-def case(request):
+def scenario(request):
     return request.param
 
 
-def test_the_same_seed_gives_the_same_and_nothing_is_changed_in_place(case, oscillator, clean):
-    before = [a.copy() for a in (clean.x, clean.u, clean.y)]
-    first, again = (case.apply(oscillator, clean, seed=2, truth="model") for _ in range(2))
-    for name in ("x", "u", "y"):
-        assert np.array_equal(getattr(first, name), getattr(again, name), equal_nan=True)
-        assert getattr(first, name).shape == getattr(clean, name).shape
-    assert all(np.array_equal(a, b) for a, b in zip(before, (clean.x, clean.u, clean.y), strict=True))
-    assert case.title and get_scenario(case.name) == case
-    if case.name in SENSORS:
-        assert np.array_equal(first.x, clean.x)
-    else:
-        assert np.abs(first.x[:, 0] - clean.x[:, 0]).max() == 0  # the same starts, then another motion
-        assert np.abs(first.x - clean.x).max() > 1e-3
-    if case.name not in ("float32", "other_input"):
-        assert np.array_equal(first.u, clean.u)  # the observer is not told
+class TestScenarios(ScenarioContract):
+    """Every scenario of the tuple."""
 
 
 def test_the_noise_is_the_same_in_every_scenario(oscillator, clean):
