@@ -53,7 +53,7 @@ class Proof:
         return self.residual if self.settled is None else self.settled.before
 
     def ultimate(self, in_metric: float = 0.0, in_states: np.ndarray | float = 0.0) -> np.ndarray:
-        """Ultimate bound of each |e_i| ``(nx,)``, when a step adds ``in_metric`` to |e|_M and ``in_states`` to |e_i| beside the residual."""
+        """Ultimate bound of each |e_i| ``(nx,)``; beside the residual a step adds ``in_metric`` to |e|_M, ``in_states`` to |e_i|."""
         level = (self.residual.upper + in_metric) / (1 - self.contraction.rate)
         through = self.gains.error * level + self.residual.state_upper + in_states
         return np.minimum(self.contraction.state_gain * level, through)

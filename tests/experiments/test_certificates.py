@@ -226,6 +226,18 @@ def smaller_before(bounds):
     bounds["proofs"][2]["settled"]["before"]["upper"] *= 0.9
 
 
+def another_metric(bounds):
+    bounds["proofs"][0]["residual"]["metric"][0][0] *= 1.01
+
+
+def faster_horizon(bounds):
+    bounds["horizon"]["rate"] *= 0.99
+
+
+def smaller_horizon(bounds):
+    bounds["horizon"]["state_upper"][0] *= 0.5
+
+
 def smaller_settled(bounds):
     bounds["proofs"][2]["residual"]["upper"] *= 0.5
 
@@ -236,10 +248,13 @@ def smaller_settled(bounds):
         (fewer_cells, "settled set after"),
         (too_early, "for which there is no settled set"),
         (smaller_before, "are those of no other proof"),
+        (another_metric, "residual bound of 'one step': it is that of another region or metric"),
+        (faster_horizon, "many-step bound: it belongs to none of the proofs"),
+        (smaller_horizon, "many-step bound: not confirmed: stated"),
         (smaller_settled, "residual bound of 'refined metric, settled': stated as at most"),
     ],
 )
-def test_a_forged_settled_set_is_named(folder, forge, text):
+def test_a_forged_part_of_a_proof_is_named(folder, forge, text):
     data = stored(folder)
     forge(data["bounds"])
     sign(folder, certificate=data)
@@ -259,9 +274,10 @@ def test_a_certificate_of_format_1_is_read_and_verified():
     again = Certificate.from_data(json.loads(json.dumps(found.to_data())))
     assert again.to_data() == found.to_data() and again.to_data()["certificate_format"] == 2
     for part, name in ((stored["bounds"]["proofs"][2], "step_gain"), (stored["bounds"], "unforced"), (stored, "rate")):
-        del part[name]
+        value = part.pop(name)
         with pytest.raises(InputError, match=f"certificate: {name} missing; .*observer certify RUN"):
             Certificate.from_data(stored)
+        part[name] = value
 
 
 def test_a_region_is_checked_before_anything_is_searched():
@@ -317,7 +333,9 @@ def test_the_experiment_at_toy_size_is_sound_and_resumes(tmp_path, monkeypatch):
     assert row["trials"]["fresh"]["closest"] <= 1 and row["trials"]["adversarial"]["reached"] <= 1
     page = (tmp_path / "report.html").read_text()
     assert "crossed the envelope" in page and "0 of" in page
-    monkeypatch.setattr("experiments.named.certificates.run.try_certificate", lambda *a, **k: pytest.fail("measured again"))
+    monkeypatch.setattr(
+        "experiments.named.certificates.run.try_certificate", lambda *a, **k: pytest.fail("measured again")
+    )
     assert run_experiment(experiment, tmp_path, size=size, report=said.append) == 0
     with pytest.raises(InputError, match="--rows names mars; expected some of box"):
         run_experiment(experiment, tmp_path, rows="mars", size=size)
