@@ -70,7 +70,7 @@ class Run:
         The discretised plant; ``system`` is its System.
     fit
         How the observer was fitted; ``observer`` is its observer. None before the fit, as every part before its step.
-    certificate, validation, validation_noise, starts
+    certificate, validation, validation_noise, worst_cases
         Results, see their classes; ``validation_noise`` are the trials with measurement noise.
     config, logs, fine_tuning, metrics
         The content of ``config.toml``, ``logs.json`` (a run that learned from logs), ``fine_tuning.json`` (a fine-tuned run)
@@ -83,7 +83,7 @@ class Run:
     certificate: "Certificate | None" = None
     validation: "Validation | None" = None
     validation_noise: "Validation | None" = None
-    starts: "WorstCaseStudy | None" = None
+    worst_cases: "WorstCaseStudy | None" = None
     config: dict[str, Any] = field(default_factory=dict)
     logs: dict[str, Any] = field(default_factory=dict)
     fine_tuning: dict[str, Any] = field(default_factory=dict)
@@ -134,7 +134,7 @@ def load_run(path: "str | Path") -> Run:
         certificate=part(CERTIFICATE, load_certificate),
         validation=part(VALIDATION, load_validation),
         validation_noise=part(VALIDATION_NOISE, load_validation),
-        starts=part(STARTS, load_starts),
+        worst_cases=part(STARTS, load_worst_cases),
         config=part(CONFIG, load_config, {}),
         logs=part(LOGS, read_json, {}),
         fine_tuning=part(FINE_TUNING, read_json, {}),
@@ -259,7 +259,7 @@ def load_validation(path: Path) -> "Validation":
     return guarded(path, lambda: Validation.load(path))
 
 
-def load_starts(path: Path) -> "WorstCaseStudy":
+def load_worst_cases(path: Path) -> "WorstCaseStudy":
     """The worst initial states and the convergence map of a run."""
     from observer.validation.worst_cases import WorstCaseStudy
 

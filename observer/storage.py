@@ -17,7 +17,7 @@ import numpy as np
 
 from systems.base.atomic_files import atomic_path
 from systems.base.errors import InputError
-from systems.base.records import to_plain as plain
+from systems.base.records import to_plain
 
 if TYPE_CHECKING:
     from observer.state_observer import RENObserver
@@ -57,7 +57,7 @@ def write_json(
     header = {"format_version": FORMAT_VERSION, "package_version": package_version()}
     if command:
         header["command"] = command
-    document = plain({**header, **content, **({"hashes": dict(hashes)} if hashes else {})})
+    document = to_plain({**header, **content, **({"hashes": dict(hashes)} if hashes else {})})
     document["checksum"] = _checksum(document)
     write_text(path, json.dumps(document, indent=1, allow_nan=False) + "\n")
 
@@ -163,7 +163,7 @@ def save_observer(path: Path, observer: "RENObserver", *, command: str = "") -> 
         "package_version": package_version(),
         "command": command,
         "system": observer.system.fingerprint,
-        "meta": json.dumps(plain(observer.meta()), allow_nan=False),
+        "meta": json.dumps(to_plain(observer.meta()), allow_nan=False),
     }
     write_bytes(path, save(arrays, metadata=header))
 

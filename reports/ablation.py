@@ -37,7 +37,7 @@ def table(content: FactorTable) -> Table:
     """One row per variant."""
     heads = (
         "factor", "setting", "rate bound", "loss, median", "loss, worst", "times the default", "sup |r|, median",
-        "s to 1/100 of the start", "ended",
+        "s to 1/100 of the initial loss", "ended",
     )  # fmt: skip
     rows = []
     for row in content.rows:

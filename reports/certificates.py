@@ -1,127 +1,105 @@
-"""What a certificate says of accuracy, for a page: a table of verdicts, and sentences that keep proof and sample apart."""
+"""The accuracy that a certificate guarantees, for a page: a table of verdicts, and sentences that separate proof and sample."""
 
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from observer.runs import Run as Results
+from observer.runs import Run
 from reports.quantities import NBSP, Number, number_text
 
 if TYPE_CHECKING:
+    from observer.certification.bounds import Bounds, Proof
     from observer.validation.envelopes import TrialEnvelopes
 
 PASS, FAIL = "pass", "FAIL"
 
 
-def bounds_of(results: Results) -> Any:
+def bounds_of(run: Run) -> "Bounds | None":
     """The bounds of the certificate, None where there is no certificate that holds and has some."""
-    c = results.certificate
-    return getattr(c, "bounds", None) if c is not None and c.holds else None
+    c = run.certificate
+    return c.bounds if c is not None and c.holds else None
 
 
-def proved(results: Results) -> bool:
+def proof_of(run: Run) -> "Proof | None":
+    """The proof in the shipped metric where every residual bound is finite, so that there is an envelope."""
+    bounds = bounds_of(run)
+    return bounds.proof if bounds is not None and bounds.proved else None
+
+
+def proved(run: Run) -> bool:
     """Whether a residual bound is proved, so that there is an envelope."""
-    bounds = bounds_of(results)
-    return (
-        bounds is not None
-        and bounds.kind == "proved"
-        and bool(np.isfinite([p.residual.upper for p in bounds.proofs]).all())
-    )
+    return proof_of(run) is not None
 
 
-def statistical(results: Results) -> bool:
-    """Whether there is a statistical certificate instead."""
-    bounds = bounds_of(results)
-    return bounds is not None and bounds.kind == "statistical"
-
-
-def compare(results: Results) -> "TrialEnvelopes | None":
+def compare(run: Run) -> "TrialEnvelopes | None":
     """The envelope of every noise-free trial of the validation; None where nothing bounds the errors or they were not measured so."""
     from observer.validation.envelopes import trial_envelopes
 
-    residual = getattr(results.starts, "residual", float("nan"))
-    return trial_envelopes(results.certificate, results.validation, results.plant, residual)
+    residual = getattr(run.worst_cases, "residual", float("nan"))
+    return trial_envelopes(run.certificate, run.validation, run.plant, residual)
 
 
-def verdict_rows(results: Results) -> tuple[tuple[Any, ...], ...]:
+def verdict_rows(run: Run) -> tuple[tuple[Any, ...], ...]:
     """(requirement, number, how it is known, pass or fail): what is asked of the observer, line by line."""
-    c, v, bounds = results.certificate, results.validation, bounds_of(results)
+    c, v, bounds, proof = run.certificate, run.validation, bounds_of(run), proof_of(run)
     rows: list[tuple[Any, ...]] = []
     if c is not None:
-        rows.append(
-            (
-                f"contraction rate at most {number_text(c.rate_bound, 6)} per step",
-                Number(c.rate, "", 7),
-                "proved",
-                _word(c.holds),
-            )
-        )
-    if proved(results):
-        p = bounds.proof.residual
+        asked = f"contraction rate at most {number_text(c.rate_bound, 6)} per step"
+        rows.append((asked, Number(c.rate, "", 7), "proved", _word(c.holds)))
+    if bounds is not None and proof is not None:
+        p = proof.residual
         rows.append(("one-step residual bounded over X × U", Number(p.upper), "proved", PASS))
         ratio = p.upper / p.lower if p.lower > 0 else 1.0
         tight = f"that bound at most {number_text(1 + bounds.gap, 3)} times an attained residual"
         rows.append((tight, Number(ratio), f"attained; search ended: {p.status}", _word(ratio <= 1 + bounds.gap)))
-    trials = compare(results)
+    trials = compare(run)
     if trials is not None and v is not None:
-        proven = trials.kind == "proved"
-        how = f"{len(v.x)} trials, {trials.left} left X and count until then"
-        how = (
-            how
-            if proven
-            else f"{len(v.x)} trials; its residual was sampled along the data of the fit, its rate is proved"
-        )
-        word = _word(trials.crossed == 0) if proven else "not required"
+        how = f"{len(v.x)} trials; the residual was sampled along the data of the fit, the rate is proved"
+        word = "not required"
+        if trials.kind == "proved":
+            how = f"{len(v.x)} trials, {trials.left} left X and count until then"
+            word = _word(trials.crossed == 0)
         rows.append((f"trials that cross the {trials.kind} envelope: 0", Number(trials.crossed), how, word))
-    if statistical(results):
+    if bounds is not None and bounds.statistical is not None:
         s = bounds.statistical
+        how = f"{s.trials} fresh trajectories, not proved"
         rows.append(
-            (
-                "statistical coverage at least 99 %",
-                Number(100 * s.coverage, "%", 5),
-                f"{s.trials} fresh trajectories, not proved",
-                _word(s.coverage >= 0.99),
-            )
+            ("statistical coverage at least 99 %", Number(100 * s.coverage, "%", 5), how, _word(s.coverage >= 0.99))
         )
     for criterion in v.criteria if v is not None else ():
         if "certificate" not in criterion.name:
-            rows.append(
-                (
-                    f"{criterion.name}: {criterion.requirement}",
-                    Number(criterion.value, "", 5),
-                    "trials",
-                    _word(criterion.passed),
-                )
-            )
+            asked = f"{criterion.name}: {criterion.requirement}"
+            rows.append((asked, Number(criterion.value, "", 5), "trials", _word(criterion.passed)))
     return tuple(rows)
 
 
-def proved_sentences(results: Results) -> tuple[str, ...]:
-    """What is proved of the residual and of the error, in the words of an engineer."""
-    certificate = results.certificate
-    if certificate is None or not proved(results):
+def proved_sentences(run: Run) -> tuple[str, ...]:
+    """What is proved of the residual and of the error."""
+    certificate, bounds, proof = run.certificate, bounds_of(run), proof_of(run)
+    if certificate is None or bounds is None or proof is None:
         return ()
     from observer.certification.envelope import ultimate_bound
 
-    bounds, states = bounds_of(results), results.system.states
+    states = run.system.states
     steady, by = ultimate_bound(certificate)
     parts = [f"{s.name} {_unit(e, s.unit)} ({name})" for s, e, name in zip(states, steady, by, strict=True)]
     text = [
-        f"In one step the observer departs from the discretised plant by at most |r|_M = {number_text(bounds.proof.residual.upper, 4)}, "
-        f"for every state in X and every input in U; {number_text(bounds.proof.residual.lower, 4)} is attained.",
-        f"So with exact measurements, and while the plant stays in X, the error ends below: {'; '.join(parts)}.",
+        "One step of the observer differs from one step of the discretised plant by at most |r|_M = "
+        f"{number_text(proof.residual.upper, 4)}, "
+        f"for every state in X and every input in U; {number_text(proof.residual.lower, 4)} is attained.",
+        f"With exact measurements, and while the plant stays in X, the ultimate bounds of the error are: {'; '.join(parts)}.",
     ]
     if bounds.settled is not None:
-        time, share = bounds.settled.samples * results.plant.dt, 100 * bounds.settled.share
+        time, share = bounds.settled.samples * run.plant.dt, 100 * bounds.settled.share
         text.append(
-            f"After {number_text(time, 3)}{NBSP}s in X the plant is in {number_text(share, 3)}{NBSP}% of it whatever the inputs "
-            "in U (images of cells, enclosed); residuals elsewhere no longer count."
+            f"After {number_text(time, 3)}{NBSP}s in X the plant is in {number_text(share, 3)}{NBSP}% of it for any inputs "
+            "in U (enclosed images of cells); residuals elsewhere no longer count."
         )
     if bounds.horizon is not None:
         unforced, _ = ultimate_bound(certificate, held_input=True)
         if (unforced < 0.98 * steady).any():
             parts = [f"{s.name} {_unit(e, s.unit)}" for s, e in zip(states, unforced, strict=True)]
-            text.append(f"Under the constant input {_list(bounds.held)}: {'; '.join(parts)} (many steps at once).")
+            text.append(f"Under the constant input {_list(bounds.held)}: {'; '.join(parts)} (bound over many steps).")
     if bounds.structural > 0:
         text.append(
             f"Of that residual, {number_text(bounds.structural, 3)} is structural: no observer that contracts at this rate in M "
@@ -130,70 +108,57 @@ def proved_sentences(results: Results) -> tuple[str, ...]:
     return tuple(text)
 
 
-def sampled_sentences(results: Results) -> tuple[str, ...]:
+def sampled_sentences(run: Run) -> tuple[str, ...]:
     """What is known from samples only: statistics and the discretisation error."""
-    bounds, text = bounds_of(results), []
-    if statistical(results):
+    bounds, proof, text = bounds_of(run), proof_of(run), []
+    if bounds is not None and bounds.statistical is not None:
         s = bounds.statistical
         worst = "; ".join(
-            f"{x.name} {_unit(e, x.unit)}" for x, e in list(zip(results.system.states, s.state_error, strict=True))[:6]
+            f"{x.name} {_unit(e, x.unit)}" for x, e in list(zip(run.system.states, s.state_error, strict=True))[:6]
         )
         text += [
             s.sentence,
-            f"Largest residual |r|_M met: {number_text(s.residual, 3)}. Largest errors from {number_text(s.window[0])}{NBSP}s on: {worst}.",
+            f"Largest residual |r|_M: {number_text(s.residual, 3)}. Largest errors from {number_text(s.window[0])}{NBSP}s on: {worst}.",
         ]
-    if proved(results) and np.nanmax(bounds.discretisation, initial=0.0) > 0:
+    if bounds is not None and proof is not None and np.nanmax(bounds.discretisation, initial=0.0) > 0:
         text.append(
-            "What the discretisation adds in a step was measured at samples of X × U, at most |d|_M = "
-            f"{number_text(bounds.proof.discretisation, 3)}; an envelope of the ODE rests on that number too."
+            "The discretisation error of one step was sampled over X × U and is at most |d|_M = "
+            f"{number_text(proof.discretisation, 3)}; an envelope for the ODE depends on this number too."
         )
     return tuple(text)
 
 
-def assumed_sentences(results: Results) -> tuple[str, ...]:
-    """What a bound over a region takes for granted."""
-    bounds = bounds_of(results)
+def assumed_sentences(run: Run) -> tuple[str, ...]:
+    """What a bound over a region assumes."""
+    bounds = bounds_of(run)
     if bounds is None:
         return ()
-    if bounds.kind == "statistical":
-        return (f"Later trajectories are drawn as the sampled ones: {bounds.statistical.law}.",)
+    if bounds.statistical is not None:
+        return (f"Later trajectories follow the law of the sampled ones: {bounds.statistical.law}.",)
     return (bounds.region.sentence,) if bounds.kind == "proved" else (bounds.reason,)
 
 
-def region_rows(results: Results) -> tuple[tuple[Any, ...], ...]:
+def region_rows(run: Run) -> tuple[tuple[Any, ...], ...]:
     """(signal, unit, from, to) of X and U."""
-    bounds = bounds_of(results)
+    bounds = bounds_of(run)
     if bounds is None:
         return ()
-    signals = (*results.system.states, *results.system.inputs)
+    signals = (*run.system.states, *run.system.inputs)
     return tuple(
         (s.name, s.unit or "–", Number(low, "", 6), Number(high, "", 6))
         for s, (low, high) in zip(signals, bounds.region.box, strict=True)
     )
 
 
-def proof_rows(results: Results) -> tuple[tuple[Any, ...], ...]:
+def proof_rows(run: Run) -> tuple[tuple[Any, ...], ...]:
     """One row per metric and state."""
-    bounds = bounds_of(results)
+    bounds = bounds_of(run)
     rows = []
     for p in bounds.proofs if bounds is not None else ():
-        c, r = p.contraction, p.residual
-        level = r.upper / (1 - c.rate)
-        for i, s in enumerate(results.system.states):
-            steady = min(c.state_gain[i] * level, p.gains.error[i] * level + r.state_upper[i])
-            rows.append(
-                (
-                    p.name,
-                    s.name,
-                    Number(p.after * results.plant.dt, "s", 3),
-                    Number(c.rate, "", 6),
-                    Number(r.upper),
-                    Number(r.lower),
-                    r.status,
-                    Number(r.state_upper[i], s.unit),
-                    Number(steady, s.unit),
-                )
-            )
+        r, time = p.residual, Number(p.after * run.plant.dt, "s", 3)
+        shared = (time, Number(p.contraction.rate, "", 6), Number(r.upper), Number(r.lower), r.status)
+        for s, one_step, ultimate in zip(run.system.states, r.state_upper, p.ultimate(), strict=True):
+            rows.append((p.name, s.name, *shared, Number(one_step, s.unit), Number(ultimate, s.unit)))
     return tuple(rows)
 
 

@@ -56,7 +56,7 @@ def certificate_section(run: Run) -> Section:
         columns = (
             "metric",
             "state",
-            "from",
+            "valid from",
             "rate",
             "|r|_M proved",
             "|r|_M attained",
@@ -80,14 +80,14 @@ def validation_section(run: Run) -> Section:
         note = f"With measurement noise: {note}"
     if noisy is not None:
         tables += [Table(_trials(noisy), title="With measurement noise"), _per_state(noisy)]
-    if run.starts is not None:
+    if run.worst_cases is not None:
         tables += _worst_initial_states(run)
     return Section("Validation", tuple(tables), note)
 
 
 def _worst_initial_states(run: Run) -> list[Table]:
     """What the search found for either goal, and from which initial states."""
-    found, states, inputs = run.starts.worst, run.system.states, run.system.inputs  # type: ignore[union-attr]
+    found, states, inputs = run.worst_cases.worst, run.system.states, run.system.inputs  # type: ignore[union-attr]
     units = {"settling": ("s", 1.0), "late": ("% of range", 100.0)}
     names = {"settling": "error that lasts longest", "late": "error that is largest late"}
     rows = tuple(

@@ -1,6 +1,6 @@
 """The page of a short experiment: verdict with its criteria, tables, and charts of lines and points. Computes nothing.
 
-An experiment gives numbers and curves; ``write_experiment_page`` draws and writes. See ``experiments/named/curve_fit/run.py``.
+An experiment gives numbers and curves; ``write_experiment_page`` draws and writes. See ``experiments/named/curve_fit/page.py``.
 """
 
 from collections.abc import Sequence
@@ -22,7 +22,7 @@ _MARKERS = "osD^vP"
 
 
 @dataclass(frozen=True)
-class Criterion:
+class Requirement:
     """One requirement and what was found; an experiment passes when all of them are met."""
 
     name: str
@@ -38,7 +38,7 @@ class Criterion:
 
 
 @dataclass(frozen=True)
-class Curve:
+class Series:
     """y over x. ``kind``: line, points, both, or band (between ``y`` and ``upper``). ``role``: published (black), bound
     (grey, dotted) or empty (a colour of its own; curves with the same ``colour`` number share it).
     """
@@ -62,7 +62,7 @@ class Chart:
     title: str
     x_name: str
     y_name: str
-    curves: tuple[Curve, ...]
+    curves: tuple[Series, ...]
     x_unit: str = ""
     y_unit: str = ""
     log: str = ""
@@ -86,7 +86,7 @@ def write_experiment_page(
     *,
     title: str,
     sentence: str,
-    criteria: Sequence[Criterion],
+    criteria: Sequence[Requirement],
     summary: str = "",
     tables: Sequence[Table] = (),
     figures: Sequence[ChartFigure] = (),
@@ -156,7 +156,7 @@ def _draw(axes: Any, chart: Chart, legend_columns: int) -> None:
         )
 
 
-def _curve(axes: Any, curve: Curve, number: int, positive: bool) -> None:
+def _curve(axes: Any, curve: Series, number: int, positive: bool) -> None:
     colour = {"published": INK, "bound": GREY}.get(curve.role, CYCLE[number % len(CYCLE)])
     y = np.asarray(curve.y, dtype=float)
     y = np.where(np.isfinite(y) & (y > 0), y, np.nan) if positive else y

@@ -17,11 +17,11 @@ import jinja2
 from markupsafe import Markup, escape
 
 from observer.runs import Run
-from observer.storage import plain as jsonable
 from reports import sections, sentences
 from reports.figures.catalogue import Picture
 from reports.quantities import MISSING, exact, number_text
 from reports.style import encode
+from systems.base.records import to_plain
 
 _LARGEST_SVG = 400_000
 _PACKAGES = ("ren-observer", "numpy", "scipy", "casadi", "torch", "matplotlib")
@@ -57,7 +57,7 @@ def embed(picture: Picture) -> EmbeddedPicture:
 
 def report_page(run: Run, pictures: Sequence[EmbeddedPicture], command: str = "", title: str | None = None) -> str:
     """The HTML of the report of one run."""
-    metrics = json.dumps(jsonable(run.metrics), indent=1) if run.metrics else ""
+    metrics = json.dumps(to_plain(run.metrics), indent=1) if run.metrics else ""
     return (
         _environment()
         .get_template("report.html")

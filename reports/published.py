@@ -185,7 +185,6 @@ def _counts(sections: Sequence[PublishedSection]) -> Mapping[str, int]:
 
 
 _READING = (
-    "The lowest measured seed. Each line is the error of ours over time; black lines across are published values, dotted grey ones "
-    "the bars. A published value is a mean over the whole trial, so that ours meets it when its mean lies below, whatever the first "
-    "samples do."
+    "The lowest measured seed. Each line is our error over time; horizontal black lines are published values, dotted grey ones the "
+    "required bounds. A published value is a mean over the whole trial, so ours meets it when its mean, not every sample, lies below."
 )

@@ -102,8 +102,8 @@ def metric_norm(error: np.ndarray, metric: np.ndarray) -> np.ndarray:
     return np.sqrt(np.maximum(np.einsum("...i,ij,...j->...", error, metric, error), 0.0))
 
 
-def largest_start(validation: Any, metric: np.ndarray) -> float:
+def largest_initial_error(validation: Any, metric: np.ndarray) -> float:
     """The largest |e_0|_M among the trials; NaN when none is finite."""
-    start = metric_norm(np.asarray(validation.error, dtype=float)[:, 0], np.asarray(metric, dtype=float))
-    start = start[np.isfinite(start)]
-    return float(start.max()) if start.size else float("nan")
+    initial = metric_norm(np.asarray(validation.error, dtype=float)[:, 0], np.asarray(metric, dtype=float))
+    initial = initial[np.isfinite(initial)]
+    return float(initial.max()) if initial.size else float("nan")

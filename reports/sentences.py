@@ -72,10 +72,10 @@ def summary(run: Run) -> str:
         return parts[0] + " It has not been validated yet."
     logged = v.plant_method == "logged data"
     against = "on logs held out of the fit" if logged else f"against the plant, simulated by {v.plant_method}"
-    starts = f"In {v.trials} trials of {number_text(float(v.t[-1]) - float(v.t[0]))}{NBSP}s {against},"
+    trials = f"In {v.trials} trials of {number_text(float(v.t[-1]) - float(v.t[0]))}{NBSP}s {against},"
     converged = int(np.sum(v.converged))
     share = f"all {converged}" if converged == v.trials else f"{converged} of them" if converged else "none of them"
-    parts.append(f"{starts} the estimate came within 2{NBSP}% of the range of every state and stayed there in {share}.")
+    parts.append(f"{trials} the estimate came within 2{NBSP}% of the range of every state and stayed there in {share}.")
     settling = np.asarray(v.settling_time, dtype=float)
     if np.isfinite(settling).all():
         slow = int(np.argmax(settling))

@@ -16,7 +16,7 @@ import numpy as np
 
 from systems.base.errors import InputError
 from systems.base.wording import nearest, shorten
-from systems.expressions import COMPARISONS, CONSTANTS, FUNCTIONS, Equation, Step, apply
+from systems.expressions import COMPARISONS, CONSTANTS, FUNCTIONS, Equation, Operation, apply
 
 __all__ = ["FUNCTIONS", "MAX_DEPTH", "MAX_EXPONENT", "MAX_LENGTH", "Equation", "parse"]
 
@@ -88,7 +88,7 @@ class _Token(NamedTuple):
 class _Part:
     """A piece of the equation while it is being read; ``mark`` is where to point when the piece does not fit."""
 
-    steps: list[Step]
+    steps: list[Operation]
     mark: int
     constant: Any = None
     condition: bool = False
@@ -154,7 +154,7 @@ class _Parser:
     def operand(self) -> _Part:
         token = self.advance()
         if token.kind == "number":
-            return _Part([Step("number", value := self.literal(token))], token.position, value)
+            return _Part([Operation("number", value := self.literal(token))], token.position, value)
         if token.kind == "name":
             return self.call(token) if self.token.text == "(" else self.name(token)
         if token.text in ("+", "-"):
@@ -188,9 +188,9 @@ class _Parser:
         name = token.text
         if name in self.names:
             self.used[name] = None
-            return _Part([Step("name", name)], token.position)
+            return _Part([Operation("name", name)], token.position)
         if name in CONSTANTS:
-            return _Part([Step("number", CONSTANTS[name])], token.position, CONSTANTS[name])
+            return _Part([Operation("number", CONSTANTS[name])], token.position, CONSTANTS[name])
         if name in FUNCTIONS:
             self.fail(token.position, f"'{name}' is a function; expected {name}(...)")
         self.fail(token.position, f"name {shorten(name, 40)} is unknown; {nearest(name, self.names)}")
@@ -267,11 +267,11 @@ class _Parser:
             if not np.isfinite(value):
                 self.fail(position, f"this constant is {float(value):g}; expected a finite number")
             value = bool(value) if kind in COMPARISONS else float(value)
-            return _Part([Step("number", value)], position, value, False, exponent, has_power)
+            return _Part([Operation("number", value)], position, value, False, exponent, has_power)
         steps = parts[0].steps
         for part in parts[1:]:
             steps.extend(part.steps)
-        steps.append(Step(kind, len(parts)))
+        steps.append(Operation(kind, len(parts)))
         return _Part(steps, position, None, False, exponent, has_power)
 
     # Faults

@@ -1,6 +1,5 @@
-"""One graph, many evaluators: NumPy and torch over batches, CasADi for derivatives. Each is a table of operations."""
+"""One graph, many evaluators: NumPy over batches, CasADi for derivatives. Each is a table of operations."""
 
-import functools
 import math
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -50,28 +49,6 @@ _OPCODES = {
 }  # fmt: skip
 
 
-@functools.cache
-def _torch_table() -> dict[str, Callable[..., Any]]:
-    import torch  # imported late: a second of start-up that the command line must not pay
-
-    def truth(value: Any) -> Any:
-        return value.to(torch.get_default_dtype()) if value.dtype is torch.bool else value
-
-    table = {
-        "add": torch.add, "sub": torch.sub, "mul": torch.mul, "div": torch.div, "neg": torch.neg, "pow": torch.pow,
-        "sq": torch.square, "sqrt": torch.sqrt, "exp": torch.exp, "log": torch.log, "sin": torch.sin, "cos": torch.cos,
-        "tan": torch.tan, "asin": torch.asin, "acos": torch.acos, "atan": torch.atan, "atan2": torch.atan2,
-        "sinh": torch.sinh, "cosh": torch.cosh, "tanh": torch.tanh, "asinh": torch.asinh, "acosh": torch.acosh,
-        "atanh": torch.atanh, "log1p": torch.log1p, "expm1": torch.expm1, "hypot": torch.hypot, "erf": torch.erf,
-        "abs": torch.abs, "sign": torch.sign, "floor": torch.floor, "ceil": torch.ceil, "fmod": torch.fmod,
-        "copysign": torch.copysign, "min": torch.fmin, "max": torch.fmax,
-        "lt": lambda a, b: a < b, "le": lambda a, b: a <= b, "eq": lambda a, b: a == b, "ne": lambda a, b: a != b,
-        "not": lambda a: a == 0, "and": torch.logical_and, "or": torch.logical_or,
-        "if_else_zero": lambda c, a: torch.where(c != 0, a, torch.zeros_like(a)),
-    }  # fmt: skip
-    return {name: (lambda *args, op=op: truth(op(*args))) for name, op in table.items()}
-
-
 def _run(graph: Graph, table: Mapping[str, Callable[..., Any]], element: Callable, constant: Callable) -> list[Any]:
     values: list[Any] = []
     for kind, *arguments in graph.nodes:
@@ -103,26 +80,19 @@ def evaluate(graph: Graph, **inputs: Any) -> np.ndarray:
     return result.reshape(*batch, *graph.shape)
 
 
-def evaluate_torch(graph: Graph, **inputs: Any) -> Any:
-    """Evaluate over a batch with torch, differentiably: each input is ``(..., size)``; the result ``(..., *graph.shape)``."""
-    import torch
-
-    like = next(iter(inputs.values()))
-    batch = torch.broadcast_shapes(*(inputs[name].shape[:-1] for name, _ in graph.inputs))
-    columns = _run(graph, _torch_table(), lambda name, k: inputs[name][..., k], lambda value: like.new_tensor(value))
-    stacked = torch.stack([column.to(like.dtype).expand(batch) for column in columns], dim=-1)
-    return stacked.reshape(*batch, *graph.shape)
+def symbols_of(graph: Graph) -> dict[str, ca.SX]:
+    """Fresh CasADi symbols for the inputs of a graph, in order."""
+    return {label: ca.SX.sym(label, size) for label, size in graph.inputs}
 
 
 def to_casadi(graph: Graph, name: str = "graph") -> ca.Function:
     """The graph as a CasADi SX function of its inputs, in order."""
-    symbols = {label: ca.SX.sym(label, size) for label, size in graph.inputs}
+    symbols = symbols_of(graph)
     elements = _run(graph, _CASADI, lambda label, k: symbols[label][k], ca.SX)
     rows = ca.vertcat(*elements) if elements else ca.SX(0, 1)
     if len(graph.shape) == 2:
         rows = ca.reshape(rows, graph.shape[1], graph.shape[0]).T
-    labels = [label for label, _ in graph.inputs]
-    return ca.Function(name, [symbols[label] for label in labels], [rows], labels, ["value"])
+    return ca.Function(name, list(symbols.values()), [rows], list(symbols), ["value"])
 
 
 def from_casadi(function: ca.Function, *, matrix: bool = False) -> Graph:
@@ -178,10 +148,14 @@ def from_casadi(function: ca.Function, *, matrix: bool = False) -> Graph:
     return Graph(inputs, tuple(nodes), tuple(outputs[k] for k in order), shape)
 
 
+def from_expression(value: Any, symbols: Mapping[str, ca.SX], *, matrix: bool = False) -> Graph:
+    """Read a CasADi expression of ``symbols`` into a graph with these inputs; raises as :func:`from_casadi`."""
+    function = ca.Function("expression", list(symbols.values()), [ca.densify(value)], list(symbols), ["value"])
+    return from_casadi(function, matrix=matrix)
+
+
 def jacobian(graph: Graph, wrt: str) -> Graph:
     """The Jacobian of a vector graph with respect to one of its inputs: shape ``(m, size of wrt)``."""
-    symbols = [ca.SX.sym(label, size) for label, size in graph.inputs]
-    labels = [label for label, _ in graph.inputs]
-    value = to_casadi(graph)(*symbols)
-    derivative = ca.densify(ca.jacobian(value, symbols[labels.index(wrt)]))
-    return from_casadi(ca.Function("jacobian", symbols, [derivative], labels, ["value"]), matrix=True)
+    symbols = symbols_of(graph)
+    value = to_casadi(graph)(*symbols.values())
+    return from_expression(ca.jacobian(value, symbols[wrt]), symbols, matrix=True)

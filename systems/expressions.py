@@ -57,8 +57,8 @@ _OPERATORS: dict[str, Callable[..., Any]] = {
 COMPARISONS = ("<", "<=", ">", ">=")
 
 
-class Step(NamedTuple):
-    """One step in postfix order: push a number, push a named value, or apply to the last ``argument`` values."""
+class Operation(NamedTuple):
+    """One operation in postfix order: push a number, push a named value, or apply to the last ``argument`` values."""
 
     kind: str
     argument: Any
@@ -73,7 +73,7 @@ class Equation:
 
     text: str
     names: tuple[str, ...]
-    steps: tuple[Step, ...]
+    steps: tuple[Operation, ...]
 
     def evaluate(self, values: Mapping[str, Any]) -> Any:
         """The value of the equation where each name stands for ``values[name]``: a float, an array or a symbol.

@@ -2,7 +2,7 @@
 
 A graph is a list of nodes in evaluation order. Each node is an input element, a constant, or an elementary operation on
 earlier nodes. It is stored as JSON in every run folder, so that a run is reloaded without executing anybody's code, and
-every evaluator (NumPy, torch, CasADi) is one table of elementary operations in :mod:`systems.evaluation`.
+every evaluator (NumPy, CasADi, machine code) is one table of elementary operations in :mod:`systems.evaluation`.
 """
 
 import math

@@ -6,6 +6,7 @@ All trajectories of a batch are integrated as one ODE; the tolerance is tightene
 of scipy cannot hide a single bad trajectory.
 """
 
+from dataclasses import replace
 from itertools import pairwise
 
 import casadi as ca
@@ -13,8 +14,9 @@ import numpy as np
 from scipy.integrate import solve_ivp
 
 from systems.base.errors import SimulationError
-from systems.evaluation import evaluate, jacobian, to_casadi
+from systems.evaluation import evaluate, jacobian, symbols_of, to_casadi
 from systems.graph import Graph
+from systems.signals import Signal
 from systems.system import System
 
 RTOL, ATOL = 1e-10, 1e-12
@@ -153,12 +155,7 @@ def _named(system: System, x: np.ndarray) -> str:
 
 def variational(system: System) -> System:
     """The plant together with its sensitivities: states (x, dx/dx0, dx/du), for exact Jacobians of one sample."""
-    from dataclasses import replace
-
-    from systems.signals import Signal
-
-    sizes = {"t": 1, "x": system.nx, "u": system.nu, "p": len(system.parameters)}
-    s = {name: ca.SX.sym(name, size) for name, size in sizes.items()}
+    s = symbols_of(system.dynamics)
     phi, gamma = ca.SX.sym("phi", system.nx, system.nx), ca.SX.sym("gamma", system.nx, system.nu)
     value = to_casadi(system.dynamics)(*s.values())
     a, b = ca.jacobian(value, s["x"]), ca.jacobian(value, s["u"])

@@ -6,7 +6,7 @@ certificate speaks of. Units are labels and are never converted.
 
 import math
 import re
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from systems.base.errors import InputError
 
@@ -44,15 +44,29 @@ class Signal:
 
     Parameters
     ----------
-    name : identifier by which equations, plots and messages refer to the signal.
-    unit : label only, for instance ``"m/s"``.
-    range : (low, high), the operating region. Required for states and inputs; measured for outputs when left out.
-    initial : (low, high), the set from which trajectories start; the range when left out. States only.
-    limits : (low, high), physical bounds; a simulation that breaks them is an error. States only.
-    period : the period of an angle (``2*pi`` for radians): errors are wrapped to half a period. States and outputs.
-    role : ``"known"``, or ``"disturbance"`` for an input that the observer never sees. Inputs only.
-    noise : standard deviation of the measurement noise, in the unit of the signal. Outputs only.
-    excitation : default excitation of an input, one of ``EXCITATIONS``; ``"steps"`` when left out. Inputs only.
+    name : str
+        Identifier by which equations, plots and messages refer to the signal.
+    unit : str
+        A label, for instance ``"m/s"``; units are never converted.
+    range : (float, float), optional
+        The operating region. Required for states and inputs; measured for outputs when left out.
+    initial : (float, float), optional
+        The set of initial states; the range when left out. States only.
+    limits : (float, float), optional
+        Physical bounds; a simulation that breaks them is an error. States only.
+    period : float, optional
+        The period of an angle (``2*pi`` for radians): errors are wrapped to half a period. States and outputs.
+    role : {"known", "disturbance"}
+        A disturbance is an input that the observer does not know. Inputs only.
+    noise : float
+        Standard deviation of the measurement noise, in the unit of the signal. Outputs only.
+    excitation : str, optional
+        Default excitation of an input, one of ``EXCITATIONS``; ``"steps"`` when left out. Inputs only.
+
+    Raises
+    ------
+    InputError
+        For a name that is no identifier, an interval that is not low < high, a number that is not finite.
     """
 
     name: str
@@ -96,14 +110,19 @@ class Signal:
         """Name and unit, as on the axis of a plot."""
         return f"{self.name} [{self.unit}]" if self.unit else self.name
 
-    def with_range(self, low: float, high: float) -> "Signal":
-        """The same signal with another operating range."""
-        return replace(self, range=(low, high))
-
 
 @dataclass(frozen=True)
 class Parameter:
-    """A constant of the plant that stays a symbol of its graph: value, unit and an optional range."""
+    """A constant of the plant that stays a symbol of its graph.
+
+    Parameters
+    ----------
+    value : float
+    unit : str
+        A label.
+    range : (float, float), optional
+        Where the value may lie.
+    """
 
     value: float
     unit: str = ""

@@ -9,20 +9,19 @@ A system knows nothing of observers, sampling methods or data.
 import hashlib
 import json
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
-import casadi as ca
 import numpy as np
 
 from systems.base.errors import InputError
 from systems.base.wording import nearest
-from systems.evaluation import evaluate, from_casadi
+from systems.evaluation import evaluate
 from systems.graph import Graph
 from systems.signals import Parameter, Signal, check_name
-from systems.tracing import ARGUMENTS, trace
+from systems.tracing import read_equations
 
 KINDS = ("continuous", "discrete")
 
@@ -31,19 +30,41 @@ KINDS = ("continuous", "discrete")
 class System:
     """A plant with measured outputs.
 
+        continuous:  dx/dt = f(t, x, u, p)       y = h(t, x, u, p)
+        discrete:    x[k+1] = f(t, x[k], u[k], p)
+
     Parameters
     ----------
-    name : what the plant is called in reports.
-    states, inputs, outputs : sequences of :class:`Signal`; states and inputs need a ``range``.
-    dynamics, output : Python functions whose arguments are matched by name among ``t, x, u, p`` and which return nx (ny)
-        numbers; or a ``casadi.Function`` with inputs so named; or CasADi expressions in the given ``symbols``.
-    symbols : the CasADi symbols of such expressions, for instance ``{"x": x, "u": u, "p": p}``.
-    parameters : name -> number or :class:`Parameter`; they stay symbols of the graph (see :meth:`with_parameters`).
-    dt : sampling time [s]; may instead be given to ``discretize``. For discrete systems the time one step stands for.
-    kind : ``"continuous"`` or ``"discrete"``.
-    duration : usual length of a trial [s].
+    name : str
+        The plant's name in reports.
+    states, inputs, outputs : sequence of Signal
+        States and inputs need a ``range``.
+    dynamics, output : callable, casadi.Function or CasADi expressions
+        f and h. A function's arguments are matched by name among ``t, x, u, p``; it returns nx (ny) numbers. The inputs of a
+        ``casadi.Function`` have these names too; expressions come with their ``symbols``.
+    parameters : mapping of str to float or Parameter
+        They stay symbols of the graph (see :meth:`with_parameters`).
+    dt : float, optional
+        Sampling time [s]; may instead be given to :func:`discretize`. For a discrete system the time between two steps.
+    kind : {"continuous", "discrete"}
+    description, source : str
+        For reports: what the plant is, and where its equations come from.
+    duration : float, optional
+        Usual length of a trial [s].
+    symbols : mapping, optional
+        CasADi symbols of expressions, for instance ``{"x": x, "u": u, "p": p}``.
 
-    Raises :class:`InputError`, naming the signal, for everything that cannot be used.
+    Raises
+    ------
+    InputError
+        With the name of the signal, for everything that cannot be used.
+
+    Examples
+    --------
+    >>> tank = System(name="tank", states=[Signal("level", "m", (0.1, 1.0))], inputs=[Signal("inflow", "m/s", (0.0, 0.5))],
+    ...               outputs=[Signal("y", "m")], dynamics=lambda x, u: [u[0] - x[0]], output=lambda x: [x[0]], dt=0.1)
+    >>> tank.derivative([0.4], [0.5])
+    array([0.1])
     """
 
     name: str
@@ -128,17 +149,7 @@ class System:
             if dict(graph.inputs) != sizes:
                 raise InputError(f"{owner}: the graph has inputs {dict(graph.inputs)}; expected {sizes}")
         else:
-            symbols = {name: ca.SX.sym(name, size) for name, size in sizes.items()}
-            if isinstance(source, ca.Function):
-                expression = self._call(source, symbols, owner)
-            elif isinstance(source, ca.SX | ca.MX) or (isinstance(source, list | tuple) and self.symbols is not None):
-                expression = self._substitute(source, symbols, owner)
-            elif isinstance(source, Callable):
-                expression = trace(source, symbols, list(self.parameters), owner)
-            else:
-                raise InputError(f"{owner} is {source!r}; expected a function of t, x, u, p or a CasADi function")
-            function = ca.Function(what, list(symbols.values()), [ca.densify(expression)], list(symbols), ["value"])
-            graph = from_casadi(function)
+            graph = read_equations(source, sizes, list(self.parameters), self.symbols, owner)
         if graph.shape != (rows,):
             signals = "states" if what == "dynamics" else "outputs"
             names = ", ".join(s.name for s in getattr(self, signals))
@@ -146,42 +157,6 @@ class System:
                 f"{owner} returns {graph.shape[0]} values; expected {rows}, one for each of the {signals} {names}"
             )
         return graph
-
-    def _call(self, function: ca.Function, symbols: dict[str, ca.SX], owner: str) -> ca.SX:
-        arguments = []
-        for k in range(function.n_in()):
-            name, size = function.name_in(k), function.numel_in(k)
-            if name not in ARGUMENTS:
-                raise InputError(
-                    f"{owner}: the CasADi function's input '{name}' is unknown; name its inputs among t, x, u, p"
-                )
-            if size != symbols[name].numel():
-                raise InputError(
-                    f"{owner}: the CasADi function's input '{name}' has {size} elements; expected {symbols[name].numel()}"
-                )
-            arguments.append(symbols[name])
-        if function.n_out() != 1:
-            raise InputError(f"{owner}: the CasADi function has {function.n_out()} outputs; expected one column")
-        return ca.SX(ca.vec(function.expand().call(arguments)[0]))
-
-    def _substitute(self, source: Any, symbols: dict[str, ca.SX], owner: str) -> ca.SX:
-        given = dict(self.symbols or {})
-        if not given:
-            raise InputError(
-                f'{owner} is a CasADi expression; give its symbols too, for instance symbols={{"x": x, "u": u}}'
-            )
-        unknown = set(given) - set(ARGUMENTS)
-        if unknown:
-            raise InputError(f"{owner}: symbols for {', '.join(sorted(unknown))}; expected names among t, x, u, p")
-        column = ca.vertcat(*source) if isinstance(source, list | tuple) else source
-        try:
-            function = ca.Function(
-                "expression", [given[name] for name in given], [ca.vec(column)], list(given), ["value"]
-            )
-        except RuntimeError as error:
-            free = ", ".join(sorted(str(s) for s in ca.symvar(column)))
-            raise InputError(f"{owner}: the expression depends on {free}, of which some are not in symbols=") from error
-        return self._call(function, symbols, owner)
 
     def _check_centre(self, what: str) -> None:
         """Equations that are nan at the middle of the operating region are a mistake, best said at once."""

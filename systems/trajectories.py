@@ -33,9 +33,20 @@ class Transitions:
 
 @dataclass(frozen=True)
 class Trajectories:
-    """A batch of trajectories: t ``(N,)``, x ``(K, N, nx)``, u ``(K, N, nu)``, y ``(K, N, ny)``, lengths ``(K,)``.
+    """A batch of K trajectories on one time axis.
 
-    Missing values are nan; rows beyond a trajectory's length are nan. ``warnings`` are sentences for a person.
+    Attributes
+    ----------
+    t : ndarray (N,)
+        Time [s].
+    x, u, y : ndarray (K, N, nx), (K, N, nu), (K, N, ny)
+        States, inputs and outputs; nan where a value is missing, and beyond the length of a trajectory.
+    lengths : ndarray (K,)
+        Samples of each trajectory.
+    source : str
+        Where they come from.
+    warnings : tuple of str
+        Sentences for a person.
     """
 
     t: np.ndarray
@@ -211,16 +222,35 @@ def simulate(
 
     Parameters
     ----------
-    trajectories : how many, K.
-    duration : seconds; the system's usual duration, or 200 samples, when left out. N = duration/dt + 1 samples.
-    excitation : kind of every input, or a dict of kinds by input name; each signal's own when left out.
-    noise : add white Gaussian noise of each output's stated standard deviation to y.
-    spread : initial states are drawn from the initial box enlarged by this factor.
-    x0, u : given initial states ``(K, nx)`` and inputs ``(K, N, nu)`` instead of drawn ones.
-    truth : ``"model"`` steps the discretised plant; ``"reference"`` integrates the continuous one by the reference integrator
-        (DOP853 or CVODES). ``"oracle"``, its former name, is still accepted.
+    plant : DiscreteSystem
+    trajectories : int
+        How many, K.
+    duration : float, optional
+        Seconds; the system's usual duration, or 200 samples, when left out. N = duration/dt + 1 samples.
+    seed : int
+        Of the initial states, the inputs and the noise.
+    excitation : str or dict, optional
+        Kind of every input, or kinds by input name; each signal's own when left out.
+    noise : bool
+        Add white Gaussian noise of each output's stated standard deviation to y.
+    spread : float
+        Initial states are drawn from the initial box enlarged by this factor.
+    x0, u : ndarray (K, nx), (K, N, nu), optional
+        Given initial states and inputs instead of drawn ones.
+    truth : {"model", "reference"}
+        ``"model"`` steps the discretised plant; ``"reference"`` integrates the continuous one (DOP853 or CVODES).
+        ``"oracle"``, its former name, is still accepted.
 
-    Raises :class:`SimulationError` where a state is not finite, breaks its limits or leaves ten ranges.
+    Returns
+    -------
+    Trajectories
+
+    Raises
+    ------
+    SimulationError
+        Where a state is not finite, breaks its limits or leaves ten ranges.
+    InputError
+        For arguments of the wrong shape or kind.
     """
     system, dt = plant.system, plant.dt
     duration = duration if duration is not None else (system.duration or 200 * dt)

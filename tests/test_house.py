@@ -21,7 +21,7 @@ OLD_WORDS = {
     "epoch", "epochs", "teacher", "teachers", "told", "taught", "teller", "stress",
 }  # fmt: skip
 #: exceptions: what the word is here
-ALLOWED_NAMES = {"quiet": "the option --quiet of every command"}
+ALLOWED_NAMES = {"hidden_layers": "of a feedforward network"}
 
 
 def _none(faults: Iterable[object]) -> None:

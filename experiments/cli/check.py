@@ -10,7 +10,7 @@ import numpy as np
 from experiments.cli.check_text import lines as lines
 from experiments.pipeline.console import Console
 from experiments.pipeline.recipe import Recipe
-from observer.storage import plain
+from systems.base.records import to_plain
 
 if TYPE_CHECKING:
     from systems.discretization import DiscreteSystem
@@ -64,7 +64,7 @@ def examine(recipe: Recipe, console: Console) -> dict[str, Any]:
     bound = None if refused is None else refused.residual_bound
     signals = [("state", system.states), ("input", system.inputs), ("output", system.outputs)]
     modes = seen.modes
-    return plain(
+    return to_plain(
         {
             "system": system.name,
             "description": system.description,

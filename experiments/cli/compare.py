@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from experiments.cli.shared import recipe_of
-from experiments.pipeline.console import DONE, Console, answers
+from experiments.cli.shared import console_of, recipe_of
+from experiments.pipeline.console import DONE, answers
 from experiments.pipeline.options import takes
 
 if TYPE_CHECKING:
@@ -68,62 +68,38 @@ def compare(
 
     What is finished is kept: the same command goes on where it was stopped.
     """
-    from experiments.compare import learned as learned_observers
-    from experiments.compare import page, store
+    from experiments.compare import page
     from experiments.compare.learned import from_plant, from_run
     from experiments.compare.result import Settings
     from experiments.compare.run import compare as measured
     from experiments.compare.run import trial_duration
-    from experiments.compare.tuning import TUNING
-    from observer import runs
     from observer.estimators import ESTIMATORS
-    from observer.runs import load_run
+    from observer.runs import OBSERVER, load_run
     from observer.scenarios import SCENARIOS
     from observer.storage import file_hash
-    from systems.base.errors import InputError
 
-    console = Console(chosen.get("quiet", False))
+    say, seed = console_of(chosen).say, chosen.get("seed", 0)
     settings = Settings(
-        trials=trials, duration=duration, training=training, evaluations=evaluations, seed=chosen.get("seed", 0), limit=limit,
+        trials=trials, duration=duration, training=training, evaluations=evaluations, seed=seed, limit=limit,
         estimators=_chosen_names("--estimators", estimators, ESTIMATORS),
         scenarios=_chosen_names("--scenarios", scenarios, [item.name for item in SCENARIOS]),
     )  # fmt: skip
-    if (out / runs.SYSTEM).exists():
-        raise InputError(f"{out}: is the folder of a run, and it is kept; give another --out")
-    if chosen.get("fresh"):
-        (out / TUNING).unlink(missing_ok=True)
-        for name in (learned_observers.FOLDER, store.FOLDER):
-            shutil.rmtree(out / name, ignore_errors=True)
-    if Path(source).is_dir():
-        given = [name for name in ("dt", "method", "substeps") if name in chosen]
-        if given:
-            raise InputError(f"a run is sampled as it was; leave out --{given[0]}")
-        first = load_run(source)
-        plant, data = first.plant, first.trajectories
-        _checked(Path(source), first, plant)
-    else:
-        from experiments.pipeline.prepare import plan
-
-        _, plant = plan(recipe_of(source, None, chosen), console)
-        first, data = None, None
-    others: dict[str, Any] = {}
-    for folder in beside or []:
-        others[f"REN {folder.name}"] = _checked(folder, load_run(folder), plant)
+    _prepare(out, fresh=chosen.get("fresh", False))
+    first, plant = _source(source, chosen)
+    others = {f"REN {folder.name}": _observer(folder, load_run(folder), plant) for folder in beside or []}
     samples = round((settings.duration or trial_duration(plant)) / plant.dt)
     if first is None:
-        learned, refused = from_plant(
-            plant, out, samples, evaluations, settings.budget, settings.seed, fine_tune, console.say
-        )
+        learned, refused = from_plant(plant, out, samples, evaluations, settings.budget, seed, fine_tune, say)
     else:
-        weights = file_hash(Path(source) / runs.OBSERVER)
-        learned, refused = from_run(first, weights, out, samples, evaluations, settings.seed, fine_tune, console.say)
-    learned = {**learned, **others}
+        weights = file_hash(first.path / OBSERVER)
+        learned, refused = from_run(first, weights, out, samples, evaluations, seed, fine_tune, say)
     out.mkdir(parents=True, exist_ok=True)
-    result = measured(plant, settings, learned, data, out, console.say, refused)
+    data = None if first is None else first.trajectories
+    result = measured(plant, settings, {**learned, **others}, data, out, say, refused)
     words = ["observer", "compare", source, "--out", str(out)]
     for flag, value, default in (
         ("--trials", trials, 20), ("--duration", duration, None), ("--estimators", estimators, None), ("--scenarios", scenarios, None),
-        ("--evaluations", evaluations, 80), ("--training", training, 24), ("--limit", limit, 60.0), ("--seed", settings.seed, 0),
+        ("--evaluations", evaluations, 80), ("--training", training, 24), ("--limit", limit, 60.0), ("--seed", seed, 0),
         ("--dt", chosen.get("dt"), None), ("--method", chosen.get("method"), None), ("--substeps", chosen.get("substeps"), None),
     ):  # fmt: skip
         words += [flag, f"{value}"] if value != default else []
@@ -133,13 +109,43 @@ def compare(
     if chosen.get("json"):
         print(json.dumps(json.loads((out / page.METRICS).read_text(encoding="utf-8"))))
     else:
-        for line in result.advice:
-            print(line)
-        print(f"report: {report}")
+        print("\n".join([*result.advice, f"report: {report}"]))
     return DONE
 
 
-def _checked(folder: Path, run: "Run", plant: "DiscreteSystem") -> "RENObserver":
+def _prepare(out: Path, *, fresh: bool) -> None:
+    """Refuse the folder of a run; with ``fresh`` remove what an earlier comparison kept."""
+    from experiments.compare import learned, store
+    from experiments.compare.tuning import TUNING
+    from observer.runs import SYSTEM
+    from systems.base.errors import InputError
+
+    if (out / SYSTEM).exists():
+        raise InputError(f"{out}: is the folder of a run, and it is kept; give another --out")
+    if fresh:
+        (out / TUNING).unlink(missing_ok=True)
+        for name in (learned.FOLDER, store.FOLDER):
+            shutil.rmtree(out / name, ignore_errors=True)
+
+
+def _source(source: str, chosen: dict[str, Any]) -> "tuple[Run | None, DiscreteSystem]":
+    """The fitted run to compare with its plant, or only the plant."""
+    from observer.runs import load_run
+    from systems.base.errors import InputError
+
+    if not Path(source).is_dir():
+        from experiments.pipeline.prepare import plan
+
+        return None, plan(recipe_of(source, None, chosen), console_of(chosen))[1]
+    given = [name for name in ("dt", "method", "substeps") if name in chosen]
+    if given:
+        raise InputError(f"a run is sampled as it was; leave out --{given[0]}")
+    run = load_run(source)
+    _observer(Path(source), run, run.plant)
+    return run, run.plant
+
+
+def _observer(folder: Path, run: "Run", plant: "DiscreteSystem") -> "RENObserver":
     """The observer of a run of this plant."""
     from observer.known_plant import chosen_plant
     from systems.base.errors import InputError

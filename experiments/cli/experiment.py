@@ -33,23 +33,14 @@ def experiment(
     **chosen: Any,
 ) -> int:
     """Run a named experiment and compare it with what was published."""
-    from experiments.registry import EXPERIMENTS
-    from systems.base.errors import InputError
+    from experiments.registry import named
+    from experiments.runner import run_experiment
 
-    known = {item.name: item for item in EXPERIMENTS}
-    if name not in known:
-        raise InputError(f"experiment '{name}' is not known; expected one of {', '.join(known)}")
-    folder = out or Path("runs") / name
-    console = console_of(chosen)
-    keys = to_keys(chosen)
+    item, folder, console = named(name), out or Path("runs") / name, console_of(chosen)
     values = recipe_of(name, None, chosen).flat()
-    options = {"seed": values.pop("seed")} | {key.rpartition(".")[2]: values[key] for key in keys if key in values}
-    options |= {"fresh": True} if chosen.get("fresh") else {}
-    for option, value in (("rows", rows), ("seeds", seeds), ("data", data)):
-        if value is not None and option not in known[name].options:
-            raise InputError(f"experiment '{name}' has no --{option}; leave it out")
-        options |= {option: value} if value is not None else {}
-    code = known[name].load()(folder, full=full, quiet=console.quiet, report=console.say, **options)
+    options = {key.rpartition(".")[2]: values[key] for key in to_keys(chosen) if key in values}
+    options |= {"rows": rows, "seeds": seeds, "data": data, "seed": values["seed"], "fresh": chosen.get("fresh", False)}
+    code = run_experiment(item, folder, full=full, quiet=console.quiet, report=console.say, **options)
     if chosen.get("json"):
         print((folder / "metrics.json").read_text(encoding="utf-8"), end="")
     return code

@@ -25,9 +25,10 @@ def estimate(
         str | None,
         typer.Option("--columns", metavar="SIGNAL=COLUMN,...", help="Columns named differently from their signal."),
     ] = None,
-    start: Annotated[
+    initial_estimate: Annotated[
         str | None,
         typer.Option(
+            "--initial-estimate",
             "--start",
             metavar="STATE=VALUE,...",
             help="Initial estimate; the first logged state, else the middle of the initial range, when left out.",
@@ -38,7 +39,7 @@ def estimate(
     """Replay the observer of a run over a log: estimates, and errors where the states were logged too."""
     from experiments.pipeline.replay import replay
 
-    summary, lines = replay(run_folder, log, out, columns, start, console_of(chosen))
+    summary, lines = replay(run_folder, log, out, columns, initial_estimate, console_of(chosen))
     print(json.dumps(summary) if chosen.get("json") else "\n".join(lines))
     return DONE
 

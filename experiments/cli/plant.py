@@ -37,7 +37,7 @@ def list_(**chosen: Any) -> int:
 
 @answers
 def new(file: Annotated[Path, typer.Argument(metavar="FILE", help="The file to write, .toml or .py.")]) -> int:
-    """Write a plant to start from, with every field explained."""
+    """Write a plant as a template, with every field explained."""
     from systems.files import write_template
 
     write_template(file)

@@ -20,7 +20,7 @@ Reference = Annotated[
 Folder = Annotated[Path, typer.Argument(metavar="RUN", help="The folder of a run.")]
 Out = Annotated[Path, typer.Option("--out", metavar="RUN", help="The folder of the run; made when it does not exist.")]
 Config = Annotated[
-    Path | None, typer.Option("--config", metavar="FILE", help="A recipe to start from, like the config.toml of a run.")
+    Path | None, typer.Option("--config", metavar="FILE", help="A recipe to begin with, like the config.toml of a run.")
 ]
 EVERY_OPTION = ("plant", "seed", "data", "fit", "validation", "fresh", "output")
 
@@ -67,6 +67,6 @@ def print_results(run: "Run", chosen: dict[str, Any]) -> None:
 def print_metrics(run: "Run") -> None:
     """The metrics of a run as JSON."""
     from experiments.pipeline.metrics import metrics_of
-    from observer.storage import plain
+    from systems.base.records import to_plain
 
-    print(json.dumps(plain(run.metrics or metrics_of(run)), indent=1, allow_nan=False))
+    print(json.dumps(to_plain(run.metrics or metrics_of(run)), indent=1, allow_nan=False))

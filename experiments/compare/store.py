@@ -15,7 +15,8 @@ import numpy as np
 
 from experiments.compare.measure import Result
 from observer.state_observer import RENObserver, StateObserver
-from observer.storage import plain, read_npz, write_npz
+from observer.storage import read_npz, write_npz
+from systems.base.records import to_plain
 from systems.discretization import DiscreteSystem
 
 FOLDER = "results"
@@ -34,7 +35,7 @@ def fingerprint(plant: DiscreteSystem, trials: Mapping[str, Any], estimator: Any
             digest.update(name.encode() + np.ascontiguousarray(array).tobytes())
     else:
         content["estimator"] = estimator
-    digest.update(json.dumps(plain(content), sort_keys=True).encode())
+    digest.update(json.dumps(to_plain(content), sort_keys=True).encode())
     return digest.hexdigest()
 
 

@@ -16,9 +16,10 @@ from experiments.pipeline.recipe import differences, read_recipe, to_toml
 from experiments.pipeline.steps import certify_step, done, finish
 from observer import runs
 from observer.runs import Run, load_run
-from observer.storage import file_hash, plain, write_bytes, write_json, write_text
+from observer.storage import file_hash, write_bytes, write_json, write_text
 from systems import DiscreteSystem
 from systems.base.errors import InputError
+from systems.base.records import to_plain
 
 TRIALS = 100
 
@@ -49,7 +50,7 @@ def tune(source: Path, out: Path, given: dict[str, Any], *, fresh: bool, console
         content = _compared(before, run, job)
         write_json(out / runs.FINE_TUNING, content, command=job.command, hashes=runs.hashes(out, runs.OBSERVER))
         clear(out, "validate")
-        run = replace(run, fine_tuning=plain(content), validation=None, validation_noise=None, starts=None)
+        run = replace(run, fine_tuning=to_plain(content), validation=None, validation_noise=None, worst_cases=None)
     return finish(run, job)
 
 
@@ -67,7 +68,7 @@ def _prepare(before: Run, out: Path, given: dict[str, Any], fresh: bool, console
     plant = _noisy(before.plant, recipe.fine_tune.noise)
     job = Job(recipe, command_for(recipe, out), console)
     if out.resolve() == before.path.resolve():
-        raise InputError(f"{out}: is the run to start from, and it is kept; give another --out")
+        raise InputError(f"{out}: is the run to be tuned, and it is kept; give another --out")
     found = begun(out, fresh=fresh)
     if found is not None:
         differing = differences(read_recipe(out / runs.CONFIG), recipe) if found.config else []

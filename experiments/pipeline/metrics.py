@@ -8,9 +8,10 @@ import numpy as np
 
 from observer import runs
 from observer.runs import Run
-from observer.storage import FORMAT_VERSION, package_version, plain
+from observer.storage import FORMAT_VERSION, package_version
 from observer.validation.on_logs import judged_apart
 from systems.base.errors import InputError
+from systems.base.records import to_plain
 
 if TYPE_CHECKING:
     from observer.fitting.result import FitResult
@@ -74,7 +75,7 @@ def metrics_of(run: Run, command: str = "") -> dict[str, Any]:
         if check is not None:
             document[key] = check.metrics() | {"warnings": list(check.warnings)}
     if run.validation is not None:
-        document["validation"] |= _starts(run)
+        document["validation"] |= _worst_cases(run)
     if run.logs:
         document["data"] = {
             "logs": {log["file"]: log["sha256"] for log in run.logs["logs"]},
@@ -87,7 +88,7 @@ def metrics_of(run: Run, command: str = "") -> dict[str, Any]:
     if "validation" in document:
         document["verdict"] = verdict(run)
     document["hashes"] = runs.hashes(run.path, *SHIPPED)
-    return plain(document)
+    return to_plain(document)
 
 
 def _network(observer: "RENObserver") -> dict[str, Any]:
@@ -120,14 +121,16 @@ def _fit(fit: "FitResult", names: tuple[str, ...]) -> dict[str, Any]:
     }
 
 
-def _starts(run: Run) -> dict[str, Any]:
+def _worst_cases(run: Run) -> dict[str, Any]:
     """The trials against their envelopes, the worst initial states that were found, and the convergence map."""
     from observer.validation.envelopes import trial_envelopes
 
-    residual = run.starts.residual if run.starts is not None else math.nan
+    residual = run.worst_cases.residual if run.worst_cases is not None else math.nan
     checked = trial_envelopes(run.certificate, run.validation, run.plant, residual)
     found = {} if checked is None else {"envelope": checked.to_data()}
-    return found | ({} if run.starts is None else run.starts.metrics(run.system.state_names, run.system.input_names))
+    return found | (
+        {} if run.worst_cases is None else run.worst_cases.metrics(run.system.state_names, run.system.input_names)
+    )
 
 
 def accuracy(run: Run) -> dict[str, Any]:

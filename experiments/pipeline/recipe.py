@@ -65,6 +65,11 @@ def _excitation(kind: str) -> str:
     return kind
 
 
+def _truth(value: Any) -> Any:
+    """``oracle``, as the reference integrator was called in recipes of format 1."""
+    return "reference" if value == "oracle" else value
+
+
 Excitation = Annotated[str, AfterValidator(_excitation)]
 
 
@@ -142,7 +147,7 @@ class ValidationRecipe(_Section):
     duration: Positive | None = None
     spread: Positive = 1.0
     estimate_start: Literal["random", "zero", "centre"] = "random"
-    truth: Literal["oracle", "model"] = "oracle"
+    truth: Annotated[Literal["reference", "model"], BeforeValidator(_truth)] = "reference"
     noise: bool = False
     excitation: Excitation | None = None
     window: tuple[float, float] | None = None

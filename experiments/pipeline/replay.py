@@ -19,7 +19,7 @@ from systems.trajectories import Trajectories
 
 
 def replay(
-    folder: Path, log: str, out: Path, columns: str | None, start: str | None, console: Console
+    folder: Path, log: str, out: Path, columns: str | None, initial: str | None, console: Console
 ) -> tuple[dict[str, Any], list[str]]:
     """Run the observer of a run over a log and write its estimates to ``out``; returns (numbers, lines) that sum it up.
 
@@ -27,7 +27,7 @@ def replay(
     """
     run = load_run(folder)
     system, observer = run.system, fitted_observer(run)
-    given = _start(start, system)
+    given = _initial_estimate(initial, system)
     logs = read_logs(
         log, system, run.plant.dt, columns=parse_columns(columns) if columns else None, required=("inputs", "outputs")
     )
@@ -56,9 +56,9 @@ def _replayed(
 ) -> tuple[np.ndarray, np.ndarray]:
     """(x_hat, x_hat - x) ``(N, nx)`` of one log; the error is nan where the state was not logged."""
     system = observer.system
-    start = np.where(np.isfinite(log.x[0]), log.x[0], system.initial_ranges.mean(axis=1))
+    x_hat0 = np.where(np.isfinite(log.x[0]), log.x[0], system.initial_ranges.mean(axis=1))
     for k, name in enumerate(system.state_names):
-        start[k] = given.get(name, start[k])
+        x_hat0[k] = given.get(name, x_hat0[k])
     u = log.u
     missing = ~np.isfinite(u)
     if missing.any():  # the observer has no model of the inputs: the last one is the best guess
@@ -68,23 +68,25 @@ def _replayed(
         console.warn(
             f"{log.label}: an input is missing in {int(missing.any(axis=1).sum())} samples; the last one before them is held"
         )
-    x_hat = observer.run(start, u, log.y)
+    x_hat = observer.run(x_hat0, u, log.y)
     angles = periods(system.states)
     return x_hat, wrap(x_hat - log.x, angles)
 
 
-def _start(text: str | None, system: System) -> dict[str, float]:
+def _initial_estimate(text: str | None, system: System) -> dict[str, float]:
     result = {}
     for part in text.split(",") if text else ():
         name, sign, value = (item.strip() for item in part.partition("="))
         if name not in system.state_names:
-            raise InputError(f"start names {shorten(name)}, which is no state; {nearest(name, system.state_names)}")
+            raise InputError(
+                f"--initial-estimate names {shorten(name)}, which is no state; {nearest(name, system.state_names)}"
+            )
         try:
             result[name] = float(value)
         except ValueError:
             result[name] = np.nan
         if not (sign and np.isfinite(result[name])):
-            raise InputError(f"start of '{name}' is {shorten(value)}; expected a number, as in {name}=0.5")
+            raise InputError(f"--initial-estimate of '{name}' is {shorten(value)}; expected a number, as in {name}=0.5")
     return result
 
 
@@ -100,12 +102,10 @@ def _summary(
     }
     lines = [f"{samples} samples estimated: {', '.join(map(str, written))}"]
     if blind:
-        lines.append(
-            f"{blind} of them without a complete measurement: there the observer goes on by its own prediction"
-        )
+        lines.append(f"{blind} of them without a complete measurement: there the estimate is the prediction")
     if rms:
-        told = [f"{name} {rms[name]:.3g} {unit}".rstrip() for name, unit in _units(system) if name in rms]
-        lines.append(f"RMS error: {', '.join(told)}")
+        errors = [f"{name} {rms[name]:.3g} {unit}".rstrip() for name, unit in _units(system) if name in rms]
+        lines.append(f"RMS error: {', '.join(errors)}")
     return {
         "samples": samples,
         "without_measurement": blind,

@@ -19,7 +19,7 @@ from systems.base.errors import InputError
 
 
 @dataclass(frozen=True)
-class Step:
+class RunStep:
     """One step: its name, whether a run has it already, and how it is done.
 
     What it writes, and so what a repetition clears together with all that depends on it, are the ``FILES`` of its name.
@@ -65,11 +65,11 @@ def report_step(run: Run, job: Job) -> Run:
 
 STEPS = (
     # a new Run in an old folder has no config
-    Step("simulate", lambda run: bool(run.config) and (run.path / runs.TRAJECTORIES).is_file(), simulate_step),
-    Step("fit", lambda run: run.fit is not None and run.fit.status != "interrupted", fit_step),
-    Step("certify", lambda run: run.certificate is not None, certify_step),
-    Step("validate", lambda run: run.validation is not None and "validation" in run.metrics, validate_step),
-    Step("report", lambda run: (run.path / REPORT).is_file(), report_step),
+    RunStep("simulate", lambda run: bool(run.config) and (run.path / runs.TRAJECTORIES).is_file(), simulate_step),
+    RunStep("fit", lambda run: run.fit is not None and run.fit.status != "interrupted", fit_step),
+    RunStep("certify", lambda run: run.certificate is not None, certify_step),
+    RunStep("validate", lambda run: run.validation is not None and "validation" in run.metrics, validate_step),
+    RunStep("report", lambda run: (run.path / REPORT).is_file(), report_step),
 )
 
 

@@ -50,15 +50,15 @@ def validate_step(run: Run, job: Job) -> Run:
         if not options.noise and any(signal.noise > 0 for signal in run.system.outputs):
             fewer = min(options.trials, max(20, options.trials // 4))
             noisy = observer.validate(network, trials=fewer, noise=True, **shared)
-    starts = _study(run, job, check)
+    found = _study(run, job, check)
     clear(run.path, "validate", room=size_of(check) + size_of(noisy))
     runs.save_validation(run.path / runs.VALIDATION, check)
-    if starts is not None:
-        starts.save(run.path / runs.STARTS)
+    if found is not None:
+        found.save(run.path / runs.STARTS)
     if noisy is not None:
         runs.save_validation(run.path / runs.VALIDATION_NOISE, noisy)
     write_text(run.path / runs.CONFIG, to_toml(job.recipe))
-    return with_metrics(replace(run, validation=check, validation_noise=noisy, starts=starts), job)
+    return with_metrics(replace(run, validation=check, validation_noise=noisy, worst_cases=found), job)
 
 
 def _study(run: Run, job: Job, check: "Validation") -> "WorstCaseStudy | None":
@@ -94,7 +94,7 @@ def _replay_step(run: Run, job: Job) -> Run:
     from observer.validation.on_logs import validate_on_logs
 
     network, options = fitted_observer(run), job.recipe.validation
-    defaults = {"estimate_start": "random", "truth": "oracle", "noise": False, "excitation": None, "map": None}
+    defaults = {"estimate_start": "random", "truth": "reference", "noise": False, "excitation": None, "map": None}
     for name, default in (defaults | {"worst_trials": None}).items():
         if getattr(options, name) != default:
             raise InputError(
@@ -109,4 +109,4 @@ def _replay_step(run: Run, job: Job) -> Run:
     clear(run.path, "validate", room=size_of(check))
     runs.save_validation(run.path / runs.VALIDATION, check)
     write_text(run.path / runs.CONFIG, to_toml(job.recipe))
-    return with_metrics(replace(run, validation=check, validation_noise=None, starts=None), job)
+    return with_metrics(replace(run, validation=check, validation_noise=None, worst_cases=None), job)

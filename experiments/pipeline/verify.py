@@ -40,16 +40,12 @@ def verify(folder: Path) -> Findings:
             f"{folder}: not certified yet, so there is nothing to verify; `observer certify {folder}` does it"
         )
     agrees, differs = _hashes(folder)
-    try:
-        load_run(folder)
-    except InputError as error:
-        if not any(str(error).startswith(f"{folder / text.partition(':')[0]}:") for text in differs):
-            differs.append(str(error))
-    try:
-        _certificate(folder, agrees, differs)
-    except InputError as error:  # too damaged to be looked into
-        if not any(text.partition(":")[0] in str(error) for text in differs):
-            differs.append(str(error))
+    for check in (load_run, lambda folder: _certificate(folder, agrees, differs)):
+        try:
+            check(folder)
+        except InputError as error:  # too damaged to be looked into
+            if not any(str(error).startswith(f"{folder / text.partition(':')[0]}:") for text in differs):
+                differs.append(str(error))
     return Findings(agrees, differs, _logs(folder, agrees, differs))
 
 

@@ -52,6 +52,12 @@ class Proof:
         """The residual bound that holds until ``after``."""
         return self.residual if self.settled is None else self.settled.before
 
+    def ultimate(self, in_metric: float = 0.0, in_states: np.ndarray | float = 0.0) -> np.ndarray:
+        """Ultimate bound of each |e_i| ``(nx,)``; beside the residual a step adds ``in_metric`` to |e|_M, ``in_states`` to |e_i|."""
+        level = (self.residual.upper + in_metric) / (1 - self.contraction.rate)
+        through = self.gains.error * level + self.residual.state_upper + in_states
+        return np.minimum(self.contraction.state_gain * level, through)
+
 
 @dataclass(frozen=True, eq=False)
 class ResidualMap:
@@ -102,6 +108,11 @@ class Bounds:
     def proof(self) -> Proof | None:
         """That of the shipped metric, None where nothing is proved."""
         return self.proofs[0] if self.proofs else None
+
+    @property
+    def proved(self) -> bool:
+        """Whether every residual bound is finite, so that there is an envelope."""
+        return self.kind == "proved" and all(np.isfinite(p.residual.upper) for p in self.proofs)
 
     @property
     def horizon_after(self) -> int:

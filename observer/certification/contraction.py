@@ -39,9 +39,17 @@ class Contraction:
 
 
 def prove_contraction(ren: ExplicitREN, M: np.ndarray, Lam: np.ndarray, known: int) -> Contraction:
-    """Rate and gains in the metric M; the first ``known`` inputs of the network are those of the plant, the others its outputs.
+    """Rate and gains in the metric M.
 
-    Raises ValueError for what ``find_fault`` finds.
+    Parameters
+    ----------
+    ren, M, Lam : as for :func:`contraction_rate`. known : how many inputs of the network are inputs of the plant; the others are
+        its outputs.
+
+    Raises
+    ------
+    ValueError
+        For what :func:`find_fault` finds.
     """
     M, Lam = np.asarray(M, dtype=float), np.asarray(Lam, dtype=float)
     gain_y, gain_u = (input_gain(ren, M, Lam, columns) for columns in (slice(known, None), slice(0, known)))
@@ -50,9 +58,17 @@ def prove_contraction(ren: ExplicitREN, M: np.ndarray, Lam: np.ndarray, known: i
 
 @np.errstate(over="ignore", invalid="ignore")
 def find_fault(ren: ExplicitREN, M: np.ndarray, Lam: np.ndarray) -> str | None:
-    """What stands in the way of any certificate, as a sentence, or None.
+    """Why no certificate is possible.
 
-    Checked: shapes, finite values, D11 strictly lower triangular, Lam > 0, M symmetric (to 1e-9) and positive definite.
+    Parameters
+    ----------
+    ren : the explicit weights. M : metric (nx, nx). Lam : multipliers (nv,).
+
+    Returns
+    -------
+    str or None
+        The first that fails of: shapes, finite values, D11 strictly lower triangular, Lam > 0, M symmetric (to 1e-9) and
+        positive definite.
     """
     ren, M, Lam = ren.to_numpy(), np.asarray(M, dtype=float), np.asarray(Lam, dtype=float)
     fault = shape_fault("metric", M, (ren.nx, ren.nx), "(nx, nx)") or shape_fault(
@@ -82,10 +98,25 @@ def find_fault(ren: ExplicitREN, M: np.ndarray, Lam: np.ndarray) -> str | None:
 
 @np.errstate(over="ignore", invalid="ignore")
 def contraction_rate(ren: ExplicitREN, M: np.ndarray, Lam: np.ndarray) -> float:
-    """The smallest rate alpha* per step that M (nx, nx) and Lam (nv,) prove: closed form, no bisection.
+    """The smallest contraction rate alpha* per step that a metric and multipliers prove, in closed form.
 
-    ``math.inf`` when R is not positive definite: then these multipliers prove no rate at all. ValueError for what
-    ``find_fault`` finds.
+    Parameters
+    ----------
+    ren : the explicit weights. M : metric (nx, nx). Lam : multipliers (nv,).
+
+    Returns
+    -------
+    float
+        ``math.inf`` when R is not positive definite: these multipliers prove no rate at all.
+
+    Raises
+    ------
+    ValueError
+        For what :func:`find_fault` finds.
+
+    Notes
+    -----
+    rate^2 = lambda_max(M^-1 (A'M A + K'R^-1 K)), MATH 2a.
     """
     parts = _normalised(ren, M, Lam)
     if parts is None:
@@ -96,9 +127,22 @@ def contraction_rate(ren: ExplicitREN, M: np.ndarray, Lam: np.ndarray) -> float:
 
 @np.errstate(over="ignore", invalid="ignore")
 def input_gain(ren: ExplicitREN, M: np.ndarray, Lam: np.ndarray, columns: Sequence[int] | slice | None = None) -> float:
-    """The proved one-step gain from the input to |dx+|_M at equal states; ``math.inf`` as for ``contraction_rate``.
+    """The proved one-step gain from the input to |dx+|_M at equal states.
 
-    ``columns`` restricts the input to some of its channels (their norm is Euclidean, in the units of the weights).
+    Parameters
+    ----------
+    ren, M, Lam : as for :func:`contraction_rate`.
+    columns : channels of the input, all when left out; their norm is Euclidean, in the units of the weights.
+
+    Returns
+    -------
+    float
+        ``math.inf`` where nothing is proved.
+
+    Raises
+    ------
+    ValueError
+        For what :func:`find_fault` finds.
     """
     parts = _normalised(ren, M, Lam)
     if parts is None:
@@ -114,9 +158,22 @@ def input_gain(ren: ExplicitREN, M: np.ndarray, Lam: np.ndarray, columns: Sequen
 def lmi_margin(ren: ExplicitREN, M: np.ndarray, Lam: np.ndarray, rate: float) -> float:
     """Smallest eigenvalue of [[rate^2 M - A'M A, -K'], [-K, R]], scaled to unit diagonal.
 
-    It is not negative exactly when ``rate`` is proved. At the very rate of ``contraction_rate`` it is zero up to
+    It is not negative exactly when ``rate`` is proved. At the very rate of :func:`contraction_rate` it is zero up to
     rounding of either sign: test at rate * (1 + 1e-9).
-    ``-math.inf`` when the rate, or the form by overflow, is not finite. ValueError for what ``find_fault`` finds.
+
+    Parameters
+    ----------
+    ren, M, Lam : as for :func:`contraction_rate`. rate : per step.
+
+    Returns
+    -------
+    float
+        ``-math.inf`` when the rate, or the form by overflow, is not finite.
+
+    Raises
+    ------
+    ValueError
+        For what :func:`find_fault` finds.
     """
     _refuse(ren, M, Lam)
     if not math.isfinite(rate):

@@ -73,9 +73,8 @@ class _Case:
     def in_metric(self, p: Proof) -> float:
         return p.contraction.gain_y * self.noise + (p.discretisation if self.against_ode else 0.0)
 
-    def in_states(self, p: Proof, residual: np.ndarray) -> np.ndarray:
-        model = np.nan_to_num(self.bounds.discretisation) if self.against_ode else 0.0
-        return p.gains.noise * self.noise + residual + model
+    def in_states(self, p: Proof) -> np.ndarray:
+        return p.gains.noise * self.noise + (np.nan_to_num(self.bounds.discretisation) if self.against_ode else 0.0)
 
 
 @dataclass(frozen=True, eq=False)
@@ -122,7 +121,10 @@ def envelope(
         ``bounds.held`` throughout, so that what was proved for it alone applies too. against_ode : add the discretisation
         error, which was sampled, not proved.
 
-    Raises InputError where nothing is proved, or for wrong shapes.
+    Raises
+    ------
+    InputError
+        Where nothing is proved, and for wrong shapes.
     """
     case = _case(certificate, noise, held_input, against_ode)
     e0 = np.asarray(initial_error, dtype=float)
@@ -149,13 +151,25 @@ def envelope(
 def ultimate_bound(
     certificate: Certificate, *, noise: float = 0.0, held_input: bool = False, against_ode: bool = False
 ) -> tuple[np.ndarray, tuple[str, ...]]:
-    """(ultimate bound of each |e_i| ``(nx,)``, the name of the proof that gives it), from any initial error."""
+    """The ultimate bound of the error, from any initial error.
+
+    Parameters
+    ----------
+    certificate, noise, held_input, against_ode : as for :func:`envelope`.
+
+    Returns
+    -------
+    bound : (nx,), of each |e_i|. names : of the proof that gives it, for each state.
+
+    Raises
+    ------
+    InputError
+        Where nothing is proved.
+    """
     case = _case(certificate, noise, held_input, against_ode)
     values, names = [], []
     for p in case.proofs:
-        level = case.level(p, p.residual.upper)
-        through = p.gains.error * level + case.in_states(p, p.residual.state_upper)
-        values.append(np.minimum(p.contraction.state_gain * level, through))
+        values.append(p.ultimate(case.in_metric(p), case.in_states(p)))
         names.append(p.name)
     for many in _many_steps(case):
         level = min(case.level(p, p.residual.upper) for p in many.same)
@@ -190,8 +204,16 @@ def time_to(
 ) -> np.ndarray:
     """Seconds until each |e_i| is proved to stay below ``tolerance`` ``(nx,)``; inf where the ultimate bound is above it.
 
-    initial_error : ``(nx,)``, half-widths of the box of initial errors, or with ``box=False`` the error itself. ``options``
-    are those of ``envelope``. Found by doubling the number of samples.
+    Parameters
+    ----------
+    tolerance : ``(nx,)``, in the units of the states.
+    initial_error : ``(nx,)``, half-widths of the box of initial errors, or with ``box=False`` the error itself.
+    options : noise, held_input and against_ode, as for :func:`envelope`.
+
+    Raises
+    ------
+    InputError
+        Where nothing is proved, and for wrong shapes.
     """
     tolerance = np.asarray(tolerance, dtype=float)
     ultimate = ultimate_bound(certificate, **options)[0]
@@ -235,8 +257,8 @@ def _one_step(p: Proof, initial: np.ndarray, k: np.ndarray, case: _Case) -> np.n
 def _per_state(p: Proof, eta: np.ndarray, case: _Case) -> np.ndarray:
     bound = eta[..., None] * p.contraction.state_gain
     through = eta[..., :-1, None] * p.gains.error
-    through[..., : p.after, :] += case.in_states(p, p.before.state_upper)
-    through[..., p.after :, :] += case.in_states(p, p.residual.state_upper)
+    through[..., : p.after, :] += p.before.state_upper + case.in_states(p)
+    through[..., p.after :, :] += p.residual.state_upper + case.in_states(p)
     bound[..., 1:, :] = np.minimum(bound[..., 1:, :], through)
     return bound
 
@@ -272,6 +294,6 @@ def _case(certificate: Certificate, noise: float, held_input: bool, against_ode:
     if not certificate.holds or bounds is None or bounds.kind != "proved":
         why = "its residual was not bounded" if bounds is None else bounds.reason
         raise InputError(f"no envelope: the certificate proves no bound of the error ({why})")
-    if not all(math.isfinite(p.residual.upper) and p.contraction.rate < 1 for p in bounds.proofs):
+    if not bounds.proved or not all(p.contraction.rate < 1 for p in bounds.proofs):
         raise InputError("no envelope: a bound of the residual is not finite; give the certificate a longer --budget")
     return _Case(bounds, float(noise), held_input, against_ode)

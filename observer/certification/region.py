@@ -17,7 +17,7 @@ from systems.trajectories import draw_initial_states, simulate
 
 MARGIN = 0.02  # of a state's range, added on each side that trajectories reach beyond
 TRAJECTORIES = 100
-_CORNERS_UP_TO = 6  # states: the corners of the set of starts are tried as well
+_CORNERS_UP_TO = 6  # states: the corners of the set of initial states are tried as well
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,7 +51,7 @@ def reached_region(
     duration: float | None = None,
     margin: float = MARGIN,
 ) -> Region:
-    """X x U around ``trajectories`` simulated with the usual inputs, from random starts and the corners of their set.
+    """X x U around ``trajectories`` simulated with the usual inputs, from random initial states and the corners of their set.
 
     ``duration`` [s]: the plant's own, or 200 samples, when left out. ``margin``: share of each range. U are the ranges
     of all inputs, of disturbances too. Where the plant cannot be simulated from there, X are the ranges (``how`` says so).

@@ -9,6 +9,7 @@ at which the network contracts with its measurement taken from its own state, wh
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -95,13 +96,18 @@ def running_envelope(
 ) -> RunningEnvelope:
     """The envelope from the initial estimate ``x_hat0`` ``(..., nx)``, when the state is within ``half_widths`` ``(nx,)`` of it.
 
-    noise : bound of |n|, the Euclidean length of the measurement error, in every sample. disturbance : bound of |d|_M of
-    what the plant does beyond its model, for instance the proof's ``discretisation``, which is sampled; that when left out.
-    refined : index of the proof (metric) to use; the shipped one when left out. local : (x_hat, eta, u) -> a bound of |r(x, u)|_M over
-    the set; the smaller of it and the bound over the region is taken.
+    Parameters
+    ----------
+    noise : bound of |n|, the Euclidean length of the measurement error, in every sample.
+    disturbance : bound of |d|_M of what the plant does beyond its model; the proof's ``discretisation``, which is sampled, when
+        left out.
+    refined : index of the proof (metric) to use; the shipped one when left out.
+    local : (x_hat, eta, u) -> a bound of |r(x, u)|_M over the set; the smaller of it and the bound over the region is taken.
 
-    Raises InputError where the certificate proves no residual bound, for wrong shapes, and when a sample is missing and h is
-    not linear in x.
+    Raises
+    ------
+    InputError
+        Where the certificate proves no residual bound, for wrong shapes, and when a sample is missing and h is not linear in x.
     """
     bounds = certificate.bounds
     if not certificate.holds or bounds is None or not bounds.proofs:
@@ -114,14 +120,10 @@ def running_envelope(
         raise InputError(f"half_widths are {h}, noise {noise!r}; expected finite numbers, not below 0")
     state = observer.init(x_hat0)
     eta = np.full(np.shape(observer.estimate(state))[:-1], float(error_norm(p.contraction.metric, h, True)))
-    known: dict[tuple[bool, ...], float] = {}
 
+    @cache
     def growth(missing: tuple[bool, ...]) -> float:
-        if missing not in known:
-            known[missing] = open_loop_growth(
-                observer, p.contraction.metric, p.contraction.multipliers, np.array(missing)
-            )
-        return known[missing]
+        return open_loop_growth(observer, p.contraction.metric, p.contraction.multipliers, np.array(missing))
 
     d = p.discretisation if disturbance is None else float(disturbance)
     return RunningEnvelope(observer, p, state, eta, float(noise), d, local, growth)

@@ -59,7 +59,7 @@ def trial_envelopes(
     if validation is None or validation.noise or certificate is None or not certificate.holds:
         return None
     bounds = certificate.bounds
-    if bounds is not None and bounds.kind == PROVED and np.isfinite([p.residual.upper for p in bounds.proofs]).all():
+    if bounds is not None and bounds.proved:
         return _proved(certificate, validation, plant)
     if np.isfinite(residual) and certificate.rate < 1:
         return _sampled(certificate, validation, float(residual))

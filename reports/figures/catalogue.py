@@ -84,8 +84,8 @@ def pictures(run: Run, kinds: "tuple[FigureKind, ...] | None" = None) -> list[Pi
 
 
 def _map(run: Run) -> Any:
-    assert run.starts is not None
-    return run.starts.map
+    assert run.worst_cases is not None
+    return run.worst_cases.map
 
 
 def _validated(run: Run) -> bool:
@@ -139,7 +139,7 @@ ALL_FIGURES: tuple[FigureKind, ...] = (
     ),
     FigureKind(
         "residual_map", "One-step residual over the region",
-        lambda r: proved(r) and bounds_of(r).residual_map is not None,
+        lambda r: proved(r) and bounds_of(r).residual_map is not None,  # type: ignore[union-attr]
         lambda r: residual_figure(bounds_of(r), r.system),
         lambda r: residual_reading(bounds_of(r), r.system),
         lambda r: "Map of the one-step residual over two states, with its attained and its proved supremum.",
@@ -160,14 +160,14 @@ ALL_FIGURES: tuple[FigureKind, ...] = (
     ),
     FigureKind(
         "worst_start", "Worst initial states, found by search",
-        lambda r: r.starts is not None,
-        lambda r: worst_case_figure(r.starts, r.system),
-        lambda r: worst_case_reading(r.starts),
+        lambda r: r.worst_cases is not None,
+        lambda r: worst_case_figure(r.worst_cases, r.system),
+        lambda r: worst_case_reading(r.worst_cases),
         lambda r: "Largest error over time from the initial states that a search found, beside the worst random trial.",
     ),
     FigureKind(
         "start_map", "Convergence map",
-        lambda r: r.starts is not None,
+        lambda r: r.worst_cases is not None,
         lambda r: convergence_map_figure(_map(r), r.system),
         lambda r: convergence_map_reading(_map(r), r.system),
         lambda r: "Settling time and late error over initial states of the plant, with contours and the initial box.",

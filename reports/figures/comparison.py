@@ -108,7 +108,7 @@ def comparison_reading(
     reference: Mapping[str, Sequence[Curve]] | None = None,
     statistics: Sequence[str] = ("max",),
 ) -> str:
-    """How the figure is read."""
+    """How to read the figure."""
     first = next(iter(validations.values()))
     drawn = " and ".join(STATISTICS[statistic] for statistic in statistics)
     text = (
@@ -116,10 +116,10 @@ def comparison_reading(
         "of the range."
     )
     if any(reference.values() if reference else ()):
-        text += " Black and grey are curves from elsewhere, as the legend says."
+        text += " Black and grey are the reference curves named in the legend."
     shown = len(hardest_states(first))
     if shown < len(first.state_names):
-        text += f" Of the {len(first.state_names)} states the {shown} hardest for {next(iter(validations))} are shown."
+        text += f" Of the {len(first.state_names)} states the {shown} with the largest error of {next(iter(validations))} are shown."
     return text
 
 

@@ -7,7 +7,7 @@ import numpy as np
 from reports.selection import (
     absolute_error,
     hardest_states,
-    largest_start,
+    largest_initial_error,
     metric_norm,
     omitted,
     quantiles,
@@ -118,7 +118,7 @@ def _certified(validation: Any, certificate: Any, gain: float) -> dict[str, np.n
     if certificate is None or not certificate.holds:
         return {}
     k = np.arange(len(validation.t))
-    lines = {"certified": gain * largest_start(validation, certificate.metric) * float(certificate.rate) ** k}
+    lines = {"certified": gain * largest_initial_error(validation, certificate.metric) * float(certificate.rate) ** k}
     if not validation.noise and certificate.rate < 1 and np.isfinite(validation.residual_level):
         lines["sampled"] = np.full(len(k), gain * float(validation.residual_level) / (1 - float(certificate.rate)))
     return lines

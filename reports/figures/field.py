@@ -52,8 +52,8 @@ def field_picture(name: str, title: str, t: np.ndarray, truth: np.ndarray, estim
 
     reading = (
         "Top and middle: the field over time, the same colours for the same values. Bottom: the size of the error on a log scale, "
-        "from black (1e-6 or less) to bright (1). The observer starts from zero and sees one node and the boundary; the error "
-        "darkens from the sensor and the ends inwards."
+        "from black (1e-6 or less) to bright (1). The initial estimate is zero, and only one node and the boundary are "
+        "measured; the error decays from the sensor and the ends inwards."
     )
     return Picture(
         name,

@@ -65,12 +65,10 @@ def _drawable(curve: Any) -> np.ndarray:
 def trade_off_reading(fit: Any) -> str:
     """How to read the trade-off."""
     noise = (
-        "noise of 0.5 % of the half range on every output, as none is stated"
-        if curve_of(fit).assumed
-        else "the stated noise"
+        "0.5 % of the half range of every output, as none is stated" if curve_of(fit).assumed else "the stated noise"
     )
     return (
-        "Each point is an observer that the plant allows: those on the left forget a wrong initial estimate sooner, those at the top "
-        f"amplify {noise} more (one standard deviation, of the projection observer, to first order). The ring is the metric in use; the "
-        "dashed line is the rate required of the network, slower than that of the metric so that the neurons have a rate margin."
+        "Each point is an observer that the plant allows: further left, a wrong initial estimate is forgotten sooner; further up, the "
+        f"estimate is noisier (one standard deviation, of the projection observer, to first order; measurement noise: {noise}). The ring "
+        "is the metric in use; the dashed line is the rate required of the network, slower than that of the metric to leave a rate margin."
     )

@@ -31,7 +31,7 @@ METHODS = ("centres", "sdp")
 class MetricSearch:
     """Result of :func:`search_metric`.
 
-    metric ``(nx, nx)`` in xi with largest eigenvalue 1; ``rate`` the contraction rate per sample that this metric allows an
+    ``metric`` ``(nx, nx)`` in xi with largest eigenvalue 1; ``rate`` the contraction rate per sample that this metric allows an
     exact observer over the region; ``condition`` its condition number and ``gain`` the largest singular value of the
     projection gain K = M^-1 C' (C M^-1 C')^-1 (scaled states per scaled output); ``direction`` ``(nx,)`` the direction that
     is detected slowest, in range-scaled states, and ``where`` ``(nx + nu,)`` the point at which it is (physical units);
@@ -76,16 +76,34 @@ def search_metric(
 
     Parameters
     ----------
-    region : ``(nx, 2)``; the ranges of the states when left out.
-    jacobians : given instead of sampled ones (then the plant is not needed).
-    target : stop as soon as this rate per sample is reached.
-    coordinates : T ``(nx, nx)``; the metric and its condition number are then those of xi = T^-1 z.
-    method : ``centres``, or ``sdp`` (bisection over semidefinite programs; needs the extra ``sdp``).
+    plant : DiscreteSystem, optional
+        Not needed where ``jacobians`` are given.
+    condition : float
+        Largest condition number of the metric.
+    region : ndarray (nx, 2), optional
+        The ranges of the states when left out.
+    jacobians : Jacobians, optional
+        Given instead of sampled ones.
+    seed : int
+        Of the sampled points.
+    target : float, optional
+        Stop as soon as this rate per sample is reached.
+    coordinates : ndarray (nx, nx), optional
+        T; the metric and its condition number are then those of xi = T^-1 z.
+    method : {"centres", "sdp"}
+        ``"sdp"``: bisection over semidefinite programs (needs the extra ``sdp``).
+    start : MetricSearch, optional
+        A result in the same coordinates, as that of a smaller condition number, for a warm start; it saves time only.
 
-    start : a result in the same coordinates, as that of a smaller condition number, for a warm start; it saves time only.
+    Returns
+    -------
+    MetricSearch
+        With ``rate >= 1`` where no observer of this kind exists at this condition number.
 
-    The result may have ``rate >= 1``: no observer of this kind exists at this condition number. Raises :class:`InputError`
-    for a condition number below 1, an unknown method, or one whose packages are not installed.
+    Raises
+    ------
+    InputError
+        For a condition number below 1, an unknown method, or one whose packages are not installed.
     """
     if not condition >= 1:
         raise InputError(f"condition is {condition!r}; expected a number, 1 or more")

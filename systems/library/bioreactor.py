@@ -31,8 +31,7 @@ def bioreactor() -> System:
         return [(growth - u[0] * biomass) / HOUR, (u[0] * (p["S_f"] - substrate) - growth / p["Y"]) / HOUR]
 
     return System(
-        name="bioreactor",
-        description="Continuous fermenter with Monod growth, biomass measured",
+        name="bioreactor", description="Continuous fermenter with Monod growth, biomass measured",
         source="Bequette (1998), biochemical reactors",
         states=[
             Signal("biomass", "g/l", (0.3, 2.5), initial=(1.0, 1.7), limits=(0.0, 10.0)),
@@ -46,8 +45,5 @@ def bioreactor() -> System:
             "Y": Parameter(0.4, "", (0.36, 0.44)),
             "S_f": Parameter(4.0, "g/l", (3.6, 4.4)),
         },
-        dynamics=dynamics,
-        output=lambda x: [x[0]],
-        dt=120.0,
-        duration=24 * HOUR,
-    )
+        dynamics=dynamics, output=lambda x: [x[0]], dt=120.0, duration=24 * HOUR,
+    )  # fmt: skip

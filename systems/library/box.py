@@ -27,8 +27,7 @@ def box() -> System:
         return [velocity, (u[0] - p["k"] * position - p["mu"] * velocity * abs(velocity)) / p["m"]]
 
     return System(
-        name="box",
-        description="Box on a spring with quadratic drag, position measured",
+        name="box", description="Box on a spring with quadratic drag, position measured",
         source="arXiv 2306.12612",
         states=[
             Signal("position", "m", (-0.6, 0.6), initial=(-0.2, 0.2)),
@@ -41,8 +40,5 @@ def box() -> System:
             "k": Parameter(5.0, "N/m", (4.0, 6.0)),
             "mu": Parameter(0.5, "N s^2/m^2", (0.3, 0.7)),
         },
-        dynamics=dynamics,
-        output=lambda x: [x[0]],
-        dt=0.01,
-        duration=20.0,
-    )
+        dynamics=dynamics, output=lambda x: [x[0]], dt=0.01, duration=20.0,
+    )  # fmt: skip

@@ -43,8 +43,7 @@ def cart_pole() -> System:
         return [v, w, acceleration, -(acceleration * c + p["g"] * s + damping) / p["l"]]
 
     return System(
-        name="cart_pole",
-        description="Cart with a hanging pole pushed by a force, position and angle measured",
+        name="cart_pole", description="Cart with a hanging pole pushed by a force, position and angle measured",
         source="Barto, Sutton, Anderson (1983)",
         states=[
             Signal("position", "m", (-4.0, 4.0), initial=(-0.5, 0.5)),
@@ -62,8 +61,5 @@ def cart_pole() -> System:
             "b": Parameter(5.0, "N s/m", (4.0, 6.0)),
             "c": Parameter(0.005, "N m s/rad", (0.002, 0.01)),
         },
-        dynamics=dynamics,
-        output=lambda x: [x[0], x[1]],
-        dt=0.02,
-        duration=20.0,
-    )
+        dynamics=dynamics, output=lambda x: [x[0], x[1]], dt=0.02, duration=20.0,
+    )  # fmt: skip

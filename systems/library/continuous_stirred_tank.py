@@ -40,9 +40,8 @@ def continuous_stirred_tank() -> System:
         ]
 
     return System(
-        name="continuous_stirred_tank",
+        name="continuous_stirred_tank", source="Bequette (1998), diabatic stirred tanks, case 2",
         description="Exothermic stirred-tank reactor with a cooling jacket, temperature measured",
-        source="Bequette (1998), diabatic stirred tanks, case 2",
         states=[
             Signal("concentration", "kmol/m^3", (0.5, 9.5), initial=(2.0, 6.0), limits=(0.0, 10.0)),
             Signal("temperature", "K", (300.0, 410.0), initial=(320.0, 360.0), limits=(200.0, 600.0)),
@@ -60,8 +59,5 @@ def continuous_stirred_tank() -> System:
             "C_f": Parameter(10.0, "kmol/m^3", (9.0, 11.0)),
             "T_f": Parameter(298.0, "K", (293.0, 303.0)),
         },
-        dynamics=dynamics,
-        output=lambda x: [x[1]],
-        dt=30.0,
-        duration=5 * HOUR,
-    )
+        dynamics=dynamics, output=lambda x: [x[1]], dt=30.0, duration=5 * HOUR,
+    )  # fmt: skip

@@ -16,8 +16,7 @@ FACTS = Facts(
 def double_integrator() -> System:
     """x1' = x2, x2' = u, y = x1. Linear, marginally stable; source: any textbook (e.g. Franklin, Powell, Workman)."""
     return System(
-        name="double_integrator",
-        description="Mass on a line pushed by a known acceleration, position measured",
+        name="double_integrator", description="Mass on a line pushed by a known acceleration, position measured",
         source="Franklin, Powell, Workman: Digital Control of Dynamic Systems",
         states=[
             Signal("position", "m", (-25.0, 25.0), initial=(-1.0, 1.0)),
@@ -26,8 +25,5 @@ def double_integrator() -> System:
         # A free mass drifts: tones keep it within tens of metres in a trial, where a constant push would not.
         inputs=[Signal("acceleration", "m/s^2", (-0.4, 0.4), excitation="sine")],
         outputs=[Signal("measured_position", "m")],
-        dynamics=lambda x, u: [x[1], u[0]],
-        output=lambda x: [x[0]],
-        dt=0.05,
-        duration=20.0,
-    )
+        dynamics=lambda x, u: [x[1], u[0]], output=lambda x: [x[0]], dt=0.05, duration=20.0,
+    )  # fmt: skip

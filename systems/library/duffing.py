@@ -25,8 +25,7 @@ def duffing() -> System:
         return [x2, -x1 - p["beta"] * x1**3 + u[0]]
 
     return System(
-        name="duffing",
-        description="Driven Duffing oscillator without friction, position measured",
+        name="duffing", description="Driven Duffing oscillator without friction, position measured",
         source="Duffing (1918); HyperKKL (2026)",
         states=[
             Signal("x1", "", (-3.3, 3.3), initial=(-1.0, 1.0)),
@@ -35,8 +34,5 @@ def duffing() -> System:
         inputs=[Signal("u", "", (-1.0, 1.0), excitation="sine")],
         outputs=[Signal("y", "")],
         parameters={"beta": Parameter(1.0, "", (0.8, 1.2))},
-        dynamics=dynamics,
-        output=lambda x: [x[0]],
-        dt=0.05,
-        duration=50.0,
-    )
+        dynamics=dynamics, output=lambda x: [x[0]], dt=0.05, duration=50.0,
+    )  # fmt: skip

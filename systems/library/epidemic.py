@@ -41,8 +41,7 @@ def epidemic() -> System:
         return np.array([losses - infections, infections - onsets, onsets - recoveries, recoveries - losses]) / DAY
 
     return System(
-        name="epidemic",
-        description="SEIR epidemic with waning immunity, the ill and the immune counted",
+        name="epidemic", description="SEIR epidemic with waning immunity, the ill and the immune counted",
         source="Kermack and McKendrick (1927); Keeling and Rohani (2008)",
         states=[
             Signal("susceptible", "10^3 persons", (10.0, 60.0), initial=(20.0, 40.0), limits=(0.0, 200.0)),
@@ -59,8 +58,5 @@ def epidemic() -> System:
             "gamma": Parameter(0.1, "1/day", (0.08, 0.12)),
             "omega": Parameter(1 / 60, "1/day", (1 / 90, 1 / 45)),
         },
-        dynamics=dynamics,
-        output=lambda x: [x[2], x[3]],
-        dt=0.5 * DAY,
-        duration=200 * DAY,
-    )
+        dynamics=dynamics, output=lambda x: [x[2], x[3]], dt=0.5 * DAY, duration=200 * DAY,
+    )  # fmt: skip

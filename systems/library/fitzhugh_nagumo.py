@@ -20,8 +20,7 @@ def fitzhugh_nagumo() -> System:
         return [v - v**3 / 3 - w + p["I"] + u[0], p["eps"] * (v + p["a"] - p["b"] * w)]
 
     return System(
-        name="fitzhugh_nagumo",
-        description="FitzHugh-Nagumo neuron, membrane voltage measured",
+        name="fitzhugh_nagumo", description="FitzHugh-Nagumo neuron, membrane voltage measured",
         source="FitzHugh (1961); HyperKKL (2026)",
         states=[
             Signal("v", "", (-2.7, 2.7), initial=(-2.5, 2.5)),
@@ -35,8 +34,5 @@ def fitzhugh_nagumo() -> System:
             "eps": Parameter(0.08, "", (0.06, 0.1)),
             "I": Parameter(0.5, "", (0.4, 0.6)),
         },
-        dynamics=dynamics,
-        output=lambda x: [x[0]],
-        dt=0.05,
-        duration=100.0,
-    )
+        dynamics=dynamics, output=lambda x: [x[0]], dt=0.05, duration=100.0,
+    )  # fmt: skip

@@ -48,8 +48,7 @@ def induction_motor() -> System:
         ]
 
     return System(
-        name="induction_motor",
-        description="Induction motor in the frame of its voltage, stator currents measured",
+        name="induction_motor", description="Induction motor in the frame of its voltage, stator currents measured",
         source="Marino, Peresada, Valigi (1993)",
         states=[
             Signal("i_d", "A", (-40.0, 80.0), initial=(15.0, 22.0)),
@@ -75,8 +74,5 @@ def induction_motor() -> System:
             "B": Parameter(0.01, "N m s/rad", (0.005, 0.02)),
             "load": Parameter(20.0, "N m", (0.0, 40.0)),
         },
-        dynamics=dynamics,
-        output=lambda x: [x[0], x[1]],
-        dt=0.001,
-        duration=1.0,
-    )
+        dynamics=dynamics, output=lambda x: [x[0], x[1]], dt=0.001, duration=1.0,
+    )  # fmt: skip

@@ -24,8 +24,7 @@ def lorenz() -> System:
         return [p["sigma"] * (x2 - x1), x1 * (p["rho"] - x3) - x2 + u[0], x1 * x2 - p["beta"] * x3]
 
     return System(
-        name="lorenz",
-        description="Lorenz's chaotic convection, second state measured",
+        name="lorenz", description="Lorenz's chaotic convection, second state measured",
         source="Lorenz (1963)",
         states=[
             Signal("x1", "", (-22.0, 22.0), initial=(-15.0, 15.0)),
@@ -39,8 +38,5 @@ def lorenz() -> System:
             "rho": Parameter(28.0, "", (26.0, 30.0)),
             "beta": Parameter(8 / 3, "", (2.5, 2.8)),
         },
-        dynamics=dynamics,
-        output=lambda x: [x[1]],
-        dt=0.01,
-        duration=20.0,
-    )
+        dynamics=dynamics, output=lambda x: [x[1]], dt=0.01, duration=20.0,
+    )  # fmt: skip

@@ -35,8 +35,7 @@ def lotka_volterra() -> System:
         ]
 
     return System(
-        name="lotka_volterra",
-        description="Lotka-Volterra prey and predators, prey counted",
+        name="lotka_volterra", description="Lotka-Volterra prey and predators, prey counted",
         source="Lotka (1925), Volterra (1926)",
         states=[
             Signal("prey", "", (0.08, 4.0), initial=(0.6, 1.6), limits=(0.0, 100.0)),
@@ -50,8 +49,5 @@ def lotka_volterra() -> System:
             "gamma": Parameter(1.0, "1/s", (0.9, 1.1)),
             "delta": Parameter(1.0, "1/s", (0.9, 1.1)),
         },
-        dynamics=dynamics,
-        output=lambda x: [x[0]],
-        dt=0.05,
-        duration=40.0,
-    )
+        dynamics=dynamics, output=lambda x: [x[0]], dt=0.05, duration=40.0,
+    )  # fmt: skip

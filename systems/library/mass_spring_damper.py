@@ -20,8 +20,7 @@ def mass_spring_damper() -> System:
         return [velocity, (u[0] - p["k"] * position - p["c"] * velocity) / p["m"]]
 
     return System(
-        name="mass_spring_damper",
-        description="Mass on a linear spring with a linear damper, position measured",
+        name="mass_spring_damper", description="Mass on a linear spring with a linear damper, position measured",
         source="textbook",
         states=[
             Signal("position", "m", (-2.0, 2.0), initial=(-1.0, 1.0)),
@@ -34,8 +33,5 @@ def mass_spring_damper() -> System:
             "k": Parameter(2.0, "N/m", (1.5, 2.5)),
             "c": Parameter(0.3, "N s/m", (0.2, 0.4)),
         },
-        dynamics=dynamics,
-        output=lambda x: [x[0]],
-        dt=0.05,
-        duration=20.0,
-    )
+        dynamics=dynamics, output=lambda x: [x[0]], dt=0.05, duration=20.0,
+    )  # fmt: skip

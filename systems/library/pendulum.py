@@ -28,8 +28,7 @@ def pendulum() -> System:
         return [rate, -p["g"] / p["l"] * np.sin(angle) - p["c"] * rate + u[0]]
 
     return System(
-        name="pendulum",
-        description="Damped pendulum driven at its pivot, angle measured",
+        name="pendulum", description="Damped pendulum driven at its pivot, angle measured",
         source="Khalil, Nonlinear Systems (2002)",
         states=[
             Signal("angle", "rad", (-2.5, 2.5), initial=(-1.5, 1.5)),
@@ -42,8 +41,5 @@ def pendulum() -> System:
             "l": Parameter(1.0, "m", (0.8, 1.2)),
             "c": Parameter(0.2, "1/s", (0.1, 0.3)),
         },
-        dynamics=dynamics,
-        output=lambda x: [x[0]],
-        dt=0.02,
-        duration=20.0,
-    )
+        dynamics=dynamics, output=lambda x: [x[0]], dt=0.02, duration=20.0,
+    )  # fmt: skip

@@ -42,8 +42,7 @@ def quadruple_tank() -> System:
     ranges = {"h1": (6.0, 19.0), "h2": (6.0, 19.0), "h3": (0.6, 4.0), "h4": (0.5, 4.0)}
     starts = {"h1": (10.0, 15.0), "h2": (10.0, 15.0), "h3": (1.0, 2.5), "h4": (1.0, 2.5)}
     return System(
-        name="quadruple_tank",
-        description="Four coupled water tanks and two pumps, the lower two levels measured",
+        name="quadruple_tank", description="Four coupled water tanks and two pumps, the lower two levels measured",
         source="Johansson (2000)",
         states=[Signal(name, "cm", ranges[name], initial=starts[name], limits=(0.0, 20.0)) for name in ranges],
         inputs=[Signal("v1", "V", (2.5, 3.5)), Signal("v2", "V", (2.5, 3.5))],
@@ -58,8 +57,5 @@ def quadruple_tank() -> System:
             "g": Parameter(981.0, "cm/s^2"),
             "kc": Parameter(0.5, "V/cm"),
         },
-        dynamics=dynamics,
-        output=lambda x, p: [p["kc"] * x[0], p["kc"] * x[1]],
-        dt=2.0,
-        duration=600.0,
-    )
+        dynamics=dynamics, output=lambda x, p: [p["kc"] * x[0], p["kc"] * x[1]], dt=2.0, duration=600.0,
+    )  # fmt: skip

@@ -52,8 +52,7 @@ def quanser_qube() -> System:
         return [w, v, (inertia * t1 - m12 * t2) / determinant, (m11 * t2 - m12 * t1) / determinant]
 
     return System(
-        name="quanser_qube",
-        description="Rotary pendulum on a motor (Quanser QUBE-Servo 2), both angles measured",
+        name="quanser_qube", description="Rotary pendulum on a motor (Quanser QUBE-Servo 2), both angles measured",
         source="Quanser QUBE-Servo 2 courseware",
         states=[
             Signal("arm", "rad", (-2.5, 2.5), initial=(-0.3, 0.3)),
@@ -74,8 +73,5 @@ def quanser_qube() -> System:
             "Dp": Parameter(0.0005, "N m s/rad", (0.0001, 0.0008)),
             "g": Parameter(9.81, "m/s^2"),
         },
-        dynamics=dynamics,
-        output=lambda x: [x[0], x[1]],
-        dt=0.01,
-        duration=10.0,
-    )
+        dynamics=dynamics, output=lambda x: [x[0], x[1]], dt=0.01, duration=10.0,
+    )  # fmt: skip

@@ -57,6 +57,5 @@ def reaction_diffusion(substeps: int = 5, sensor: int = MIDDLE, *, name: str = "
         },
         dynamics=dynamics,
         output=lambda x: [x[sensor]],
-        dt=round(substeps * EULER_STEP, 12),
-        duration=round(2000 * substeps * EULER_STEP, 9),
-    )
+        dt=round(substeps * EULER_STEP, 12), duration=round(2000 * substeps * EULER_STEP, 9),
+    )  # fmt: skip

@@ -20,16 +20,12 @@ def reverse_duffing() -> System:
     |x1|, |x2| <= 1 the energy x1^2/2 + x2^4/4 is at most 3/4, so that |x1| <= 1.225 and |x2| <= 1.317.
     """
     return System(
-        name="reverse_duffing",
+        name="reverse_duffing", source="Buisson-Fenet et al. (2022)",
         description="Reverse Duffing oscillator, first state measured: no constant metric contracts",
-        source="Buisson-Fenet et al. (2022)",
         states=[
             Signal("x1", "", (-1.3, 1.3), initial=(-1.0, 1.0)),
             Signal("x2", "", (-1.4, 1.4), initial=(-1.0, 1.0)),
         ],
         outputs=[Signal("y", "")],
-        dynamics=lambda x: [x[1] ** 3, -x[0]],
-        output=lambda x: [x[0]],
-        dt=0.05,
-        duration=50.0,
-    )
+        dynamics=lambda x: [x[1] ** 3, -x[0]], output=lambda x: [x[0]], dt=0.05, duration=50.0,
+    )  # fmt: skip

@@ -34,8 +34,7 @@ def rossler() -> System:
         return [-x2 - x3, x1 + p["a"] * x2 + u[0], p["b"] + x3 * (x1 - p["c"])]
 
     return System(
-        name="rossler",
-        description="Rössler's chaotic spiral, second state measured: needs observability coordinates",
+        name="rossler", description="Rössler's chaotic spiral, second state measured: needs observability coordinates",
         source="Rössler (1976); HyperKKL (2026)",
         states=[
             Signal("x1", "", (-25.0, 30.0), initial=(-10.0, 10.0)),
@@ -49,8 +48,5 @@ def rossler() -> System:
             "b": Parameter(0.1, "", (0.08, 0.12)),
             "c": Parameter(14.0, "", (13.0, 15.0)),
         },
-        dynamics=dynamics,
-        output=lambda x: [x[1]],
-        dt=0.02,
-        duration=50.0,
-    )
+        dynamics=dynamics, output=lambda x: [x[1]], dt=0.02, duration=50.0,
+    )  # fmt: skip

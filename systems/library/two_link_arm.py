@@ -50,8 +50,7 @@ def two_link_arm() -> System:
         return [w1, w2, (d * t1 - m12 * t2) / determinant, (m11 * t2 - m12 * t1) / determinant]
 
     return System(
-        name="two_link_arm",
-        description="Planar two-link arm hanging under gravity, both joint angles measured",
+        name="two_link_arm", description="Planar two-link arm hanging under gravity, both joint angles measured",
         source="Spong, Hutchinson, Vidyasagar (2006)",
         states=[
             Signal("shoulder", "rad", (-1.4, 1.4), initial=(-0.6, 0.6)),
@@ -69,8 +68,5 @@ def two_link_arm() -> System:
             "g": Parameter(9.81, "m/s^2"),
             "c": Parameter(0.2, "N m s/rad", (0.1, 0.3)),
         },
-        dynamics=dynamics,
-        output=lambda x: [x[0], x[1]],
-        dt=0.01,
-        duration=10.0,
-    )
+        dynamics=dynamics, output=lambda x: [x[0], x[1]], dt=0.01, duration=10.0,
+    )  # fmt: skip

@@ -22,8 +22,7 @@ def van_der_pol() -> System:
         return [x2, p["mu"] * (1 - x1**2) * x2 - x1 + u[0]]
 
     return System(
-        name="van_der_pol",
-        description="Driven van der Pol oscillator, first state measured",
+        name="van_der_pol", description="Driven van der Pol oscillator, first state measured",
         source="van der Pol (1926)",
         states=[
             Signal("x1", "", (-3.3, 3.3), initial=(-3.0, 3.0)),
@@ -32,8 +31,5 @@ def van_der_pol() -> System:
         inputs=[Signal("u", "", (-1.0, 1.0))],
         outputs=[Signal("y", "")],
         parameters={"mu": Parameter(1.0, "", (0.8, 1.2))},
-        dynamics=dynamics,
-        output=lambda x: [x[0]],
-        dt=0.05,
-        duration=40.0,
-    )
+        dynamics=dynamics, output=lambda x: [x[0]], dt=0.05, duration=40.0,
+    )  # fmt: skip

@@ -17,7 +17,7 @@ import numpy as np
 
 from systems.base.atomic_files import atomic_path, read_arrays
 from systems.base.errors import InputError
-from systems.recordings.tables import EXTRA, Table, time_column
+from systems.recordings.tables import EXTRA, LogTable, time_column
 
 Columns = Mapping[str, np.ndarray]
 
@@ -44,7 +44,7 @@ def _refuse(path: Path, kind: str, error: Exception) -> NoReturn:
 # npz -----------------------------------------------------------------------------------------------------------------
 
 
-def open_npz(path: Path, time: str | None) -> list[Table]:
+def open_npz(path: Path, time: str | None) -> list[LogTable]:
     """One table, or one per row of two-dimensional arrays."""
     if not zipfile.is_zipfile(path):
         raise InputError(f"{path} is no npz file; export the log again with numpy.savez")
@@ -82,7 +82,7 @@ def open_npz(path: Path, time: str | None) -> list[Table]:
     return tables
 
 
-def _in_memory(label: str, time: str, columns: Columns, units: Mapping[str, str]) -> Table:
+def _in_memory(label: str, time: str, columns: Columns, units: Mapping[str, str]) -> LogTable:
     expected = len(columns[time])
 
     def read(wanted: Sequence[str]) -> dict[str, np.ndarray]:
@@ -93,7 +93,7 @@ def _in_memory(label: str, time: str, columns: Columns, units: Mapping[str, str]
                 )
         return {name: columns[name] for name in wanted}
 
-    return Table(label, tuple(columns), time, read, units)
+    return LogTable(label, tuple(columns), time, read, units)
 
 
 def write_npz(path: Path, tables: Sequence[Columns], units: Mapping[str, str]) -> None:
@@ -119,7 +119,7 @@ def write_npz(path: Path, tables: Sequence[Columns], units: Mapping[str, str]) -
 # Parquet -------------------------------------------------------------------------------------------------------------
 
 
-def open_parquet(path: Path, time: str | None) -> list[Table]:
+def open_parquet(path: Path, time: str | None) -> list[LogTable]:
     """The one table of a Parquet file."""
     parquet, _ = _needed(path, "Parquet", "pyarrow.parquet", "pandas")
     try:
@@ -159,7 +159,7 @@ def write_parquet(path: Path, table: Columns, units: Mapping[str, str]) -> None:
 # HDF5 ----------------------------------------------------------------------------------------------------------------
 
 
-def open_hdf5(path: Path, time: str | None) -> list[Table]:
+def open_hdf5(path: Path, time: str | None) -> list[LogTable]:
     """The table at the root, or one per group."""
     (h5py,) = _needed(path, "HDF5", "h5py")
     try:

@@ -14,14 +14,14 @@ import numpy as np
 
 from systems.base.errors import InputError
 from systems.base.wording import shorten
-from systems.recordings.tables import MISSING, Table, is_date, number, numbers, time_column
+from systems.recordings.tables import MISSING, LogTable, is_date, number, numbers, time_column
 
 _DELIMITERS = (",", ";", "\t")
 _WITH_UNIT = re.compile(r"(.*\S)\s*[\[(]([^\[\]()]*)[\])]\Z")
 _BINARY = "is no text; expected a CSV file saved as UTF-8"
 
 
-def open_csv(path: Path, time: str | None) -> list[Table]:
+def open_csv(path: Path, time: str | None) -> list[LogTable]:
     """The one table of a CSV file."""
     return [_Csv(path).table(time)]
 
@@ -71,7 +71,7 @@ class _Csv:
     def _cells(self, line: str) -> list[str]:
         return next(csv.reader([line.rstrip("\n")], delimiter=self.delimiter), [])
 
-    def table(self, time: str | None) -> Table:
+    def table(self, time: str | None) -> LogTable:
         """The table, with the unit row found."""
         units: dict[str, str] = {}
         stated = [_WITH_UNIT.match(name) for name in self.names]
@@ -91,7 +91,7 @@ class _Csv:
             unit_row = self.first - 1
         if not self.text[self.offset :].strip():
             raise InputError(f"{self.path} holds no rows of numbers under its header; expected at least two")
-        return Table(str(self.path), self.names, column, self.read, units, unit_row, self.row)
+        return LogTable(str(self.path), self.names, column, self.read, units, unit_row, self.row)
 
     def row(self, index: int) -> int:
         """The line of the file in which the row with this index stands."""

@@ -6,13 +6,13 @@ It tells how fast an observer can be and where its fit begins. The fit itself le
 """
 
 from collections.abc import Sequence
-from dataclasses import fields
+from dataclasses import replace
 
 import casadi as ca
 import numpy as np
 
 from systems.base.errors import InputError
-from systems.evaluation import to_casadi
+from systems.evaluation import symbols_of, to_casadi
 from systems.system import System
 from systems.trajectories import Trajectories
 
@@ -43,7 +43,7 @@ def learn_system(outline: System, plain: Sequence[bool], data: Trajectories) -> 
         )
     regressors = np.concatenate([points / scale, np.ones((len(points), 1))], axis=1)
 
-    s = {name: ca.SX.sym(name, size) for name, size in outline.dynamics.inputs}
+    s = symbols_of(outline.dynamics)
 
     def affine(target: np.ndarray) -> ca.SX:
         rows = np.linalg.lstsq(regressors, target, rcond=None)[0].T
@@ -54,11 +54,10 @@ def learn_system(outline: System, plain: Sequence[bool], data: Trajectories) -> 
     stated = ca.vertsplit(ca.densify(to_casadi(outline.output)(*s.values())))
     fitted = ca.vertsplit(affine(found.y))
     output = [fitted[k] if is_plain else stated[k] for k, is_plain in enumerate(plain)]
-    values = {item.name: getattr(outline, item.name) for item in fields(outline)}
-    values |= {
-        "dynamics": ca.densify(affine(found.x_next)),
-        "output": ca.vertcat(*output),
-        "symbols": s,
-        "description": outline.description or f"Learned from {len(found)} logged transitions",
-    }
-    return System(**values)
+    return replace(
+        outline,
+        dynamics=ca.densify(affine(found.x_next)),
+        output=ca.vertcat(*output),
+        symbols=s,
+        description=outline.description or f"Learned from {len(found)} logged transitions",
+    )

@@ -6,10 +6,10 @@ from pathlib import Path
 from systems.base.errors import InputError
 from systems.recordings.columnar import open_hdf5, open_npz, open_parquet
 from systems.recordings.csv_files import open_csv
-from systems.recordings.tables import Table
+from systems.recordings.tables import LogTable
 
 #: ending -> what opens it: (path, name of the time column or None) to one table for each trajectory
-READERS: dict[str, Callable[[Path, str | None], list[Table]]] = {
+READERS: dict[str, Callable[[Path, str | None], list[LogTable]]] = {
     **dict.fromkeys((".csv", ".tsv", ".txt"), open_csv),
     ".npz": open_npz,
     ".parquet": open_parquet,
@@ -17,7 +17,7 @@ READERS: dict[str, Callable[[Path, str | None], list[Table]]] = {
 }
 
 
-def open_tables(path: Path, time: str | None = None) -> list[Table]:
+def open_tables(path: Path, time: str | None = None) -> list[LogTable]:
     """The tables of a file, by its ending. Raises :class:`InputError` for a file that is none of the four formats.
 
     ``time`` is the name of the time column; one of ``TIME_NAMES`` when left out.

@@ -13,7 +13,7 @@ from systems.base.errors import InputError
 from systems.base.wording import nearest, shorten
 from systems.recordings.opening import open_tables
 from systems.recordings.resampling import grid, hold, join, longest_bridge
-from systems.recordings.tables import TIME_NAMES, Table, matching, missing_column, numbers, stamps
+from systems.recordings.tables import TIME_NAMES, LogTable, matching, missing_column, numbers, stamps
 from systems.signals import Signal
 from systems.system import System
 from systems.trajectories import Trajectories
@@ -53,15 +53,29 @@ def read_recordings(
 
     Parameters
     ----------
-    source : a path, a pattern such as ``"logs/*.csv"``, or several paths. CSV, Parquet, HDF5 or npz, by their endings.
-    dt : sampling time [s] of the result; the system's own when left out.
-    columns : signal -> column, where they are not called alike: ``{"speed": "v_wheel", "t": "stamp"}``. A signal may be
-        written ``outputs.speed`` to tell it from a state of the same name.
-    required : which of ``states``, ``inputs``, ``outputs`` must all have columns; what has none is nan. A disturbance
-        never needs one: it is set to the middle of its range.
-    max_gap : gaps of more samples than this stay missing (nan).
+    source : path, pattern, or several paths
+        A pattern is such as ``"logs/*.csv"``. CSV, Parquet, HDF5 or npz, by their endings.
+    system : System
+        Its signals name the columns.
+    dt : float, optional
+        Sampling time [s] of the result; the system's own when left out.
+    columns : mapping of str to str, optional
+        Signal to column where the names differ: ``{"speed": "v_wheel", "t": "stamp"}``. ``outputs.speed`` is the output where a
+        state has the same name.
+    required : sequence of {"states", "inputs", "outputs"}
+        The groups that must all have columns; what has none is nan. A disturbance never needs one: it is set to the middle of
+        its range.
+    max_gap : int
+        Gaps of more samples than this stay missing (nan).
 
-    Raises :class:`InputError`, with file, row and column, for what cannot be used.
+    Returns
+    -------
+    Trajectories
+
+    Raises
+    ------
+    InputError
+        With file, row and column, for what cannot be used.
     """
     logs = read_logs(source, system, dt, columns=columns, required=required, max_gap=max_gap)
     lengths = np.array([len(log.t) for log in logs])
@@ -152,7 +166,7 @@ def _checked(columns: Mapping[str, str], system: System) -> dict[str, str]:
 
 
 def _recording(
-    table: Table, system: System, dt: float, mapping: Mapping[str, str], required: Sequence[str], max_gap: int
+    table: LogTable, system: System, dt: float, mapping: Mapping[str, str], required: Sequence[str], max_gap: int
 ) -> Recording:
     where: dict[tuple[str, int], str] = {}
     for group, k, signal in _signals(system):
@@ -191,7 +205,7 @@ def _recording(
     )  # fmt: skip
 
 
-def _column(table: Table, group: str, signal: Signal, mapping: Mapping[str, str]) -> str | None:
+def _column(table: LogTable, group: str, signal: Signal, mapping: Mapping[str, str]) -> str | None:
     for key in (f"{group}.{signal.name}", signal.name):
         if key in mapping:
             found = matching(table.label, table.names, mapping[key])
@@ -207,13 +221,13 @@ def _column(table: Table, group: str, signal: Signal, mapping: Mapping[str, str]
     return None
 
 
-def _compare_units(table: Table, column: str, signal: Signal) -> None:
+def _compare_units(table: LogTable, column: str, signal: Signal) -> None:
     stated = table.units.get(column, "")
     if stated and signal.unit and _plain(stated) != _plain(signal.unit):
         raise _wrong_unit(table, column, signal.unit)
 
 
-def _wrong_unit(table: Table, column: str, expected: str) -> InputError:
+def _wrong_unit(table: LogTable, column: str, expected: str) -> InputError:
     row = f", row {table.unit_row}" if table.unit_row else ""
     return InputError(
         f"{table.label}{row}, column '{column}': unit is '{table.units[column]}'; expected '{expected}', "
@@ -226,7 +240,7 @@ def _plain(unit: str) -> str:
     return "" if unit in ("-", "1") else unit
 
 
-def _not_absurd(table: Table, column: str, signal: Signal, values: np.ndarray) -> None:
+def _not_absurd(table: LogTable, column: str, signal: Signal, values: np.ndarray) -> None:
     """Ten ranges away from the range is another unit or a broken cell, not operation."""
     if signal.range is None or signal.period:
         return
@@ -240,7 +254,7 @@ def _not_absurd(table: Table, column: str, signal: Signal, values: np.ndarray) -
         )
 
 
-def _are_seconds(table: Table, seconds: np.ndarray, dt: float) -> None:
+def _are_seconds(table: LogTable, seconds: np.ndarray, dt: float) -> None:
     """Rows a hundred samples apart are stamps in another unit, not a slow logger."""
     spacing = float(np.median(np.diff(seconds)))
     if spacing >= 100 * dt:

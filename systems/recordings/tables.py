@@ -19,7 +19,7 @@ EXTRA = "pip install ren-observer[files]"
 
 
 @dataclass(frozen=True)
-class Table:
+class LogTable:
     """Named columns of one trajectory.
 
     label : the file, and the part of it, as messages name it. names : of all columns. time : the name of the time column.
@@ -65,7 +65,7 @@ def matching(label: str, names: Sequence[str], wanted: str) -> str | None:
     return None
 
 
-def missing_column(table: Table, kind: str, name: str) -> InputError:
+def missing_column(table: LogTable, kind: str, name: str) -> InputError:
     """The error for a signal that no column holds."""
     others = [column for column in table.names if column != table.time]
     return InputError(
@@ -112,7 +112,7 @@ def is_date(text: str) -> bool:
     return True
 
 
-def stamps(table: Table, values: np.ndarray) -> tuple[np.ndarray, float]:
+def stamps(table: LogTable, values: np.ndarray) -> tuple[np.ndarray, float]:
     """(seconds since the first stamp ``(N,)``, the first stamp in seconds; 0 for dates).
 
     Numbers are seconds, texts ISO dates. Raises :class:`InputError`, with the row, for stamps that are missing, that are

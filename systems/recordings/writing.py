@@ -24,14 +24,29 @@ def write_recordings(
     estimates: np.ndarray | None = None,
     units: bool = True,
 ) -> list[Path]:
-    """Write trajectories with the names of the signals of ``system`` as columns; returns the files.
+    """Write trajectories with one column for each signal of ``system``; :func:`read_recordings` reads them back.
 
-    ``path`` ends in .csv, .parquet, .h5 or .npz. Several trajectories make several CSV or Parquet files, ``name_000.csv``
-    and so on, and one HDF5 or npz file. ``estimates`` ``(K, N, nx)`` become columns ``<state>_hat``. ``units`` adds the row of
-    units of a CSV file and the unit attributes of the others. Missing values are empty cells in CSV, nan elsewhere.
+    Parameters
+    ----------
+    trajectories : Trajectories
+    path : path
+        Ends in .csv, .parquet, .h5 or .npz. Several trajectories make several CSV or Parquet files, ``name_000.csv`` and so on,
+        and one HDF5 or npz file.
+    system : System
+    estimates : ndarray (K, N, nx), optional
+        They become columns ``<state>_hat``.
+    units : bool
+        Write the row of units of a CSV file, and the unit attributes of the others.
 
-    :func:`systems.recordings.read_recordings` reads all of them back. Raises :class:`InputError` for another ending, or
-    for a folder that does not exist.
+    Returns
+    -------
+    list of Path
+        The files. Missing values are empty cells in CSV, nan elsewhere.
+
+    Raises
+    ------
+    InputError
+        For another ending, or a folder that does not exist.
     """
     names = column_names(system)
     stated = {

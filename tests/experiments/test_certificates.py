@@ -4,26 +4,31 @@ import importlib
 import json
 import shutil
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 
-from experiments.named.certificates.run import Size, measure
-from experiments.named.certificates.run import run as experiment
+from experiments.named.certificates.run import CertificatesSize, try_certificate
 from experiments.pipeline.metrics import metrics_of
 from experiments.pipeline.verify import verify
+from experiments.registry import named
+from experiments.runner import run_experiment
 from observer import runs
 from observer.certification.certificate import Certificate, certify
 from observer.certification.contraction import contraction_rate
 from observer.certification.envelope import envelope, ultimate_bound
 from observer.certification.identity import identity
+from observer.certification.verification import verify_bounds
 from observer.networks.ren.explicit import ExplicitREN
 from observer.scaling import Scaling
 from observer.state_observer import RENObserver
 from observer.storage import file_hash, load_observer, save_observer, write_json
 from systems import Signal, System, discretize
 from systems.base.errors import InputError
+from systems.base.records import to_plain
 
+DATA = Path(__file__).parents[1] / "data"
 WRONG = 1e-3  # what the observer believes of the stiffness too much
 
 
@@ -221,6 +226,18 @@ def smaller_before(bounds):
     bounds["proofs"][2]["settled"]["before"]["upper"] *= 0.9
 
 
+def another_metric(bounds):
+    bounds["proofs"][0]["residual"]["metric"][0][0] *= 1.01
+
+
+def faster_horizon(bounds):
+    bounds["horizon"]["rate"] *= 0.99
+
+
+def smaller_horizon(bounds):
+    bounds["horizon"]["state_upper"][0] *= 0.5
+
+
 def smaller_settled(bounds):
     bounds["proofs"][2]["residual"]["upper"] *= 0.5
 
@@ -231,14 +248,36 @@ def smaller_settled(bounds):
         (fewer_cells, "settled set after"),
         (too_early, "for which there is no settled set"),
         (smaller_before, "are those of no other proof"),
+        (another_metric, "residual bound of 'one step': it is that of another region or metric"),
+        (faster_horizon, "many-step bound: it belongs to none of the proofs"),
+        (smaller_horizon, "many-step bound: not confirmed: stated"),
         (smaller_settled, "residual bound of 'refined metric, settled': stated as at most"),
     ],
 )
-def test_a_forged_settled_set_is_named(folder, forge, text):
+def test_a_forged_part_of_a_proof_is_named(folder, forge, text):
     data = stored(folder)
     forge(data["bounds"])
     sign(folder, certificate=data)
     assert any(text in line for line in verify(folder).differs), verify(folder).differs
+
+
+def test_a_certificate_of_format_1_is_read_and_verified():
+    """Written by the last version that had this format, for the same plant and observer."""
+    stored = json.loads((DATA / "certificate_format_1.json").read_text())
+    found, plant = Certificate.from_data(stored), cart()
+    assert found.dt == plant.dt and found.rate_per_second == pytest.approx(stored["rate_per_second"], rel=1e-12)
+    assert to_plain(found.bounds.proofs[1].gains.noise) == stored["bounds"]["proofs"][1]["step_gain_y"]
+    findings = verify_bounds(found.bounds, linear_observer(plant), plant)
+    assert len(findings) == 16 and all(holds for holds, _ in findings), findings
+    for held, bound in ((False, [0.00146986, 0.00878183]), (True, [0.00066946, 0.00453619])):
+        np.testing.assert_allclose(ultimate_bound(found, held_input=held)[0], bound, rtol=1e-5)
+    again = Certificate.from_data(json.loads(json.dumps(found.to_data())))
+    assert again.to_data() == found.to_data() and again.to_data()["certificate_format"] == 2
+    for part, name in ((stored["bounds"]["proofs"][2], "step_gain"), (stored["bounds"], "unforced"), (stored, "rate")):
+        value = part.pop(name)
+        with pytest.raises(InputError, match=f"certificate: {name} missing; .*observer certify RUN"):
+            Certificate.from_data(stored)
+        part[name] = value
 
 
 def test_a_region_is_checked_before_anything_is_searched():
@@ -284,9 +323,9 @@ def test_many_dimensions_get_statistics_and_never_the_word_proved():
 
 
 def test_the_experiment_at_toy_size_is_sound_and_resumes(tmp_path, monkeypatch):
-    size = Size(("box",), 4, 1.0, 1.0, 60, 12, 30, 0.05)
-    said = []
-    assert experiment(tmp_path, size=size, report=said.append) == 0
+    size = CertificatesSize(4, 1.0, 1.0, 60, 12, ("box",), 30, 0.05, name="smoke")
+    experiment, said = named("certificates"), []
+    assert run_experiment(experiment, tmp_path, size=size, report=said.append) == 0
     document = json.loads((tmp_path / "metrics.json").read_text())
     row = document["plants"]["box"]
     assert document["passed"] and row["sound"] and row["trials"]["fresh"]["trials"] == 60
@@ -294,10 +333,12 @@ def test_the_experiment_at_toy_size_is_sound_and_resumes(tmp_path, monkeypatch):
     assert row["trials"]["fresh"]["closest"] <= 1 and row["trials"]["adversarial"]["reached"] <= 1
     page = (tmp_path / "report.html").read_text()
     assert "crossed the envelope" in page and "0 of" in page
-    monkeypatch.setattr("experiments.named.certificates.run.measure", lambda *a, **k: pytest.fail("measured again"))
-    assert experiment(tmp_path, size=size, report=said.append) == 0
+    monkeypatch.setattr(
+        "experiments.named.certificates.run.try_certificate", lambda *a, **k: pytest.fail("measured again")
+    )
+    assert run_experiment(experiment, tmp_path, size=size, report=said.append) == 0
     with pytest.raises(InputError, match="--rows names mars; expected some of box"):
-        experiment(tmp_path, rows="mars", size=size)
+        run_experiment(experiment, tmp_path, rows="mars", size=size)
 
 
 def test_a_fit_of_other_options_is_not_taken_for_this_one(tmp_path, monkeypatch):
@@ -313,5 +354,5 @@ def test_a_fit_of_other_options_is_not_taken_for_this_one(tmp_path, monkeypatch)
     monkeypatch.setattr("observer.fit", lambda *a, **k: fits.append(1) or fit(*a, **k), raising=False)
     for neurons, count in ((2, 1), (2, 1), (3, 2)):
         with pytest.raises(Seen, match=f"{neurons} neurons"):
-            measure("double_integrator", Size(neurons=neurons, fit=0.2), 0, tmp_path)
+            try_certificate("double_integrator", CertificatesSize(neurons=neurons, budget=0.2), 0, tmp_path)
         assert len(fits) == count

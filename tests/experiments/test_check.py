@@ -54,7 +54,7 @@ def test_a_chain_at_a_node_is_refused_with_the_direction_named(observer, chain):
     assert answer.code == 1 and answer.err == ""
     for text in (
         "REFUSED: everywhere y does not see (+0.71 q1 -0.71 q3) and (+0.71 v1 -0.71 v3)", "it does not decay",
-        "verdict: not detectable", "advice: measure q1 or q3 or v1 or v3 as well", "rank       4 of 6 on all motions",
+        "result: not detectable", "advice: measure q1 or q3 or v1 or v3 as well", "rank         4 of 6 on all trajectories",
     ):  # fmt: skip
         assert text in answer.out
     plant = discretize(load_system(str(chain(0.0))))
@@ -95,7 +95,7 @@ def test_findings_of_a_plant_that_is_seen():
     text = "\n".join(lines(findings))
     for word in (
         "rank         2 of 2",
-        "Gramian    worst direction",
+        "Gramian      weakest direction",
         "unobservable no direction",
         "stiffness ratio",
         "<- automatic",

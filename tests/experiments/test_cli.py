@@ -184,14 +184,14 @@ def test_unknown_experiment_names_the_known_ones(observer):
 def test_an_experiment_gets_its_options_and_its_exit_code(observer, tmp_path, monkeypatch):
     seen = {}
 
-    def run(out, **options):
-        seen.update(options, out=out)
+    def run(experiment, out, **options):
+        seen.update(options, out=out, name=experiment.name)
         options["report"]("working")
         return 1
 
-    monkeypatch.setattr("experiments.registry.import_module", lambda _: type("Fake", (), {"run": staticmethod(run)}))
+    monkeypatch.setattr("experiments.runner.run_experiment", run)
     answer = observer("experiment", "box", "--out", tmp_path, "--full", "--seed", 4, "--neurons", 7, "--budget", "5s")
     assert answer.code == 1 and "working" in answer.err
     assert seen.pop("report")
-    given = {"seed": 4, "neurons": 7, "budget": 5.0}
-    assert seen == {"out": tmp_path, "full": True, "quiet": False} | given
+    given = {"seed": 4, "neurons": 7, "budget": 5.0, "rows": None, "seeds": None, "data": None}
+    assert seen == {"name": "box", "out": tmp_path, "full": True, "quiet": False, "fresh": False} | given

@@ -71,7 +71,7 @@ def columns(path):
 def test_fit_from_logs_is_a_run_like_any_other(observer, shop, tmp_path):
     words = ["fit", "--data", shop / "log_*.csv", "--plant", shop / "plant.toml", "--out", tmp_path / "run", *FIT]
     answer = observer(*words)
-    assert answer.code == 0 and answer.err == "" and "linear start" in answer.out
+    assert answer.code == 0 and answer.err == "" and "linear observer" in answer.out
     run = load_run(tmp_path / "run")
     assert len(run.trajectories) == 3 and run.trajectories.source.startswith("logged")
     np.testing.assert_array_equal(run.trajectories.x, read_recordings(shop / "log_*.csv", run.system).x)
@@ -153,7 +153,7 @@ def test_estimate_writes_estimates_and_errors(observer, shop, tmp_path, ending):
     assert summary["rms_error"]["gap"] == pytest.approx(np.sqrt(np.mean(found["gap_error"] ** 2)), rel=1e-9)
 
 
-def test_estimate_without_states_starts_in_the_middle_or_where_told(observer, shop, tmp_path):
+def test_estimate_without_states_begins_in_the_middle_or_as_given(observer, shop, tmp_path):
     log = columns(shop / "log_000.csv")
     rows = [f"{t + 5:.3f},{u},{y}" for t, u, y in zip(log["t"], log["push"], log["sensor"], strict=True)]
     (tmp_path / "log.csv").write_text("t,push,probe\n" + "\n".join(rows))
@@ -171,7 +171,7 @@ def test_estimate_without_states_starts_in_the_middle_or_where_told(observer, sh
         ("speed=fast", "expected a number"),
         ("speed", "expected a number"),
     ):
-        refused(observer(*words, "--start", start), word)
+        refused(observer(*words, "--initial-estimate", start), word)
 
 
 def test_estimate_goes_on_through_gaps(observer, shop, tmp_path):

@@ -62,6 +62,17 @@ def test_faults_name_the_option_and_what_was_expected(key, value, message):
     assert message in str(fault.value)
 
 
+def test_names_of_earlier_recipes_are_read(tmp_path):
+    path = tmp_path / "config.toml"
+    path.write_text('system = "box"\n[fit]\nepochs = 7\n[validation]\ntruth = "oracle"\n')
+    recipe = read_recipe(path)
+    assert recipe.fit.iterations == 7 and recipe.validation.truth == "reference"
+    assert "iterations = 7" in to_toml(recipe) and "epochs" not in to_toml(recipe)
+    assert build({"system": "box", "fit.iterations": None, "fit.epochs": 7}).fit.iterations == 7
+    with pytest.raises(InputError, match="epochs is the former name of iterations"):
+        build({"system": "box", "fit.iterations": 3, "fit.epochs": 7})
+
+
 def test_two_ways_to_state_the_rate_are_one_too_many():
     with pytest.raises(InputError, match="settling_time and contraction_rate both state the rate"):
         build({"system": "box", "fit.settling_time": 1.0, "fit.contraction_rate": 0.9})

@@ -226,7 +226,7 @@ def test_validate_may_override_and_the_rest_goes_stale(observer, run):
     words = ["--trials", 5, "--spread", 1.5, "--map", "w,q", "--worst-trials", 40]
     answer = observer("validate", "run", *words, "--quiet")
     assert answer.code in (0, 1) and metrics(run)["validation"]["trials"] == 5
-    assert load_run(run).starts.map.states == (1, 0) and load_run(run).starts.worst["late"].trials == 40
+    assert load_run(run).worst_cases.map.states == (1, 0) and load_run(run).worst_cases.worst["late"].trials == 40
     assert load_run(run).config["validation"] == load_run(run).config["validation"] | {"trials": 5, "spread": 1.5}
     assert not (run / "report.html").exists()
     assert observer("report", "run", "--quiet").code in (0, 1) and (run / "report.html").is_file()

@@ -12,6 +12,7 @@ from experiments.pipeline.verify import verify
 from observer import load_run
 from observer.storage import FORMAT_VERSION, write_json
 from systems.base.errors import InputError
+from systems.base.records import to_plain
 
 DATA = Path(__file__).parents[1] / "data"
 FORMATS = range(1, FORMAT_VERSION + 1)
@@ -39,7 +40,7 @@ def test_a_run_of_this_format_loads_and_its_certificate_holds(version):
 def _same(one, two):
     """Whether two runs hold the same: what a reader of a file sees of a change in its layout alone."""
     return all(
-        json.dumps(library.storage.plain(part(one))) == json.dumps(library.storage.plain(part(two)))
+        json.dumps(to_plain(part(one))) == json.dumps(to_plain(part(two)))
         for part in (
             lambda run: run.config,
             lambda run: run.metrics,

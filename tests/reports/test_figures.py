@@ -277,7 +277,7 @@ def test_user_text_is_drawn_as_it_stands():
 @pytest.mark.parametrize("nx", [1, 2, 8])
 def test_worst_starts_and_the_map_show_what_was_found(nx):
     system = fake_system(nx)
-    drawn = {p.name: p for p in pictures(Run(Path("run"), fake_plant(system), starts=fake_starts(system)))}
+    drawn = {p.name: p for p in pictures(Run(Path("run"), fake_plant(system), worst_cases=fake_starts(system)))}
     assert set(drawn) == {"worst_start", "start_map"}
     for picture in drawn.values():
         with styled():

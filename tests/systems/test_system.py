@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from systems import ALL_SYSTEMS, InputError, Parameter, Signal, System
-from systems.evaluation import evaluate, evaluate_torch, jacobian, to_casadi
+from systems.evaluation import evaluate, jacobian, to_casadi
 from systems.graph import Graph
 
 
@@ -28,8 +28,6 @@ def _system(**changes):
 
 @pytest.mark.parametrize("name", ALL_SYSTEMS)
 def test_evaluators_agree_with_casadi(name, rng):
-    import torch
-
     system = ALL_SYSTEMS[name]()
     low, high = system.state_ranges.T
     count = 50 if system.nx <= 10 else 5
@@ -43,8 +41,6 @@ def test_evaluators_agree_with_casadi(name, rng):
         )
         ours = evaluate(graph, t=np.zeros(1), x=x, u=u, p=p)
         np.testing.assert_allclose(ours, expected, rtol=1e-13, atol=1e-13)
-        tensors = {k: torch.from_numpy(np.asarray(v)) for k, v in {"t": np.zeros(1), "x": x, "u": u, "p": p}.items()}
-        np.testing.assert_allclose(evaluate_torch(graph, **tensors).numpy(), expected, rtol=1e-13, atol=1e-13)
 
 
 @pytest.mark.parametrize("name", ALL_SYSTEMS)

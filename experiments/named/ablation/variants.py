@@ -21,7 +21,7 @@ class Case:
 
 
 @dataclass(frozen=True)
-class Variant:
+class FitVariant:
     """One setting of one factor: ``options`` replace those of the case. ``reference``: the default itself."""
 
     factor: str
@@ -45,33 +45,33 @@ def cases() -> tuple[Case, ...]:
     )
 
 
-#: Titles of the factors, in the order of the page.
+#: Titles of the factors, in the order of the page. The names of factors and variants are keys in stored files: they stay.
 FACTORS: dict[str, str] = {
     "neurons": "What the neurons see",
-    "start": "Where the fit starts",
+    "start": "Initial weights",
     "solver": "Solver",
     "activation": "Activation",
-    "headroom": "Headroom above the fastest possible rate",
+    "headroom": "Rate margin: how far the rate asked for lies above the fastest possible",
     "data": "Where the training transitions are",
 }
 
-DEFAULT = Variant("default", "default", reference=True)
+DEFAULT = FitVariant("default", "default", reference=True)
 
-VARIANTS: tuple[Variant, ...] = (
+VARIANTS: tuple[FitVariant, ...] = (
     DEFAULT,
-    Variant("neurons", "plain state", {"start": "plain"}),
-    Variant("start", "neurons silent", {"start": "silent"}),
-    Variant("start", "random weights", {"start": "random"}),
-    Variant("solver", "levenberg_marquardt", {"solver": "levenberg_marquardt"}),
-    Variant("solver", "lbfgs", {"solver": "lbfgs"}),
-    Variant("solver", "adam", {"solver": "adam"}),
-    Variant("activation", "relu", {"activation": "relu"}),
-    Variant("activation", "sigmoid", {"activation": "sigmoid"}),
-    Variant("headroom", "1 %", {"headroom": 0.01}),
-    Variant("headroom", "5 %", {"headroom": 0.05}),
-    Variant("headroom", "15 %", {"headroom": 0.15}),
-    Variant("data", "trajectories alone", {"region_share": 0.0}),
-    Variant("data", "region alone", {"region_share": 1.0}),
+    FitVariant("neurons", "plain state", {"start": "plain"}),
+    FitVariant("start", "neurons silent", {"start": "silent"}),
+    FitVariant("start", "random weights", {"start": "random"}),
+    FitVariant("solver", "levenberg_marquardt", {"solver": "levenberg_marquardt"}),
+    FitVariant("solver", "lbfgs", {"solver": "lbfgs"}),
+    FitVariant("solver", "adam", {"solver": "adam"}),
+    FitVariant("activation", "relu", {"activation": "relu"}),
+    FitVariant("activation", "sigmoid", {"activation": "sigmoid"}),
+    FitVariant("headroom", "1 %", {"headroom": 0.01}),
+    FitVariant("headroom", "5 %", {"headroom": 0.05}),
+    FitVariant("headroom", "15 %", {"headroom": 0.15}),
+    FitVariant("data", "trajectories alone", {"region_share": 0.0}),
+    FitVariant("data", "region alone", {"region_share": 1.0}),
 )
 
 DEFAULT_NAMES: dict[str, str] = {

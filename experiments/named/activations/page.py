@@ -4,7 +4,8 @@ from typing import Any
 
 import numpy as np
 
-from reports.experiment_page import Chart, ChartFigure, Criterion, Curve
+from experiments.runner import Measured, Page, judged
+from reports.experiment_page import Chart, ChartFigure, Requirement, Series
 from reports.quantities import Number
 from reports.tables import Table
 
@@ -17,16 +18,15 @@ TITLES = {
 }
 
 
-def page_of(
-    found: dict[str, dict[str, list[dict[str, Any]]]], size: Any
-) -> tuple[list[Criterion], dict[str, Any], dict[str, Any]]:
-    """Criteria, the arguments of the page, and the metrics."""
+def page(result: Measured) -> Page:
+    """Accuracy, tightness and speed, task by task."""
+    size, found = result.size, result.rows
     rows = [(task, activation, runs) for task, per in found.items() for activation, runs in per.items()]
     ratios = [run["attained"] / run["certified"] for _, _, runs in rows for run in runs]
     proofs = [bool(run["proved"]) for _, _, runs in rows for run in runs]
     criteria = [
-        Criterion("attained over certified, largest", Number(max(ratios), "", 7), "at most 1", max(ratios) <= 1 + 1e-9),
-        Criterion("fits whose certificate holds", Number(sum(proofs)), f"all {len(proofs)}", all(proofs)),
+        Requirement("attained over certified, largest", Number(max(ratios), "", 7), "at most 1", max(ratios) <= 1 + 1e-9),
+        Requirement("fits whose certificate holds", Number(sum(proofs)), f"all {len(proofs)}", all(proofs)),
     ]  # fmt: skip
     table = Table(
         tuple(
@@ -45,7 +45,7 @@ def page_of(
         Chart(
             TITLES[task], "attained / certified", AXES.get(task, ("one-step RMS", ""))[0],
             tuple(
-                Curve(activation, [ratio(run) for run in runs], [max(run["value"], 1e-12) for run in runs], "points")
+                Series(activation, [ratio(run) for run in runs], [max(run["value"], 1e-12) for run in runs], "points")
                 for activation, runs in per.items()
             ),
             y_unit=AXES.get(task, ("", ""))[1], log="y" if task != "digits" else "",
@@ -57,7 +57,7 @@ def page_of(
     sentence = "; ".join(
         f"{TITLES[task]}: {best[task]} is most accurate, the bound is tightest with {tight[task]}" for task in found
     )
-    page = {
+    content = {
         "title": "Activations: accuracy, tightness of the bound, speed", "tables": [table], "sentence": f"{sentence}.",
         "figures": [ChartFigure("tightness", "Accuracy against tightness",
                                 "One mark per seed. Low: accurate. Right: what is certified is nearly attained.", charts, 3)],
@@ -73,7 +73,7 @@ def page_of(
             "slopes of [0, 1]; they are refused.",
         ],
     }  # fmt: skip
-    return criteria, page, {"tasks": found, "most_accurate": best, "tightest": tight}
+    return judged(criteria, {"tasks": found, "most_accurate": best, "tightest": tight}, size, **content)
 
 
 def ratio(run: dict[str, Any]) -> float:

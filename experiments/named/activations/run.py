@@ -8,87 +8,78 @@ that its bounds cannot be tight unless the scalings make up for it.
 
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
-from pathlib import Path
-from typing import Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from experiments.named.contracting import run as contracting
 from experiments.named.curve_fit import run as curve_fit
-from experiments.runner import finish, interruptible, kept, one_thread, refuse
+from experiments.runner import Measured, Parts, Size, one_thread
 from observer.networks.activations import ACTIVATIONS
+
+if TYPE_CHECKING:
+    from observer import ExplicitREN
+    from systems import System
 
 
 @dataclass(frozen=True)
-class Size:
-    """Seeds of each task, epochs, fits (neurons, iterations), pairs and steps of the ascent."""
+class ActivationsSize(Size):
+    """Seeds of each task, fits of observers (neurons, iterations) and of LBDNs (``step_iterations``, ``digit_passes`` over the
+    images), pairs and steps of the ascent.
+    """
 
     seeds: int = 3
     plants: tuple[str, ...] = ("van_der_pol", "box")
     neurons: int = 12
     iterations: int = 300
-    step_epochs: int = 3000
-    digit_epochs: int = 60
+    step_iterations: int = 3000
+    digit_passes: int = 60
     hidden: tuple[int, ...] = (64, 64)
     gamma: float = 5.0
     pairs: int = 256
     ascent: int = 300
     points: int = 4096
     train: int | None = None
-    name: str = "full"
 
 
-SMOKE = Size(seeds=1, plants=("van_der_pol",), neurons=3, iterations=4, step_epochs=60, digit_epochs=4, hidden=(8,), pairs=16, ascent=20,
-             points=128, train=300, name="smoke")  # fmt: skip
+FULL = ActivationsSize()
+SMOKE = ActivationsSize(
+    seeds=1, plants=("van_der_pol",), neurons=3, iterations=4, step_iterations=60, digit_passes=4, hidden=(8,), pairs=16, ascent=20,
+    points=128, train=300, name="smoke",
+)  # fmt: skip
 
 
-def run(
-    out: Path,
-    *,
-    full: bool = False,
-    seed: int = 0,
-    quiet: bool = False,
-    report: Callable[[str], None] = print,
-    **options: Any,
-) -> int:
-    """Measure every activation on every task into ``out``; 0 when no bound is exceeded and every proof holds.
+@one_thread()
+def measure(size: ActivationsSize, seed: int, parts: Parts) -> Measured:
+    """Measure every activation on every task; it passes when no bound is exceeded and every proof holds.
 
-    ``options``: neurons, fresh. ``full`` changes nothing.
+    Rows: task -> activation -> one per seed.
     """
-    refuse(options, ("neurons",))
-    size: Size = options.get("size") or Size()
-    changes = {"neurons": options["neurons"]} if options.get("neurons") else {}
-    size = Size(**{**asdict(size), **changes})
-    tasks: dict[str, Callable[[str, int], dict[str, Any]]] = {
-        "step": lambda activation, s: step(size, activation, s),
-        "digits": lambda activation, s: digits(size, activation, s),
-    }
-    for plant in size.plants:
-        tasks[plant] = lambda activation, s, plant=plant: observer(size, plant, activation, s)
     found: dict[str, dict[str, list[dict[str, Any]]]] = {}
-    with interruptible(out), one_thread():
-        for task, measure in tasks.items():
-            for activation in ACTIVATIONS:
-                for s in range(seed, seed + size.seeds):
-                    key = {"size": asdict(size) | {"seeds": s}, "task": task, "activation": activation}
-
-                    def measured(m: Any = measure, a: str = activation, k: int = s) -> dict[str, Any]:
-                        return m(a, k)
-
-                    row = kept(out, f"{task}-{activation}-{s}", key, measured, bool(options.get("fresh")))
-                    found.setdefault(task, {}).setdefault(activation, []).append(row)
-                    report(
-                        f"{task}, {activation}, seed {s}: {row['what']} {row['value']:.4g}, attained / certified "
-                        f"{row['attained'] / row['certified']:.4f}, {row['seconds']:.1f} s"
-                    )
-    asked = "".join(f" --{key} {value}" for key, value in changes.items())
-    return _end(out, found, size, f"observer experiment activations{asked} --seed {seed} --out {out}", report)
+    for task in ("step", "digits", *size.plants):
+        for activation in ACTIVATIONS:
+            for s in range(seed, seed + size.seeds):
+                key = {"size": size.to_data(seeds=s), "task": task, "activation": activation}
+                row = parts.keep(f"parts/{task}-{activation}-{s}", key, measure_task, task, size, activation, s)
+                found.setdefault(task, {}).setdefault(activation, []).append(row)
+                parts.say(
+                    f"{task}, {activation}, seed {s}: {row['what']} {row['value']:.4g}, attained / certified "
+                    f"{row['attained'] / row['certified']:.4f}, {row['seconds']:.1f} s"
+                )
+    return Measured(size, seed, found)
 
 
-def step(size: Size, activation: str, seed: int) -> dict[str, Any]:
+def measure_task(task: str, size: ActivationsSize, activation: str, seed: int) -> dict[str, Any]:
+    """One fit: of the step, of the digits, or of the observer of the plant with the name ``task``."""
+    if task == "step":
+        return step(size, activation, seed)
+    return digits(size, activation, seed) if task == "digits" else observer(size, task, activation, seed)
+
+
+def step(size: ActivationsSize, activation: str, seed: int) -> dict[str, Any]:
     """The step of ``curve_fit``: loss over the least possible one, slope over gamma."""
-    task = curve_fit.Size(epochs=size.step_epochs, activation=activation)
+    task = curve_fit.CurveFitSize(iterations=size.step_iterations, activation=activation)
     row = curve_fit.fit_step(task, seed)
     return {
         "what": "loss over the least", "value": row["loss"] / row["least_loss"], "attained": row["slope"], "certified": task.gamma,
@@ -96,7 +87,7 @@ def step(size: Size, activation: str, seed: int) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def digits(size: Size, activation: str, seed: int) -> dict[str, Any]:
+def digits(size: ActivationsSize, activation: str, seed: int) -> dict[str, Any]:
     """Digits of 8 x 8 pixels: errors in per cent, certified accuracy at 0.3, gain by ascent over pairs of images."""
     import torch
 
@@ -109,8 +100,8 @@ def digits(size: Size, activation: str, seed: int) -> dict[str, Any]:
     images = images if size.train is None else images.thinned(size.train, 100)
     x, y, _, _ = tensors(images)
     network = LBDN(64, size.hidden, 10, gamma=size.gamma, activation=activation, seed=seed, dtype="float32")
-    late = max(1, size.digit_epochs // 3)
-    seconds = train(network, x, y, ((max(1, size.digit_epochs - late), 1e-3), (late, 1e-4)), batch=50, seed=seed)
+    late = max(1, size.digit_passes // 3)
+    seconds = train(network, x, y, ((max(1, size.digit_passes - late), 1e-3), (late, 1e-4)), batch=50, seed=seed)
     classifier = bounded(network, seconds)
     test, labels = torch.from_numpy(images.test_x), torch.from_numpy(images.test_y)
     with torch.no_grad():
@@ -123,7 +114,7 @@ def digits(size: Size, activation: str, seed: int) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def largest_gain(logits: Any, x: Any, size: Size, seed: int) -> float:
+def largest_gain(logits: Any, x: Any, size: ActivationsSize, seed: int) -> float:
     """The largest |f(a) - f(b)| / |a - b| that ascent over pairs attains, from images and near neighbours of them."""
     import torch
 
@@ -143,7 +134,7 @@ def largest_gain(logits: Any, x: Any, size: Size, seed: int) -> float:
     return best
 
 
-def observer(size: Size, name: str, activation: str, seed: int) -> dict[str, Any]:
+def observer(size: ActivationsSize, name: str, activation: str, seed: int) -> dict[str, Any]:
     """The fit of an observer: held-out loss in half ranges, and the factor of one step over the certified rate."""
     from observer import fit
     from observer.certification.contraction import contraction_rate
@@ -167,12 +158,12 @@ def observer(size: Size, name: str, activation: str, seed: int) -> dict[str, Any
     }  # fmt: skip
 
 
-def half_ranges(system: Any) -> np.ndarray:
+def half_ranges(system: "System") -> np.ndarray:
     """Half of each state's range."""
     return 0.5 * np.ptp(system.state_ranges, axis=1)
 
 
-def climb_near(w: Any, M: np.ndarray, system: Any, points: int, rng: np.random.Generator) -> float:
+def climb_near(w: "ExplicitREN", M: np.ndarray, system: "System", points: int, rng: np.random.Generator) -> float:
     """The largest one-step factor over random states and inputs of several sizes of the plant's region, climbed to."""
     from observer.networks.ren.explicit import ExplicitREN
 
@@ -217,12 +208,3 @@ def best_time(call: Callable[[], Any]) -> float:
         call()
         found.append(time.process_time() - begin)
     return min(found)
-
-
-def _end(out: Path, found: Any, size: Size, command: str, report: Callable[[str], None]) -> int:
-    from experiments.named.activations.page import page_of
-
-    criteria, page, metrics = page_of(found, size)
-    return finish(
-        out, "activations", criteria, metrics, {**page, "command": command, "toy": size.name != "full"}, report
-    )

@@ -1,1 +1,1 @@
-"""The soundness experiment: proved bounds against fresh trials and adversarial starts, and how tight they are."""
+"""The soundness experiment: proved bounds against fresh trials and adversarial initial states, and how tight they are."""

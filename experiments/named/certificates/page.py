@@ -1,14 +1,13 @@
 """The page of the soundness experiment: three tables."""
 
-from pathlib import Path
-from typing import Any
-
+from experiments.runner import Measured, Page
 from reports.tables import Number, Table
 from reports.writing import write_tables_report
 
 
-def write_page(out: Path, rows: dict[str, dict[str, Any]], size: Any, command: str) -> Path:
+def page(result: Measured) -> Page:
     """Soundness, tightness of the residual, and certified over observed steady errors."""
+    rows = result.rows
     proved = {name: row for name, row in rows.items() if "ratio" in row}
     sound = tuple(
         (
@@ -52,7 +51,7 @@ def write_page(out: Path, rows: dict[str, dict[str, Any]], size: Any, command: s
         Table(
             steady,
             (
-                "plant and inputs", "state", "proved", "by", "worst from an exact start", "ratio", "from sample",
+                "plant and inputs", "state", "proved", "by", "worst, exact initial estimate", "ratio", "from sample",
                 "worst in the window", "ratio ",
             ),
             "Steady error: proved over worst observed",
@@ -60,9 +59,9 @@ def write_page(out: Path, rows: dict[str, dict[str, Any]], size: Any, command: s
     ]  # fmt: skip
     missing = [f"{name}: not proved. {row['reason']}" for name, row in rows.items() if "ratio" not in row]
     notes = [
-        "Exact start: x̂₀ = x₀ anywhere in X, so that only the residual makes an error; the largest |eᵢ| while x is in X, from the "
-        "sample on at which the ultimate bound applies. The worst trials are made worse by a search over x₀ and, where "
-        "there is excitation, over the input. "
+        "Exact initial estimate: x̂₀ = x₀ anywhere in X, so that only the residual causes an error; the largest |eᵢ| while x is in X, "
+        "from the sample on at which the ultimate bound applies. A search over x₀ and, where there is excitation, over the input "
+        "makes the worst trials worse. "
         "Window: the usual law, second half of the trials that stayed in X.",
         "Trials are simulated with the discretised plant, of which the bounds are proved; trials that leave X count until then.",
         *missing,
@@ -70,6 +69,6 @@ def write_page(out: Path, rows: dict[str, dict[str, Any]], size: Any, command: s
     counts = sum(t["crossings"] + t["exceeded"] for row in proved.values() for t in row["trials"].values())
     total = sum(t["trials"] for row in proved.values() for t in row["trials"].values())
     summary = f"{counts} of {total} trials refute a proved bound, on {len(proved)} of {len(rows)} plants that have one."
-    return write_tables_report(
-        out, title="Certificates against trials", tables=tables, summary=summary, notes=notes, command=command
-    )
+    content = {"title": "Certificates against trials", "tables": tables, "summary": summary, "notes": notes}
+    passed = all(row["sound"] for row in rows.values())
+    return Page(passed, {"passed": passed, "plants": rows}, write_tables_report, content)

@@ -4,97 +4,51 @@ Each plant is kept as soon as it is done: the same command goes on from there.
 """
 
 import time
-from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from experiments.named.certificates.trials import adversarial_trials, exact_starts, fresh_trials
-from experiments.pipeline.console import DONE, FAILED, Interrupted
-from observer.storage import plain, read_json, write_json
-from systems.base.errors import InputError
+from experiments.runner import Measured, Parts, Size, chosen
 
 PLANTS = ("box", "van_der_pol", "duffing", "fitzhugh_nagumo", "lorenz", "pendulum")
 
 
 @dataclass(frozen=True)
-class Size:
-    """How much of everything: seconds to fit and to certify, trials, and their length in shares of the plant's own."""
+class CertificatesSize(Size):
+    """Seconds to fit (``budget``) and to certify, trials, and their length in shares of the plant's own."""
 
-    plants: tuple[str, ...] = PLANTS
     neurons: int = 20
-    fit: float = 20.0
+    budget: float = 20.0
     certify: float = 30.0
     trials: int = 13_809
     adversarial: int = 200
+    plants: tuple[str, ...] = PLANTS
     exact: int = 2000
     length: float = 1.0
 
 
-def run(
-    out: Path,
-    *,
-    full: bool = False,
-    seed: int = 0,
-    quiet: bool = False,
-    report: Callable[[str], None] = print,
-    **options: Any,
-) -> int:
-    """Try the certificates of six plants into ``out``; 0 when no trial in X crossed an envelope or exceeded a bound.
+FULL = CertificatesSize()
 
-    ``options``: rows (names of plants, separated by commas), neurons, budget (seconds to fit, 20), fresh. ``full`` changes
-    nothing: the trials are 13,809 at once, which covers 99.9 % at a confidence of 1 - 1e-6.
+
+def measure(size: CertificatesSize, seed: int, parts: Parts, rows: str | None = None) -> Measured:
+    """Try the certificates of six plants; it passes when no trial in X crossed an envelope or exceeded a bound.
+
+    rows : names of plants, separated by commas. The trials are 13,809 at once, which covers 99.9 % at a confidence of 1 - 1e-6.
     """
-    unknown = sorted(set(options) - {"rows", "neurons", "budget", "fresh", "size"})
-    if unknown:
-        raise InputError(
-            f"this experiment takes --rows, --neurons, --budget, --seed and --fresh, not {', '.join(unknown)}"
-        )
-    size: Size = options.get("size") or Size()
-    chosen = tuple(options["rows"].split(",")) if options.get("rows") else size.plants
-    wrong = [name for name in chosen if name not in PLANTS]
-    if wrong:
-        raise InputError(f"--rows names {', '.join(wrong)}; expected some of {', '.join(PLANTS)}")
-    size = replace(
-        size,
-        plants=chosen,
-        neurons=int(options.get("neurons") or size.neurons),
-        fit=float(options.get("budget") or size.fit),
-    )
-    out, rows = Path(out), {}
-    try:
-        for name in size.plants:
-            path, key = out / "plants" / f"{name}.json", {"size": asdict(size) | {"plants": name}, "seed": seed}
-            stored = read_json(path) if path.is_file() and not options.get("fresh") else None
-            if stored is None or stored.get("key") != plain(key):
-                path.parent.mkdir(parents=True, exist_ok=True)
-                write_json(
-                    path,
-                    {
-                        "key": key,
-                        "row": measure(name, size, seed, out / "runs" / name, fresh=bool(options.get("fresh"))),
-                    },
-                )
-                stored = read_json(path)
-            rows[name] = stored["row"]
-            report(_line(name, rows[name]))
-    except KeyboardInterrupt:
-        raise Interrupted(
-            f"stopped; the plants done so far are in {out}. The same command goes on from there"
-        ) from None
-    passed = all(row["sound"] for row in rows.values())
-    write_json(out / "metrics.json", {"experiment": "certificates", "passed": passed, "plants": rows})
-    from experiments.named.certificates.page import write_page
-
-    asked = "".join(f" --{name} {options[name]}" for name in ("rows", "neurons", "budget") if options.get(name))
-    page = write_page(out, rows, size, f"observer experiment certificates{asked} --seed {seed} --out {out}")
-    report(f"report: {page}")
-    return DONE if passed else FAILED
+    found = {}
+    for name in chosen(rows, PLANTS) if rows else size.plants:
+        key = {"size": size.to_data(plants=name), "seed": seed}
+        folder = parts.out / "runs" / name
+        found[name] = parts.keep(f"plants/{name}", key, try_certificate, name, size, seed, folder, parts.fresh)
+        parts.say(_line(name, found[name]))
+    return Measured(size, seed, found)
 
 
-def measure(name: str, size: Size, seed: int, folder: Path, *, fresh: bool = False) -> dict[str, Any]:
+def try_certificate(name: str, size: CertificatesSize, seed: int, folder: Path, fresh: bool = False) -> dict[str, Any]:
     """One plant: fit (unless ``folder`` holds one), certify, fresh trials, adversarial ones, and proved over seen."""
     from observer import certify, fit, runs
     from observer.certification.envelope import ultimate_bound
@@ -105,12 +59,12 @@ def measure(name: str, size: Size, seed: int, folder: Path, *, fresh: bool = Fal
     if (folder / runs.FIT).is_file() and not fresh:  # fitted before it was stopped
         kept = runs.load_run(folder)
         plant, fitted = kept.plant, kept.fit
-    wanted = {"neurons": size.neurons, "budget": size.fit}
+    wanted = {"neurons": size.neurons, "budget": size.budget}
     if fitted is None or fitted.seed != seed or any(fitted.options.get(k) != v for k, v in wanted.items()):
         system = load_system(name)
         plant = discretize(system)
         data = simulate(plant, 100, system.duration, seed)
-        fitted = fit(plant, data, size.neurons, seed=seed, budget=size.fit)
+        fitted = fit(plant, data, size.neurons, seed=seed, budget=size.budget)
         runs.save_plant(folder, plant)
         runs.save_trajectories(folder, data)
         runs.save_fit(folder, fitted)
@@ -127,15 +81,15 @@ def measure(name: str, size: Size, seed: int, folder: Path, *, fresh: bool = Fal
             "states": list(system.state_names),
         }
     length = size.length * float(system.duration or 200 * plant.dt)
-    usual = fresh_trials(observer, plant, proof, size.trials, length, seed + 1)
-    hostile = adversarial_trials(observer, plant, proof, size.adversarial, length, seed + 2)
+    usual = fresh_trials(observer, proof, size.trials, length, seed + 1)
+    hostile = adversarial_trials(observer, proof, size.adversarial, length, seed + 2)
     few = max(1, size.exact // 4)
     kinds = {"unforced": "zero", "excited": "walk"} if plant.nu else {"unforced": None}
     ratios: dict[str, Any] = {}
     tallies = {"fresh": usual, "adversarial": hostile}
     for kind, excitation in kinds.items():
-        exact = exact_starts(observer, plant, proof, size.exact, length, seed + 3, excitation)
-        late = fresh_trials(observer, plant, proof, few, length, seed + 4, excitation)
+        exact = exact_starts(observer, proof, size.exact, length, seed + 3, excitation)
+        late = fresh_trials(observer, proof, few, length, seed + 4, excitation)
         proved, by = ultimate_bound(proof, held_input=kind == "unforced")
         tallies |= {f"{kind}, exact start": exact, f"{kind}, window": late}
         ratios[kind] = {
@@ -159,7 +113,7 @@ def _over(proved: Any, seen: Any) -> Any:
         return np.asarray(proved, dtype=float) / np.asarray(seen, dtype=float)
 
 
-def _line(name: str, row: dict[str, Any]) -> str:
+def _line(name: str, row: Mapping[str, Any]) -> str:
     if "ratio" not in row:
         return f"{name}: not proved. {row['reason']}"
     fresh, hostile = row["trials"]["fresh"], row["trials"]["adversarial"]

@@ -1,7 +1,7 @@
 """Trials against a certificate: does any error cross its envelope, or any residual its bound, while the plant is in X?"""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -9,6 +9,11 @@ from observer.certification.accuracy import residual
 from observer.certification.envelope import envelope, ultimate_bound_from
 from systems.base.errors import SimulationError
 from systems.trajectories import draw_initial_states, draw_inputs, simulate
+
+if TYPE_CHECKING:
+    from observer.certification.bounds import Bounds
+    from observer.certification.certificate import Certificate
+    from observer.state_observer import RENObserver
 
 CHUNK = 500
 KEPT, ROUNDS = 6, 14  # worst trials of each state that a search goes on from, and how far
@@ -42,18 +47,23 @@ class Tally:
         return dict(vars(self))
 
 
+def proved_bounds(certificate: "Certificate") -> "Bounds":
+    """The bounds of a certificate that has them."""
+    assert certificate.bounds is not None
+    return certificate.bounds
+
+
 def judge(
     tally: Tally,
-    observer: Any,
-    plant: Any,
-    certificate: Any,
+    observer: "RENObserver",
+    certificate: "Certificate",
     x0: np.ndarray,
     guess: np.ndarray,
     u: np.ndarray,
     held: bool,
 ) -> None:
     """Simulate trials from ``x0`` and ``guess`` ``(K, nx)`` under ``u`` ``(K, N, nu)`` on the discretised plant, and count."""
-    bounds = certificate.bounds
+    plant, bounds = observer.plant, proved_bounds(certificate)
     try:
         data = simulate(plant, len(x0), (u.shape[1] - 1) * plant.dt, x0=x0, u=u)
         x, y = data.x, data.y
@@ -62,7 +72,7 @@ def judge(
             tally.trials, tally.failed = tally.trials + 1, tally.failed + 1
             return
         for k in range(len(x0)):
-            judge(tally, observer, plant, certificate, x0[k : k + 1], guess[k : k + 1], u[k : k + 1], held)
+            judge(tally, observer, certificate, x0[k : k + 1], guess[k : k + 1], u[k : k + 1], held)
         return
     error = np.abs(observer.run(guess, u, y) - x)
     inside = bounds.region.holds(x)
@@ -101,46 +111,60 @@ def judge(
 
 
 def fresh_trials(
-    observer: Any, plant: Any, certificate: Any, count: int, duration: float, seed: int, excitation: str | None = None
+    observer: "RENObserver",
+    certificate: "Certificate",
+    count: int,
+    duration: float,
+    seed: int,
+    excitation: str | None = None,
 ) -> Tally:
-    """``count`` trials of the usual law: plant and estimate start at random in the set of starts."""
-    tally, system = Tally(late=np.zeros(plant.nx), largest=np.zeros(plant.nx)), plant.system
+    """``count`` trials of the usual law: initial state and initial estimate at random in the set of initial states."""
+    plant, system = observer.plant, observer.plant.system
+    tally = Tally(late=np.zeros(plant.nx), largest=np.zeros(plant.nx))
     steps = round(duration / plant.dt) + 1
     for part, start in enumerate(range(0, count, CHUNK)):
         size = min(CHUNK, count - start)
         draw = int(np.random.default_rng([seed, part]).integers(2**31))
         u = draw_inputs(system, plant.dt, size, steps, draw, excitation)
         guess = draw_initial_states(system, size, draw + 1)
-        judge(tally, observer, plant, certificate, draw_initial_states(system, size, draw), guess, u, _unforced(u))
+        judge(tally, observer, certificate, draw_initial_states(system, size, draw), guess, u, _unforced(u))
     return tally
 
 
 def exact_starts(
-    observer: Any, plant: Any, certificate: Any, count: int, duration: float, seed: int, excitation: str | None = None
+    observer: "RENObserver",
+    certificate: "Certificate",
+    count: int,
+    duration: float,
+    seed: int,
+    excitation: str | None = None,
 ) -> Tally:
     """Trials with x_hat_0 = x_0 anywhere in X, so that nothing but the residual makes an error; the worst are made worse."""
-    tally, rng = Tally(late=np.zeros(plant.nx), largest=np.zeros(plant.nx)), np.random.default_rng([seed, 3])
-    box = certificate.bounds.region.box[: plant.nx]
+    plant, rng = observer.plant, np.random.default_rng([seed, 3])
+    tally = Tally(late=np.zeros(plant.nx), largest=np.zeros(plant.nx))
+    box = proved_bounds(certificate).region.box[: plant.nx]
     steps = round(duration / plant.dt) + 1
     kept: list[Any] = [[(), (), ()] for _ in range(plant.nx)]
     for start in range(0, count, CHUNK):
         size = min(CHUNK, count - start)
         x0 = rng.uniform(box[:, 0], box[:, 1], (size, plant.nx))
         u = draw_inputs(plant.system, plant.dt, size, steps, int(rng.integers(2**31)), excitation)
-        judge(tally, observer, plant, certificate, x0, x0, u, _unforced(u))
-        for i, error in enumerate(_late(observer, plant, certificate, x0, u)[0].T):
+        judge(tally, observer, certificate, x0, x0, u, _unforced(u))
+        for i, error in enumerate(_late(observer, certificate, x0, u)[0].T):
             best = np.argsort(error)[-KEPT:]
             kept[i] = [(*kept[i][0], *x0[best]), (*kept[i][1], *u[best]), (*kept[i][2], *error[best])]
     for i, (x0, u, error) in enumerate(kept):
         best = np.argsort(error)[-KEPT:]
-        x0, u = _climbed(observer, plant, certificate, np.array(x0)[best], np.array(u)[best], i, seed)
-        judge(tally, observer, plant, certificate, x0, x0, u, _unforced(u))
+        x0, u = _climbed(observer, certificate, np.array(x0)[best], np.array(u)[best], i, seed)
+        judge(tally, observer, certificate, x0, x0, u, _unforced(u))
     return tally
 
 
-def _late(observer: Any, plant: Any, certificate: Any, x0: np.ndarray, u: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _late(
+    observer: "RENObserver", certificate: "Certificate", x0: np.ndarray, u: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
     """Largest |e_i| ``(K, nx)`` where the ultimate bound applies, of trials with x_hat_0 = x_0 while x is in X, and at which samples."""
-    begin = ultimate_bound_from(certificate, held_input=_unforced(u))
+    plant, begin = observer.plant, ultimate_bound_from(certificate, held_input=_unforced(u))
     if begin >= u.shape[1]:  # too short a trial
         return np.zeros((len(x0), plant.nx)), np.zeros((len(x0), plant.nx), dtype=int)
     try:
@@ -148,24 +172,25 @@ def _late(observer: Any, plant: Any, certificate: Any, x0: np.ndarray, u: np.nda
     except SimulationError:
         return np.zeros((len(x0), plant.nx)), np.zeros((len(x0), plant.nx), dtype=int)
     error = np.abs(observer.run(x0, u, data.y) - data.x)
-    inside = np.logical_and.accumulate(certificate.bounds.region.holds(data.x), axis=1)
+    inside = np.logical_and.accumulate(proved_bounds(certificate).region.holds(data.x), axis=1)
     error = np.where(inside[:, begin - 1 : -1, None], error[:, begin:], 0.0)
     return error.max(axis=1, initial=0.0), begin + np.argmax(error, axis=1)
 
 
 def _climbed(
-    observer: Any, plant: Any, certificate: Any, x0: np.ndarray, u: np.ndarray, state: int, seed: int
+    observer: "RENObserver", certificate: "Certificate", x0: np.ndarray, u: np.ndarray, state: int, seed: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Trials moved uphill in the late error of one state: by a pattern search of the start inside X, and where there is
+    """Trials moved uphill in the late error of one state.
 
-    excitation by setting the inputs to ends of their ranges over some samples before the error is largest.
+    By a pattern search of the initial state inside X and, where there is excitation, by setting the inputs to ends of their
+    ranges over some samples before the error is largest.
     """
-    nx, rng = plant.nx, np.random.default_rng([seed, state])
-    box, ends = certificate.bounds.region.box[:nx], certificate.bounds.region.box[nx:]
+    nx, rng = observer.plant.nx, np.random.default_rng([seed, state])
+    box, ends = proved_bounds(certificate).region.box[:nx], proved_bounds(certificate).region.box[nx:]
     moves = np.concatenate([np.zeros((1, nx)), np.diag(np.ptp(box, axis=1)), -np.diag(np.ptp(box, axis=1))])
     changes = 0 if _unforced(u) else CHANGES
     moves = np.concatenate([moves, np.zeros((changes, nx))])
-    size, at = np.full(len(x0), 0.02), _late(observer, plant, certificate, x0, u)[1][:, state]
+    size, at = np.full(len(x0), 0.02), _late(observer, certificate, x0, u)[1][:, state]
     for _ in range(ROUNDS if not changes else 3 * ROUNDS):
         tried = np.clip(x0[:, None] + size[:, None, None] * moves, box[:, 0], box[:, 1])
         inputs = np.repeat(u[:, None], len(moves), axis=1)
@@ -174,7 +199,7 @@ def _climbed(
             first = max(last - int(rng.integers(1, REACH)), 0)
             value = ends[np.arange(len(ends)), rng.integers(2, size=len(ends))]
             inputs[trial, len(moves) - 1 - change, first:last] = value
-        found, when = _late(observer, plant, certificate, tried.reshape(-1, nx), inputs.reshape(-1, *u.shape[1:]))
+        found, when = _late(observer, certificate, tried.reshape(-1, nx), inputs.reshape(-1, *u.shape[1:]))
         best = np.argmax(found[:, state].reshape(len(x0), -1), axis=1)
         rows = np.arange(len(x0))
         x0, u, at = tried[rows, best], inputs[rows, best], when[:, state].reshape(len(x0), -1)[rows, best]
@@ -182,15 +207,18 @@ def _climbed(
     return x0, u
 
 
-def adversarial_trials(observer: Any, plant: Any, certificate: Any, count: int, duration: float, seed: int) -> Tally:
-    """Starts meant to break it: worst points of the residual and corners of X, with errors along the worst directions of M.
+def adversarial_trials(
+    observer: "RENObserver", certificate: "Certificate", count: int, duration: float, seed: int
+) -> Tally:
+    """Initial states meant to refute it: worst points of the residual and corners of X, with errors along the worst directions of M.
 
-    A third each: first errors sqrt(ten ranges) along M^-1 e_i, where |e_i| is as large as |e|_M allows; no first error from
+    A third each: initial errors sqrt(ten ranges) along M^-1 e_i, where |e_i| is as large as |e|_M allows; no initial error at
     the points of X where a short search made the largest error; corners of X against opposite corners. Inputs jump between
     the ends of their ranges in half of them and are zero in the others.
     """
-    tally, rng = Tally(late=np.zeros(plant.nx), largest=np.zeros(plant.nx)), np.random.default_rng([seed, 4])
-    bounds, nx, system = certificate.bounds, plant.nx, plant.system
+    plant, rng = observer.plant, np.random.default_rng([seed, 4])
+    tally = Tally(late=np.zeros(plant.nx), largest=np.zeros(plant.nx))
+    bounds, nx, system = proved_bounds(certificate), plant.nx, plant.system
     box, width = bounds.region.box[:nx], np.ptp(bounds.region.box[:nx], axis=1)
     worst = np.array([p.residual.attained_at[:nx] for p in bounds.proofs])
     steps = round(duration / plant.dt) + 1
@@ -218,7 +246,7 @@ def adversarial_trials(observer: Any, plant: Any, certificate: Any, count: int, 
     order = rng.permutation(len(starts))
     for held, some in ((False, order[::2]), (True, order[1::2])):
         u = draw_inputs(system, plant.dt, len(some), steps, seed + 1, "zero" if held else "prbs")
-        judge(tally, observer, plant, certificate, starts[some], guesses[some], u, held and _unforced(u))
+        judge(tally, observer, certificate, starts[some], guesses[some], u, held and _unforced(u))
     return tally
 
 

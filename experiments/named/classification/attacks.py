@@ -53,7 +53,7 @@ def pgd(
 
     Steps along the normalised gradient of the margin, from 2.5 radius/sqrt(steps) falling to a hundredth of it, projected onto
     the ball. ``target`` (m,): the class to be reached; the nearest one at each step where it is left out. Pixels may leave
-    [0, 1]: the ball is what a certificate speaks of.
+    [0, 1]: a certificate holds for the ball.
     Source: Madry et al., arXiv 1706.06083 (loss: Carlini, Wagner, 1608.04644; targets: Gowal et al., 1910.09338).
     """
     if radius == 0:
@@ -113,7 +113,6 @@ def attacked(
                 break
             for part in left.split(1000):
                 target = order[part, (restart - 1) % 9] if restart else None
-                start = restart > 0
                 moved = pgd(
                     logits,
                     x[part],
@@ -121,7 +120,7 @@ def attacked(
                     radius,
                     steps=steps,
                     generator=generator,
-                    random_start=start,
+                    random_start=restart > 0,
                     target=target,
                 )
                 with torch.no_grad():

@@ -100,6 +100,12 @@ def load_images(folder: str | Path | None = None) -> Images:
     return Images(*train[:2], *test[:2], test[2], source, "mnist", True, digest(*test[:2]))
 
 
+def images_of(folder: str | Path | None, train: int | None, test: int | None) -> Images:
+    """``load_images(folder)``; the first ``train`` and ``test`` of them where both are given."""
+    images = load_images(folder)
+    return images if train is None or test is None else images.thinned(train, test)
+
+
 def _pair(folder: Path, part: str) -> tuple[np.ndarray, np.ndarray, tuple[int, int]] | None:
     """Images (m, pixels) in [0, 1], labels, and the size of an image; None where the files are not there."""
     found = {}

@@ -2,7 +2,7 @@
 
 import copy
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,12 +13,20 @@ import torch
 from experiments.named.classification.attacks import accuracy, attacked, noise_sweep
 from experiments.named.classification.certificates import lipschitz_radius, norm_product
 from experiments.named.classification.data import Images
+from experiments.runner import Measured
 
 AUTHORS = Path(__file__).resolve().parents[4] / "shared" / "golden" / "authors_lbdn_mnist.npz"
 RADII = {
     "mnist": (0.0, 0.1, 0.2, 0.3, 0.5, 0.75, 1.0, 1.5, 2.0),
     "digits": (0.0, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.75, 1.0),
 }
+
+
+@dataclass(frozen=True)
+class OnImages(Measured):
+    """Classifiers by name, and the images on which they were measured."""
+
+    images: Images
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,11 +83,11 @@ def evaluate(
     y: torch.Tensor,
     radii: Sequence[float],
     *,
+    levels: Sequence[float] = (),
+    few: int | None = None,
     steps: int,
     restarts: int,
     seed: int,
-    levels: Sequence[float] = (),
-    few: int | None = None,
 ) -> dict[str, Any]:
     """Accuracy, under noise, certified and attacked over ``radii``; the attack takes the first ``few`` images.
 
@@ -115,3 +123,12 @@ def judged(radius: np.ndarray, broken: np.ndarray, radii: Sequence[float]) -> di
         "contradictions": int((certified & broken).any(axis=0).sum()),
         "attacked_images": broken.shape[1],
     }
+
+
+def progress(name: str, row: Mapping[str, Any]) -> str:
+    """One line of progress."""
+    certified, attacked = row["certified_same"], row["attacked"]
+    return (
+        f"{name}: accuracy {100 * row['accuracy']:.2f} %, trained in {row['train_seconds'] or 0:.0f} s; "
+        f"certified / attacked {', '.join(f'{100 * c:.1f}/{100 * a:.1f}' for c, a in zip(certified, attacked, strict=True))} %"
+    )

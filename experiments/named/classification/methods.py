@@ -17,17 +17,18 @@ from experiments.named.classification.attacks import accuracy, pgd
 from experiments.named.classification.certificates import interval_margins, interval_radius, smoothing_radius, votes
 from experiments.named.classification.data import Images
 from experiments.named.classification.measure import RADII, Classifier, bounded, dense, evaluate, judged, tensors
-from experiments.named.classification.training import cross_entropy, plain_network, train
+from experiments.named.classification.training import convolutional_network, cross_entropy, plain_network, train
+from experiments.runner import Size
 
 
 @dataclass(frozen=True)
-class Size:
-    """Epochs of training; ``images`` that are certified and attacked; the attack; samples of the smoothed classifier."""
+class MethodSize(Size):
+    """Passes over the images in training; ``images`` that are certified and attacked; the attack; samples of the smoothed classifier."""
 
     hidden: tuple[int, ...] = (64, 64)
     channels: tuple[int, ...] = (8, 16)
-    epochs: int = 60
-    conv_epochs: int = 15
+    passes: int = 60
+    conv_passes: int = 15
     batch: int = 100
     images: int = 500
     steps: int = 20
@@ -37,11 +38,13 @@ class Size:
     judge: int = 500
     train: int | None = None
     test: int | None = None
-    name: str = "full"
 
 
-SMOKE = Size(hidden=(12, 8), channels=(3,), epochs=6, conv_epochs=2, batch=10, images=30, steps=4, restarts=1, few=20, many=200, judge=50,
-             train=300, test=40, name="smoke")  # fmt: skip
+FULL = MethodSize()
+SMOKE = MethodSize(
+    hidden=(12, 8), channels=(3,), passes=6, conv_passes=2, batch=10, images=30, steps=4, restarts=1, few=20, many=200, judge=50,
+    train=300, test=40, name="smoke",
+)  # fmt: skip
 
 #: What is tuned to the size of the images: training radii, noise, and the bound of the logits.
 SETTINGS = {
@@ -55,34 +58,34 @@ NAMES = {
 }  # fmt: skip
 
 
-def measure(name: str, images: Images, size: Size, seed: int) -> dict[str, Any]:
+def train_and_measure(name: str, images: Images, size: MethodSize, seed: int) -> dict[str, Any]:
     """Train by one method and measure it; ``deterministic`` says whether its certificate holds without probability."""
     return _METHODS[name](images, size, SETTINGS[images.name], seed)
 
 
-def _schedule(epochs: int) -> tuple[tuple[int, float], ...]:
-    late = max(1, epochs // 3)
-    return ((max(1, epochs - late), 1e-3), (late, 1e-4))
+def _schedule(passes: int) -> tuple[tuple[int, float], ...]:
+    late = max(1, passes // 3)
+    return ((max(1, passes - late), 1e-3), (late, 1e-4))
 
 
-def _evaluated(classifier: Classifier, images: Images, size: Size, seed: int) -> dict[str, Any]:
+def _evaluated(classifier: Classifier, images: Images, size: MethodSize, seed: int) -> dict[str, Any]:
     x, y = torch.from_numpy(images.test_x), torch.from_numpy(np.asarray(images.test_y, np.int64))
     options: dict[str, Any] = {"steps": size.steps, "restarts": size.restarts, "seed": seed, "few": size.images}
     return evaluate(classifier, x, y, RADII[images.name], **options) | {"deterministic": True}
 
 
-def _train_dense(images: Images, size: Size, seed: int, loss: Any = cross_entropy) -> tuple[Any, float]:
+def _train_dense(images: Images, size: MethodSize, seed: int, loss: Any = cross_entropy) -> tuple[Any, float]:
     x, y, _, _ = tensors(images)
     network = plain_network(x.shape[1], size.hidden, seed)
-    return network, train(network, x, y, _schedule(size.epochs), batch=size.batch, loss=loss, seed=seed)
+    return network, train(network, x, y, _schedule(size.passes), batch=size.batch, loss=loss, seed=seed)
 
 
-def _plain(images: Images, size: Size, settings: dict[str, float], seed: int) -> dict[str, Any]:
+def _plain(images: Images, size: MethodSize, settings: dict[str, float], seed: int) -> dict[str, Any]:
     network, seconds = _train_dense(images, size, seed)
     return _evaluated(dense(network, seconds), images, size, seed)
 
 
-def _adversarial(images: Images, size: Size, settings: dict[str, float], seed: int) -> dict[str, Any]:
+def _adversarial(images: Images, size: MethodSize, settings: dict[str, float], seed: int) -> dict[str, Any]:
     radius = settings["adversarial"]
 
     def loss(
@@ -95,7 +98,7 @@ def _adversarial(images: Images, size: Size, settings: dict[str, float], seed: i
     return _evaluated(dense(network, seconds), images, size, seed) | {"setting": f"radius {radius:g}"}
 
 
-def _interval(images: Images, size: Size, settings: dict[str, float], seed: int) -> dict[str, Any]:
+def _interval(images: Images, size: MethodSize, settings: dict[str, float], seed: int) -> dict[str, Any]:
     radius = settings["interval"]
 
     def loss(
@@ -115,29 +118,29 @@ def _interval(images: Images, size: Size, settings: dict[str, float], seed: int)
     return _evaluated(classifier, images, size, seed) | {"setting": f"radius {radius:g}"}
 
 
-def _lbdn(images: Images, size: Size, settings: dict[str, float], seed: int, bound: str = "gamma") -> dict[str, Any]:
+def _lbdn(
+    images: Images, size: MethodSize, settings: dict[str, float], seed: int, bound: str = "gamma"
+) -> dict[str, Any]:
     from observer.networks import LBDN
 
     x, y, _, _ = tensors(images)
     network = LBDN(x.shape[1], size.hidden, 10, gamma=settings[bound], seed=seed, dtype="float32")
-    seconds = train(network, x, y, _schedule(size.epochs), batch=size.batch, seed=seed)
+    seconds = train(network, x, y, _schedule(size.passes), batch=size.batch, seed=seed)
     return _evaluated(bounded(network, seconds), images, size, seed) | {"setting": f"gamma {settings[bound]:g}"}
 
 
-def _conv(images: Images, size: Size, settings: dict[str, float], seed: int) -> dict[str, Any]:
-    from experiments.named.mnist import run as mnist
-
+def _conv(images: Images, size: MethodSize, settings: dict[str, float], seed: int) -> dict[str, Any]:
     x, y, _, _ = tensors(images)
-    image, options = (1, *images.size), mnist.Size(hidden=size.hidden, channels=size.channels, gamma=settings["tight"])
-    network = mnist.make("conv", images, options, seed)
-    schedule = tuple((count, 2 * rate) for count, rate in _schedule(size.conv_epochs))
+    image = (1, *images.size)
+    network = convolutional_network(images.size, size.channels, size.hidden, settings["tight"], seed)
+    schedule = tuple((count, 2 * rate) for count, rate in _schedule(size.conv_passes))
     seconds = train(network, x.reshape(len(x), *image), y, schedule, batch=size.batch, seed=seed)
     return _evaluated(bounded(network, seconds, image), images, size, seed) | {
         "setting": f"gamma {settings['tight']:g}"
     }
 
 
-def _smoothing(images: Images, size: Size, settings: dict[str, float], seed: int) -> dict[str, Any]:
+def _smoothing(images: Images, size: MethodSize, settings: dict[str, float], seed: int) -> dict[str, Any]:
     import time
 
     sigma = settings["sigma"]
@@ -168,7 +171,13 @@ def _smoothing(images: Images, size: Size, settings: dict[str, float], seed: int
 
 
 def attack_smoothed(
-    network: Any, x: torch.Tensor, y: torch.Tensor, radii: Any, sigma: float, size: Size, generator: torch.Generator
+    network: Any,
+    x: torch.Tensor,
+    y: torch.Tensor,
+    radii: Any,
+    sigma: float,
+    size: MethodSize,
+    generator: torch.Generator,
 ) -> np.ndarray:
     """broken (radii, m) for the majority vote under noise: descent of the margin of mean probabilities (8 fixed samples).
 

@@ -2,11 +2,14 @@
 
 import time
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 
 from observer.networks.kernels.optimizer import Adam
+
+if TYPE_CHECKING:
+    from observer.networks import ConvLBDN
 
 #: loss(network, x, y, progress in [0, 1], generator) -> a number to lower
 Loss = Callable[[Any, torch.Tensor, torch.Tensor, float, torch.Generator], torch.Tensor]
@@ -23,6 +26,19 @@ def plain_network(pixels: int, hidden: Sequence[int], seed: int) -> torch.nn.Seq
             layer.bias.zero_()
         layers += [layer, torch.nn.ReLU()]
     return torch.nn.Sequential(*layers[:-1])
+
+
+def convolutional_network(
+    image: tuple[int, int], channels: Sequence[int], hidden: Sequence[int], gamma: float, seed: int
+) -> "ConvLBDN":
+    """An untrained convolutional LBDN for images of size ``image`` in float32, with the first of the hidden layers."""
+    from observer.networks import ConvLBDN
+
+    factors = (2, 2, 1, 1) if image[0] % 4 == 0 and image[0] > 8 else (2, 1, 1, 1)
+    return ConvLBDN(
+        (1, *image), tuple(channels), tuple(hidden[:1]), 10, downsampling=factors[: len(channels)],
+        gamma=gamma, seed=seed, dtype="float32",
+    )  # fmt: skip
 
 
 def cross_entropy(
@@ -44,11 +60,11 @@ def train(
 ) -> float:
     """Adam on ``loss``, in place; the processor time [s].
 
-    schedule : (epochs, rate) one after the other. batch : images per update; None: all of them. An epoch is all images.
+    schedule : (passes over the images, rate) one after the other. batch : images per update; None: all of them.
     """
     generator = torch.Generator().manual_seed(seed)
     optimizer = Adam(network.parameters(), schedule[0][1])
-    epochs, done, begin = sum(count for count, _ in schedule), 0, time.process_time()
+    passes, done, begin = sum(count for count, _ in schedule), 0, time.process_time()
     size = len(x) if batch is None else min(batch, len(x))
     for count, rate in schedule:
         for entry in optimizer.entries:
@@ -57,7 +73,7 @@ def train(
             order = None if batch is None else torch.randperm(len(x), generator=generator)
             for start in range(0, len(x) - size + 1, size):
                 part = slice(None) if order is None else order[start : start + size]
-                progress = (done + start / len(x)) / epochs
+                progress = (done + start / len(x)) / passes
                 optimizer.zero_grad()
                 loss(network, x[part], y[part], progress, generator).backward()
                 optimizer.step()

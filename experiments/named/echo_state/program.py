@@ -85,7 +85,7 @@ def echo_state(network: Any) -> Features:
 
 
 @dataclass(frozen=True)
-class Solution:
+class YoulaDesign:
     """theta, and how the solver ended."""
 
     theta: np.ndarray
@@ -104,7 +104,7 @@ def solver() -> Any:
     return cvxpy
 
 
-def solve(features: Features, d: np.ndarray, limit: float = LIMIT, cuts: np.ndarray | None = None) -> Solution:
+def solve(features: Features, d: np.ndarray, limit: float = LIMIT, cuts: np.ndarray | None = None) -> YoulaDesign:
     """The theta of the program for the disturbance ``d`` (N,), by Clarabel through CVXPY.
 
     ``cuts`` (rows, features): further values of phi at which |u| <= limit as well.
@@ -131,14 +131,14 @@ def solve(features: Features, d: np.ndarray, limit: float = LIMIT, cuts: np.ndar
     if a.value is None:
         raise InputError(f"Clarabel found no solution: {problem.status}")
     seconds = float(problem.solver_stats.solve_time or 0.0)
-    return Solution(
+    return YoulaDesign(
         Vt.T @ (np.asarray(a.value) / S), str(problem.status), float(np.real(np.asarray(problem.value))), seconds
     )
 
 
 def solve_with_cuts(
-    features: Features, d: np.ndarray, more: np.ndarray, rounds: int, margin: float, tell: Callable[[str], None]
-) -> tuple[Solution, list[dict[str, Any]]]:
+    features: Features, d: np.ndarray, more: np.ndarray, rounds: int, margin: float, report: Callable[[str], None]
+) -> tuple[YoulaDesign, list[dict[str, Any]]]:
     """The program, then again with the samples of ``more`` where |u| comes out too large, until none does.
 
     Added are the samples where |u| peaks beyond the limit. ``margin``: share by which the limit is tightened from the second
@@ -154,7 +154,7 @@ def solve_with_cuts(
                 "seconds": solution.seconds, "cuts": len(cuts), "status": solution.status,
             }
         )  # fmt: skip
-        tell(f"round {k}: |u| up to {u.max():.4f} on {len(more)} further samples, {len(cuts)} of them in the program")
+        report(f"round {k}: |u| up to {u.max():.4f} on {len(more)} further samples, {len(cuts)} of them in the program")
         if u.max() <= LIMIT * (1 + 1e-6) or k == rounds:
             break
         peaks = np.flatnonzero((u > LIMIT * (1 - margin)) & (u > np.roll(u, 1)) & (u >= np.roll(u, -1)))

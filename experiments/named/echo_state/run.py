@@ -3,24 +3,25 @@
 The published example: the Youla parameter is a contracting REN with random fixed dynamics and a free output layer, so that
 every output layer gives a stable closed loop and the best one is a convex program. Beside it the best linear Youla parameter.
 What the published example leaves open is whether |u| <= 5, imposed on the samples of one disturbance, holds on others. Here
-steps from each level of a grid to each other and random ones are gone through, and samples where it fails are added.
+the program is checked on steps from each level of a grid to each other and on random ones; samples where it fails are added.
 """
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
-from pathlib import Path
-from typing import Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from experiments.runner import finish, interruptible, kept, one_thread, refuse
-from systems.base.errors import InputError
+from experiments.runner import Measured, Parts, Size, at_least_one, one_thread
+
+if TYPE_CHECKING:
+    from observer.networks import ContractingREN
 
 LATE = 10  # samples at the end of each held level
 
 
 @dataclass(frozen=True)
-class Size:
+class EchoStateSize(Size):
     """States, neurons and rate of the REN; taps of the linear one; levels of the disturbances; rounds of the program.
 
     ``levels``: whose samples make the cost. Where the limit must hold besides: ``grid`` levels from each to each, and ``more``
@@ -29,7 +30,7 @@ class Size:
     """
 
     nx: int = 50
-    nv: int = 100
+    neurons: int = 100
     rate: float = 0.95
     taps: int = 60
     levels: int = 40
@@ -39,71 +40,52 @@ class Size:
     fresh: int = 1000
     rounds: int = 8
     margin: float = 0.03
-    name: str = "full"
 
 
-SMOKE = Size(3, 6, 0.9, 12, 8, 3, 5, 1.05, 10, 1, 0.02, "smoke")
+FULL = EchoStateSize()
+SMOKE = EchoStateSize(3, 6, 0.9, 12, 8, 3, 5, 1.05, 10, 1, 0.02, name="smoke")
 
 
-def run(
-    out: Path,
-    *,
-    full: bool = False,
-    seed: int = 0,
-    quiet: bool = False,
-    report: Callable[[str], None] = print,
-    **options: Any,
-) -> int:
-    """Solve both programs into ``out``; 0 when the limit holds on every test and the REN is better than the linear one.
+@one_thread()
+def measure(size: EchoStateSize, seed: int, parts: Parts) -> Measured:
+    """Solve both programs; it passes when the limit holds on every test and the REN is better than the linear one.
 
-    ``options``: neurons, fresh. ``full`` changes nothing. Errors: InputError without CVXPY and Clarabel (extra ``sdp``).
+    Raises InputError without CVXPY and Clarabel (extra ``sdp``), before anything is written.
     """
-    refuse(options, ("neurons",))
-    size: Size = options.get("size") or Size()
-    if options.get("neurons"):
-        size = replace(size, nv=int(options["neurons"]))
-    if size.nv < 1:
-        raise InputError(f"--neurons is {size.nv}; expected at least 1")
     from experiments.named.echo_state.program import solver
 
-    solver()  # before anything is written
+    at_least_one(neurons=size.neurons)
+    solver()
     found = {}
-    with interruptible(out), one_thread():
-        for kind in ("linear", "REN"):
-            key = {"size": asdict(size), "seed": seed, "kind": kind}
-            found[kind] = kept(
-                out, kind, key, lambda kind=kind: design(kind, size, seed, report), bool(options.get("fresh"))
-            )
-            tests = found[kind]["tests"]
-            report(
-                f"{kind}: mean |z| {tests['fresh']['mean']:.4f} on fresh steps, {tests['squares']['mean']:.4f} on squares; "
-                f"|u| at most {max(test['largest'] for test in tests.values()):.4f}"
-            )
-    from experiments.named.echo_state.page import content
-
-    asked = f" --neurons {size.nv}" if options.get("neurons") else ""
-    criteria, metrics, page = content(found, size, f"observer experiment echo_state{asked} --seed {seed} --out {out}")
-    return finish(out, "echo_state", criteria, metrics, page, report)
+    for kind in ("linear", "REN"):
+        key = {"size": size.to_data(), "seed": seed, "kind": kind}
+        found[kind] = parts.keep(f"parts/{kind}", key, design, kind, size, seed, parts.say)
+        tests = found[kind]["tests"]
+        parts.say(
+            f"{kind}: mean |z| {tests['fresh']['mean']:.4f} on fresh steps, {tests['squares']['mean']:.4f} on squares; "
+            f"|u| at most {max(test['largest'] for test in tests.values()):.4f}"
+        )
+    return Measured(size, seed, found)
 
 
-def random_network(size: Size, seed: int) -> Any:
+def random_network(size: EchoStateSize, seed: int) -> "ContractingREN":
     """A contracting REN at random, whose neurons have their kinks spread over the range of the input.
 
-    As it starts, biases are small and all kinks lie near zero: no sum of such neurons saturates at |u| = 5.
+    By default the initial biases are small and all kinks lie near zero: no sum of such neurons saturates at |u| = 5.
     """
     import torch
 
     from observer.networks import ContractingREN
 
-    network = ContractingREN(1, size.nx, size.nv, 1, contraction_rate=size.rate, activation="relu", seed=seed)
+    network = ContractingREN(1, size.nx, size.neurons, 1, contraction_rate=size.rate, activation="relu", seed=seed)
     generator = torch.Generator().manual_seed(seed + 1)
     with torch.no_grad():
         spread = 5.0 * network.explicit().D12.abs().mean()
-        network.bv.copy_(spread * torch.randn(size.nv, generator=generator, dtype=torch.float64))
+        network.bv.copy_(spread * torch.randn(size.neurons, generator=generator, dtype=torch.float64))
     return network
 
 
-def design(kind: str, size: Size, seed: int, report: Callable[[str], None]) -> dict[str, Any]:
+def design(kind: str, size: EchoStateSize, seed: int, report: Callable[[str], None]) -> dict[str, Any]:
     """One Youla parameter: the program with its rounds, and the closed loop on the three disturbances."""
     from experiments.named.echo_state import program
 
@@ -124,7 +106,7 @@ def design(kind: str, size: Size, seed: int, report: Callable[[str], None]) -> d
         "fresh": program.steps(size.fresh, program.REACH, seed + 2),
         "training": train,
     }
-    tests = {name: measure(features, solution.theta, d) for name, d in disturbances.items()}
+    tests = {name: closed_loop_numbers(features, solution.theta, d) for name, d in disturbances.items()}
     z, u = program.closed_loop(features, solution.theta, disturbances["squares"])
     return {
         "tests": tests, "course": course, "status": solution.status, "parameters": len(solution.theta),
@@ -133,7 +115,7 @@ def design(kind: str, size: Size, seed: int, report: Callable[[str], None]) -> d
     }  # fmt: skip
 
 
-def measure(features: Any, theta: np.ndarray, d: np.ndarray) -> dict[str, float]:
+def closed_loop_numbers(features: Any, theta: np.ndarray, d: np.ndarray) -> dict[str, float]:
     """Mean |z|, largest |u|, how far z still moves at the end of a held level, and how far it is from the attainable rest."""
     from experiments.named.echo_state.program import HOLD, LIMIT, attainable, closed_loop
 

@@ -1,18 +1,41 @@
 """The page of ``linear_observer``: found against known, and the price of a gain under noise."""
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from reports.experiment_page import Chart, ChartFigure, Criterion, Curve
+from experiments.named.linear_observer.run import EXACT, LinearObserverSize, label
+from experiments.runner import Measured, Page, judged
+from reports.experiment_page import Chart, ChartFigure, Requirement, Series
 from reports.quantities import Number, number_text
 from reports.tables import Table
 
 
-def page_of(rows: list[dict[str, Any]], size: Any, exact: float) -> tuple[list[Criterion], dict[str, Any]]:
-    """Criteria, and the arguments of the page."""
-    from experiments.named.linear_observer.run import label
+def page(result: Measured) -> Page:
+    """Found against known, gains and speeds, and the price of a gain under noise."""
+    size, rows = result.size, result.rows
+    criteria = judge(size, rows)
+    content = {
+        "title": "Linear plants: the fit against the observer that is known", "tables": tables(size, rows),
+        "figures": [decay_figure(rows)],
+        "sentence": "The fit is the observer that theory names: A - LC, B and the gain of the projection observer in its metric, with "
+        "or without neurons." if all(c.passed for c in criteria) else "The fit is not the observer that theory names.",
+        "notes": [
+            "The gain is a criterion for the default initial weights only. From random weights the fit finds an exact "
+            "observer too, but another gain: every gain that contracts is exact, and the one-step loss does not choose among them.",
+            "A fit without noise has no reason to keep the noise gain low: it uses the whole measurement at once (one eigenvalue at "
+            "zero per output). `observer fine-tune` trades speed for a lower noise gain. The Kalman filter of the same speed is the "
+            "Riccati gain for a larger force noise, the smallest that is as fast.",
+            "RMS is taken over the trials at several times, so its own error is below that of independent trials.",
+        ],
+    }  # fmt: skip
+    shown = [{key: value for key, value in row.items() if not key.endswith("decay")} for row in rows]
+    return judged(criteria, {"observers": shown}, size, **content)
 
+
+def judge(size: LinearObserverSize, rows: Sequence[Mapping[str, Any]]) -> list[Requirement]:
+    """What theory says must hold."""
     projected = [row for row in rows if row["start"] == "projected"]
     worst = {
         key: max(row[key] for row in projected)
@@ -22,18 +45,22 @@ def page_of(rows: list[dict[str, Any]], size: Any, exact: float) -> tuple[list[C
     off = max(abs(s / r - 1) for row in projected for s, r in zip(row["rms_seen"], row["rms"], strict=True))
     slow = max(row["eigenvalues"][-1] / row["rate"] for row in projected)
     allowed = 4 / np.sqrt(2 * size.trials)  # four deviations of an RMS over as many independent trials
-    criteria = [
-        Criterion("df/dx is A - LC, relative", Number(worst["consistency"], "", 2), f"at most {exact:g}", worst["consistency"] <= exact),
-        Criterion("df/du is B, relative", Number(worst["input_error"], "", 2), f"at most {exact:g}", worst["input_error"] <= exact),
-        Criterion("gain is the projection observer's, relative", Number(worst["gain_error"], "", 2), f"at most {1e-6:g}",
+    return [
+        Requirement("df/dx is A - LC, relative", Number(worst["consistency"], "", 2), f"at most {EXACT:g}", worst["consistency"] <= EXACT),
+        Requirement("df/du is B, relative", Number(worst["input_error"], "", 2), f"at most {EXACT:g}", worst["input_error"] <= EXACT),
+        Requirement("gain is the projection observer's, relative", Number(worst["gain_error"], "", 2), f"at most {1e-6:g}",
                   worst["gain_error"] <= 1e-6),
-        Criterion("errors follow (A - LC)^k", Number(worst["error_dynamics"], "", 2), f"at most {exact:g}",
-                  worst["error_dynamics"] <= exact),
-        Criterion("spectral radius of A - LC over the certified rate", Number(slow, "", 5), "at most 1", slow <= 1 + 1e-9),
-        Criterion("RMS under noise against Lyapunov's", Number(100 * off, "%", 3), f"within {100 * allowed:.2g} %", off <= allowed),
-        Criterion("noise over the Kalman filter's, least", Number(min(row["noise_ratio"] for row in rows), "", 4),
+        Requirement("errors follow (A - LC)^k", Number(worst["error_dynamics"], "", 2), f"at most {EXACT:g}",
+                  worst["error_dynamics"] <= EXACT),
+        Requirement("spectral radius of A - LC over the certified rate", Number(slow, "", 5), "at most 1", slow <= 1 + 1e-9),
+        Requirement("RMS under noise against Lyapunov's", Number(100 * off, "%", 3), f"within {100 * allowed:.2g} %", off <= allowed),
+        Requirement("noise over the Kalman filter's, least", Number(min(row["noise_ratio"] for row in rows), "", 4),
                   "at least 1: nothing beats it", min(row["noise_ratio"] for row in rows) >= 1 - 1e-9),
     ]  # fmt: skip
+
+
+def tables(size: LinearObserverSize, rows: Sequence[Mapping[str, Any]]) -> list[Table]:
+    """Found against known; gains and rates; noise."""
     found = Table(
         tuple(
             (
@@ -68,34 +95,26 @@ def page_of(rows: list[dict[str, Any]], size: Any, exact: float) -> tuple[list[C
         f"Under noise: measurement {size.measurement:g}, force {size.force:g} (standard deviations); states "
         + ", ".join(rows[0]["states"]),
     )  # fmt: skip
+    return [found, gains, noisy]
+
+
+def decay_figure(rows: Sequence[Mapping[str, Any]]) -> ChartFigure:
+    """The decay of errors, plant by plant."""
+    projected = [row for row in rows if row["start"] == "projected"]
 
     def chart(plant: str) -> Chart:
         own = [row for row in projected if row["plant"] == plant and row["neurons"] == projected[0]["neurons"]]
-        curves = [Curve(f"fit, {row['settling']:g} s", range(len(row["decay"])), row["decay"]) for row in own]
+        curves = [Series(f"fit, {row['settling']:g} s", range(len(row["decay"])), row["decay"]) for row in own]
         kalman = own[0]["kalman_decay"]
-        curves.append(Curve("Kalman gain", range(len(kalman)), kalman, role="published"))
+        curves.append(Series("Kalman gain", range(len(kalman)), kalman, role="published"))
         return Chart(plant.replace("_", " "), "sample", "largest |e| of |e_0| = 1", tuple(curves), log="y")
 
-    figure = ChartFigure(
+    return ChartFigure(
         "decay", "How fast errors die",
-        "The largest singular value of (A - LC)^k: what can be left of a first error of length 1. The fits are as fast as they were "
-        "asked to be, after a rise (position errors become velocity errors); the Kalman gain is slower and quieter.",
+        "The largest singular value of (A - LC)^k: what can be left of an initial error of length 1. After a rise (position errors "
+        "become velocity errors) the fits decay as fast as asked for; the Kalman gain is slower, with a lower noise gain.",
         tuple(chart(name) for name in dict.fromkeys(row["plant"] for row in rows)),
     )  # fmt: skip
-    page = {
-        "title": "Linear plants: the fit against the observer that is known", "tables": [found, gains, noisy], "figures": [figure],
-        "sentence": "The fit is the observer that theory names: A - LC, B and the gain of the projection observer in its metric, with "
-        "or without neurons." if all(c.passed for c in criteria) else "The fit is not the observer that theory names.",
-        "notes": [
-            "The gain is a criterion of the default start. From random weights the fit finds an exact "
-            "observer too, but another gain: every gain that contracts is exact, and the one-step loss does not choose among them.",
-            "A fit without noise has no reason to be quiet: it takes the whole measurement at once (one eigenvalue at zero per "
-            "output). `observer fine-tune` trades speed for quiet. The Kalman filter of the same speed is the Riccati gain for a "
-            "larger force noise, the smallest that is as fast.",
-            "RMS is taken over the trials at several times, so its own error is below that of independent trials.",
-        ],
-    }  # fmt: skip
-    return criteria, page
 
 
 def vector(values: Any) -> str:

@@ -6,91 +6,74 @@ projection observer, L = A M^-1 C' (C M^-1 C')^-1, whose errors follow (A - L C)
 Under noise the steady covariance of any L is known (Lyapunov) and least for the Kalman gain (Riccati): both stand beside.
 """
 
-from collections.abc import Callable
-from dataclasses import asdict, dataclass
-from pathlib import Path
-from typing import Any
+from collections.abc import Mapping
+from dataclasses import dataclass
+from itertools import product
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from experiments.runner import finish, interruptible, kept, one_thread, refuse
+from experiments.runner import Measured, Parts, Size, chosen, one_thread
+
+if TYPE_CHECKING:
+    from observer.networks import ExplicitREN
+    from observer.state_observer import RENObserver
+    from systems import DiscreteSystem
 
 PLANTS = ("mass_spring_damper", "double_integrator")
 EXACT = 1e-9  # relative: what is left of a linear least-squares problem in float64
 
 
 @dataclass(frozen=True)
-class Size:
-    """Plants, settling times [s], variants (neurons, start) and the trials under noise."""
+class LinearObserverSize(Size):
+    """Plants, settling times [s], variants (neurons, ``start`` of the fit) and the trials under noise."""
 
     plants: tuple[str, ...] = PLANTS
-    settling: tuple[float, ...] = (1.0, 3.0)
     variants: tuple[tuple[int, str], ...] = ((0, "projected"), (8, "projected"), (8, "random"))
     iterations: int = 300
     trials: int = 4000
+    settling: tuple[float, ...] = (1.0, 3.0)
     steps: int = 400
     measurement: float = 0.02
     force: float = 0.2
-    name: str = "full"
 
 
-SMOKE = Size(plants=PLANTS[:1], settling=(1.0,), variants=((0, "projected"), (3, "projected")), iterations=20, trials=400, steps=120,
-             name="smoke")  # fmt: skip
+FULL = LinearObserverSize()
+SMOKE = LinearObserverSize(
+    plants=PLANTS[:1], settling=(1.0,), variants=((0, "projected"), (3, "projected")), iterations=20, trials=400, steps=120, name="smoke"
+)  # fmt: skip
 
 
-def run(
-    out: Path,
-    *,
-    full: bool = False,
-    seed: int = 0,
-    quiet: bool = False,
-    report: Callable[[str], None] = print,
-    **options: Any,
-) -> int:
-    """Fit linear plants into ``out``; 0 when every observer is the known one and its noise the computed one.
+@one_thread()
+def measure(size: LinearObserverSize, seed: int, parts: Parts, rows: str | None = None) -> Measured:
+    """Fit linear plants; it passes when every observer is the known one and its noise the computed one.
 
-    ``options``: rows (names of plants, separated by commas), fresh. ``full`` changes nothing.
+    rows : names of plants, separated by commas.
     """
-    from systems.base.errors import InputError
-
-    refuse(options, ("rows",))
-    size: Size = options.get("size") or Size()
-    names = tuple(options["rows"].split(",")) if options.get("rows") else size.plants
-    wrong = [name for name in names if name not in PLANTS]
-    if wrong:
-        raise InputError(f"--rows names {', '.join(wrong)}; expected some of {', '.join(PLANTS)}")
-    rows = []
-    with interruptible(out), one_thread():
-        for name in names:
-            for settling in size.settling:
-                for neurons, start in size.variants:
-                    chosen = asdict(size) | {"plants": name, "settling": settling, "variants": (neurons, start)}
-
-                    def measured(
-                        a: str = name, b: float = settling, c: int = neurons, d: str = start
-                    ) -> dict[str, Any]:
-                        return measure(size, a, b, c, d, seed)
-
-                    key = {"size": chosen, "seed": seed}
-                    part = f"{name}-{settling:g}s-{neurons}-{start}"
-                    row = kept(out, part, key, measured, bool(options.get("fresh")))
-                    rows.append(row)
-                    report(
-                        f"{label(row)}: |A - LC - df/dx| {row['consistency']:.1e}, gain off by {row['gain_error']:.1e}, "
-                        f"noise {row['noise_ratio']:.3f} times the Kalman filter's"
-                    )
-    asked = f" --rows {options['rows']}" if options.get("rows") else ""
-    return _end(out, rows, size, f"observer experiment linear_observer{asked} --seed {seed} --out {out}", report)
+    found = []
+    names = chosen(rows, PLANTS) if rows else size.plants
+    for name, settling, (neurons, start) in product(names, size.settling, size.variants):
+        key = {"size": size.to_data(plants=name, settling=settling, variants=(neurons, start)), "seed": seed}
+        part = f"parts/{name}-{settling:g}s-{neurons}-{start}"
+        row = parts.keep(part, key, fit_and_compare, size, name, settling, neurons, start, seed)
+        found.append(row)
+        parts.say(
+            f"{label(row)}: |A - LC - df/dx| {row['consistency']:.1e}, gain off by {row['gain_error']:.1e}, "
+            f"noise {row['noise_ratio']:.3f} times the Kalman filter's"
+        )
+    return Measured(size, seed, found)
 
 
-def label(row: dict[str, Any]) -> str:
+def label(row: Mapping[str, Any]) -> str:
     """Plant, settling time, neurons."""
-    start = "" if row["start"] == "projected" else f", {row['start']} start"
+    start = "" if row["start"] == "projected" else f", {row['start']} weights"
     return f"{row['plant'].replace('_', ' ')}, {row['settling']:g} s, {row['neurons']} neurons{start}"
 
 
-def measure(size: Size, name: str, settling: float, neurons: int, start: str, seed: int) -> dict[str, Any]:
-    """Fit one plant and hold the observer against what is known of it."""
+def fit_and_compare(
+    size: LinearObserverSize, name: str, settling: float, neurons: int, start: str, seed: int
+) -> dict[str, Any]:
+    """Fit one plant and compare the observer with what is known of it."""
     from observer import fit
     from observer.certification.contraction import contraction_rate
     from systems import discretize, load_system, simulate
@@ -129,7 +112,7 @@ def measure(size: Size, name: str, settling: float, neurons: int, start: str, se
     }  # fmt: skip
 
 
-def linear_plant(plant: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def linear_plant(plant: "DiscreteSystem") -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """A (nx, nx), B (nx, nu), C (ny, nx): differences of one step and of the output, exact for a linear plant."""
     nx, nu = plant.nx, plant.nu
     zero, still = plant.step(np.zeros((1, nx)), np.zeros((1, nu))), plant.output(np.zeros((1, nx)), np.zeros((1, nu)))
@@ -138,7 +121,7 @@ def linear_plant(plant: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     return A, B, (plant.output(np.eye(nx), np.zeros((nx, nu))) - still).T
 
 
-def jacobians(w: Any, x: np.ndarray, u: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def jacobians(w: "ExplicitREN", x: np.ndarray, u: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """df_o/dx (m, nx, nx) and df_o/d(u, y) (m, nx, nu + ny) of the explicit network at each sample."""
     from observer.networks.activations import get_activation
 
@@ -169,7 +152,9 @@ def steady_covariance(A: np.ndarray, C: np.ndarray, L: np.ndarray, Q: np.ndarray
     return solve_discrete_lyapunov(A - L @ C, Q + L @ R @ L.T)
 
 
-def noise_of(A: np.ndarray, B: np.ndarray, C: np.ndarray, L: np.ndarray, size: Size) -> dict[str, np.ndarray]:
+def noise_of(
+    A: np.ndarray, B: np.ndarray, C: np.ndarray, L: np.ndarray, size: LinearObserverSize
+) -> dict[str, np.ndarray]:
     """Q: a random force held over each sample; R: of the measurement; P: the steady covariance with the gain L."""
     Q, R = size.force**2 * B @ B.T, size.measurement**2 * np.eye(len(C))
     return {"Q": Q, "R": R, "P": steady_covariance(A, C, L, Q, R)}
@@ -191,7 +176,7 @@ def decay(F: np.ndarray, steps: int = 120) -> np.ndarray:
     return np.array([np.linalg.norm(np.linalg.matrix_power(F, k), 2) for k in range(steps)])
 
 
-def error_dynamics(observer: Any, plant: Any, F: np.ndarray, rng: np.random.Generator) -> float:
+def error_dynamics(observer: "RENObserver", plant: "DiscreteSystem", F: np.ndarray, rng: np.random.Generator) -> float:
     """The largest |e_k - F^k e_0| over 60 samples of 50 trials, relative to |e_0|: F is the known error matrix."""
     x, e0 = rng.normal(size=(50, plant.nx)), rng.normal(size=(50, plant.nx))
     u = rng.uniform(-1, 1, (50, 61, plant.nu))
@@ -206,9 +191,15 @@ def error_dynamics(observer: Any, plant: Any, F: np.ndarray, rng: np.random.Gene
 
 
 def simulated_noise(
-    observer: Any, A: np.ndarray, B: np.ndarray, C: np.ndarray, Q: np.ndarray, size: Size, rng: np.random.Generator
+    observer: "RENObserver",
+    A: np.ndarray,
+    B: np.ndarray,
+    C: np.ndarray,
+    Q: np.ndarray,
+    size: LinearObserverSize,
+    rng: np.random.Generator,
 ) -> np.ndarray:
-    """RMS error (nx,) of the shipped observer at the end of noisy trials, from exact starts."""
+    """RMS error (nx,) of the shipped observer at the end of noisy trials, from exact initial estimates."""
     shape, nx = (size.trials, size.steps), len(A)
     force = size.force * rng.normal(size=(*shape, B.shape[1]))
     x = np.zeros((*shape, nx))
@@ -217,18 +208,3 @@ def simulated_noise(
     y = x @ C.T + size.measurement * rng.normal(size=(*shape, len(C)))
     error = observer.run(x[:, 0], np.zeros_like(force), y) - x
     return np.sqrt(np.mean(error[:, -size.steps // 4 :: 10] ** 2, axis=(0, 1)))
-
-
-def _end(out: Path, rows: list[dict[str, Any]], size: Size, command: str, report: Callable[[str], None]) -> int:
-    from experiments.named.linear_observer.page import page_of
-
-    criteria, page = page_of(rows, size, EXACT)
-    shown = [{key: value for key, value in row.items() if not key.endswith("decay")} for row in rows]
-    return finish(
-        out,
-        "linear_observer",
-        criteria,
-        {"observers": shown},
-        {**page, "command": command, "toy": size.name != "full"},
-        report,
-    )

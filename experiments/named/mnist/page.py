@@ -1,27 +1,25 @@
 """The page of ``mnist``: accuracy beside the published one, the noise sweep, certified below attacked."""
 
-from collections.abc import Callable
-from pathlib import Path
+from collections.abc import Mapping
 from typing import Any
 
 from experiments.named.classification.data import Images
-from experiments.named.classification.measure import AUTHORS, RADII
-from experiments.named.mnist.run import AUTHORS_ACCURACY, NAMES, NOISE, PUBLISHED, Size
-from experiments.runner import finish
-from reports.experiment_page import Chart, ChartFigure, Criterion, Curve
+from experiments.named.classification.measure import AUTHORS, RADII, OnImages
+from experiments.named.mnist.run import AUTHORS_ACCURACY, NAMES, NOISE, PUBLISHED
+from experiments.runner import Page, judged
+from reports.experiment_page import Chart, ChartFigure, Requirement, Series
 from reports.quantities import Number, number_text
 from reports.tables import Table
 
 
-def write(
-    out: Path, rows: dict[str, Any], images: Images, size: Size, command: str, report: Callable[[str], None]
-) -> int:
-    """Criteria, metrics and page; the exit code."""
+def page(result: OnImages) -> Page:
+    """Accuracy beside the published one, noise, certified below attacked."""
+    size, images, rows = result.size, result.images, result.rows
     radii = RADII[images.name]
     criteria = safety(rows)
     strongest = rows["lbdn"]["noise"][-1] - rows["dense"]["noise"][-1]
     criteria.append(
-        Criterion(
+        Requirement(
             f"accuracy at noise {NOISE[-1]}/255: LBDN minus dense", Number(100 * strongest, "%", 4),
             "above 0, as published", strongest > 0,
         )
@@ -29,12 +27,12 @@ def write(
     if "authors" in rows and rows["authors"]["images"] == 10_000:
         right = round(10_000 * rows["authors"]["accuracy"])
         criteria.append(
-            Criterion("right of 10,000 by the authors' weights", Number(right), "exactly 9,724",
+            Requirement("right of 10,000 by the authors' weights", Number(right), "exactly 9,724",
                       right == round(10_000 * AUTHORS_ACCURACY))
         )  # fmt: skip
     title = "Digits" if images.name == "digits" else "MNIST"
-    page = {
-        "title": f"{title}: classifiers that are robust by construction", "command": command, "toy": size.name != "full",
+    content = {
+        "title": f"{title}: classifiers that are robust by construction",
         "sentence": "No attack found an image within a certified radius, and certified accuracy lies below attacked accuracy at "
         "every radius." if all(c.passed for c in criteria) else "Something that is proved, or was published, did not hold.",
         "summary": f"Data: {images.source}. Networks: {'-'.join(map(str, (images.size[0] * images.size[1], *size.hidden, 10)))}, "
@@ -44,24 +42,24 @@ def write(
         "notes": notes(images, rows),
     }  # fmt: skip
     metrics = {"data": images.source, "radii": radii, "noise": NOISE, "published": PUBLISHED, "networks": rows}
-    return finish(out, "mnist", criteria, metrics, page, report)
+    return judged(criteria, metrics, size, **content)
 
 
-def safety(rows: dict[str, Any]) -> list[Criterion]:
+def safety(rows: Mapping[str, Any]) -> list[Requirement]:
     """What must hold whatever was trained: certificates against attacks, and the proofs."""
     broken = sum(row["contradictions"] for row in rows.values())
     pairs = [(c, a) for row in rows.values() for c, a in zip(row["certified_same"], row["attacked"], strict=True)]
     above = sum(c > a for c, a in pairs)
     bound = [row for row in rows.values() if row["proved"] is not None]
     return [
-        Criterion("certified images that an attack broke", Number(broken), "0", broken == 0),
-        Criterion("radii at which certified exceeds attacked", Number(above), f"0 of {len(pairs)}", above == 0),
-        Criterion("Lipschitz bounds proved in float64", Number(sum(bool(row["proved"]) for row in bound)), f"all {len(bound)}",
+        Requirement("certified images that an attack broke", Number(broken), "0", broken == 0),
+        Requirement("radii at which certified exceeds attacked", Number(above), f"0 of {len(pairs)}", above == 0),
+        Requirement("Lipschitz bounds proved in float64", Number(sum(bool(row["proved"]) for row in bound)), f"all {len(bound)}",
                   all(row["proved"] for row in bound)),
     ]  # fmt: skip
 
 
-def overview(rows: dict[str, Any], images: Images) -> Table:
+def overview(rows: Mapping[str, Any], images: Images) -> Table:
     """One line per network."""
     published = {"lbdn": PUBLISHED["lbdn"][0], "dense": PUBLISHED["dense"][0], "authors": PUBLISHED["lbdn"][0]}
     return Table(
@@ -79,14 +77,14 @@ def overview(rows: dict[str, Any], images: Images) -> Table:
     )  # fmt: skip
 
 
-def noise_table(rows: dict[str, Any]) -> Table:
+def noise_table(rows: Mapping[str, Any]) -> Table:
     """Accuracy [%] per level of the noise, ours and the published."""
     lines = [(NAMES[name], *(Number(100 * v, "", 4) for v in row["noise"])) for name, row in rows.items()]
     lines += [(f"published, {NAMES[name]}", *(Number(v, "", 4) for v in values)) for name, values in PUBLISHED.items()]
     return Table(tuple(lines), ("noise eps · 255", *map(str, NOISE)), "Accuracy [%] under uniform noise of every pixel")
 
 
-def radii_table(rows: dict[str, Any], radii: tuple[float, ...]) -> Table:
+def radii_table(rows: Mapping[str, Any], radii: tuple[float, ...]) -> Table:
     """Certified and attacked accuracy [%] per radius."""
     lines = []
     for name, row in rows.items():
@@ -98,14 +96,14 @@ def radii_table(rows: dict[str, Any], radii: tuple[float, ...]) -> Table:
     )  # fmt: skip
 
 
-def noise_figure(rows: dict[str, Any]) -> ChartFigure:
+def noise_figure(rows: Mapping[str, Any]) -> ChartFigure:
     """Accuracy over noise."""
     curves = [
-        Curve(NAMES[name], NOISE, [100 * v for v in row["noise"]], colour=k)
+        Series(NAMES[name], NOISE, [100 * v for v in row["noise"]], colour=k)
         for k, (name, row) in enumerate(rows.items())
     ]
     curves += [
-        Curve(f"published, {NAMES[name]}", NOISE, values, "points", "published", k)
+        Series(f"published, {NAMES[name]}", NOISE, values, "points", "published", k)
         for k, (name, values) in enumerate(PUBLISHED.items())
     ]
     return ChartFigure(
@@ -116,15 +114,15 @@ def noise_figure(rows: dict[str, Any]) -> ChartFigure:
     )  # fmt: skip
 
 
-def radii_figure(rows: dict[str, Any], radii: tuple[float, ...]) -> ChartFigure:
+def radii_figure(rows: Mapping[str, Any], radii: tuple[float, ...]) -> ChartFigure:
     """Certified and attacked accuracy over the radius, one panel per network."""
     charts = tuple(
         Chart(
             NAMES[name], "radius |dx|", "accuracy",
             (
-                Curve("", radii, [100 * v for v in row["certified_same"]], "band", colour=0, upper=[100 * v for v in row["attacked"]]),
-                Curve("attacked", radii, [100 * v for v in row["attacked"]], "both", colour=1),
-                Curve("certified", radii, [100 * v for v in row["certified_same"]], "both", colour=0),
+                Series("", radii, [100 * v for v in row["certified_same"]], "band", colour=0, upper=[100 * v for v in row["attacked"]]),
+                Series("attacked", radii, [100 * v for v in row["attacked"]], "both", colour=1),
+                Series("certified", radii, [100 * v for v in row["certified_same"]], "both", colour=0),
             ),
             y_unit="%", limits=(-3.0, 103.0),
         )
@@ -138,7 +136,7 @@ def radii_figure(rows: dict[str, Any], radii: tuple[float, ...]) -> ChartFigure:
     )  # fmt: skip
 
 
-def notes(images: Images, rows: dict[str, Any]) -> list[str]:
+def notes(images: Images, rows: Mapping[str, Any]) -> list[str]:
     """Remarks below the tables."""
     found = [
         "Certified: margin / (sqrt2 gamma) > r, in float64 from the folded weights whose bound `verify()` proves. Attacked: descent "

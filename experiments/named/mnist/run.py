@@ -1,17 +1,17 @@
 """``observer experiment mnist``: LBDN, convolutional LBDN and a plain dense network under noise, attack and certificate.
 
-The published example (RobustNeuralNetworks.jl, arXiv 2306.12612): 784-64-64-10, gamma = 5, relu, full-batch Adam, 300 epochs at
+The published example (RobustNeuralNetworks.jl, arXiv 2306.12612): 784-64-64-10, gamma = 5, relu, full-batch Adam, 300 iterations at
 1e-3 and 300 at 1e-4, uniform noise of every pixel. Ours adds what the bound is for: no image with
 margin > sqrt2 gamma r may be broken by any attack within r, which is checked image by image.
 """
 
-from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from experiments.named.classification.data import MNIST_TEST, Images, load_images
-from experiments.runner import interruptible, kept, one_thread, refuse
+from experiments.named.classification.data import MNIST_TEST, Images, images_of
+from experiments.named.classification.measure import OnImages, progress
+from experiments.runner import Parts, Size, one_thread
 
 NOISE = (0, 22, 44, 67, 89, 111, 133, 156, 178, 200)  # of 255
 PUBLISHED = {
@@ -23,8 +23,8 @@ AUTHORS_ACCURACY = 0.9724
 
 
 @dataclass(frozen=True)
-class Size:
-    """Schedules as (epochs, rate), full batches for dense networks; the attack; how many images are used (None: all)."""
+class MnistSize(Size):
+    """Schedules as (passes over the images, rate), full batches for dense networks; the attack; how many images are used (None: all)."""
 
     hidden: tuple[int, ...] = (64, 64)
     gamma: float = 5.0
@@ -37,49 +37,29 @@ class Size:
     attacked: int = 1000
     train: int | None = None
     test: int | None = None
-    name: str = "full"
 
 
-SMOKE = Size(hidden=(12,), schedule=((30, 1e-2),), channels=(3,), conv_schedule=((2, 1e-2),), steps=5, restarts=1,
+FULL = MnistSize()
+SMOKE = MnistSize(hidden=(12,), schedule=((30, 1e-2),), channels=(3,), conv_schedule=((2, 1e-2),), steps=5, restarts=1,
              attacked=40, train=200, test=60, name="smoke")  # fmt: skip
 
 
-def run(
-    out: Path,
-    *,
-    full: bool = False,
-    seed: int = 0,
-    quiet: bool = False,
-    report: Callable[[str], None] = print,
-    **options: Any,
-) -> int:
-    """Train and attack three classifiers into ``out``; 0 when nothing contradicts a certificate and the bounds are proved.
+@one_thread()
+def measure(size: MnistSize, seed: int, parts: Parts, data: str | Path | None = None) -> OnImages:
+    """Train and attack three classifiers; it passes when nothing contradicts a certificate and the bounds are proved.
 
-    ``options``: data (the folder of MNIST's IDX files; the embedded digits without it), fresh. The authors' weights are a
-    row where ``shared/golden/authors_lbdn_mnist.npz`` lies beside the project and MNIST is there. ``full`` changes nothing.
+    data : the folder of MNIST's IDX files; the embedded digits without it. The authors' weights are a row where
+    ``shared/golden/authors_lbdn_mnist.npz`` lies beside the project and MNIST is there.
     """
-    refuse(options, ("data",))
-    size: Size = options.get("size") or Size()
-    images = load_images(options.get("data"))
-    if size.train is not None and size.test is not None:
-        images = images.thinned(size.train, size.test)
-    rows = {}
-    with interruptible(out), one_thread():
-        for name in chosen(images, size):
-            key = {"size": asdict(size), "seed": seed, "data": images.digest, "split": images.source}
-
-            def measured(name: str = name) -> dict[str, Any]:
-                return measure(name, images, size, seed)
-
-            rows[name] = kept(out, f"{images.name}-{name}", key, measured, bool(options.get("fresh")))
-            report(line(NAMES[name], rows[name]))
-    from experiments.named.mnist.page import write
-
-    data = f" --data {options['data']}" if options.get("data") else ""
-    return write(out, rows, images, size, f"observer experiment mnist{data} --seed {seed} --out {out}", report)
+    images, rows = images_of(data, size.train, size.test), {}
+    for name in chosen(images):
+        key = {"size": size.to_data(), "seed": seed, "data": images.digest, "split": images.source}
+        rows[name] = parts.keep(f"parts/{images.name}-{name}", key, train_and_measure, name, images, size, seed)
+        parts.say(progress(NAMES[name], rows[name]))
+    return OnImages(size, seed, rows, images)
 
 
-def chosen(images: Images, size: Size) -> tuple[str, ...]:
+def chosen(images: Images) -> tuple[str, ...]:
     """The rows: three networks, and the authors' where their weights and the test set they were published for are there."""
     from experiments.named.classification.measure import AUTHORS
 
@@ -87,33 +67,20 @@ def chosen(images: Images, size: Size) -> tuple[str, ...]:
     return (*own, "authors") if images.digest == MNIST_TEST and AUTHORS.is_file() else own
 
 
-def line(name: str, row: dict[str, Any]) -> str:
-    """One line of progress."""
-    certified, attacked = row["certified_same"], row["attacked"]
-    return (
-        f"{name}: accuracy {100 * row['accuracy']:.2f} %, trained in {row['train_seconds'] or 0:.0f} s; "
-        f"certified / attacked {', '.join(f'{100 * c:.1f}/{100 * a:.1f}' for c, a in zip(certified, attacked, strict=True))} %"
-    )
-
-
-def make(name: str, images: Images, size: Size, seed: int) -> Any:
+def make(name: str, images: Images, size: MnistSize, seed: int) -> Any:
     """An untrained network, float32."""
-    from experiments.named.classification.training import plain_network
-    from observer.networks import LBDN, ConvLBDN
+    from experiments.named.classification.training import convolutional_network, plain_network
+    from observer.networks import LBDN
 
     pixels = images.size[0] * images.size[1]
     if name == "lbdn":
         return LBDN(pixels, size.hidden, 10, gamma=size.gamma, seed=seed, dtype="float32")
     if name == "dense":
         return plain_network(pixels, size.hidden, seed)
-    factors = (2, 2, 1, 1) if images.size[0] % 4 == 0 and images.size[0] > 8 else (2, 1, 1, 1)
-    return ConvLBDN(
-        (1, *images.size), size.channels, size.hidden[:1], 10, downsampling=factors[: len(size.channels)],
-        gamma=size.gamma, seed=seed, dtype="float32",
-    )  # fmt: skip
+    return convolutional_network(images.size, size.channels, size.hidden, size.gamma, seed)
 
 
-def measure(name: str, images: Images, size: Size, seed: int) -> dict[str, Any]:
+def train_and_measure(name: str, images: Images, size: MnistSize, seed: int) -> dict[str, Any]:
     """Train one network (or take the authors') and measure it on the test images."""
     import numpy as np
     import torch

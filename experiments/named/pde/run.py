@@ -4,79 +4,75 @@ Published test: x0 = 0.5 and b(0) = 0.5, x_hat0 = 0, 2000 samples, boundary a cl
 run and RMSE over all nodes, samples 1000 to 2000. The spread over boundary draws is large, so medians of five are given.
 """
 
-from collections.abc import Callable
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from experiments.pipeline.console import DONE, FAILED, Console
+from experiments.pipeline.console import Console
 from experiments.pipeline.prepare import prepare
 from experiments.pipeline.recipe import build
 from experiments.pipeline.steps import run_all
-from observer.storage import write_json
+from experiments.runner import Parts, Size
+from observer.runs import Run
 
 if TYPE_CHECKING:
     from observer.networks.ren.explicit import ExplicitREN
     from systems import DiscreteSystem
 
-NEURONS, ITERATIONS, RATE = 30, 30, 0.998
-DRAWS, SAMPLES, WINDOW = 5, 2001, slice(1000, 2000)
+RATE, SAMPLES, WINDOW = 0.998, 2001, slice(1000, 2000)
 LOSS_BAR, RMSE_BAR = 1e-9, 5.5e-4
 #: arXiv 2306.12612, the authors' trained weights on the plant of their own code (four Euler steps, sensor at node 24).
 PUBLISHED = {"one_step_loss": 6.2e-6, "rmse": 4.3e-3}
 GOLDEN = Path(__file__).resolve().parents[4] / "shared" / "golden" / "authors_pde_observer.npz"
 
 
-def run(
-    out: Path,
-    *,
-    full: bool = False,
-    seed: int = 0,
-    quiet: bool = False,
-    report: Callable[[str], None] = print,
-    **options: Any,
-) -> int:
-    """Run into ``out``; 0 when our one-step loss and RMSE (medians) meet the bars and the run's own verdict is pass.
+@dataclass(frozen=True)
+class PdeSize(Size):
+    """Neurons and iterations of our fit, trials of its validation, draws of the boundary in the published test."""
 
-    ``options``: neurons, epochs, trials, budget, fresh. The authors' weights are not part of this project; their column
-    is measured where the file ``shared/golden/authors_pde_observer.npz`` lies beside the project (``full`` changes nothing).
+    neurons: int = 30
+    iterations: int = 30
+    trials: int = 10
+    draws: int = 5
+
+
+FULL = PdeSize()
+
+
+@dataclass(frozen=True)
+class Pde:
+    """Our run, and the published tests of ours and, where they are at hand, of the authors' weights: name -> one per draw."""
+
+    size: PdeSize
+    ours: Run
+    tests: Mapping[str, Sequence[Mapping[str, Any]]]
+
+
+def measure(size: PdeSize, seed: int, parts: Parts, **options: Any) -> Pde:
+    """Fit ours and run the published test; it passes when loss and RMSE (medians) meet the bars and the run passes.
+
+    ``options``: budget of the fit. The authors' weights are not part of this project; their column is measured where the file
+    ``shared/golden/authors_pde_observer.npz`` lies beside the project.
     """
     from systems import discretize, reaction_diffusion_parity
 
-    out = Path(out)
     values: dict[str, Any] = {
         "system": "reaction_diffusion", "seed": seed, "fit.contraction_rate": RATE,
-        "fit.neurons": options.get("neurons", NEURONS), "fit.iterations": options.get("epochs", ITERATIONS),
-        "data.trajectories": 20, "validation.trials": options.get("trials", 10), "validation.truth": "model",
+        "fit.neurons": size.neurons, "fit.iterations": size.iterations,
+        "data.trajectories": 20, "validation.trials": size.trials, "validation.truth": "model",
     }  # fmt: skip
-    if options.get("budget") is not None:
-        values["fit.budget"] = options["budget"]
-    out.mkdir(parents=True, exist_ok=True)
-    ours = run_all(*prepare(build(values), out / "ours", fresh=bool(options.get("fresh")), console=Console(quiet)))
-    assert ours.observer is not None and ours.validation is not None
-    tests = {"ours": [published_test(ours.plant, ours.observer.weights, draw) for draw in range(DRAWS)]}
-    note = "The authors' weights are not at hand (shared/golden beside the project): their published numbers are shown."
+    values |= {f"fit.{key}": value for key, value in options.items()}
+    parts.out.mkdir(parents=True, exist_ok=True)
+    ours = run_all(*prepare(build(values), parts.out / "ours", fresh=parts.fresh, console=Console(parts.quiet)))
+    assert ours.observer is not None
+    tests = {"ours": [published_test(ours.plant, ours.observer.weights, draw) for draw in range(size.draws)]}
     if GOLDEN.is_file():
-        parity = discretize(reaction_diffusion_parity())
-        theirs = authors_network(GOLDEN)
-        tests["published"] = [published_test(parity, theirs, draw) for draw in range(DRAWS)]
-        note = "The authors' weights were measured here on the plant of their own code, with the same boundary draws."
-    medians = {
-        name: {key: float(np.median([t[key] for t in rows])) for key in ("one_step_loss", "rmse")}
-        for name, rows in tests.items()
-    }
-    metrics = dict(ours.metrics)
-    metrics["variants"] = {"published_figures": PUBLISHED, **medians}
-    write_json(out / "metrics.json", metrics)
-    _write_report(out, ours, tests, medians, note, seed)
-    for name, row in medians.items():
-        report(
-            f"{name:<10} one-step loss {row['one_step_loss']:.2e}, RMSE samples 1000-2000 {row['rmse']:.2e} (median of {DRAWS})"
-        )
-    report(f"report: {out / 'report.html'}")
-    passed = medians["ours"]["one_step_loss"] <= LOSS_BAR and medians["ours"]["rmse"] <= RMSE_BAR
-    return DONE if passed and ours.validation.verdict == "pass" else FAILED
+        parity, theirs = discretize(reaction_diffusion_parity()), authors_network(GOLDEN)
+        tests["published"] = [published_test(parity, theirs, draw) for draw in range(size.draws)]
+    return Pde(size, ours, tests)
 
 
 def published_test(plant: "DiscreteSystem", network: "ExplicitREN", draw: int) -> dict[str, Any]:
@@ -115,45 +111,3 @@ def authors_network(path: Path) -> "ExplicitREN":
         direct, contraction_rate=rate, activation=activation, eps=eps, polar="p" in direct, identity_output=True
     )
     return ren.explicit().to_numpy()
-
-
-def _write_report(out: Path, ours: Any, tests: dict[str, Any], medians: dict[str, Any], note: str, seed: int) -> None:
-    from reports import Number, Variant, write_comparison_report
-    from reports.figures.field import field_picture
-
-    def numbers(name: str) -> dict[str, Any]:
-        row = medians[name]
-        return {
-            "one-step loss": Number(row["one_step_loss"], "", 3),
-            "RMSE, samples 1000-2000": Number(row["rmse"], "", 3),
-        }
-
-    variants = {
-        "ours": Variant(None, None, ours.certificate, f"{NEURONS} neurons on the correct plant.", numbers("ours"))
-    }
-    if "published" in tests:
-        variants["published weights"] = Variant(
-            description="The authors' 500 neurons on the plant of their code.", numbers=numbers("published")
-        )
-    variants["published figures"] = Variant(
-        description="As published (arXiv 2306.12612).",
-        numbers={
-            "one-step loss": Number(PUBLISHED["one_step_loss"], "", 3),
-            "RMSE, samples 1000-2000": Number(PUBLISHED["rmse"], "", 3),
-        },
-    )
-    titles = {"ours": "Ours, correct plant", "published": "Published weights, their plant"}
-    extra = [
-        field_picture(f"field_{name}", titles[name], rows[0]["t"], rows[0]["x"], rows[0]["x_hat"])
-        for name, rows in tests.items()
-    ]
-    ratio = PUBLISHED["rmse"] / medians["ours"]["rmse"]
-    summary = (
-        f"From zero, over samples 1000 to 2000 of the published test, our observer with {ours.observer.weights.nv} neurons is off by "
-        f"{medians['ours']['rmse']:.2g} (RMSE over all nodes, median of {DRAWS} boundaries), {ratio:.0f} times below the published "
-        f"{PUBLISHED['rmse']:.2g} of 500 neurons. It was fitted in {ours.fit.seconds:.0f} s."
-    )
-    write_comparison_report(
-        out, title="Reaction-diffusion observer: published and ours", variants=variants, summary=summary,
-        notes=[note], command=f"observer experiment pde --seed {seed} --out {out}", extra=extra,
-    )  # fmt: skip

@@ -1,15 +1,16 @@
 """Plants of the library from defaults alone: what a person gets who names a plant and nothing else.
 
 The steps and options are those of ``observer run NAME --budget 20s``: 100 trajectories, the default network, a rate chosen by the
-program, 200 trials from random starts against the true ODE. The entry is the share of trials that did not converge; the
+program, 200 trials from random initial states against the true ODE. The entry is the share of trials that did not converge; the
 row holds when the verdict is pass.
 """
 
 import time
+from functools import partial
 
 import numpy as np
 
-from experiments.named.published_tables.rows import FULL, Entry, Measurement, Row, Size, thinned
+from experiments.named.published_tables.rows import FULL, Entry, Measurement, ProtocolSize, Row, thinned
 
 PLANTS = (
     "box", "double_integrator", "pendulum", "mass_spring_damper", "duffing", "van_der_pol", "fitzhugh_nagumo", "lorenz",
@@ -18,7 +19,7 @@ PLANTS = (
 BUDGET = 20.0
 
 
-def measure(name: str, seed: int, size: Size) -> Measurement:
+def measure(name: str, seed: int, size: ProtocolSize) -> Measurement:
     """Simulate, fit, certify and validate with the defaults of the recipe."""
     from experiments.pipeline.recipe import build
     from observer import fit, validate
@@ -28,7 +29,7 @@ def measure(name: str, seed: int, size: Size) -> Measurement:
     recipe = build({"system": name, "seed": seed, "fit.budget": BUDGET})
     system = ALL_SYSTEMS[name]()
     plant = discretize(system, recipe.dt, recipe.method, recipe.substeps)
-    length = None if size is FULL else 20 * plant.dt
+    length = None if size == FULL else 20 * plant.dt
     data = simulate(plant, size.trajectories or recipe.data.trajectories, length, seed)
     clock = time.process_time()
     try:
@@ -43,7 +44,7 @@ def measure(name: str, seed: int, size: Size) -> Measurement:
     relative = np.abs(check.error) / width
     faults = [
         f"{c.name}: {c.value:.4g} (required: {c.requirement})" for c in check.criteria if not c.passed
-    ]  # a plant that is off by one criterion is told by its number
+    ]  # a plant that misses one criterion is named with its number
     slow = np.where(np.isfinite(check.settling_time), check.settling_time, np.inf)
     worst = int(np.argmax(check.rms_error / width))
     late = relative[:, (check.t >= check.window[0]) & (check.t <= check.window[1])].max(axis=(0, 1))
@@ -75,11 +76,9 @@ def measure(name: str, seed: int, size: Size) -> Measurement:
 
 def _row(name: str) -> Row:
     entries = (Entry("unconverged", "share of trials not converged", "", None, 0.01),)
-
-    def run(seed: int, size: Size = FULL) -> Measurement:
-        return measure(name, seed, size)
-
-    return Row(f"defaults.{name}", f"{name}, defaults alone", entries, run, {"budget": BUDGET}, BUDGET)
+    return Row(
+        f"defaults.{name}", f"{name}, defaults alone", entries, partial(measure, name), {"budget": BUDGET}, BUDGET
+    )
 
 
 def rows() -> tuple[Row, ...]:

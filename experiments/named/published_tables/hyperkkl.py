@@ -1,26 +1,27 @@
 """The protocol of HyperKKL (2026): SMAPE of observers of driven oscillators, from zero, transient included.
 
-The plant is the classical Runge-Kutta map of step dt, one step a sample, with the input held over it. 100 starts by Latin
+The plant is the classical Runge-Kutta map of step dt, one step a sample, with the input held over it. 100 initial states by Latin
 hypercube in the published box, x_hat0 = 0, over 50 s (FitzHugh-Nagumo 100 s), and
 
     SMAPE = mean over trials, samples (the first included) and states of 200 |x - x_hat| / (|x| + |x_hat| + 1e-8)   [%]
 
 for each of four inputs, whose parameters are drawn per trial: zero; constant U[-1, 1]; A sin(w t + phi), A U[0.1, 1],
 w U[0.5, 3], phi U[0, 2 pi]; square wave A sign(sin(w t)), A U[0.1, 1], w U[0.5, 2]. Lorenz is not in the published table;
-it is measured by the same protocol with dt = 0.01 from the box of Rössler, [-10, 10]^3. From a few starts of that box (x3 < 0) Rössler
+it is measured by the same protocol with dt = 0.01 from the box of Rössler, [-10, 10]^3. From a few states of that box (x3 < 0) Rössler
 itself escapes to infinity in finite time; the paper does not say what it does with them. They are drawn anew and counted.
 """
 
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
 from scipy.stats import qmc
 
 from experiments.named.published_tables.projection import projection_run
-from experiments.named.published_tables.rows import FULL, Curve, Entry, Measurement, Row, Size, thinned
+from experiments.named.published_tables.rows import Entry, ErrorTrace, Measurement, ProtocolSize, Row, thinned
 from systems.base.errors import InputError
 from systems.discretization import DiscreteSystem, discretize
 from systems.system import System
@@ -33,7 +34,7 @@ REPORTED = "smape.{}", "projection.{}"
 
 @dataclass(frozen=True)
 class Protocol:
-    """A plant of the table: library name, published box of starts ``(nx, 2)``, dt and duration [s], published SMAPE [%]."""
+    """A plant of the table: library name, published box of initial states ``(nx, 2)``, dt and duration [s], published SMAPE [%]."""
 
     plant: str
     box: tuple[tuple[float, float], ...]
@@ -43,7 +44,7 @@ class Protocol:
     duration: float = 50.0
 
     def system(self) -> System:
-        """The library plant with the published box as its ranges and its starts, and inputs in [-1, 1].
+        """The library plant with the published box as its ranges and set of initial states, and inputs in [-1, 1].
 
         The region that is fitted is the hull of this box and of what the trajectories reach from it.
         """
@@ -82,7 +83,7 @@ RECIPES: dict[str, dict[str, Any]] = {
 BUDGET, TRAJECTORIES = 20.0, 100
 
 
-def starts(box: np.ndarray, count: int, seed: int) -> np.ndarray:
+def initial_states(box: np.ndarray, count: int, seed: int) -> np.ndarray:
     """``(count, nx)`` Latin-hypercube points of the box ``(nx, 2)``."""
     unit = qmc.LatinHypercube(len(box), seed=np.random.default_rng([seed, 31])).random(count)  # type: ignore[call-arg]
     return box[:, 0] + unit * np.ptp(box, axis=1)
@@ -102,13 +103,13 @@ def inputs(kind: str, count: int, t: np.ndarray, seed: int) -> np.ndarray:
 
 
 def trials(plant: DiscreteSystem, kind: str, count: int, duration: float, seed: int) -> tuple[Trajectories, int]:
-    """The published trials of one input: Latin-hypercube starts in the plant's initial box, inputs drawn per trial.
+    """The published trials of one input: Latin-hypercube states in the plant's initial box, inputs drawn per trial.
 
-    Also how many starts had to be drawn anew.
+    Also how many initial states had to be drawn anew.
     """
     t = plant.dt * np.arange(round(duration / plant.dt) + 1)
     u = inputs(kind, count, t, seed)[:, :, None]
-    first = starts(plant.system.initial_ranges, count, seed + 1000 * INPUTS.index(kind))
+    first = initial_states(plant.system.initial_ranges, count, seed + 1000 * INPUTS.index(kind))
     x0, redrawn = lasting(plant, first, u, seed)
     return simulate(plant, x0=x0, u=u, duration=duration), redrawn
 
@@ -130,7 +131,7 @@ def lasting(plant: DiscreteSystem, x0: np.ndarray, u: np.ndarray, seed: int) -> 
             return x0, redrawn
         redrawn += len(pending)
         x0[pending] = rng.uniform(box[:, 0], box[:, 1], (len(pending), plant.nx))
-    raise InputError(f"plant '{plant.system.name}' leaves all bounds from nearly every start in {box.tolist()}")
+    raise InputError(f"plant '{plant.system.name}' leaves all bounds from nearly every initial state in {box.tolist()}")
 
 
 def training_data(plant: DiscreteSystem, count: int, duration: float, seed: int) -> Trajectories:
@@ -138,7 +139,9 @@ def training_data(plant: DiscreteSystem, count: int, duration: float, seed: int)
     t = plant.dt * np.arange(round(duration / plant.dt) + 1)
     share = -(-count // len(INPUTS))
     u = np.concatenate([inputs(kind, share, t, seed + 500_009) for kind in INPUTS])[:count]
-    x0, _ = lasting(plant, starts(plant.system.initial_ranges, count, seed + 500_009), u[:, :, None], seed + 500_009)
+    x0, _ = lasting(
+        plant, initial_states(plant.system.initial_ranges, count, seed + 500_009), u[:, :, None], seed + 500_009
+    )
     return simulate(plant, x0=x0, u=u[:, :, None], duration=duration)
 
 
@@ -154,7 +157,7 @@ def smape(x: np.ndarray, x_hat: np.ndarray) -> float:
     return float(np.mean(smape_terms(x, x_hat)))
 
 
-def measure(name: str, seed: int, size: Size) -> Measurement:
+def measure(name: str, seed: int, size: ProtocolSize) -> Measurement:
     """Fit one observer for a plant of the table and score it under each input, beside the projection observer."""
     from observer import certify, fit
 
@@ -168,7 +171,7 @@ def measure(name: str, seed: int, size: Size) -> Measurement:
     processor = time.process_time() - clock
     proof = certify(result.observer, plant, residual=False)
     values: dict[str, float] = {}
-    curves: list[Curve] = []
+    curves: list[ErrorTrace] = []
     outside = redrawn = 0
     for kind in INPUTS:
         test, again = trials(plant, kind, size.trials or TRIALS, duration, seed + 1)
@@ -207,11 +210,9 @@ def _row(name: str, group: str) -> Row:
         for kind in INPUTS
     )  # fmt: skip
     title = f"{protocol.system().description}, dt {protocol.dt:g} s"
-
-    def run(seed: int, size: Size = FULL) -> Measurement:
-        return measure(name, seed, size)
-
-    return Row(f"{group}.{name}" if group != name else name, title, entries, run, RECIPES[name], BUDGET)
+    return Row(
+        f"{group}.{name}" if group != name else name, title, entries, partial(measure, name), RECIPES[name], BUDGET
+    )
 
 
 def rows() -> tuple[Row, ...]:

@@ -5,25 +5,28 @@ from typing import Any
 
 from experiments.named.box import published as published_box
 from experiments.named.published_tables import box_rows
-from experiments.named.published_tables.rows import Outcome, Summary
-from reports.published import Level, Line, Panel, PublishedRow, PublishedSection
+from experiments.named.published_tables.catalogue import GROUPS
+from experiments.named.published_tables.rows import FAIL, MEDIAN, OPEN, PASS, EntrySummary, Summary
+from experiments.named.published_tables.run import Tables
+from experiments.runner import Page
+from reports.published import Level, Line, Panel, PublishedRow, PublishedSection, write_published_report
 from reports.quantities import Number, number_text
 
 INTRODUCTIONS = {
-    "box": "50 starts U[-0.2, 0.2]^2, no force, first estimate zero, 20 s. The first row is the published model (explicit Euler, "
+    "box": "50 initial states U[-0.2, 0.2]^2, no force, initial estimate zero, 20 s. The first row is the published model (explicit Euler, "
     "0.01 s), on itself; the second is fitted to the Runge-Kutta model and judged against the true ODE, which nobody has published. "
     "The loss is the held-out one-step loss; the published one is that of the published recipe trained again.",
     "pde": "51 nodes, four Euler steps a sample and the sensor at node 24, as the published code has it; from the profile 0.5 and the "
     "estimate 0 over 2000 samples; medians over five draws of the boundary. The third entry is the held-out loss 10 s into the fit; "
     "beside it what the JAX package reaches in 350 s.",
-    "hyperkkl": "The plant is one classical Runge-Kutta step a sample with the input held over it; 100 Latin-hypercube starts in the "
-    "published box, first estimate zero, elementwise mean of 200 |x - x_hat| / (|x| + |x_hat| + 1e-8) over trials, samples (the first "
-    "included) and states. The projection observer knows the exact model: its score is what the first estimate and the transient "
+    "hyperkkl": "The plant is one classical Runge-Kutta step a sample with the input held over it; 100 Latin-hypercube initial states "
+    "in the published box, initial estimate zero, elementwise mean of 200 |x - x_hat| / (|x| + |x_hat| + 1e-8) over trials, samples (the "
+    "first included) and states. The projection observer knows the exact model: its score is what the initial estimate and the transient "
     "cost by themselves at the same metric.",
-    "lorenz": "The protocol of the table above with dt 0.01 s and starts in the box of Rössler; no value is published.",
+    "lorenz": "The protocol of the table above with dt 0.01 s and initial states in the box of Rössler; no value is published.",
     "defaults": "What a person gets who gives a name and nothing else, as by `observer run NAME --budget 20s`: 100 trajectories, the "
-    "default network, a rate chosen by the program, 200 trials from random starts against the true ODE. A row passes when its verdict "
-    "does: at least 99 % of the trials within 2 % of every range over the second half, none diverged, the certificate holds.",
+    "default network, a rate chosen by the program, 200 trials from random initial states against the true ODE. A row passes when its "
+    "verdict does: at least 99 % of the trials within 2 % of every range over the second half, none diverged, the certificate holds.",
     "refused": "No constant metric makes an observer of these plants contract. The application has to say so before it trains, with the "
     "fastest rate, the direction that is not seen and the place.",
 }
@@ -31,6 +34,47 @@ SCORES = {
     "box": "velocity error [m/s]", "pde": "RMS error over all nodes", "hyperkkl": "SMAPE [%]", "lorenz": "SMAPE [%]",
     "defaults": "largest error / range",
 }  # fmt: skip
+
+
+def page(result: Tables) -> Page:
+    """One section per protocol."""
+    groups: dict[str, list[Summary]] = {}
+    for s in result.summaries:
+        groups.setdefault(s.row.group, []).append(s)
+    sections = [section(group, GROUPS[group], groups[group]) for group in GROUPS if group in groups]
+    mine = [s for s in result.summaries if s.row.name in result.chosen]
+    width = max(len(s.row.name) for s in mine)
+    lines = []
+    for s in mine:
+        numbers = ", ".join(f"{o.entry.label} {o.median:.3g} (worst {o.worst:.3g})" for o in s.outcomes)
+        lines.append(f"{s.row.name:<{width}}  {s.status:<11}  {numbers}")
+    content = {"sections": sections, "size": result.size.name}
+    return Page(all(s.status == PASS for s in mine), _metrics(result), write_published_report, content, lines)
+
+
+def _metrics(result: Tables) -> dict[str, Any]:
+    counted = {status: sum(s.status == status for s in result.summaries) for status in (PASS, MEDIAN, FAIL, OPEN)}
+    rows = {}
+    for s in result.summaries:
+        rows[s.row.name] = {
+            "title": s.row.title, "status": s.status, "reason": s.reason, "seeds": sorted(s.measurements),
+            "budget": s.row.budget, "seconds": s.seconds, "processor_seconds": s.processor_seconds, "recipe": dict(s.row.recipe),
+            "entries": {
+                o.entry.key: {
+                    "label": o.entry.label, "unit": o.entry.unit, "median": o.median, "worst": o.worst,
+                    "published": o.entry.published, "bar": o.entry.bar, "strict": o.entry.strict, "status": o.status,
+                }
+                for o in s.outcomes
+            },
+            "per_seed": {
+                str(seed): {
+                    "values": dict(m.values), "holds": m.holds, "reason": m.reason, "seconds": m.seconds,
+                    "processor_seconds": m.processor_seconds, "facts": dict(m.facts),
+                }
+                for seed, m in s.measurements.items()
+            },
+        }  # fmt: skip
+    return {"size": result.size.name, "seeds": list(result.seeds), "counts": counted, "rows": rows}
 
 
 def section(group: str, title: str, summaries: Sequence[Summary]) -> PublishedSection:
@@ -47,7 +91,7 @@ def section(group: str, title: str, summaries: Sequence[Summary]) -> PublishedSe
     return PublishedSection(group, title, intro, rows, extra, notes, recipes, _panels(group, summaries))
 
 
-def _published_row(s: Summary, o: Outcome, extra: Sequence[str]) -> PublishedRow:
+def _published_row(s: Summary, o: EntrySummary, extra: Sequence[str]) -> PublishedRow:
     e = o.entry
     cells = (_extra(s, o), _rate(s)) if extra else ()
     return PublishedRow(
@@ -56,14 +100,14 @@ def _published_row(s: Summary, o: Outcome, extra: Sequence[str]) -> PublishedRow
     )  # fmt: skip
 
 
-def _status(s: Summary, o: Outcome) -> str:
+def _status(s: Summary, o: EntrySummary) -> str:
     """The entry's own status; where what must hold besides does not, the row fails as a whole."""
     if s.measurements and not all(m.holds for m in s.measurements.values()):
         return "fail"
     return o.status
 
 
-def _extra(s: Summary, o: Outcome) -> Any:
+def _extra(s: Summary, o: EntrySummary) -> Any:
     key = o.entry.key.replace("smape", "projection")
     values = sorted(m.values[key] for m in s.measurements.values() if key in m.values)
     return Number(values[len(values) // 2], o.entry.unit, 3) if values else Number(None)

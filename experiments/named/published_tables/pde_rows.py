@@ -4,7 +4,7 @@ Protocol as in ``experiments.named.pde.run``: x0 = 0.5, b(0) = 0.5, x_hat0 = 0, 
 the run and the RMSE over all nodes, samples 1000 to 2000, medians over five boundary draws.
 A third entry is the held-out loss reached 10 s into
 the fit. As many samples to learn from as published (1e5), from level profiles; a profile of independent nodes, as the
-starts of the library plant are, is one that a line with diffusion never shows.
+initial states of the library plant are, is one that a line with diffusion never shows.
 """
 
 import time
@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from experiments.named.pde import run as pde
-from experiments.named.published_tables.rows import FULL, Entry, Measurement, Row, Size, thinned
+from experiments.named.published_tables.rows import FULL, Entry, Measurement, ProtocolSize, Row, thinned
 from systems import DiscreteSystem, Trajectories, discretize, reaction_diffusion_parity, simulate
 
 LOSS_BAR, RMSE_BAR, EARLY_BAR, EARLY = 1e-9, 5.5e-4, 3e-8, 10.0
@@ -27,7 +27,7 @@ def training_data(plant: DiscreteSystem, count: int, duration: float, seed: int)
     return simulate(plant, duration=duration, seed=seed, x0=np.repeat(levels, plant.nx, axis=1))
 
 
-def measure(seed: int, size: Size) -> Measurement:
+def measure(seed: int, size: ProtocolSize) -> Measurement:
     """Fit on the parity plant, and run the published test with five boundary draws."""
     from observer import certify, fit
 
@@ -40,7 +40,7 @@ def measure(seed: int, size: Size) -> Measurement:
     result = fit(plant, data, seed=seed, **size.fitting({"budget": BUDGET, **recipe}))
     processor = time.process_time() - clock
     proof = certify(result.observer, plant, residual=False)
-    draws = pde.DRAWS if size is FULL else 1
+    draws = pde.FULL.draws if size == FULL else 1
     tests = [pde.published_test(plant, result.observer.weights, draw) for draw in range(draws)]
     seconds = np.asarray(result.history.get("seconds", ()), dtype=float)
     held_out = np.asarray(result.history.get("held_out", ()), dtype=float)
@@ -75,7 +75,4 @@ def rows() -> tuple[Row, ...]:
         Entry("early", "held-out loss within 10 s", "", 4.3e-6, EARLY_BAR),
     )
 
-    def run(seed: int, size: Size = FULL) -> Measurement:
-        return measure(seed, size)
-
-    return (Row("pde", "Reaction-diffusion, plant of the published code", entries, run, RECIPE, BUDGET),)
+    return (Row("pde", "Reaction-diffusion, plant of the published code", entries, measure, RECIPE, BUDGET),)

@@ -5,14 +5,15 @@
     chain_at_a_node     three equal masses between walls, no friction, the middle one measured: one mode has its node there
 
 The entry is the time to the refusal; the row holds when ``fit`` raises NotDetectable before any training and names the
-fastest rate and the direction that is not seen.
+fastest rate and the undetectable direction.
 """
 
 import re
 import time
 from collections.abc import Callable
+from functools import partial
 
-from experiments.named.published_tables.rows import FULL, Entry, Measurement, Row, Size
+from experiments.named.published_tables.rows import Entry, Measurement, ProtocolSize, Row
 from systems import Signal, System, discretize, reverse_duffing, simulate, van_der_pol
 from systems.base.errors import NotDetectable
 
@@ -32,7 +33,7 @@ def van_der_pol_second_state() -> System:
 def chain_at_a_node() -> System:
     """q_i'' = q_{i-1} - 2 q_i + q_{i+1}, i = 1..3, q_0 = q_4 = 0, y = q_2: the mode (1, 0, -1) leaves q_2 at rest.
 
-    From starts within 0.3 the energy is at most 0.585, so that |q| <= sqrt(2 * 0.585 / (2 - sqrt(2))) = 1.42 for all times.
+    From initial states within 0.3 the energy is at most 0.585, so that |q| <= sqrt(2 * 0.585 / (2 - sqrt(2))) = 1.42 for all times.
     """
     names = [f"q{i}" for i in (1, 2, 3)] + [f"v{i}" for i in (1, 2, 3)]
     return System(
@@ -55,7 +56,7 @@ PLANTS: dict[str, tuple[Callable[[], System], str]] = {
 }
 
 
-def measure(name: str, seed: int, size: Size) -> Measurement:
+def measure(name: str, seed: int, size: ProtocolSize) -> Measurement:
     """Ask for an observer with defaults and take down the refusal."""
     from observer import fit
 
@@ -80,11 +81,8 @@ def measure(name: str, seed: int, size: Size) -> Measurement:
 
 
 def _row(name: str) -> Row:
-    def run(seed: int, size: Size = FULL) -> Measurement:
-        return measure(name, seed, size)
-
     entries = (Entry("seconds", "time to the refusal", "s"),)
-    return Row(f"refused.{name}", PLANTS[name][1], entries, run, {}, None)
+    return Row(f"refused.{name}", PLANTS[name][1], entries, partial(measure, name), {}, None)
 
 
 def rows() -> tuple[Row, ...]:

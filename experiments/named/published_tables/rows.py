@@ -12,11 +12,13 @@ from typing import Any
 
 import numpy as np
 
+from experiments.runner import Size
+
 PASS, MEDIAN, FAIL, OPEN = "pass", "median only", "fail", "not measured"
 
 
 @dataclass(frozen=True)
-class Size:
+class ProtocolSize(Size):
     """How large an experiment is: FULL is the published protocol, TOY exercises every line of it in seconds.
 
     trials : per protocol and input, None: as published. duration : share of the published duration.
@@ -24,7 +26,6 @@ class Size:
     iterations : of the solver at most; neurons : None: as the recipe says.
     """
 
-    name: str = "full"
     trials: int | None = None
     duration: float = 1.0
     trajectories: int | None = None
@@ -38,8 +39,8 @@ class Size:
         return {**recipe, **{key: value for key, value in changes.items() if value is not None}}
 
 
-FULL = Size()
-TOY = Size("toy", trials=4, duration=0.04, trajectories=4, iterations=5, neurons=3)
+FULL = ProtocolSize()
+TOY = ProtocolSize(name="toy", trials=4, duration=0.04, trajectories=4, iterations=5, neurons=3)
 
 
 @dataclass(frozen=True)
@@ -63,7 +64,7 @@ class Entry:
 
 
 @dataclass(frozen=True)
-class Curve:
+class ErrorTrace:
     """A line of a figure: y over x (seconds), and which panel it belongs to."""
 
     panel: str
@@ -86,7 +87,7 @@ class Measurement:
     seconds: float = float("nan")
     processor_seconds: float = float("nan")
     facts: Mapping[str, Any] = field(default_factory=dict)
-    curves: tuple[Curve, ...] = ()
+    curves: tuple[ErrorTrace, ...] = ()
 
     def to_data(self) -> dict[str, Any]:
         """Plain data for JSON."""
@@ -100,7 +101,7 @@ class Measurement:
             float("nan") if data[k] is None else float(data[k]) for k in ("seconds", "processor_seconds")
         )
         curves = tuple(
-            Curve(c["panel"], c["label"], c["x"], [float("nan") if y is None else y for y in c["y"]])
+            ErrorTrace(c["panel"], c["label"], c["x"], [float("nan") if y is None else y for y in c["y"]])
             for c in data["curves"]
         )
         return cls(values, bool(data["holds"]), str(data["reason"]), wall, processor, dict(data["facts"]), curves)
@@ -118,7 +119,7 @@ class Row:
     name: str
     title: str
     entries: tuple[Entry, ...]
-    measure: Callable[[int, Size], Measurement]
+    measure: Callable[[int, ProtocolSize], Measurement]
     recipe: Mapping[str, Any] = field(default_factory=dict)
     budget: float | None = None
     seeded: bool = True
@@ -130,7 +131,7 @@ class Row:
 
 
 @dataclass(frozen=True)
-class Outcome:
+class EntrySummary:
     """An entry over all seeds."""
 
     entry: Entry
@@ -148,7 +149,7 @@ class Summary:
 
     row: Row
     measurements: Mapping[int, Measurement]
-    outcomes: tuple[Outcome, ...]
+    outcomes: tuple[EntrySummary, ...]
     status: str
     seconds: float
     processor_seconds: float
@@ -159,7 +160,7 @@ def summarise(row: Row, measurements: Mapping[int, Measurement]) -> Summary:
     """Median and worst over the seeds. ``pass`` needs every seed to meet every bar, and what must hold to hold."""
     done = list(measurements.values())
     if not done:
-        nothing = tuple(Outcome(e, float("nan"), float("nan"), OPEN) for e in row.entries)
+        nothing = tuple(EntrySummary(e, float("nan"), float("nan"), OPEN) for e in row.entries)
         return Summary(row, {}, nothing, OPEN, float("nan"), float("nan"), "")
     outcomes = []
     for entry in row.entries:
@@ -167,7 +168,7 @@ def summarise(row: Row, measurements: Mapping[int, Measurement]) -> Summary:
         ordered = np.where(np.isfinite(values), values, np.inf)  # a failed seed counts as arbitrarily bad
         median, worst = float(np.median(ordered)), float(ordered.max())
         status = PASS if entry.met(worst) else (MEDIAN if entry.met(median) else FAIL)
-        outcomes.append(Outcome(entry, median, worst, status))
+        outcomes.append(EntrySummary(entry, median, worst, status))
     statuses = [o.status for o in outcomes] + [PASS if all(m.holds for m in done) else FAIL]
     status = next((s for s in (FAIL, MEDIAN) if s in statuses), PASS)
     faults = [m.reason for m in done if m.reason and not m.holds] or [m.reason for m in done if m.reason]
@@ -178,8 +179,8 @@ def summarise(row: Row, measurements: Mapping[int, Measurement]) -> Summary:
     )  # fmt: skip
 
 
-def thinned(x: np.ndarray, y: np.ndarray, panel: str, label: str, points: int = 240) -> Curve:
+def thinned(x: np.ndarray, y: np.ndarray, panel: str, label: str, points: int = 240) -> ErrorTrace:
     """A curve with at most ``points`` points, the early ones kept: an error falls fast and then stays."""
     index = np.unique(np.round(np.geomspace(1, len(x), points)).astype(int) - 1)
     every = np.unique(np.concatenate([index, np.linspace(0, len(x) - 1, points // 2).astype(int)]))
-    return Curve(panel, label, [float(v) for v in np.asarray(x)[every]], [float(v) for v in np.asarray(y)[every]])
+    return ErrorTrace(panel, label, [float(v) for v in np.asarray(x)[every]], [float(v) for v in np.asarray(y)[every]])

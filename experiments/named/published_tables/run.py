@@ -1,137 +1,94 @@
-"""``observer experiment published_tables``: every chosen (row, seed) that is not there yet, then the tables.
+"""``observer experiment published_tables``: every chosen (row, seed) that is not there yet, then the tables."""
 
-Each measurement is kept as soon as it is finished: Ctrl-C loses the one that is running, and the same command goes on.
-"""
-
+import hashlib
+import json
 import time
-from collections.abc import Callable, Sequence
-from pathlib import Path
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
-from experiments.named.published_tables.catalogue import GROUPS, all_rows, choose, parse_seeds
-from experiments.named.published_tables.rows import FULL, OPEN, PASS, Measurement, Row, Size, Summary, summarise
-from experiments.named.published_tables.store import Store
-from experiments.pipeline.console import DONE, FAILED, Interrupted
-from observer.storage import write_json
-from systems.base.errors import InputError, NotDetectable
+from experiments.named.published_tables.catalogue import all_rows, choose, parse_seeds
+from experiments.named.published_tables.rows import FULL, TOY, Measurement, ProtocolSize, Row, Summary, summarise
+from experiments.runner import Parts
+from systems.base.errors import NotDetectable
 
-OPTIONS = ("rows", "seeds", "fresh", "size")
+__all__ = ["FULL", "TOY", "Tables", "measure"]
 
 
-def run(
-    out: Path,
-    *,
-    full: bool = False,
-    seed: int = 0,
-    quiet: bool = False,
-    report: Callable[[str], None] = print,
-    **options: Any,
-) -> int:
-    """Measure what is missing into ``out`` and write ``metrics.json`` and ``report.html``; 0 when every chosen row passes.
+@dataclass(frozen=True)
+class Tables:
+    """Summaries of all rows that are measured in the folder; ``chosen``: names of those that this command asked for."""
 
-    ``options``: rows (names or groups, comma-separated; all), seeds (``0-4``), fresh (measure again), size (FULL). Recipes,
-    protocols and budgets are part of the table and no options; ``full`` and ``seed`` change nothing.
+    size: ProtocolSize
+    seeds: Sequence[int]
+    chosen: Sequence[str]
+    summaries: Sequence[Summary]
+    stopped: bool
+
+
+def measure(size: ProtocolSize, seed: int, parts: Parts, rows: str | None = None, seeds: str | None = None) -> Tables:
+    """Measure what is missing; it passes when every chosen row does. After Ctrl-C the tables show what is there.
+
+    rows : names or groups, comma-separated; all when left out. seeds : ``0-4``, ``0,2``; ``seed`` changes nothing. Recipes,
+    protocols and budgets are part of the table and no options.
     """
-    unknown = sorted(set(options) - set(OPTIONS))
-    if unknown:
-        raise InputError(
-            f"published_tables has fixed recipes and takes no {', '.join(unknown)}; choose rows with --rows and seeds with --seeds"
-        )
-    rows, seeds = choose(options.get("rows")), parse_seeds(options.get("seeds"))
-    size: Size = options.get("size") or FULL
-    store = Store(Path(out), size)
-    store.folder.mkdir(parents=True, exist_ok=True)
-    pending = _pending(store, rows, seeds, bool(options.get("fresh")))
-    total = sum(1 if not row.seeded else len(seeds) for row in rows)
-    if total > len(pending):
-        report(f"{total - len(pending)} of {total} measurements are in {out} already")
+    wanted, numbers, stopped = choose(rows), parse_seeds(seeds), False
+    # Seed by seed, so that an interrupted run has every row before it has every seed.
+    jobs = [(row, n) for n in numbers for row in wanted if row.seeded or n == numbers[0]]
+    pending = [(row, n) for row, n in jobs if parts.fresh or stored(parts, row, n, size) is None]
+    if len(jobs) > len(pending):
+        parts.say(f"{len(jobs) - len(pending)} of {len(jobs)} measurements are in {parts.out} already")
     try:
         for number, (row, n) in enumerate(pending, 1):
-            start = time.perf_counter()
-            try:
-                measurement = row.measure(n, size)
-            except NotDetectable as refusal:  # an answer of the application, and a result of the row
-                measurement = Measurement({}, False, str(refusal), time.perf_counter() - start)
-            store.save(row, n, measurement)
-            report(f"[{number}/{len(pending)}] {_line(row, n, measurement)}  ({time.perf_counter() - start:.0f} s)")
+            begin = time.perf_counter()
+            found = parts.keep(part(row, n), fingerprint(row, size), measure_row, row, n, size)
+            line = _line(row, n, Measurement.from_data(found))
+            parts.say(f"[{number}/{len(pending)}] {line}  ({time.perf_counter() - begin:.0f} s)")
     except KeyboardInterrupt:
-        write_tables(store, rows, seeds, report)
-        raise Interrupted(f"stopped; what was finished is in {out}. The same command goes on from there") from None
-    summaries = write_tables(store, rows, seeds, report)
-    return DONE if all(s.status == PASS for s in summaries) else FAILED
-
-
-def _pending(store: Store, rows: Sequence[Row], seeds: Sequence[int], fresh: bool) -> list[tuple[Row, int]]:
-    """What is to be measured, seed by seed, so that an interrupted run has every row before it has every seed."""
-    jobs = [(row, seed) for seed in seeds for row in rows if row.seeded or seed == seeds[0]]
-    if fresh:
-        for row, seed in jobs:
-            store.path(row, seed).unlink(missing_ok=True)
-    return [(row, seed) for row, seed in jobs if store.load(row, seed) is None]
-
-
-def write_tables(
-    store: Store, rows: Sequence[Row], seeds: Sequence[int], report: Callable[[str], None]
-) -> list[Summary]:
-    """``metrics.json`` and ``report.html`` of all that is measured in the folder; the summaries of the chosen rows.
-
-    Rows that were measured by an earlier command stay in the report.
-    """
-    from reports.published import write_published_report
-
-    chosen = {row.name for row in rows}
+        stopped = True
+    chosen = [row.name for row in wanted]
     summaries = []
-    for row in all_rows():
-        measured = store.measured(row, seeds) if row.name in chosen else store.measured(row)
+    for row in all_rows():  # rows that were measured by an earlier command stay in the tables
+        measured = {n: stored(parts, row, n, size) for n in (numbers if row.name in chosen else _seeds(parts, row))}
+        measured = {n: measurement for n, measurement in measured.items() if measurement is not None}
         if measured or row.name in chosen:
             summaries.append(summarise(row, measured))
-    command = f"observer experiment published_tables --out {store.folder}"
-    write_json(store.folder / "metrics.json", _metrics(summaries, seeds, store.size), command=command)
-    page = write_published_report(store.folder, sections=_sections(summaries), command=command, size=store.size.name)
-    mine = [s for s in summaries if s.row.name in chosen]
-    width = max(len(s.row.name) for s in mine)
-    for s in mine:
-        numbers = ", ".join(f"{o.entry.label} {o.median:.3g} (worst {o.worst:.3g})" for o in s.outcomes)
-        report(f"{s.row.name:<{width}}  {s.status:<11}  {numbers}")
-    report(f"report: {page}")
-    return mine
+    return Tables(size, numbers, chosen, summaries, stopped)
+
+
+def measure_row(row: Row, seed: int, size: ProtocolSize) -> dict[str, Any]:
+    """One measurement as plain data; a refusal of the plant is an answer of the application, and a result of the row."""
+    begin = time.perf_counter()
+    try:
+        return row.measure(seed, size).to_data()
+    except NotDetectable as refusal:
+        return Measurement({}, False, str(refusal), time.perf_counter() - begin).to_data()
+
+
+def fingerprint(row: Row, size: ProtocolSize) -> str:
+    """Hash of all that defines a measurement besides its seed and the code: a table never mixes two recipes."""
+    from systems.base.records import to_plain
+
+    content = {"row": row.name, "recipe": dict(row.recipe), "budget": row.budget, "size": size.to_data()}
+    return hashlib.sha256(json.dumps(to_plain(content), sort_keys=True).encode()).hexdigest()[:16]
+
+
+def part(row: Row, seed: int) -> str:
+    """The name of a measurement among the parts."""
+    return f"rows/{row.name}/seed-{seed}"
+
+
+def stored(parts: Parts, row: Row, seed: int, size: ProtocolSize) -> Measurement | None:
+    """A finished measurement, or None where there is none of this configuration."""
+    found = parts.stored(part(row, seed), fingerprint(row, size))
+    return None if found is None else Measurement.from_data(found)
+
+
+def _seeds(parts: Parts, row: Row) -> list[int]:
+    numbers = [path.stem.removeprefix("seed-") for path in (parts.out / "rows" / row.name).glob("seed-*.json")]
+    return sorted(int(number) for number in numbers if number.isdigit())
 
 
 def _line(row: Row, seed: int, m: Measurement) -> str:
     numbers = ", ".join(f"{e.label} {m.values.get(e.key, float('nan')):.3g}" for e in row.entries)
     return f"{row.name} seed {seed}: {numbers}" + ("" if m.holds else f"; {m.reason}")
-
-
-def _metrics(summaries: Sequence[Summary], seeds: Sequence[int], size: Size) -> dict[str, Any]:
-    counted = {status: sum(s.status == status for s in summaries) for status in (PASS, "median only", "fail", OPEN)}
-    rows = {}
-    for s in summaries:
-        rows[s.row.name] = {
-            "title": s.row.title, "status": s.status, "reason": s.reason, "seeds": sorted(s.measurements),
-            "budget": s.row.budget, "seconds": s.seconds, "processor_seconds": s.processor_seconds, "recipe": dict(s.row.recipe),
-            "entries": {
-                o.entry.key: {
-                    "label": o.entry.label, "unit": o.entry.unit, "median": o.median, "worst": o.worst,
-                    "published": o.entry.published, "bar": o.entry.bar, "strict": o.entry.strict, "status": o.status,
-                }
-                for o in s.outcomes
-            },
-            "per_seed": {
-                str(seed): {
-                    "values": dict(m.values), "holds": m.holds, "reason": m.reason, "seconds": m.seconds,
-                    "processor_seconds": m.processor_seconds, "facts": dict(m.facts),
-                }
-                for seed, m in s.measurements.items()
-            },
-        }  # fmt: skip
-    return {"experiment": "published_tables", "size": size.name, "seeds": list(seeds), "counts": counted, "rows": rows}
-
-
-def _sections(summaries: Sequence[Summary]) -> list[Any]:
-    """Summaries in the words of the report: one section per protocol."""
-    from experiments.named.published_tables.page import section
-
-    groups: dict[str, list[Summary]] = {}
-    for s in summaries:
-        groups.setdefault(s.row.group, []).append(s)
-    return [section(group, GROUPS[group], groups[group]) for group in GROUPS if group in groups]

@@ -66,7 +66,7 @@ def lbdn(width: int, seed: int, layers: int = 2) -> LBDN:
 
 
 def dense(width: int, seed: int) -> torch.nn.Module:
-    """The plain network of the same layers, as torch starts it."""
+    """The plain network of the same layers, with the initial weights of torch."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         return torch.nn.Sequential(
@@ -81,17 +81,17 @@ def once(network: Any) -> Controller:
 
 
 def train(
-    network: Any, r: torch.Tensor, epochs: int, rate: float, steps: int, tell: Callable[[int, float], None]
+    network: Any, r: torch.Tensor, iterations: int, rate: float, steps: int, progress: Callable[[int, float], None]
 ) -> list[float]:
-    """Adam on the cost of all references at once, one update per epoch; the cost before each update, and at the end."""
+    """Adam on the cost of all references at once, one update per iteration; the cost before each update, and at the end."""
     optimizer, costs = torch.optim.Adam(network.parameters(), lr=rate), []
-    for epoch in range(epochs):
+    for k in range(iterations):
         optimizer.zero_grad()
         loss = simulate(once(network), r, steps).cost(r)
         loss.backward()
         optimizer.step()
         costs.append(float(loss.detach()))
-        tell(epoch, costs[-1])
+        progress(k, costs[-1])
     with torch.no_grad():
         costs.append(float(simulate(once(network), r, steps).cost(r)))
     return costs

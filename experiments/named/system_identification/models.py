@@ -56,8 +56,8 @@ def simulator(model: torch.nn.Module) -> Callable[[torch.Tensor], torch.Tensor]:
 
 
 def train(
-    model: torch.nn.Module, data: Data, updates: int, batch: int, window: int, rate: float, seed: int,
-    tell: Callable[[int, float], None],
+    model: torch.nn.Module, data: Data, iterations: int, batch: int, window: int, rate: float, seed: int,
+    progress: Callable[[int, float], None],
 ) -> tuple[list[float], float]:  # fmt: skip
     """Adam on the mean square error of windows simulated from rest, without their washout; losses and processor seconds.
 
@@ -65,8 +65,8 @@ def train(
     """
     rng, begin, losses = np.random.default_rng(seed), time.process_time(), []
     optimizer = torch.optim.Adam(model.parameters(), lr=rate)
-    schedule = torch.optim.lr_scheduler.ExponentialLR(optimizer, 0.01 ** (1 / max(1, updates)))
-    for k in range(updates):
+    schedule = torch.optim.lr_scheduler.ExponentialLR(optimizer, 0.01 ** (1 / max(1, iterations)))
+    for k in range(iterations):
         u, y = _windows(data.train, batch, window, rng)
         optimizer.zero_grad()
         loss = (simulator(model)(u) - y)[:, data.washout :].square().mean()
@@ -75,7 +75,7 @@ def train(
         optimizer.step()
         schedule.step()
         losses.append(float(loss.detach()))
-        tell(k, losses[-1])
+        progress(k, losses[-1])
     return losses, time.process_time() - begin
 
 

@@ -1,6 +1,6 @@
 """``bound_horizon``: what the residuals of N steps add up to, with their signs, proved over a region (MATH 4).
 
-    d(N) = f_o^N(x; u, y) - F^N(x; u)      started at x_hat = x, fed the outputs of the plant, one input u held throughout
+    d(N) = f_o^N(x; u, y) - F^N(x; u)      from x_hat = x, with the outputs of the plant, one input u held throughout
 
 Residuals along a trajectory cancel, so that |d(N)| is often far below the sum that rho_M / (1 - alpha) stands for. As
 two estimates under the same measurements approach by alpha^N, the error N samples later is at most alpha^N |e|_M + |d(N)|_M,
@@ -27,7 +27,9 @@ from systems.discretization import DiscreteSystem
 
 BATCH = 128
 REMAINS = 0.05  # alpha^N, at most, where the number of steps is left open
-FORGOTTEN = 0.15  # and the share of sup |d_i(N)| to which the first error has faded, in at most LONGER times the steps
+FORGOTTEN = (
+    0.15  # and the share of sup |d_i(N)| to which the initial error has faded, in at most LONGER times the steps
+)
 LONGER = 2.5
 ROUGH = 1.0  # gap of |d|_M, of which only what alpha^N leaves counts
 COARSEN = 4  # cells of the settled set that are one to begin with: each costs N steps
@@ -83,15 +85,15 @@ def bound_horizon(
     progress: Callable[[HorizonBound], None] | None = None,
     seed: int = 0,
 ) -> HorizonBound:
-    """Bound |d(N)|_M and |d_i(N)| over all starts in a region, by branch and bound.
+    """Bound |d(N)|_M and |d_i(N)| over all initial states in a region, by branch and bound.
 
     Parameters
     ----------
     rate : alpha*, proved for this metric (:func:`observer.certify`), per step. step_gains : (nx,), proved too: two estimates
         under the same measurements differ in state i by at most step_gains_i |e|_M one step later.
-    steps : N; when left out as many as make alpha^N 0.05, or more until what is left of the first error is small beside
-        what is attained. region : (nx + nu, 2); the ranges when left out. within : count starts in this part of the region
-        only, a ``Settled`` set. stays : and only those from which the plant stays in the region for the N steps.
+    steps : N; when left out as many as make alpha^N 0.05, or more until what is left of the initial error is small beside
+        what is attained. region : (nx + nu, 2); the ranges when left out. within : count initial states in this part of the
+        region only, a ``Settled`` set. stays : and only those from which the plant stays in the region for the N steps.
     input : (nu,) the input held over the stretch, zero when left out; or "held": any one of the region.
     gap, budget, threads, progress, seed : as for :func:`bound_residual`, for every |d_i|; |d|_M is searched to a gap of 1.
 
@@ -156,7 +158,7 @@ def _region(plant: DiscreteSystem, region: Any, input: Any) -> np.ndarray:
 
 
 def _enough(model: Model, rate: float, fading: np.ndarray, stays: bool, seed: int) -> int:
-    """N, from what is attained at random starts."""
+    """N, from what is attained at random initial states."""
     least = max(1, math.ceil(math.log(REMAINS) / math.log(rate)))
     rng = np.random.default_rng([seed, 7])
     d = _rolled(model, rng.uniform(model.region[:, 0], model.region[:, 1], (_SAMPLES, len(model.region))), least, stays)
@@ -169,7 +171,7 @@ def _enough(model: Model, rate: float, fading: np.ndarray, stays: bool, seed: in
 
 
 def _rolled(model: Model, points: np.ndarray, steps: int, stays: bool) -> np.ndarray:
-    """d(N) (k, nx) from points (k, nx + nu), as anybody computes it in float64; zero where the start does not count."""
+    """d(N) (k, nx) from points (k, nx + nu), evaluated in float64; zero where the initial state does not count."""
     plant, system, ren = model.plant, model.plant.system, model.observer.weights
     x, u = points[:, : plant.nx], points[:, plant.nx :]
     estimate, known = x, u[:, system.known]

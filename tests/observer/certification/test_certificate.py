@@ -138,8 +138,8 @@ TAMPERINGS = {
     "multiplier": (lambda o: {"multipliers": -o.multipliers}, "expected all multipliers > 0"),
     "fewer multipliers": (lambda o: {"multipliers": o.multipliers[1:]}, "multipliers has shape"),
     "tiny multipliers": (lambda o: {"multipliers": 1e-9 * o.multipliers}, "no rate holds"),
-    "stronger claim": (lambda o: {"contraction_rate": 0.05}, "Slower than asked"),
-    "nan claim": (lambda o: {"contraction_rate": math.nan}, "Slower than asked"),
+    "faster rate asked": (lambda o: {"contraction_rate": 0.05}, "Slower than asked"),
+    "nan rate asked": (lambda o: {"contraction_rate": math.nan}, "Slower than asked"),
 }
 
 

@@ -32,7 +32,7 @@ def test_coverage_is_that_of_clopper_and_pearson(trials, exceedances):
 
 
 def test_the_largest_of_n_covers_what_it_says():
-    """20,000 certificates of 45 trials each: those that cover less than promised are at most 10 %."""
+    """20,000 certificates of 45 trials each: those that cover less than stated are at most 10 %."""
     share = np.random.default_rng(0).uniform(size=(20_000, 45)).max(axis=1)
     assert np.mean(share < covered(45, 0.9)) == pytest.approx(0.1, abs=0.007)
 

@@ -1,7 +1,5 @@
 """The comparison of robust classifiers: each certificate against a case whose answer is known, and a page at smoke size."""
 
-import json
-
 import numpy as np
 import pytest
 import torch
@@ -9,7 +7,8 @@ import torch
 from experiments.named.classification import certificates, methods, training
 from experiments.named.classification.attacks import margins
 from experiments.named.classification.data import load_images
-from experiments.named.robustness_comparison import run as robustness_comparison
+from experiments.named.classification.measure import OnImages
+from experiments.named.robustness_comparison.page import page
 from systems.base.errors import InputError
 
 
@@ -64,26 +63,23 @@ def test_smoothed_radii_of_a_half_space_are_below_the_true_distance_and_near_it(
     assert (found[clear] >= distance[clear] - 0.05).all()
 
 
-def test_every_method_on_one_page_at_smoke_size(tmp_path, monkeypatch, unwritten):
-    said = []
-    code = robustness_comparison.run(tmp_path, report=said.append, size=methods.SMOKE)
-    assert code == 0, said
-    found = json.loads((tmp_path / "metrics.json").read_text(encoding="utf-8"))["methods"]
+def test_every_method_on_one_page_at_smoke_size(tmp_path, perform):
+    done = perform("robustness_comparison", tmp_path, size=methods.SMOKE)
+    found = done.metrics["methods"]
+    assert done.code == 0, done.said
     assert set(found) == set(methods.NAMES)
     for name, row in found.items():
         assert row["train_seconds"] > 0 and row["deterministic"] == (name != "smoothing")
         assert row["certified_same"] == sorted(row["certified_same"], reverse=True)
         if row["deterministic"]:
             assert row["contradictions"] == 0
-    page = (tmp_path / "report.html").read_text(encoding="utf-8")
     assert (
-        all(label in page for label in methods.NAMES.values()) and (tmp_path / "figures" / "comparison.pdf").is_file()
+        all(label in done.page for label in methods.NAMES.values())
+        and (tmp_path / "figures" / "comparison.pdf").is_file()
     )
-    monkeypatch.setattr(robustness_comparison, "finish", unwritten)
     full = [1.0] * len(found["tight"]["attacked"])
     for k, (key, value) in enumerate((("contradictions", 1), ("certified_same", full), ("proved", False))):
-        rows, said = found | {"tight": found["tight"] | {key: value}}, []
-        assert robustness_comparison._end(tmp_path, rows, load_images(), methods.SMOKE, "", said.append) == 1
-        assert [not c["passed"] for c in said[-1]] == [k == i for i in range(3)]
+        wrong = page(OnImages(methods.SMOKE, 0, found | {"tight": found["tight"] | {key: value}}, load_images()))
+        assert not wrong.passed and [not c["passed"] for c in wrong.metrics["criteria"]] == [k == i for i in range(3)]
     with pytest.raises(InputError, match="--rows names linear"):
-        robustness_comparison.run(tmp_path, rows="linear")
+        perform("robustness_comparison", tmp_path, rows="linear")

@@ -1,7 +1,5 @@
 """The learned controller at smoke size; its simulation against a plain loop, its slope search against a known slope."""
 
-import json
-
 import numpy as np
 import pytest
 import torch
@@ -11,19 +9,16 @@ from experiments.named.rl_box import run as rl_box
 from systems.base.errors import InputError
 
 
-def test_smoke_writes_page_and_metrics_and_keeps_parts(tmp_path, monkeypatch):
-    said = []
-    code = rl_box.run(tmp_path, seed=3, report=said.append, size=rl_box.SMOKE)
-    metrics = json.loads((tmp_path / "metrics.json").read_text(encoding="utf-8"))
-    assert code == (0 if metrics["passed"] else 1)
-    assert metrics["controllers"]["LBDN"][0]["proved"] and metrics["controllers"]["LBDN"][0]["slope"] <= 20
-    page = (tmp_path / "report.html").read_text(encoding="utf-8")
-    assert "toy size" in page and (tmp_path / "figures" / "rebuilding.pdf").is_file()
+def test_smoke_writes_page_and_metrics_and_keeps_parts(tmp_path, monkeypatch, perform):
+    done = perform("rl_box", tmp_path, seed=3, size=rl_box.SMOKE)
+    ours = done.metrics["controllers"]["LBDN"][0]
+    assert done.code == (0 if done.metrics["passed"] else 1) and ours["proved"] and ours["slope"] <= 20
+    assert "toy size" in done.page and (tmp_path / "figures" / "rebuilding.pdf").is_file()
     monkeypatch.setattr(rl_box, "learn", None)
     monkeypatch.setattr("reports.experiment_page.write_experiment_page", lambda out, **_: out)  # drawn once is enough
-    assert rl_box.run(tmp_path, seed=3, report=said.append, size=rl_box.SMOKE) == code
-    with pytest.raises(InputError, match="not --solver"):
-        rl_box.run(tmp_path, solver="adam")
+    assert perform("rl_box", tmp_path, seed=3, size=rl_box.SMOKE).code == done.code
+    with pytest.raises(InputError, match="has no --solver"):
+        perform("rl_box", tmp_path, solver="adam")
 
 
 def test_the_simulation_is_the_equations_step_by_step():

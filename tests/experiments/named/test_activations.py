@@ -1,7 +1,5 @@
 """Activations: ascent finds a gain that is known, scaled plants keep their factor, a page at smoke size."""
 
-import json
-
 import numpy as np
 import pytest
 import torch
@@ -14,7 +12,7 @@ from systems import load_system
 
 def test_ascent_attains_the_gain_of_a_known_map(rng):
     W = torch.from_numpy(np.diag([3.0, 1.0, 0.5]))
-    size = activations.Size(pairs=16, ascent=300)
+    size = activations.ActivationsSize(pairs=16, ascent=300)
     found = activations.largest_gain(lambda x: x @ W, torch.from_numpy(rng.normal(size=(20, 3))), size, 0)
     assert 2.99 < found <= 3.0 + 1e-12  # the largest singular value, never more
 
@@ -33,23 +31,20 @@ def test_the_climb_in_half_ranges_measures_the_same_factor(rng):
     assert contracting.climb(ren, M, 32, rng) == pytest.approx(expected, rel=1e-12)
 
 
-def test_a_page_of_every_activation_at_smoke_size(tmp_path, monkeypatch, unwritten):
-    assert activations.run(tmp_path / "good", report=lambda _: None, size=activations.SMOKE) == 0
-    metrics = json.loads((tmp_path / "good" / "metrics.json").read_text(encoding="utf-8"))
-    assert set(metrics["tasks"]) == {"step", "digits", "van_der_pol"}
-    for per in metrics["tasks"].values():
+def test_a_page_of_every_activation_at_smoke_size(tmp_path, monkeypatch, perform):
+    good = perform("activations", tmp_path / "good", size=activations.SMOKE)
+    tasks = good.metrics["tasks"]
+    assert good.code == 0 and set(tasks) == {"step", "digits", "van_der_pol"}
+    for per in tasks.values():
         assert set(per) == set(ACTIVATIONS)
         for (run,) in per.values():
             assert 0 < run["attained"] <= run["certified"] * (1 + 1e-9) and run["proved"] and run["speed"] > 0
-    assert metrics["tasks"]["step"]["relu"][0]["what"] == "loss over the least"
-    page = (tmp_path / "good" / "report.html").read_text(encoding="utf-8")
-    assert "LBDN, digits: sigmoid" in page and "observer of Van der Pol: tanh" in page
+    assert tasks["step"]["relu"][0]["what"] == "loss over the least"
+    assert "LBDN, digits: sigmoid" in good.page and "observer of Van der Pol: tanh" in good.page
     # A bound that is exceeded anywhere fails.
-    bad = metrics["tasks"]["step"]["relu"][0] | {"attained": 10.1}
-    for task in ("step", "digits", "observer"):
-        monkeypatch.setattr(activations, task, lambda *_: bad)
-    monkeypatch.setattr(activations, "finish", unwritten)
-    assert activations.run(tmp_path / "bad", report=lambda _: None, size=activations.SMOKE) == 1
+    bad = tasks["step"]["relu"][0] | {"attained": 10.1}
+    monkeypatch.setattr(activations, "measure_task", lambda *_: bad)
+    assert perform("activations", tmp_path / "bad", size=activations.SMOKE).code == 1
 
 
 def test_sigmoid_loses_a_factor_of_four_in_every_layer(rng):
@@ -57,7 +52,7 @@ def test_sigmoid_loses_a_factor_of_four_in_every_layer(rng):
     from observer.networks import LBDN
     from observer.networks.network import disturb
 
-    size = activations.Size(pairs=16, ascent=60)
+    size = activations.ActivationsSize(pairs=16, ascent=60)
     for hidden in ((6,), (6, 5)):
         network = disturb(LBDN(4, hidden, 3, gamma=3.0, activation="sigmoid", seed=2), 3, 0.1)
         with torch.no_grad():

@@ -1,7 +1,5 @@
 """The reaction-diffusion experiment: the authors' weights score what they should, and ours at full size by command."""
 
-import json
-
 import numpy as np
 import pytest
 
@@ -38,7 +36,7 @@ def test_the_test_run_is_the_published_one(monkeypatch):
 
 
 @pytest.mark.slow
-def test_the_bars_at_full_size(tmp_path):
-    assert pde.run(tmp_path, report=print) == 0
-    ours = json.loads((tmp_path / "metrics.json").read_text())["variants"]["ours"]
-    assert ours["one_step_loss"] <= pde.LOSS_BAR and ours["rmse"] <= pde.RMSE_BAR
+def test_the_bars_at_full_size(tmp_path, perform):
+    done = perform("pde", tmp_path)
+    ours = done.metrics["variants"]["ours"]
+    assert done.code == 0 and ours["one_step_loss"] <= pde.LOSS_BAR and ours["rmse"] <= pde.RMSE_BAR

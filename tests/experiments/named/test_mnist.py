@@ -1,7 +1,6 @@
 """Image classifiers: files are read or refused, attacks and certificates meet where the answer is known, smoke-size pages."""
 
 import gzip
-import json
 import math
 import struct
 from pathlib import Path
@@ -15,7 +14,7 @@ from experiments.named.classification.data import MNIST_TEST, load_images, read_
 from experiments.named.mnist import run as mnist
 from systems.base.errors import InputError
 
-SHARED = Path(__file__).parents[3] / "shared"
+SHARED = Path(__file__).parents[4] / "shared"
 MNIST = SHARED / "data" / "mnist"
 no_mnist = pytest.mark.skipif(not MNIST.is_dir(), reason="MNIST is not beside the project")
 
@@ -69,9 +68,9 @@ def test_files_that_are_wrong_are_refused_by_name(folder, name, content, words):
 def test_the_authors_row_needs_the_test_set_they_were_published_for(folder, monkeypatch, tmp_path):
     monkeypatch.setattr(measure, "AUTHORS", folder[0] / "t10k-images-idx3-ubyte")  # a file that is there
     other = load_images(folder[0])
-    assert "authors" not in mnist.chosen(other, mnist.SMOKE)
+    assert "authors" not in mnist.chosen(other)
     monkeypatch.setattr(mnist, "MNIST_TEST", other.digest)
-    assert "authors" in mnist.chosen(other, mnist.SMOKE)
+    assert "authors" in mnist.chosen(other)
     (folder[0] / "t10k-labels-idx1-ubyte.gz").write_bytes(idx(9 - folder[2], 2049))  # the same images, other labels
     assert load_images(folder[0]).digest != other.digest
 
@@ -160,8 +159,8 @@ def test_noise_is_uniform_of_every_pixel_and_not_clipped():
     assert noise.std() == pytest.approx(0.5 / math.sqrt(3), rel=0.02) and abs(float(noise.mean())) < 0.01
 
 
-def test_a_certificate_that_is_broken_fails_the_experiment(tmp_path, monkeypatch, unwritten):
-    """A network that claims twenty times too small a bound, unproved: images are certified, and broken within their radius."""
+def test_a_certificate_that_is_broken_fails_the_experiment(tmp_path, monkeypatch, perform):
+    """A network that states a bound twenty times too small, unproved: images are certified, and broken within their radius."""
     real = measure.bounded
 
     def boastful(network, seconds=0.0, image=None):
@@ -169,19 +168,15 @@ def test_a_certificate_that_is_broken_fails_the_experiment(tmp_path, monkeypatch
         facts = honest.facts | {"gamma": honest.facts["gamma"] / 20, "proved": False}
         return measure.Classifier(honest.fast, honest.exact, lambda x, y: 20 * honest.radius(x, y), facts)
 
-    assert mnist.run(tmp_path / "honest", report=lambda _: None, size=mnist.SMOKE) in (0, 1)
-    first = json.loads((tmp_path / "honest" / "metrics.json").read_text(encoding="utf-8"))
-    assert [c["passed"] for c in first["criteria"]][:3] == [True] * 3
-    page = (tmp_path / "honest" / "report.html").read_text(encoding="utf-8")
-    assert "published, plain dense" in page and "89.63" in page and "55.05" in page and "toy size" in page
-    for row in first["networks"].values():
+    first = perform("mnist", tmp_path / "honest", size=mnist.SMOKE)
+    assert [c["passed"] for c in first.metrics["criteria"]][:3] == [True] * 3
+    assert all(text in first.page for text in ("published, plain dense", "89.63", "55.05", "toy size"))
+    for row in first.metrics["networks"].values():
         assert all(c <= a for c, a in zip(row["certified_same"], row["attacked"], strict=True))
         assert row["attacked"] == sorted(row["attacked"], reverse=True) and row["attacked"][-1] < row["attacked"][0]
     monkeypatch.setattr(measure, "bounded", boastful)
-    monkeypatch.setattr("experiments.named.mnist.page.finish", unwritten)
-    said = []
-    assert mnist.run(tmp_path / "boast", report=said.append, size=mnist.SMOKE) == 1
-    assert [c["passed"] for c in said[-1]][:3] == [False] * 3
+    boast = perform("mnist", tmp_path / "boast", size=mnist.SMOKE)
+    assert boast.code == 1 and [c["passed"] for c in boast.metrics["criteria"]][:3] == [False] * 3
 
 
 @no_mnist

@@ -1,32 +1,37 @@
 """One fit of the ablation, and what is kept of it: a few numbers and the course of the loss over time."""
 
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from experiments.named.ablation.variants import Case, Variant
+from experiments.named.ablation.variants import Case, FitVariant
+from experiments.runner import Size
+
+if TYPE_CHECKING:
+    from observer import FitResult
+    from systems import DiscreteSystem
 
 PROBES = 20_000  # fresh transitions for the supremum
 
 
 @dataclass(frozen=True)
-class Size:
-    """How much is measured: seconds of a fit, further options of ``fit`` and trajectories (None: those of the case)."""
+class AblationSize(Size):
+    """Seconds of a fit, seeds, neurons and trajectories (None: those of the case), transitions for the supremum."""
 
-    name: str
-    budget: float
+    budget: float = 10.0
+    seeds: int = 3
     trajectories: int | None = None
     neurons: int | None = None
     probes: int = PROBES
 
 
-FULL = Size("full", 10.0)
-TOY = Size("toy", 0.3, 4, 3, 200)
+FULL = AblationSize()
+TOY = AblationSize(0.3, 1, 4, 3, 200, name="toy")
 
 
 @dataclass(frozen=True)
-class Outcome:
+class FitOutcome:
     """What one fit gave. Losses are held-out means of |x+ - f_o|^2 in physical units.
 
     ``supremum``: largest |r|_2 over fresh transitions of the region, in range-scaled states; ``seconds`` and ``course``: time
@@ -47,17 +52,13 @@ class Outcome:
         """Seconds until the held-out loss had fallen to ``loss``; infinite when it did not."""
         return next((t for t, value in zip(self.seconds, self.course, strict=True) if value <= loss), float("inf"))
 
-    def to_data(self) -> dict[str, Any]:
-        """As plain data."""
-        return asdict(self)
-
     @classmethod
-    def from_data(cls, data: dict[str, Any]) -> "Outcome":
-        """The inverse of ``to_data``."""
+    def from_data(cls, data: dict[str, Any]) -> "FitOutcome":
+        """The inverse of ``dataclasses.asdict``."""
         return cls(**{**data, "seconds": tuple(data["seconds"]), "course": tuple(data["course"])})
 
 
-def measure(case: Case, variant: Variant, seed: int, size: Size) -> Outcome:
+def fit_variant(case: Case, variant: FitVariant, seed: int, size: AblationSize) -> FitOutcome:
     """Simulate, fit under the budget, look at fresh transitions. The data depend on the seed alone, not on the variant."""
     from observer import fit
     from systems import discretize, simulate
@@ -77,7 +78,7 @@ def measure(case: Case, variant: Variant, seed: int, size: Size) -> Outcome:
     history = found.history
     times, losses = np.asarray(history["seconds"], float), np.asarray(history["held_out"], float)
     course = np.minimum.accumulate(np.concatenate([[found.start_loss], np.where(np.isfinite(losses), losses, np.inf)]))
-    return Outcome(
+    return FitOutcome(
         loss=found.one_step_loss,
         start_loss=found.start_loss,
         supremum=_supremum(found, plant, size.probes, seed),
@@ -90,7 +91,7 @@ def measure(case: Case, variant: Variant, seed: int, size: Size) -> Outcome:
     )
 
 
-def _supremum(found: Any, plant: Any, probes: int, seed: int) -> float:
+def _supremum(found: "FitResult", plant: "DiscreteSystem", probes: int, seed: int) -> float:
     from systems.integration import sample_region
 
     box = np.concatenate([found.region, plant.system.input_ranges])

@@ -1,4 +1,4 @@
-"""The published tables: the protocols to the letter, an oracle that knows the model, and a store that loses nothing."""
+"""The published tables: the protocols to the letter, an observer that knows the model, and measurements that are kept."""
 
 import json
 
@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from experiments.named.published_tables import catalogue, hyperkkl, pde_rows, refusal_rows
-from experiments.named.published_tables import run as runner
+from experiments.named.published_tables import run as tables
 from experiments.named.published_tables.projection import projection_gain, projection_run
 from experiments.named.published_tables.rows import (
     FAIL,
@@ -20,13 +20,13 @@ from experiments.named.published_tables.rows import (
     summarise,
     thinned,
 )  # fmt: skip
-from experiments.named.published_tables.store import Store
 from experiments.pipeline.console import Interrupted
+from experiments.runner import Parts
 from systems import discretize
 from systems.base.errors import InputError, NotDetectable
 from systems.detectability import search_metric
 
-# The published plants, written down a second time: the equations, the box of the starts, dt and duration.
+# The published plants, written down a second time: the equations, the box of the initial states, dt and duration.
 PUBLISHED = {
     "duffing": (lambda x, u: [x[1], -x[0] - x[0] ** 3 + u], [[-1, 1]] * 2, 0, 0.05, 50),
     "van_der_pol": (lambda x, u: [x[1], (1 - x[0] ** 2) * x[1] - x[0] + u], [[-3, 3]] * 2, 0, 0.05, 50),
@@ -72,10 +72,10 @@ def test_smape_is_the_elementwise_mean_with_the_transient():
     assert hyperkkl.smape(x, x_hat) == pytest.approx((by_hand[0] + by_hand[1] + 200) / 4, rel=1e-14)
 
 
-def test_starts_are_a_latin_hypercube_of_the_box():
+def test_initial_states_are_a_latin_hypercube_of_the_box():
     box = np.array([[-2.5, 2.5], [-1.5, 1.5]])
-    x0 = hyperkkl.starts(box, 100, seed=3)
-    for k in range(2):  # one start in each hundredth of each axis
+    x0 = hyperkkl.initial_states(box, 100, seed=3)
+    for k in range(2):  # one state in each hundredth of each axis
         cells = np.floor(100 * (x0[:, k] - box[k, 0]) / np.ptp(box[k]))
         assert sorted(cells) == list(range(100))
 
@@ -189,55 +189,51 @@ def two_rows(monkeypatch):
             _fake("pde", {0: 0.1, 1: 0.2, 2: 0.3}, calls, None, stop_at),
         )
         monkeypatch.setattr(catalogue, "all_rows", lambda: rows)
-        monkeypatch.setattr(runner, "all_rows", lambda: rows)
+        monkeypatch.setattr(tables, "all_rows", lambda: rows)
 
     return use
 
 
-def _quiet(text: str) -> None:
-    pass
-
-
-def test_ctrl_c_keeps_what_is_finished_and_the_same_command_goes_on(two_rows, tmp_path):
+def test_ctrl_c_keeps_what_is_finished_and_the_same_command_goes_on(two_rows, tmp_path, perform):
     calls: list = []
     two_rows(calls, stop_at=("box.euler", 1))
     with pytest.raises(Interrupted, match="same command"):
-        runner.run(tmp_path, seeds="0-2", report=_quiet)
+        perform("published_tables", tmp_path, seeds="0-2")
     assert calls == [("box.euler", 0), ("pde", 0), ("box.euler", 1)]
     kept = json.loads((tmp_path / "metrics.json").read_text())
     assert kept["rows"]["pde"]["seeds"] == [0] and kept["rows"]["box.euler"]["entries"]["loss"]["median"] == 0.5
     calls.clear()
     two_rows(calls)
-    assert runner.run(tmp_path, seeds="0-2", report=_quiet) == 1  # one seed of the box misses the bar
+    assert perform("published_tables", tmp_path, seeds="0-2").code == 1  # one seed of the box misses the bar
     assert calls == [("box.euler", 1), ("pde", 1), ("box.euler", 2), ("pde", 2)]
     rows = json.loads((tmp_path / "metrics.json").read_text())["rows"]
     assert rows["box.euler"]["status"] == MEDIAN and rows["pde"]["status"] == PASS
     entry = rows["box.euler"]["entries"]["loss"]
     assert (entry["median"], entry["worst"], entry["published"], entry["bar"]) == (0.7, 3.0, 2.0, 1.0)
     calls.clear()
-    assert runner.run(tmp_path, seeds="0-2", rows="pde", report=_quiet) == 0 and not calls
+    assert perform("published_tables", tmp_path, seeds="0-2", rows="pde").code == 0 and not calls
     assert "box.euler" in (tmp_path / "report.html").read_text()  # measured by an earlier command
-    assert runner.run(tmp_path, seeds="1", rows="pde", fresh=True, report=_quiet) == 0 and calls == [("pde", 1)]
+    assert perform("published_tables", tmp_path, seeds="1", rows="pde", fresh=True).code == 0 and calls == [("pde", 1)]
 
 
-def test_a_plant_that_is_refused_is_a_result_and_stops_nothing(tmp_path, monkeypatch):
+def test_a_plant_that_is_refused_is_a_result_and_stops_nothing(tmp_path, monkeypatch, perform):
     calls: list = []
     rows = (_fake("box.euler", {0: None}, calls), _fake("pde", {0: 0.1}, calls))
     monkeypatch.setattr(catalogue, "all_rows", lambda: rows)
-    monkeypatch.setattr(runner, "all_rows", lambda: rows)
-    assert runner.run(tmp_path, seeds="0", report=_quiet) == 1
+    monkeypatch.setattr(tables, "all_rows", lambda: rows)
+    assert perform("published_tables", tmp_path, seeds="0").code == 1
     stored = json.loads((tmp_path / "metrics.json").read_text())["rows"]
     assert stored["box.euler"]["status"] == FAIL and stored["box.euler"]["reason"] == "no observer contracts here"
     assert stored["pde"]["status"] == PASS
 
 
-def test_a_result_of_another_recipe_is_measured_again(two_rows, tmp_path):
+def test_a_result_of_another_recipe_is_measured_again(two_rows, tmp_path, perform):
     calls: list = []
     two_rows(calls)
-    runner.run(tmp_path, seeds="0", report=_quiet)
+    perform("published_tables", tmp_path, seeds="0")
     calls.clear()
     two_rows(calls, recipe={"neurons": 2})
-    runner.run(tmp_path, seeds="0", report=_quiet)
+    perform("published_tables", tmp_path, seeds="0")
     assert calls == [("box.euler", 0)]
 
 
@@ -245,14 +241,14 @@ def test_a_stored_measurement_comes_back_as_it_was(tmp_path):
     row = _fake("pde", {0: 1.0}, [])
     curve = thinned(np.arange(1000.0), np.geomspace(1, 1e-6, 1000), "p", "l")
     m = Measurement({"loss": 1e-9, "other": float("nan")}, False, "why", 1.5, 1.0, {"n": 3}, (curve,))
-    store = Store(tmp_path, TOY)
-    store.save(row, 4, m)
-    back = store.measured(row)[4]
+    parts = Parts(tmp_path)
+    parts.keep(tables.part(row, 4), tables.fingerprint(row, TOY), m.to_data)
+    back = tables.stored(parts, row, 4, TOY)
     assert back.values["loss"] == 1e-9 and np.isnan(back.values["other"]) and back.reason == "why" and not back.holds
     assert back.curves == m.curves and len(curve.x) <= 400 and curve.x[0] == 0.0 and curve.x[-1] == 999.0
-    store.path(row, 4).write_text("{")
+    (tmp_path / "rows" / "pde" / "seed-4.json").write_text("{")
     with pytest.raises(InputError, match="seed-4"):
-        store.load(row, 4)
+        tables.stored(parts, row, 4, TOY)
 
 
 def test_verdicts():
@@ -270,7 +266,7 @@ def test_verdicts():
     assert status() == OPEN
 
 
-def test_storedand_seeds_are_chosen_by_name():
+def test_rows_and_seeds_are_chosen_by_name():
     names = [row.name for row in catalogue.choose("hyperkkl,box.true_ode")]
     assert names == [
         "box.true_ode",
@@ -296,38 +292,35 @@ def test_published_values_are_those_of_the_paper():
     assert table["pde"][:2] == [(6.2e-6, 1e-9, False), (4.3e-3, 5.5e-4, False)]
 
 
-def test_unknown_options_are_refused(tmp_path, observer):
-    with pytest.raises(InputError, match="fixed recipes and takes no neurons"):
-        runner.run(tmp_path, neurons=3)
+def test_unknown_options_are_refused(tmp_path, observer, perform):
+    with pytest.raises(InputError, match="has no --neurons; it takes --rows, --seeds"):
+        perform("published_tables", tmp_path, neurons=3)
     answer = observer("experiment", "box", "--rows", "pde", "--out", tmp_path / "box")
     assert answer.code == 2 and "experiment 'box' has no --rows" in answer.err
     answer = observer("experiment", "published_tables", "--rows", "nothing", "--out", tmp_path / "tables")
     assert answer.code == 2 and "row 'nothing' is not known" in answer.err and not (tmp_path / "tables").exists()
 
 
-def test_toy_size_from_fit_to_page(tmp_path):
-    lines: list[str] = []
-    code = runner.run(tmp_path, rows="hyperkkl.duffing,defaults.box", seeds="0", size=TOY, report=lines.append)
-    assert code == 1  # five iterations reach no bar
-    metrics = json.loads((tmp_path / "metrics.json").read_text())
-    duffing = metrics["rows"]["hyperkkl.duffing"]
+def test_toy_size_from_fit_to_page(tmp_path, perform):
+    done = perform("published_tables", tmp_path, rows="hyperkkl.duffing,defaults.box", seeds="0", size=TOY)
+    assert done.code == 1  # five iterations reach no bar
+    duffing = done.metrics["rows"]["hyperkkl.duffing"]
     assert set(duffing["entries"]) == {f"smape.{kind}" for kind in hyperkkl.INPUTS}
     per_seed = duffing["per_seed"]["0"]
     assert per_seed["holds"] and 0 < per_seed["values"]["projection.zero"] < per_seed["values"]["smape.zero"]
     assert per_seed["facts"]["rate proved"] <= per_seed["facts"]["rate bound"] + 1e-9
-    page = (tmp_path / "report.html").read_text()
-    assert "hyperkkl.duffing: const" in page and "projection observer" in page and "toy size" in page
+    assert all(text in done.page for text in ("hyperkkl.duffing: const", "projection observer", "toy size"))
     for name in ("hyperkkl", "defaults"):
-        assert (tmp_path / "figures" / f"{name}.pdf").is_file() and f'id="{name}"' in page
-    assert any(line.startswith("[2/2] defaults.box seed 0") for line in lines)
+        assert (tmp_path / "figures" / f"{name}.pdf").is_file() and f'id="{name}"' in done.page
+    assert any(line.startswith("[2/2] defaults.box seed 0") for line in done.said)
 
 
 @pytest.mark.slow
-def test_the_bars_at_full_size(tmp_path):
-    assert runner.run(tmp_path, seeds="0") == 0
+def test_the_bars_at_full_size(tmp_path, perform):
+    assert perform("published_tables", tmp_path, seeds="0").code == 0
 
 
-def test_a_start_from_which_the_plant_escapes_is_drawn_anew_and_counted():
+def test_an_initial_state_from_which_the_plant_escapes_is_drawn_anew_and_counted():
     plant = hyperkkl.PROTOCOLS["rossler"].discretized()
     x0 = np.array([[9.342, -9.511, -8.596], [1.0, 1.0, 1.0]])
     u = np.zeros((2, 401, 1))

@@ -1,6 +1,5 @@
 """Control under a limited input at smoke size; the convex program against what is known of it."""
 
-import json
 import sys
 from itertools import pairwise
 
@@ -15,22 +14,20 @@ from experiments.named.echo_state.run import SMOKE, random_network
 from systems.base.errors import InputError
 
 
-def test_smoke_writes_page_and_metrics(tmp_path, monkeypatch):
-    said = []
-    code = echo_state.run(tmp_path, seed=1, report=said.append, size=SMOKE)
-    metrics = json.loads((tmp_path / "metrics.json").read_text(encoding="utf-8"))
-    assert code == (0 if metrics["passed"] else 1)
-    assert metrics["designs"]["REN"]["proved"] and metrics["designs"]["REN"]["status"] == "optimal"
-    assert "toy size" in (tmp_path / "report.html").read_text(encoding="utf-8")
+def test_smoke_writes_page_and_metrics(tmp_path, monkeypatch, perform):
+    done = perform("echo_state", tmp_path, seed=1, size=SMOKE)
+    ren = done.metrics["designs"]["REN"]
+    assert done.code == (0 if done.metrics["passed"] else 1) and ren["proved"] and ren["status"] == "optimal"
+    assert "toy size" in done.page
     monkeypatch.setattr(echo_state, "design", None)
     monkeypatch.setattr("reports.experiment_page.write_experiment_page", lambda out, **_: out)  # drawn once is enough
-    assert echo_state.run(tmp_path, seed=1, report=said.append, size=SMOKE) == code
+    assert perform("echo_state", tmp_path, seed=1, size=SMOKE).code == done.code
 
 
-def test_without_the_solver_the_extra_is_named_and_nothing_is_written(tmp_path, monkeypatch):
+def test_without_the_solver_the_extra_is_named_and_nothing_is_written(tmp_path, monkeypatch, perform):
     monkeypatch.setitem(sys.modules, "cvxpy", None)
     with pytest.raises(InputError, match=r"ren-observer\[sdp\]"):
-        echo_state.run(tmp_path / "run", size=SMOKE)
+        perform("echo_state", tmp_path / "run", size=SMOKE)
     assert not (tmp_path / "run").exists()
 
 

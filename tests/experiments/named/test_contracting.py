@@ -1,7 +1,5 @@
 """The contracting networks: the climbed factor against a known one, envelopes that are refuted, a page at smoke size."""
 
-import json
-
 import numpy as np
 import pytest
 
@@ -44,17 +42,16 @@ def test_the_jacobian_is_that_of_finite_differences(rng):
     assert seen == pytest.approx(contracting.one_step(explicit, M, x, u)[0], rel=1e-2)
 
 
-def test_page_metrics_and_exit_codes_at_smoke_size(tmp_path, monkeypatch, unwritten):
-    assert contracting.run(tmp_path / "good", report=lambda _: None, size=contracting.SMOKE) == 0
-    metrics = json.loads((tmp_path / "good" / "metrics.json").read_text(encoding="utf-8"))
-    for row in metrics["networks"]:
+def test_page_metrics_and_exit_codes_at_smoke_size(tmp_path, monkeypatch, perform):
+    good = perform("contracting", tmp_path / "good", size=contracting.SMOKE)
+    assert good.code == 0
+    for row in good.metrics["networks"]:
         assert row["left"] == 0 and 0.1 < row["closest"] <= 1 and row["attained"] <= row["rate"] <= row["bound"]
     assert (tmp_path / "good" / "figures" / "envelopes.pdf").is_file()
     # A rate that is not proved is refuted by the runs and by the climb.
-    real = contracting.measure
+    real = contracting.run_pairs
     monkeypatch.setattr("observer.certification.contraction.contraction_rate", lambda *_: 0.3)
     row = real(contracting.SMOKE, "long_memory", 0.95, 0)
     assert row["left"] == contracting.SMOKE.pairs and row["attained"] > 0.8
-    monkeypatch.setattr(contracting, "finish", unwritten)
-    monkeypatch.setattr(contracting, "measure", lambda *_: row)
-    assert contracting.run(tmp_path / "bad", report=lambda _: None, size=contracting.SMOKE) == 1
+    monkeypatch.setattr(contracting, "run_pairs", lambda *_: row)
+    assert perform("contracting", tmp_path / "bad", size=contracting.SMOKE).code == 1

@@ -32,18 +32,17 @@ def test_known_gains_satisfy_what_defines_them(rng):
         assert np.trace(linear.steady_covariance(A, C, other, Q, R)) > least
 
 
-def test_page_and_exit_codes_at_smoke_size(tmp_path, monkeypatch, unwritten):
-    assert linear.run(tmp_path / "good", report=lambda _: None, size=linear.SMOKE) == 0
-    metrics = json.loads((tmp_path / "good" / "metrics.json").read_text(encoding="utf-8"))
-    assert len(metrics["observers"]) == 2 and all(c["passed"] for c in metrics["criteria"])
+def test_page_and_exit_codes_at_smoke_size(tmp_path, monkeypatch, perform):
+    good = perform("linear_observer", tmp_path / "good", size=linear.SMOKE)
+    assert good.code == 0 and len(good.metrics["observers"]) == 2
     assert (tmp_path / "good" / "figures" / "decay.pdf").is_file()
     row = json.loads((tmp_path / "good" / "parts" / "mass_spring_damper-1s-0-projected.json").read_text())["result"]
-    monkeypatch.setattr("experiments.named.linear_observer.run.finish", unwritten)
+    monkeypatch.setattr("reports.experiment_page.write_experiment_page", lambda folder, **_: folder)
     for key, value in (("gain_error", 1e-3), ("consistency", 1e-6), ("error_dynamics", 1e-6), ("rms_seen", [1.0, 1.0])):
-        monkeypatch.setattr(linear, "measure", lambda *_, k=key, v=value: row | {k: v})
-        assert linear.run(tmp_path / key, report=lambda _: None, size=linear.SMOKE) == 1
+        monkeypatch.setattr(linear, "fit_and_compare", lambda *_, k=key, v=value: row | {k: v})
+        assert perform("linear_observer", tmp_path / key, size=linear.SMOKE).code == 1
     with pytest.raises(InputError, match="--rows names box"):
-        linear.run(tmp_path, rows="box")
+        perform("linear_observer", tmp_path, rows="box")
 
 
 def test_a_wrong_plant_shows_in_the_consistency(monkeypatch):
@@ -55,5 +54,5 @@ def test_a_wrong_plant_shows_in_the_consistency(monkeypatch):
         return A + np.array([[0.0, 0.0], [1e-3, 0.0]]), B, C
 
     monkeypatch.setattr(linear, "linear_plant", stiffer)
-    row = linear.measure(linear.SMOKE, "mass_spring_damper", 1.0, 0, "projected", 0)
+    row = linear.fit_and_compare(linear.SMOKE, "mass_spring_damper", 1.0, 0, "projected", 0)
     assert row["consistency"] == pytest.approx(1e-3, rel=0.01) and row["error_dynamics"] > 1e-4

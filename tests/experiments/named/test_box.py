@@ -1,7 +1,5 @@
 """The box experiment at toy size, and at full size by command (`pytest -m slow`)."""
 
-import json
-
 import numpy as np
 import pytest
 
@@ -9,36 +7,33 @@ from experiments.named.box import published as published_box
 from experiments.named.box import run as experiment
 from systems import box, discretize
 
-TOY = {"neurons": 6, "epochs": 45, "trials": 5, "quiet": True}
+TOY = {"neurons": 6, "iterations": 45, "trials": 5}
 
 
 @pytest.fixture(scope="module")
-def toy(tmp_path_factory):
+def toy(tmp_path_factory, perform):
     out = tmp_path_factory.mktemp("box")
-    lines: list[str] = []
-    code = experiment.run(out, report=lines.append, **TOY)
-    return out, code, lines
+    return out, perform("box", out, **TOY)
 
 
 def test_variants_metrics_and_report(toy):
-    out, code, lines = toy
-    assert code == 0
-    metrics = json.loads((out / "metrics.json").read_text())
+    out, done = toy
+    metrics = done.metrics
+    assert done.code == 0
     assert metrics["network"]["nv"] == 6 and metrics["validation"]["plant_method"] == "euler"
     variants = metrics["variants"]
     assert variants["ours_true_ode"]["plant_method"] == "DOP853"
     assert variants["ours"]["against_true_ode"]["plant_method"] == "DOP853"
     assert variants["published"]["figure"]["rms_error"]["velocity"] == 1.26e-2
-    page = (out / "report.html").read_text()
-    assert "published figure" in page and "ours_true_ode/report.html" in page
+    assert "published figure" in done.page and "ours_true_ode/report.html" in done.page
     assert (out / "figures" / "comparison.pdf").is_file()
-    assert any("report.html" in line for line in lines)
+    assert any("report.html" in line for line in done.said)
 
 
-def test_the_same_command_resumes(toy, monkeypatch):
-    out, _, _ = toy
+def test_the_same_command_resumes(toy, perform):
+    out, _ = toy
     before = (out / "ours" / "observer.safetensors").stat().st_mtime_ns
-    assert experiment.run(out, report=lambda text: None, **TOY) == 0
+    assert perform("box", out, **TOY).code == 0
     assert (out / "ours" / "observer.safetensors").stat().st_mtime_ns == before
 
 
@@ -55,16 +50,17 @@ def test_the_published_recipe_trains_and_stays_a_contraction():
     from observer import certify
 
     plant = discretize(box(), method="euler")
-    result = published_box.retrain(plant, seed=0, epochs=6, neurons=8, trajectories=10, duration=0.5)
-    assert result.epochs == 6 and result.losses[-1] < 0.2 * result.losses[0]
+    result = published_box.retrain(plant, seed=0, passes=6, neurons=8, trajectories=10, duration=0.5)
+    assert len(result.losses) == 6 and result.losses[-1] < 0.2 * result.losses[0]
     proof = certify(result.observer, plant)
     assert proof.rate <= 1.0
 
 
 @pytest.mark.slow
-def test_the_bars_at_full_size(tmp_path):
-    assert experiment.run(tmp_path, report=print) == 0
-    metrics = json.loads((tmp_path / "metrics.json").read_text())
+def test_the_bars_at_full_size(tmp_path, perform):
+    done = perform("box", tmp_path)
+    metrics = done.metrics
+    assert done.code == 0
     assert metrics["network"]["nv"] >= 20
     assert metrics["variants"]["ours"]["rms_error"]["velocity"] <= experiment.VELOCITY_BAR
     assert metrics["variants"]["ours"]["diverged"] == 0 and metrics["variants"]["ours_true_ode"]["diverged"] == 0

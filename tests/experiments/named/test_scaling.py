@@ -1,7 +1,5 @@
 """Growing networks at smoke size; H and its condition against NumPy's own."""
 
-import json
-
 import numpy as np
 import pytest
 
@@ -9,13 +7,12 @@ from experiments.named.scaling import run as scaling
 from observer.networks.network import disturb
 
 
-def test_smoke_writes_page_and_metrics(tmp_path):
-    said = []
-    assert scaling.run(tmp_path, seed=2, report=said.append, size=scaling.SMOKE) == 0
-    metrics = json.loads((tmp_path / "metrics.json").read_text(encoding="utf-8"))
-    assert len(metrics["rows"]) == 15 and all(row["holds"] and row["margin"] > 0 for row in metrics["rows"])
-    assert any(row["margin32"] != row["margin"] for row in metrics["rows"])  # of the matrices as float32 has them
-    assert "toy size" in (tmp_path / "report.html").read_text(encoding="utf-8")
+def test_smoke_writes_page_and_metrics(tmp_path, perform):
+    done = perform("scaling", tmp_path, seed=2, size=scaling.SMOKE)
+    rows = done.metrics["rows"]
+    assert done.code == 0 and len(rows) == 15 and all(row["holds"] and row["margin"] > 0 for row in rows)
+    assert any(row["margin32"] != row["margin"] for row in rows)  # of the matrices as float32 has them
+    assert "toy size" in done.page
 
 
 @pytest.mark.parametrize("name", list(scaling.networks()))

@@ -13,21 +13,22 @@ from observer.storage import write_json
 from systems.base.errors import InputError
 
 
-def test_smoke_writes_page_and_metrics_and_fails_when_a_bound_is_exceeded(tmp_path, monkeypatch):
-    said = []
-    assert identification.run(tmp_path, report=said.append, size=identification.SMOKE) == 0
-    metrics = json.loads((tmp_path / "metrics.json").read_text(encoding="utf-8"))
-    assert metrics["criteria"][0]["requirement"] == "at most 1" and metrics["criteria"][0]["value"] <= 1
+def test_smoke_writes_page_and_metrics_and_fails_when_a_bound_is_exceeded(tmp_path, monkeypatch, perform):
+    done = perform("system_identification", tmp_path, size=identification.SMOKE)
+    metrics = done.metrics
+    assert (
+        done.code == 0 and metrics["criteria"][0]["requirement"] == "at most 1" and metrics["criteria"][0]["value"] <= 1
+    )
     sizes = [row["parameters"] for row in metrics["models"]]
     assert len(sizes) == 4 and max(sizes) < 1.5 * min(sizes)
-    assert "toy size" in (tmp_path / "report.html").read_text(encoding="utf-8")
+    assert "toy size" in done.page
     part = tmp_path / "parts" / "Lipschitz_REN_bound_2.json"
     stored = json.loads(part.read_text(encoding="utf-8"))
     write_json(part, {"key": stored["key"], "result": stored["result"] | {"gain": 2.01}})
     monkeypatch.setattr(identification, "identify", None)  # all is kept
     monkeypatch.setattr("reports.experiment_page.write_experiment_page", lambda out, **_: out)  # drawn once is enough
-    assert identification.run(tmp_path, report=said.append, size=identification.SMOKE) == 1
-    assert any("not met: gain found over the bound" in line for line in said)
+    done = perform("system_identification", tmp_path, size=identification.SMOKE)
+    assert done.code == 1 and any("not met: gain found over the bound" in line for line in done.said)
 
 
 def test_the_gain_found_of_a_resonant_system_comes_near_its_peak_and_not_beyond():

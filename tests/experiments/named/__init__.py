@@ -1,0 +1,1 @@
+"""A package, since some of these files are called like those of other rooms."""
