@@ -79,7 +79,7 @@ def network(size: Size, start: str, rate: float, seed: int) -> Any:
     from observer.networks import ContractingREN
     from observer.networks.network import disturb
 
-    options = {"contraction_rate": rate, "start": start, "activation": size.activation, "seed": seed}
+    options = {"contraction_rate": rate, "initial": start, "activation": size.activation, "seed": seed}
     return disturb(ContractingREN(2, size.nx, size.nv, 1, **options), seed + 1, 0.02)
 
 
@@ -89,8 +89,8 @@ def measure(size: Size, start: str, rate: float, seed: int) -> dict[str, Any]:
     from observer.networks.ren.rollout import rollout
 
     ren = network(size, start, rate, seed)
-    explicit, claim, verdict = ren.explicit().to_numpy(), ren.certificate(), ren.verify()
-    M, alpha = claim.metric, contraction_rate(explicit, claim.metric, claim.multipliers)
+    explicit, proof, verdict = ren.explicit().to_numpy(), ren.guarantee(), ren.verify()
+    M, alpha = proof.metric, contraction_rate(explicit, proof.metric, proof.multipliers)
     rng = np.random.default_rng([seed, 5])
     u = np.cumsum(rng.normal(size=(size.pairs, size.steps, 2)), axis=1) * 0.3  # random walks: slow and large
     first = 3 * rng.normal(size=(2, size.pairs, size.nx))

@@ -145,7 +145,7 @@ def fit_step(size: Size, seed: int) -> dict[str, Any]:
     return {
         "slope": slope, "place": place, "loss": final, "least_loss": least_loss(u, target, size.gamma)[0],
         "losses": losses[:: max(1, size.epochs // 200)], "every": max(1, size.epochs // 200), "seconds": seconds,
-        "proved": verdict.holds, "margin": verdict.margin, "claim": verdict.claim, "u": fine, "curve": curve,
+        "proved": verdict.holds, "margin": verdict.margin, "claim": verdict.guarantee, "u": fine, "curve": curve,
     }  # fmt: skip
 
 

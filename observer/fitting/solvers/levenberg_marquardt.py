@@ -37,8 +37,8 @@ from observer.fitting.solvers.interior_point import (
     Stepper,
 )
 from observer.fitting.solvers.solver import Monitor, Solution, drive
+from observer.networks.ren.direct_map import DirectMap
 from observer.networks.ren.explicit import ExplicitREN
-from observer.networks.ren.inverse_map import direct_parameters
 from systems.base.errors import InputError
 
 LARGEST = 5000  # unknowns of the certificate's factor
@@ -144,7 +144,7 @@ def _prepare(stepper: Stepper, state: _State) -> tuple | None:
         if not (np.isfinite(r).all() and np.isfinite(hessian).all()):
             return None
         try:
-            X = direct_parameters(network, state.metric, state.multipliers, problem.rate, EPS)["X"]
+            X = DirectMap(problem.rate, polar=False, eps=EPS).direct(network, state.metric, state.multipliers)["X"]
         except (ValueError, np.linalg.LinAlgError):
             return None
         k, T = constrained(n, q), tangent(X, problem.rate, n, q)
