@@ -151,6 +151,15 @@ def test_long_memory_remembers(rate):
     assert (np.diag(explicit.A) > 0.94 * rate).all() and np.abs(explicit.B1).max() > 0 and np.abs(explicit.C1).max() > 0
 
 
+def test_long_memory_that_finds_nothing_says_so(monkeypatch):
+    def never(*_):
+        raise ValueError("no room")
+
+    monkeypatch.setattr(ContractingREN, "inverse", never)
+    with pytest.raises(InputError, match="initial 'long_memory' found no network .* in 60 halvings.*initial='random'"):
+        ContractingREN(1, 4, 8, initial="long_memory")
+
+
 @settings(deadline=None, max_examples=25)
 @given(
     nx=st.integers(1, 4),
