@@ -156,7 +156,7 @@ def test_long_memory_that_finds_nothing_says_so(monkeypatch):
         raise ValueError("no room")
 
     monkeypatch.setattr(ContractingREN, "inverse", never)
-    with pytest.raises(InputError, match="initial 'long_memory' found no network .* in 60 halvings.*initial='random'"):
+    with pytest.raises(InputError, match=r"initial 'long_memory' found no network .* in 60 halvings.*initial='random'"):
         ContractingREN(1, 4, 8, initial="long_memory")
 
 
