@@ -26,8 +26,8 @@ from observer.fitting.problem import (
 from observer.fitting.rate import choose_rate
 from observer.fitting.result import FitResult, Progress, Status, one_step_errors
 from observer.fitting.solvers.loop import Limits, Monitor
-from observer.fitting.solvers.solver import Solution, Solver
-from observer.networks.ren.inverse_map import direct_parameters
+from observer.fitting.solvers.solver import Monitor, Solution, Solver
+from observer.networks.ren.direct_map import DirectMap
 from observer.scaling import Scaling
 from observer.state_observer import RENObserver
 from systems.detectability import MetricSearch
@@ -213,7 +213,7 @@ def make_observer(solution: Solution, problem: Problem, plant: DiscreteSystem, d
     float32 weights are rounded first, so that the certificate speaks of the numbers that are shipped.
     """
     network = solution.network.to_numpy()
-    direct = direct_parameters(network, solution.metric, solution.multipliers, problem.rate, EPS)
+    direct = DirectMap(problem.rate, polar=False, eps=EPS).direct(network, solution.metric, solution.multipliers)
     weights = problem.scaling.fold(solution.network)
     if dtype == "float32":
         weights = weights.to_numpy(np.float32).to_numpy(np.float64)

@@ -4,7 +4,7 @@ from .catalogue import NETWORKS as NETWORKS
 from .feedforward.conv_lbdn import ConvLBDN as ConvLBDN
 from .feedforward.lbdn import LBDN as LBDN
 from .kernels.equilibrium import solve_equilibrium as solve_equilibrium
-from .proofs.guarantees import Verdict as Verdict
+from .proofs.verification import Verification as Verification
 from .r2dn import R2DN as R2DN
 from .ren.contracting import ContractingREN as ContractingREN
 from .ren.dissipative import DissipativeREN as DissipativeREN

@@ -1,4 +1,4 @@
-"""What every network of the family can do besides being a torch module: name its parameters and prove its promise."""
+"""What every network of the family can do besides being a torch module: name its parameters and verify its guarantee."""
 
 import abc
 import math
@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from observer.networks.proofs.guarantees import Verdict
+from observer.networks.proofs.ren import Supply
+from observer.networks.proofs.verification import Verification
 from observer.networks.shapes import check_shape
 from systems.base.errors import InputError
 
@@ -16,7 +17,7 @@ DTYPES: dict[str, torch.dtype] = {"float32": torch.float32, "float64": torch.flo
 
 
 class Network(torch.nn.Module, abc.ABC):
-    """A network in direct (free) parameters, whose promise holds for every value of them.
+    """A network in direct (free) parameters, whose guarantee holds for every value of them.
 
     Direct parameters and explicit matrices are two types: this module holds the former and computes the latter anew at
     each call of ``explicit()``. Used once per update, call the module; used many times per update, take ``explicit()``
@@ -32,22 +33,26 @@ class Network(torch.nn.Module, abc.ABC):
         """The explicit network, differentiable in the parameters. Hoist it out of time loops."""
 
     @abc.abstractmethod
-    def certificate(self) -> Any:
-        """What the network promises, with the witness that proves it, for the present parameters."""
+    def guarantee(self) -> Any:
+        """What the network guarantees, with the witness that proves it, for the present parameters."""
 
     @classmethod
     @abc.abstractmethod
     def example(cls, seed: int = 0) -> "Network":
-        """A small network at random parameters, far from any start: what the contract tests run on."""
+        """A small network at random parameters, far from any initial values: what the contract tests run on."""
 
-    def verify(self, explicit: Any = None) -> Verdict:
-        """Recompute the promise in float64 from ``explicit`` (the network's own where it is left out) alone."""
+    def verify(self, explicit: Any = None) -> Verification:
+        """Recompute the guarantee in float64 from ``explicit`` (the network's own where it is left out) alone."""
         with torch.no_grad():
-            return self.certificate().verify(self.explicit() if explicit is None else explicit)
+            return self.guarantee().verify(self.explicit() if explicit is None else explicit)
+
+    def tensors(self) -> dict[str, torch.Tensor]:
+        """The direct parameters as they are, by name."""
+        return {name: getattr(self, name) for name in self.parameter_shapes()}
 
     def direct(self) -> dict[str, np.ndarray]:
         """The direct parameters as NumPy arrays, by name: what ``load_direct`` takes."""
-        return {name: getattr(self, name).detach().cpu().numpy().copy() for name in self.parameter_shapes()}
+        return {name: value.detach().cpu().numpy().copy() for name, value in self.tensors().items()}
 
     def load_direct(self, direct: Mapping[str, Any]) -> "Network":
         """Take over all direct parameters (in place); InputError for a name or a shape that does not belong."""
@@ -67,6 +72,47 @@ class Network(torch.nn.Module, abc.ABC):
         kind = check_dtype(dtype)
         for name in self.parameter_shapes():
             self.register_parameter(name, torch.nn.Parameter(torch.as_tensor(values[name]).to(kind)))
+
+
+class RecurrentNetwork(Network):
+    """A network with a state: x+, y of x and u, contracting at a rate, with a supply or without.
+
+    Sizes nu, nx, nv, ny; ``contraction_rate`` per step; ``activation`` by name.
+    """
+
+    nu: int
+    nx: int
+    nv: int
+    ny: int
+    contraction_rate: float
+    activation: str
+
+    @abc.abstractmethod
+    def supply_arrays(self) -> Supply | None:
+        """Q, S, R of the guarantee as they are now, NumPy float64; None for contraction alone."""
+
+    @abc.abstractmethod
+    def check_output(self, C2: np.ndarray, D22: np.ndarray) -> None:
+        """InputError where the network cannot have this output."""
+
+    @abc.abstractmethod
+    def load_linear_part(self, explicit: Any, metric: np.ndarray, multipliers: np.ndarray) -> "RecurrentNetwork":
+        """Take over, in place, a REN whose neurons nothing sees (B1 = 0, D11 = 0, D21 = 0); ValueError without room.
+
+        C1 and D12 may become smaller. metric M (nx, nx) and multipliers (nv,) certify the linear part.
+        """
+
+    def forward(self, x: torch.Tensor, u: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """One step: (x+ (..., nx), y (..., ny)) for x (..., nx) and u (..., nu)."""
+        return self.explicit().step(x, u)
+
+
+def random_values(shapes: Mapping[str, tuple[int, ...]], generator: torch.Generator) -> dict[str, torch.Tensor]:
+    """Glorot normal matrices and small normal vectors, float64."""
+    return {
+        name: math.sqrt(2 / max(1, sum(shape))) * torch.randn(shape, generator=generator, dtype=torch.float64)
+        for name, shape in shapes.items()
+    }
 
 
 def disturb(network: Any, seed: int, spread: float = 0.5) -> Any:
@@ -92,6 +138,13 @@ def check_dtype(dtype: str | torch.dtype) -> torch.dtype:
     if found not in DTYPES.values():
         raise InputError(f"dtype is {dtype!r}; expected {' or '.join(DTYPES)}")
     return found  # type: ignore[return-value]
+
+
+def check_rate(rate: float) -> float:
+    """``rate`` as a float in (0, 1], or InputError."""
+    if not (isinstance(rate, int | float | np.floating) and 0 < rate <= 1):
+        raise InputError(f"contraction_rate is {rate!r}; expected a number in (0, 1], the factor per step: try 0.95")
+    return float(rate)
 
 
 def check_positive(name: str, value: float, *, zero: bool = False) -> float:

@@ -1,6 +1,6 @@
 """R2DN: a robust recurrent deep network. A linear system around a feedforward network, certified as a whole."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -8,13 +8,24 @@ import numpy as np
 import torch
 
 from observer.networks.feedforward.lbdn import LBDN, ExplicitLBDN, to_array
-from observer.networks.network import Network, check_positive, check_sizes, disturb, make_generator
-from observer.networks.proofs.r2dn import R2DNClaim
-from observer.networks.ren.contracting import check_rate
-from observer.networks.ren.initial_values import polar_scale, random_values
-from observer.networks.ren.supply import contraction_block, inner_shapes
+from observer.networks.network import (
+    RecurrentNetwork,
+    check_positive,
+    check_rate,
+    check_sizes,
+    disturb,
+    make_generator,
+    random_values,
+)
+from observer.networks.proofs.r2dn import R2DNGuarantee
+from observer.networks.proofs.ren import Supply
+from observer.networks.ren.direct_map import DirectMap, metric_of
+from observer.networks.ren.explicit import ExplicitREN
+from observer.networks.ren.initial_values import polar_scale
+from observer.networks.ren.supply import contraction_block, inner_from_block, inner_shapes
 from systems.base.errors import InputError
 
+_HALVINGS = 80
 MATRICES: tuple[str, ...] = ("A", "B1", "B2", "C1", "C2", "D12", "D21", "D22", "bx", "bv", "by")
 
 
@@ -79,16 +90,16 @@ class ExplicitR2DN:
         return self.with_weights(**{name: to_array(value, dtype) for name, value in self.weights().items()})
 
 
-class R2DN(Network):
+class R2DN(RecurrentNetwork):
     """R2DN that contracts at a rate and, with ``gamma``, has a bounded incremental gain (MATH 2c).
 
-        H = X'X + eps I + blkdiag(C1'C1, B1~B1~')        or polar   p^2 X'X / (|X|_F^2 + norm_eps) + ...
-        P = H22,  F = H21,  E = (H11 + P/rate^2 + Y - Y')/2,   A = E^-1 F,  B1 = E^-1 B1~
+        G = blkdiag(C1'C1, B1~B1~')   in the map of ``DirectMap`` without neurons of its own (H in blocks nx | nx)
+        A = E^-1 H21,  B1 = E^-1 B1~
 
     so that |dx+|_M <= rate |dx|_M, M = E'P^-1 E, for any 1-Lipschitz phi. H is (2 nx, 2 nx), however deep phi is.
     With ``gamma``: D22 = 0, D12 = sqrt(gamma) N12, D21 = sqrt(gamma) N21 with N'N < I, B2 = E^-1 B2~, and
 
-        H = X'X + eps I + J Rc^-1 J' + blkdiag(C1'C1 + C2'C2/gamma, 0),   J = [[-C2'D21/gamma, -C1'D12], [B1~, B2~]],
+        G = J Rc^-1 J' + blkdiag(C1'C1 + C2'C2/gamma, 0),   J = [[-C2'D21/gamma, -C1'D12], [B1~, B2~]],
         Rc = blkdiag(I - D21'D21/gamma, gamma I - D12'D12):   |dx+|_M^2 <= rate^2 |dx|_M^2 + gamma |du|^2 - |dy|^2/gamma
 
     Direct parameters: X (2 nx, 2 nx), Y (nx, nx), p (1,) if polar, B1 = B1~ (nx, nv), C1 (nv, nx), B2 (nx, nu), C2
@@ -100,7 +111,7 @@ class R2DN(Network):
     nu, nx, nv, ny : inputs, states, width of the coupling, outputs. hidden : the layers of neurons of phi.
     contraction_rate : per step, in (0, 1]. gamma : the gain, or None for contraction alone.
     linear_output : of phi; False gives its last layer an activation, as one published implementation does.
-    The rest as in ``ContractingREN``.
+    The rest as in ``REN``.
 
     Errors: InputError for sizes or numbers out of range. Source: Barbara, Wang, Manchester (arXiv 2504.01250), which
     has neither a rate below one nor, in its code, the gain.
@@ -182,43 +193,46 @@ class R2DN(Network):
             inner._parameters[name] = getattr(self, f"inner_{name}")
         return inner
 
-    def _couplings(self) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    @property
+    def direct_map(self) -> DirectMap:
+        """The map from X, Y and p to H and E, with its inverse."""
+        return DirectMap(self.contraction_rate, self.polar, self.eps, self.norm_eps)
+
+    def _couplings(self, direct: Mapping[str, torch.Tensor]) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """D12, D21, D22."""
         if self.gamma is None:
-            return self.D12, self.D21, self.D22
+            return direct["D12"], direct["D21"], direct["D22"]
         found = []
         for end, wide in (("in", self.nu > self.nv), ("out", self.nv > self.ny)):
-            X, Y, Z = (getattr(self, f"{name}_{end}") for name in "XYZ")
-            found.append(self.gamma**0.5 * contraction_block(X, Y, Z, max(self.eps, 1e-9), wide=wide))
-        return found[0], found[1], self.B2.new_zeros(self.ny, self.nu)
+            X, Y, Z = (direct[f"{name}_{end}"] for name in "XYZ")
+            found.append(self.gamma**0.5 * contraction_block(X, Y, Z, self._inner_eps, wide=wide))
+        return found[0], found[1], direct["B2"].new_zeros(self.ny, self.nu)
 
-    def _implicit(self, D12: torch.Tensor, D21: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """H (2 nx, 2 nx) and E (nx, nx)."""
-        n, rate, gamma = self.nx, self.contraction_rate, self.gamma
-        H = self.X.T @ self.X
-        if self.polar:
-            H = self.p**2 * H / (self.X.square().sum() + self.norm_eps)
-        H = H + self.eps * torch.eye(2 * n, dtype=H.dtype, device=H.device)
-        top = self.C1.T @ self.C1
+    @property
+    def _inner_eps(self) -> float:
+        return max(self.eps, 1e-9)
+
+    def _added(self, direct: Mapping[str, torch.Tensor]) -> torch.Tensor:
+        """G (2 nx, 2 nx)."""
+        gamma, (B1, B2, C1, C2) = self.gamma, (direct[name] for name in ("B1", "B2", "C1", "C2"))
+        top = C1.T @ C1
         if gamma is None:
-            H = H + torch.block_diag(top, self.B1 @ self.B1.T)
-        else:
-            J = torch.cat(
-                (
-                    torch.cat((-self.C2.T @ D21 / gamma, -self.C1.T @ D12), dim=1),
-                    torch.cat((self.B1, self.B2), dim=1),
-                )
-            )
-            eye_v, eye_u = (torch.eye(size, dtype=H.dtype, device=H.device) for size in (self.nv, self.nu))
-            Rc = torch.block_diag(eye_v - D21.T @ D21 / gamma, gamma * eye_u - D12.T @ D12)
-            H = H + J @ torch.cholesky_solve(J.T, torch.linalg.cholesky(Rc))
-            H = H + torch.block_diag(top + self.C2.T @ self.C2 / gamma, torch.zeros_like(top))
-        return H, (H[:n, :n] + H[n:, n:] / rate**2 + self.Y - self.Y.T) / 2
+            return torch.block_diag(top, B1 @ B1.T)
+        D12, D21, _ = self._couplings(direct)
+        J = torch.cat((torch.cat((-C2.T @ D21 / gamma, -C1.T @ D12), dim=1), torch.cat((B1, B2), dim=1)))
+        eye_v, eye_u = (torch.eye(size, dtype=J.dtype, device=J.device) for size in (self.nv, self.nu))
+        Rc = torch.block_diag(eye_v - D21.T @ D21 / gamma, gamma * eye_u - D12.T @ D12)
+        G = J @ torch.cholesky_solve(J.T, torch.linalg.cholesky(Rc))
+        return G + torch.block_diag(top + C2.T @ C2 / gamma, torch.zeros_like(top))
+
+    def _implicit(self) -> tuple[torch.Tensor, torch.Tensor]:
+        """H (2 nx, 2 nx) and E (nx, nx)."""
+        return self.direct_map.implicit(self.X, self.Y, self.p if self.polar else None, self._added(self.tensors()))
 
     def explicit(self) -> ExplicitR2DN:
         """The explicit network, differentiable in the parameters. Computed at each call: hoist it out of time loops."""
-        D12, D21, D22 = self._couplings()
-        H, E = self._implicit(D12, D21)
+        D12, D21, D22 = self._couplings(self.tensors())
+        H, E = self._implicit()
         n = self.nx
         solved = torch.linalg.solve(E, torch.cat((H[n:, :n], self.B1, self.B2), dim=1))
         A, B1, B2 = solved.split((n, self.nv, self.nu), dim=1)
@@ -227,19 +241,64 @@ class R2DN(Network):
         inner = self._inner_part().explicit()
         return ExplicitR2DN(A, B1, B2, self.C1, self.C2, D12, D21, D22, self.bx, self.bv, self.by, inner)
 
-    def forward(self, x: torch.Tensor, u: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """One step: (x+ (..., nx), y (..., ny)) for x (..., nx) and u (..., nu)."""
-        return self.explicit().step(x, u)
+    @torch.no_grad()
+    def guarantee(self) -> R2DNGuarantee:
+        """Rate and gain, with the metric M = E'P^-1 E and the guarantee of the inner network."""
+        M = metric_of(*(value.double() for value in self._implicit())).cpu().numpy()
+        inner = self._inner_part().guarantee()
+        return R2DNGuarantee(self.contraction_rate, M, inner, self.gamma, (self.ny, self.nu))
+
+    def supply_arrays(self) -> Supply | None:
+        """(-I/gamma, 0, gamma I), or None without gain."""
+        return self.guarantee().supply
 
     @torch.no_grad()
-    def certificate(self) -> R2DNClaim:
-        """Rate and gain, with the metric M = E'P^-1 E and the claim of the inner network."""
-        H, E = (value.double() for value in self._implicit(*self._couplings()[:2]))
-        M = E.T @ torch.linalg.solve(H[self.nx :, self.nx :], E)
-        sizes = (self.ny, self.nu)
-        return R2DNClaim(
-            self.contraction_rate, ((M + M.T) / 2).numpy(), self._inner_part().certificate(), self.gamma, sizes
-        )
+    def load_explicit(self, explicit: ExplicitR2DN, metric: np.ndarray) -> "R2DN":
+        """Take over, in place, direct parameters whose explicit network is ``explicit``, to rounding, but for phi.
+
+            E = rate^2 M,  P = rate^4 M,  F = E A,  Y = 0,  B1~ = E B1,   X'X = [[E, F'], [F, P]] - eps I - G
+
+        metric M (nx, nx) must certify the rate and the gain. phi keeps the parameters that it has: its folded weights do
+        not tell them. Errors: ValueError where M leaves no room.
+        """
+        explicit = explicit.to_numpy()
+        E = self.contraction_rate**2 * np.asarray(metric, float)
+        F = E @ explicit.A
+        free = ("C1", "C2", "bx", "bv", "by") + (("D12", "D21", "D22", "B2") if self.gamma is None else ())
+        values = {name: getattr(explicit, name) for name in free} | {"B1": E @ explicit.B1, "Y": np.zeros_like(E)}
+        if self.gamma is not None:
+            values["B2"] = E @ explicit.B2
+            for end, D in (("in", explicit.D12), ("out", explicit.D21)):
+                inner = inner_from_block(D / self.gamma**0.5, self._inner_eps)
+                values |= {f"{name[0]}_{end}": value for name, value in inner.items()}
+        G = self._added({name: torch.as_tensor(value) for name, value in values.items()}).numpy()
+        form = np.block([[E, F.T], [F, self.contraction_rate**2 * E]]) - G
+        self.load_direct(self.direct() | values | self.direct_map.factor(form))
+        return self
+
+    def check_output(self, C2: np.ndarray, D22: np.ndarray) -> None:
+        """InputError for a feedthrough beside a gain."""
+        if D22.any() and self.gamma is not None:
+            raise InputError("an R2DN with a gain has no feedthrough; expected D = 0, or gamma=None")
+
+    def load_linear_part(self, explicit: ExplicitREN, metric: np.ndarray, multipliers: np.ndarray) -> "R2DN":
+        """Take over, in place, a REN whose neurons nothing sees; with a gain D12 = 0, and C1 halved until it fits.
+
+        Without a gain the metric is enlarged as far as C1 needs. The multipliers of an R2DN are those of phi.
+        """
+        C1, D12 = np.array(explicit.C1), np.array(explicit.D12)
+        if self.gamma is not None:
+            D12 *= 0
+        elif self.nx:
+            metric = max(1.0, 4 * (np.linalg.norm(C1, 2) ** 2 + self.eps) / self.contraction_rate**2) * metric
+        weights = {name: getattr(explicit, name) for name in MATRICES} | {"D12": D12}
+        inner = self._inner_part().explicit()
+        for _ in range(_HALVINGS):
+            try:
+                return self.load_explicit(ExplicitR2DN(**{**weights, "C1": C1}, inner=inner), metric)
+            except ValueError:
+                C1 = C1 / 2
+        raise InputError("the linear system meets the bound with no margin; raise gamma or contraction_rate")
 
     @classmethod
     def example(cls, seed: int = 0) -> "R2DN":

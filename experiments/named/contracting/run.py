@@ -63,7 +63,7 @@ def network(size: ContractingSize, start: str, rate: float, seed: int) -> "Contr
     from observer.networks import ContractingREN
     from observer.networks.network import disturb
 
-    options = {"contraction_rate": rate, "start": start, "activation": size.activation, "seed": seed}
+    options = {"contraction_rate": rate, "initial": start, "activation": size.activation, "seed": seed}
     return disturb(ContractingREN(2, size.nx, size.nv, 1, **options), seed + 1, 0.02)
 
 
@@ -73,8 +73,8 @@ def run_pairs(size: ContractingSize, start: str, rate: float, seed: int) -> dict
     from observer.networks.ren.rollout import rollout
 
     ren = network(size, start, rate, seed)
-    explicit, claimed, proof = ren.explicit().to_numpy(), ren.certificate(), ren.verify()
-    M, alpha = claimed.metric, contraction_rate(explicit, claimed.metric, claimed.multipliers)
+    explicit, guaranteed, proof = ren.explicit().to_numpy(), ren.guarantee(), ren.verify()
+    M, alpha = guaranteed.metric, contraction_rate(explicit, guaranteed.metric, guaranteed.multipliers)
     rng = np.random.default_rng([seed, 5])
     u = np.cumsum(rng.normal(size=(size.pairs, size.steps, 2)), axis=1) * 0.3  # random walks: slow and large
     first = 3 * rng.normal(size=(2, size.pairs, size.nx))

@@ -124,5 +124,5 @@ def fit_step(size: CurveFitSize, seed: int) -> dict[str, Any]:
     return {
         "slope": slope, "place": place, "loss": final, "least_loss": least_loss(u, target, size.gamma)[0],
         "losses": losses[:: max(1, size.iterations // 200)], "every": max(1, size.iterations // 200), "seconds": seconds,
-        "proved": proof.holds, "margin": proof.margin, "claim": proof.claim, "u": fine, "curve": curve,
+        "proved": proof.holds, "margin": proof.margin, "claim": proof.guarantee, "u": fine, "curve": curve,
     }  # fmt: skip

@@ -52,7 +52,7 @@ def networks() -> dict[str, Callable[[int, int, str, int], Any]]:
 
     def ren(start: str, eps: float) -> Callable[[int, int, str, int], Any]:
         return lambda nx, nv, dtype, seed: ContractingREN(
-            4, nx, nv, 4, contraction_rate=RATE, start=start, eps=eps, dtype=dtype, seed=seed
+            4, nx, nv, 4, contraction_rate=RATE, initial=start, eps=eps, dtype=dtype, seed=seed
         )
 
     return {
@@ -124,7 +124,7 @@ def squeeze(size: int, power: float, seed: int) -> dict[str, Any]:
 
     def network(dtype: str) -> Any:
         made = ContractingREN(
-            4, size, size, 4, contraction_rate=RATE, start="random_qr", eps=0.0, dtype="float64", seed=seed
+            4, size, size, 4, contraction_rate=RATE, initial="random_qr", eps=0.0, dtype="float64", seed=seed
         )
         direct = made.direct()
         direct["X"] = (

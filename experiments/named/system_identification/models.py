@@ -33,7 +33,7 @@ def make(kind: str, nu: int, ny: int, nx: int, nv: int, rate: float, gamma: floa
     from observer.networks import ContractingREN, LipschitzREN
 
     options: dict[str, Any] = {
-        "contraction_rate": rate, "activation": "tanh", "start": "long_memory", "seed": seed, "dtype": "float32",
+        "contraction_rate": rate, "activation": "tanh", "initial": "long_memory", "seed": seed, "dtype": "float32",
     }  # fmt: skip
     if gamma is not None:
         return LipschitzREN(nu, nx, nv, ny, gamma=gamma, **options)

@@ -10,8 +10,8 @@ is the contraction LMI at fixed metric M. Every weight k enters as a_k b_k' + b_
 import numpy as np
 from scipy.linalg import cho_factor, cho_solve, solve_triangular
 
+from observer.networks.ren.direct_map import certificate_matrix
 from observer.networks.ren.explicit import ExplicitREN
-from observer.networks.ren.inverse_map import certificate_matrix
 
 
 def factor(

@@ -29,7 +29,7 @@ from observer.fitting.solvers.damping import DampingRule, Point
 from observer.fitting.solvers.interior_point import BARRIER, Stepper
 from observer.fitting.solvers.loop import Look, Monitor, drive
 from observer.fitting.solvers.solver import Solution, ended, look_at, look_is_due, problem_key
-from observer.networks.ren.inverse_map import direct_parameters
+from observer.networks.ren.direct_map import DirectMap
 from systems.base.errors import InputError
 
 ITERATIONS = 300
@@ -122,7 +122,7 @@ def _derivatives(stepper: Stepper, point: Point) -> tuple | None:
     if not (np.isfinite(r).all() and np.isfinite(hessian).all()):
         return None
     try:
-        X = direct_parameters(network, point.metric, point.multipliers, problem.rate, EPS)["X"]
+        X = DirectMap(problem.rate, polar=False, eps=EPS).direct(network, point.metric, point.multipliers)["X"]
     except (ValueError, np.linalg.LinAlgError):
         return None
     k, T = constrained(n, q), tangent(X, problem.rate, n, q)

@@ -8,10 +8,10 @@ import numpy as np
 import torch
 
 from observer.networks.activations import get_activation
-from observer.networks.feedforward.convolution import ConvolutionClaim, ExplicitConvolution, convolution, space_to_depth
+from observer.networks.feedforward.convolution import ExplicitConvolution, convolution, space_to_depth
 from observer.networks.feedforward.lbdn import LBDN, ExplicitLBDN, to_array
-from observer.networks.network import Network, check_sizes, disturb, make_generator
-from observer.networks.ren.initial_values import random_values
+from observer.networks.network import Network, check_sizes, disturb, make_generator, random_values
+from observer.networks.proofs.convolution import ConvolutionGuarantee
 from systems.base.errors import InputError
 
 
@@ -167,11 +167,11 @@ class ConvLBDN(Network):
         """y (..., ny) for images u (..., channels, height, width)."""
         return self.explicit()(u)
 
-    def certificate(self) -> ConvolutionClaim:
+    def guarantee(self) -> ConvolutionGuarantee:
         """The bound, with the multipliers Psi^2 of every layer."""
-        dense = self._dense_part().certificate()
+        dense = self._dense_part().guarantee()
         multipliers = (np.exp(2 * to_array(getattr(self, f"convd{k}"))) for k in range(len(self.channels)))
-        return ConvolutionClaim(dense.gamma, tuple(multipliers), dense)
+        return ConvolutionGuarantee(dense.gamma, tuple(multipliers), dense)
 
     @classmethod
     def example(cls, seed: int = 0) -> "ConvLBDN":

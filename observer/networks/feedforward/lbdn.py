@@ -10,9 +10,8 @@ import torch
 
 from observer.networks.activations import get_activation
 from observer.networks.feedforward.sandwich import SQRT2, layer_shapes, scaled_cayley
-from observer.networks.network import Network, check_positive, check_sizes, disturb, make_generator
-from observer.networks.proofs.lipschitz import LipschitzClaim
-from observer.networks.ren.initial_values import random_values
+from observer.networks.network import Network, check_positive, check_sizes, disturb, make_generator, random_values
+from observer.networks.proofs.lipschitz import LipschitzGuarantee
 from systems.base.errors import InputError
 
 
@@ -82,7 +81,7 @@ class LBDN(Network):
     Parameters
     ----------
     nu, ny : inputs, outputs. hidden : the neurons of each layer; none: a linear map.
-    gamma : the bound, and its start where ``learnable_gamma``: gamma = exp(log_gamma) is then a parameter.
+    gamma : the bound, and its initial value where ``learnable_gamma``: gamma = exp(log_gamma) is then a parameter.
     linear_output : the last layer is linear, as above. False gives the last layer a sandwich of its own,
         y = sqrt(gamma) h_{L+1}, as one published implementation does.
     activation, norm_eps, seed, dtype : as in ``ContractingREN``.
@@ -170,10 +169,10 @@ class LBDN(Network):
         """y (..., ny) for u (..., nu)."""
         return self.explicit()(u)
 
-    def certificate(self) -> LipschitzClaim:
+    def guarantee(self) -> LipschitzGuarantee:
         """The bound, with the multipliers Psi_k^2 that prove it."""
         neurons = range(self.layers - 1 if self.linear_output else self.layers)
-        return LipschitzClaim(
+        return LipschitzGuarantee(
             float(self.gamma.detach()), tuple(np.exp(2 * to_array(getattr(self, f"d{k}"))) for k in neurons)
         )
 

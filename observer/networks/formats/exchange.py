@@ -1,7 +1,7 @@
 """Published models in and out: parameters under the names that the reference implementations give them.
 
-Files are read as data: NumPy archives without pickles, the BSON files of the Julia package (``bson``), and MessagePack as
-Flax writes it (``flax.serialization.to_bytes`` or ``msgpack_serialize`` of the parameters, ``msgpack``). A Python
+Files are read as data: NumPy archives without pickles, the BSON files of the Julia package (``julia``), and MessagePack as
+Flax writes it (``flax.serialization.to_bytes`` or ``msgpack_serialize`` of the parameters, ``flax``). A Python
 pickle runs what it contains and is refused; save its arrays with ``numpy.savez`` where it came from.
 """
 
@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 
 from observer.networks.feedforward.lbdn import LBDN
-from observer.networks.formats.bson import Struct, read_bson
-from observer.networks.formats.msgpack import read_msgpack
+from observer.networks.formats.flax import read_flax
+from observer.networks.formats.julia import Struct, read_julia
 from observer.networks.network import Network
 from observer.networks.r2dn import R2DN, load_published
 from observer.networks.ren.contracting import ContractingREN
@@ -57,8 +57,8 @@ def read_parameters(path: str | Path) -> dict[str, np.ndarray]:
         if not path.is_file():
             raise InputError(f"{path} is not there")
         if path.suffix == ".bson":
-            return _flatten(read_bson(path))
-        return {name: np.asarray(value) for name, value in _leaves(read_msgpack(path.read_bytes()), "")}
+            return _flatten(read_julia(path))
+        return {name: np.asarray(value) for name, value in _leaves(read_flax(path.read_bytes()), "")}
     hint = ": a pickle runs what it contains; save its arrays with numpy.savez" if "p" in path.suffix[:2] else ""
     raise InputError(f"{path.name} is of a kind that is not read{hint}; expected .npz, .bson or .msgpack")
 
@@ -108,7 +108,7 @@ def load_network(kind: str, parameters: Mapping[str, Any], **options: Any) -> An
     """A network of published parameters, by the names of the JAX package (nested or joined by dots) or as read above.
 
     kind : "contracting" (options: contraction_rate), "lipschitz" (contraction_rate, gamma), "general" (contraction_rate,
-        supply, which the reference widens by eps, so that the network here promises the widened one), "lbdn" (gamma) or
+        supply, which the reference widens by eps, so that the guarantee here is the widened one), "lbdn" (gamma) or
         "r2dn". Other options are those of the network; the defaults are those of the reference: eps and norm_eps are
         float32's epsilon for the JAX names, the activation is relu, and the last layer of lbdn and r2dn has one.
     Errors: InputError for an unknown kind, missing or foreign names, or wrong shapes.

@@ -6,11 +6,11 @@ from typing import Any
 
 import numpy as np
 
-from observer.networks.proofs.guarantees import BOUND_SLACK, Verdict, fault_in, judge, refuted
+from observer.networks.proofs.verification import BOUND_SLACK, Verification, fault_in, not_proved, verify_form
 
 
 @dataclass(frozen=True, eq=False)
-class LipschitzClaim:
+class LipschitzGuarantee:
     """|y_a - y_b| <= gamma |u_a - u_b| for z_0 = u, z_{k+1} = sigma(W_k z_k + b_k), y = W_L z_L + b_L (MATH 2d).
 
     Certifying form, for all (du, dz_1, ..., dz_L), with diagonal multipliers T_k > 0:
@@ -27,26 +27,30 @@ class LipschitzClaim:
 
     @property
     def statement(self) -> str:
-        """The promise, a sentence."""
+        """What is guaranteed, a sentence."""
         return f"Outputs differ by at most {self.gamma:.6g} times as much as inputs."
 
     @property
     def certified(self) -> tuple[str, ...]:
-        """The weights that the promise depends on."""
+        """The weights that the guarantee depends on."""
         return tuple(f"W{k}" for k in range(len(self.multipliers) + 1))
 
-    def verify(self, explicit: Any) -> Verdict:
-        """The verdict for ``explicit`` (an ExplicitLBDN)."""
+    def verify(self, explicit: Any) -> Verification:
+        """Whether it is proved for ``explicit`` (an ExplicitLBDN)."""
         network = explicit.to_numpy()
         values = network.weights() | {f"T{k}": np.asarray(T, float) for k, T in enumerate(self.multipliers)}
         if len(network.matrices) != len(self.multipliers) + 1:
-            return refuted(f"{len(network.matrices)} layers; expected {len(self.multipliers) + 1}", self.statement)
+            return not_proved(f"{len(network.matrices)} layers; expected {len(self.multipliers) + 1}", self.statement)
         shapes = {f"T{k}": (len(W),) for k, W in enumerate(network.matrices[:-1])}
         fault = fault_in(values, shapes)
         if fault is None and any((T <= 0).any() for T in self.multipliers):
             fault = "a multiplier is not positive"
         with np.errstate(over="ignore", invalid="ignore"):
-            return refuted(fault, self.statement) if fault else judge(self._form(network.matrices), self.statement)
+            return (
+                not_proved(fault, self.statement)
+                if fault
+                else verify_form(self._form(network.matrices), self.statement)
+            )
 
     def _form(self, matrices: tuple[np.ndarray, ...]) -> np.ndarray:
         gamma = self.gamma * (1 + BOUND_SLACK)

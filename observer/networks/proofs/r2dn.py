@@ -1,28 +1,27 @@
-"""The promise of an R2DN, recomputed from its explicit matrices."""
+"""The guarantee of an R2DN, recomputed from its explicit matrices."""
 
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from observer.networks.proofs.guarantees import (
+from observer.networks.proofs.lipschitz import LipschitzGuarantee
+from observer.networks.proofs.ren import Supply, supply_form
+from observer.networks.proofs.verification import (
     BOUND_SLACK,
-    Supply,
-    Verdict,
+    Verification,
     fault_in,
-    judge,
-    refuted,
+    not_proved,
     scaled_margin,
-    supply_form,
+    verify_form,
 )
-from observer.networks.proofs.lipschitz import LipschitzClaim
 
 
 @dataclass(frozen=True, eq=False)
-class R2DNClaim:
+class R2DNGuarantee:
     """|dx+|_M <= rate |dx|_M under the same input; with a gain, V+ <= rate^2 V + gamma |du|^2 - |dy|^2/gamma as well.
 
-    Two facts prove it: the inner network is 1-Lipschitz (its own claim), and for all (dx, dw, du), V = |dx|_M^2,
+    Two facts prove it: the inner network is 1-Lipschitz (its own guarantee), and for all (dx, dw, du), V = |dx|_M^2,
 
         rate^2 V - V+ - (|dv|^2 - |dw|^2) + gamma |du|^2 - |dy|^2/gamma >= 0        (du = 0 and no last two without gain)
 
@@ -31,7 +30,7 @@ class R2DNClaim:
 
     rate: float
     metric: np.ndarray
-    inner: LipschitzClaim
+    inner: LipschitzGuarantee
     gamma: float | None
     sizes: tuple[int, int]
 
@@ -45,7 +44,7 @@ class R2DNClaim:
 
     @property
     def statement(self) -> str:
-        """The promise, a sentence."""
+        """What is guaranteed, a sentence."""
         first = f"Two solutions under the same input approach each other: |dx+|_M <= {self.rate:.6g} |dx|_M"
         if self.gamma is None:
             return f"{first}."
@@ -55,12 +54,12 @@ class R2DNClaim:
 
     @property
     def certified(self) -> tuple[str, ...]:
-        """The weights that the promise depends on."""
+        """The weights that the guarantee depends on."""
         gain = ("B2", "C2", "D12", "D21", "D22") if self.gamma is not None else ()
         return ("A", "B1", "C1", *gain, *self.inner.certified)
 
-    def verify(self, explicit: Any) -> Verdict:
-        """The verdict for ``explicit`` (an ExplicitR2DN)."""
+    def verify(self, explicit: Any) -> Verification:
+        """Whether it is proved for ``explicit`` (an ExplicitR2DN)."""
         network, M = explicit.to_numpy(), np.asarray(self.metric, float)
         fault = fault_in({**network.weights(), "metric": M}, {"metric": (network.nx, network.nx)})
         if fault is None and not scaled_margin(M) > 0:
@@ -68,12 +67,12 @@ class R2DNClaim:
         if fault is None and self.gamma is not None and (network.ny, network.nu) != self.sizes:
             fault = f"{network.ny} outputs and {network.nu} inputs; expected {self.sizes[0]} and {self.sizes[1]}"
         if fault:
-            return refuted(fault, self.statement)
+            return not_proved(fault, self.statement)
         inner = self.inner.verify(network.inner)
         with np.errstate(over="ignore", invalid="ignore"):
-            outer = judge(self._form(network, M), self.statement)
-        worse = min((inner, outer), key=lambda verdict: (verdict.holds, verdict.margin))
-        return Verdict(worse.holds, worse.margin, self.statement, worse.reason)
+            outer = verify_form(self._form(network, M), self.statement)
+        worse = min((inner, outer), key=lambda found: (found.holds, found.margin))
+        return Verification(worse.holds, worse.margin, self.statement, worse.reason)
 
     def _form(self, network: Any, M: np.ndarray) -> np.ndarray:
         nu = network.nu if self.gamma is not None else 0

@@ -1,26 +1,22 @@
-"""A REN that begins as a given linear system, with neurons that learn from the first step on."""
+"""A recurrent network whose initial values are a given linear system, with neurons that learn from the first step on."""
 
 from typing import Any
 
 import numpy as np
 import torch
 
-from observer.networks.network import make_generator
-from observer.networks.proofs.guarantees import RENClaim, supply_form
-from observer.networks.r2dn import R2DN
-from observer.networks.ren.contracting import ContractingREN
+from observer.networks.network import RecurrentNetwork, make_generator
+from observer.networks.proofs.ren import RENGuarantee, Supply, supply_form
 from observer.networks.ren.explicit import ExplicitREN
-from observer.networks.ren.from_linear_deep import implicit_values, put, r2dn_values
-from observer.networks.ren.implicit import ImplicitREN
-from observer.networks.ren.inverse_map import direct_parameters
-from observer.networks.ren.supply_ren import SupplyREN
 from observer.networks.shapes import check_shape
 from systems.base.errors import InputError
 
 _HALVINGS = 80
 
 
-def load_linear(network: Any, A: Any, B: Any, C: Any, D: Any, *, seed: int | torch.Generator = 0) -> Any:
+def load_linear(
+    network: RecurrentNetwork, A: Any, B: Any, C: Any, D: Any, *, seed: int | torch.Generator = 0
+) -> RecurrentNetwork:
     """Make ``network`` behave as x+ = A x + B u, y = C x + D u exactly; in place, and returned.
 
     The neurons see the state and the input (C1, D12, bv random) but nothing sees them yet: B1 = 0, D21 = 0. With C1 = 0
@@ -28,20 +24,23 @@ def load_linear(network: Any, A: Any, B: Any, C: Any, D: Any, *, seed: int | tor
     Lyapunov equation of A / rate, for a REN with a supply the stabilising solution of the Riccati equation that states
     its dissipation (for a gain: the bounded real lemma).
 
-    ``network``: a ContractingREN, a SupplyREN (Lipschitz, passive, dissipative), an ImplicitREN (D11 = 0 as well), or an
-    R2DN; one with a gain has no feedthrough, D = 0, and its neurons do not see the input yet.
+    ``network``: any with a state. An R2DN with a gain has no feedthrough, D = 0, and its neurons do not see the input yet.
     A (nx, nx), B (nx, nu), C (ny, nx), D (ny, nu).
-    Errors: InputError for wrong shapes, for a system outside the promise of the network (with the figure that shows
-    it), and for an output that the network cannot have.
+
+    Raises
+    ------
+    InputError
+        For wrong shapes, for a system outside the guarantee of the network (with the figure that shows it), and for an
+        output that the network cannot have.
     """
-    if not isinstance(network, ContractingREN | SupplyREN | ImplicitREN | R2DN):
-        raise InputError(f"a {type(network).__name__} has no linear start; expected a REN or an R2DN")
+    if not isinstance(network, RecurrentNetwork):
+        raise InputError(f"a {type(network).__name__} cannot be a linear system; expected a REN or an R2DN")
     nx, nu, ny, nv = network.nx, network.nu, network.ny, network.nv
     A, B, C, D = (np.array(value, dtype=float) for value in (A, B, C, D))
     shapes = {"A": (nx, nx), "B": (nx, nu), "C": (ny, nx), "D": (ny, nu)}
     for (name, shape), value in zip(shapes.items(), (A, B, C, D), strict=True):
         check_shape(name, value, shape, name)
-    _check_output(network, C, D)
+    network.check_output(C, D)
     rate = network.contraction_rate
     radius = np.abs(np.linalg.eigvals(A)).max(initial=0.0)
     if not radius < rate:
@@ -49,7 +48,7 @@ def load_linear(network: Any, A: Any, B: Any, C: Any, D: Any, *, seed: int | tor
             f"the spectral radius of A is {radius:.6g}; expected less than the contraction rate of the network,"
             f" {rate:.6g}: use a larger rate"
         )
-    supply = _supply(network)
+    supply = network.supply_arrays()
     M = _lyapunov(A / rate) if supply is None else _storage(A, B, C, D, rate, supply)
     generator = make_generator(seed)
 
@@ -65,45 +64,12 @@ def load_linear(network: Any, A: Any, B: Any, C: Any, D: Any, *, seed: int | tor
     multiplier = max(1.0, float(np.trace(M)) / max(nx, 1))
     for _ in range(_HALVINGS):
         try:
-            return _load(network, ren, M, np.full(nv, multiplier))
+            return network.load_linear_part(ren, M, np.full(nv, multiplier))
+        except InputError:
+            raise
         except ValueError as error:
             multiplier, last = multiplier / 2, error
-    raise InputError(f"no neurons fit beside the linear system, which is at the very edge of the promise: {last}")
-
-
-def _supply(network: Any) -> Any:
-    """(Q, S, R) of the promise, or None for contraction alone."""
-    if isinstance(network, R2DN):
-        return network.certificate().supply
-    return network.supply_arrays() if isinstance(network, SupplyREN) else None
-
-
-def _check_output(network: Any, C: np.ndarray, D: np.ndarray) -> None:
-    if isinstance(network, ImplicitREN | R2DN):
-        if D.any() and getattr(network, "gamma", None) is not None:
-            raise InputError("an R2DN with a gain has no feedthrough; expected D = 0, or gamma=None")
-        return
-    if network.identity_output and not (np.array_equal(C, np.eye(network.nx)) and not D.any()):
-        raise InputError("the network has identity output; expected C = I and D = 0, or identity_output=False")
-    if network.feedthrough == "zero" and D.any():
-        raise InputError("the network has no feedthrough; expected D = 0, or another feedthrough of the network")
-
-
-def _load(network: Any, ren: ExplicitREN, M: np.ndarray, Lam: np.ndarray) -> Any:
-    if isinstance(network, SupplyREN):
-        return network.load_explicit(ren, M, Lam)
-    if isinstance(network, R2DN):
-        return put(network, r2dn_values(network, ren, M))
-    if isinstance(network, ImplicitREN):
-        return put(network, implicit_values(network, ren, M, Lam))
-    values = direct_parameters(ren, M, Lam, network.contraction_rate, network.eps)
-    if network.polar:
-        values["p"] = np.sqrt(np.square(values["X"]).sum() + network.norm_eps)[None]
-    if not network.identity_output:
-        values |= {name: getattr(ren, name) for name in ("C2", "D21", "D22", "by")}
-    if network.feedthrough == "zero":
-        values.pop("D22", None)
-    return put(network, values)
+    raise InputError(f"the linear system meets the bound with no margin; raise gamma or contraction_rate: {last}")
 
 
 def _lyapunov(A: np.ndarray) -> np.ndarray:
@@ -114,7 +80,7 @@ def _lyapunov(A: np.ndarray) -> np.ndarray:
     return (M + M.T) / 2
 
 
-def _storage(A: np.ndarray, B: np.ndarray, C: np.ndarray, D: np.ndarray, rate: float, supply: Any) -> np.ndarray:
+def _storage(A: np.ndarray, B: np.ndarray, C: np.ndarray, D: np.ndarray, rate: float, supply: Supply) -> np.ndarray:
     """M > 0 with rate^2 V - V+ + s > 0 for the linear system, V = |x|_M^2; InputError where there is none."""
     nx, nu = B.shape
     eye = np.eye(nx + nu)
@@ -127,8 +93,8 @@ def _storage(A: np.ndarray, B: np.ndarray, C: np.ndarray, D: np.ndarray, rate: f
         zero = np.zeros
         linear = ExplicitREN(A, zero((nx, 0)), B, zero((0, nx)), C, zero((0, 0)), zero((0, nu)), zero((len(C), 0)), D,
                              zero(nx), zero(0), zero(len(C)))  # fmt: skip
-        verdict = RENClaim(rate, M, zero(0), supply).verify(linear)
-        if verdict.holds and verdict.margin > 0:
+        found = RENGuarantee(rate, M, zero(0), supply).verify(linear)
+        if found.holds and found.margin > 0:
             return M
     raise InputError(
         f"the linear system does not satisfy the supply of the network at the contraction rate {rate:.6g}: no storage"

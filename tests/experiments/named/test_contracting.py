@@ -34,7 +34,7 @@ def test_a_steep_place_far_from_the_first_points_is_climbed_to():
 
 def test_the_jacobian_is_that_of_finite_differences(rng):
     ren = contracting.network(contracting.SMOKE, "random", 0.9, 4)
-    explicit, M = ren.explicit().to_numpy(), ren.certificate().metric
+    explicit, M = ren.explicit().to_numpy(), ren.guarantee().metric
     x, u = rng.normal(size=(1, 3)), rng.normal(size=(1, 2))
     dx = 1e-7 * rng.normal(size=(4000, 3))
     moved = explicit.next_state(x + dx, np.repeat(u, len(dx), 0)) - explicit.next_state(x, u)

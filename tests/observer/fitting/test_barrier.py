@@ -8,7 +8,7 @@ from observer.fitting.linear_algebra import barrier
 from observer.fitting.linear_algebra.least_squares import constrained, pack, residual_and_jacobian, unpack
 from observer.fitting.problem import Samples
 from observer.networks.ren.contracting import ContractingREN
-from observer.networks.ren.inverse_map import certificate_matrix
+from observer.networks.ren.direct_map import certificate_matrix
 
 
 def _network(n=3, q=4, nu=2, rate=0.85, seed=1, activation="tanh"):

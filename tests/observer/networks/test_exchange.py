@@ -2,6 +2,7 @@
 
 import pickle
 import struct
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -10,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from observer.networks.feedforward.lbdn import LBDN
-from observer.networks.formats.bson import Struct, read_bson
 from observer.networks.formats.exchange import load_network, published_parameters, read_parameters
+from observer.networks.formats.julia import Struct, read_julia
 from observer.networks.ren.passive import PassiveREN
 from systems.base.errors import InputError
 
@@ -79,6 +80,16 @@ def encode(value):
     if isinstance(value, bytes):
         return 0x05, struct.pack("<iB", len(value), 0) + value
     return 0x0A, b""
+
+
+def written(document):
+    """BSON, of any depth."""
+    limit = sys.getrecursionlimit()
+    sys.setrecursionlimit(100_000)
+    try:
+        return encode(document)[1]
+    finally:
+        sys.setrecursionlimit(limit)
 
 
 def kind_of(*names):
@@ -180,19 +191,33 @@ def test_damaged_files_are_refused_or_read_never_worse(data, tmp_path_factory):
         pass
 
 
+def nested(depth):
+    document = {}
+    for _ in range(depth):
+        document = {"a": document}
+    return document
+
+
+# Each value is a list of the next one, twice: 2^40 values in forty lines.
+DOUBLING = [{"a": [{"tag": "backref", "ref": k + 2}] * 2} for k in range(40)] + [{"a": 1}]
+
+
 @pytest.mark.parametrize(
     ("document", "message"),
     [
         ({"x": {"tag": "backref", "ref": 1}, "_backrefs": [{"tag": "backref", "ref": 1}]}, "refers to itself"),
         ({"x": {"tag": "backref", "ref": 7}}, "reference 7 of 0"),
+        ({"x": {"tag": "backref", "ref": 1}, "_backrefs": DOUBLING}, "nested more than 64 deep, or more than 1000000"),
+        (nested(100), "nested more than 64 deep"),
+        (nested(2000), "recursion"),
         ({"x": {"tag": "array", "type": kind_of("Core", "Complex"), "size": [1], "data": b"1"}}, "an array of Complex"),
         ({"x": {"tag": "array", "type": kind_of("Core", "Float64"), "size": [2], "data": bytes(8)}}, "reshape"),
     ],
 )
 def test_malformed_bson(tmp_path, document, message):
-    (tmp_path / "a.bson").write_bytes(encode(document)[1])
+    (tmp_path / "a.bson").write_bytes(written(document))
     with pytest.raises(InputError, match=rf"a\.bson is malformed: .*{message}"):
-        read_bson(tmp_path / "a.bson")
+        read_julia(tmp_path / "a.bson")
 
 
 def test_other_refusals(tmp_path):

@@ -5,7 +5,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from network_theorems import step_violation
+from measured import step_violation
 
 from observer.networks.activations import ACTIVATIONS, get_activation
 from observer.networks.network import disturb
@@ -75,7 +75,7 @@ def test_contracts_for_all_sizes(nu, nx, nv, ny, spread, seed, **given):
     network = disturb(ImplicitREN(nu, nx, nv, ny, seed=seed, **given), seed, spread)
     assert network.verify().holds
     rng = np.random.default_rng(seed)
-    assert step_violation(network.certificate(), network.explicit().to_numpy(), rng, 40) <= 1e-8
+    assert step_violation(network.guarantee(), network.explicit().to_numpy(), rng, 40) <= 1e-8
 
 
 def test_gradients_and_precision():

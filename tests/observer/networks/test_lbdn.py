@@ -9,7 +9,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from network_theorems import static_violation
+from measured import static_violation
 
 from observer.networks.activations import ACTIVATIONS, get_activation
 from observer.networks.feedforward.conv_lbdn import ConvLBDN
@@ -52,7 +52,7 @@ def test_bounded_for_all_sizes(nu, ny, hidden, spread, seed, **given):
     network = disturb(LBDN(nu, hidden, ny, seed=seed, **given), seed, spread)
     verdict = network.verify()
     assert verdict.holds, verdict
-    assert static_violation(network.certificate(), network.explicit().to_numpy(), np.random.default_rng(seed)) <= 1e-8
+    assert static_violation(network.guarantee(), network.explicit().to_numpy(), np.random.default_rng(seed)) <= 1e-8
 
 
 @pytest.mark.parametrize("linear_output", [True, False])
@@ -143,7 +143,7 @@ def test_convolutional_networks_are_bounded(channels, shape, kernel, activation,
     disturb(network, seed, 0.5)
     assert network.verify().holds
     explicit = network.explicit().to_numpy()
-    assert static_violation(network.certificate(), explicit, np.random.default_rng(seed), 60) <= 1e-8
+    assert static_violation(network.guarantee(), explicit, np.random.default_rng(seed), 60) <= 1e-8
 
 
 def test_a_layer_that_hardly_reads_its_input_is_still_proved_and_a_wrong_one_still_not():
@@ -154,7 +154,7 @@ def test_a_layer_that_hardly_reads_its_input_is_still_proved_and_a_wrong_one_sti
     layer = explicit.convolutions[0]
     assert np.abs(layer.reading).max() < 0.01 and network.verify().holds
     wrong = replace(explicit, convolutions=(replace(layer, reading=1.001 * layer.reading),))
-    assert not network.certificate().verify(wrong).holds
+    assert not network.guarantee().verify(wrong).holds
 
 
 def test_the_certificates_are_tight():
@@ -206,7 +206,7 @@ def test_the_authors_classifier_scores_its_published_number():
         labels = np.frombuffer(file.read(), np.uint8, offset=8)
     scores = network.explicit().to_numpy()(images)
     assert (scores.argmax(1) == labels).sum() == 9724
-    assert network.verify().holds and abs(network.certificate().gamma - 5) < 1e-6
+    assert network.verify().holds and abs(network.guarantee().gamma - 5) < 1e-6
 
 
 @pytest.mark.parametrize(

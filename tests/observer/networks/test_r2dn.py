@@ -7,7 +7,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from network_theorems import step_violation
+from measured import step_violation
 
 from observer.networks.activations import ACTIVATIONS
 from observer.networks.kernels.optimizer import Adam
@@ -36,10 +36,10 @@ NORM_EPS = 1.1920928955078125e-07
 )
 def test_the_promise_for_all_sizes(nu, nx, nv, ny, spread, seed, **given):
     network = disturb(R2DN(nu, nx, nv, ny, seed=seed, **given), seed, spread)
-    verdict = network.verify()
-    assert verdict.holds, verdict
+    found = network.verify()
+    assert found.holds, found
     rng = np.random.default_rng(seed)
-    assert step_violation(network.certificate(), network.explicit().to_numpy(), rng, 60) <= 1e-8
+    assert step_violation(network.guarantee(), network.explicit().to_numpy(), rng, 60) <= 1e-8
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)

@@ -7,15 +7,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from observer.networks.activations import ACTIVATIONS
-from observer.networks.ren.contracting import STARTS, ContractingREN
+from observer.networks.ren.contracting import ContractingREN
 from observer.networks.ren.explicit import ExplicitREN
+from observer.networks.ren.initial_values import INITIAL_VALUES
 from systems.base.errors import InputError
 
 RATES = [0.3, 0.8, 0.95, 1.0]
 
 
 def disturbed(nu=2, nx=3, nv=6, ny=None, *, spread=1.0, seed=0, **options):
-    """A network at random parameters far from its start: the theorem is for every value."""
+    """A network at random parameters far from its initial values: the theorem is for every value."""
     ren = ContractingREN(nu, nx, nv, ny, seed=seed, **options)
     generator = torch.Generator().manual_seed(seed + 1)
     with torch.no_grad():
@@ -62,7 +63,7 @@ def test_another_metric_would_not_do():
     for seed in range(20):
         ren = disturbed(nv=6, contraction_rate=0.8, seed=seed)
         explicit, _, _ = proof(ren)
-        P = ren._implicit()[0][-3:, -3:].detach().numpy()
+        P = ren.direct_map.implicit(ren.X, ren.Y1, ren.p)[0][-3:, -3:].detach().numpy()
         worst_identity = max(worst_identity, largest_factor(explicit, np.eye(3), seed))
         worst_P = max(worst_P, largest_factor(explicit, P, seed))
     assert worst_identity > 0.8 and worst_P > 0.8
@@ -75,11 +76,11 @@ def test_another_metric_would_not_do():
     nu=st.integers(0, 3),
     rate=st.floats(0.05, 1.0),
     activation=st.sampled_from(ACTIVATIONS),
-    start=st.sampled_from(STARTS),
+    initial=st.sampled_from(INITIAL_VALUES),
     seed=st.integers(0, 1000),
 )
-def test_contracts_for_all_sizes(nx, nv, nu, rate, activation, start, seed):
-    ren = disturbed(nu, nx, nv, contraction_rate=rate, activation=activation, start=start, seed=seed, spread=0.3)
+def test_contracts_for_all_sizes(nx, nv, nu, rate, activation, initial, seed):
+    ren = disturbed(nu, nx, nv, contraction_rate=rate, activation=activation, initial=initial, seed=seed, spread=0.3)
     explicit, M, Lam = proof(ren)
     assert np.linalg.eigvalsh(M)[0] > 0 and (Lam > 0).all() and Lam.shape == (nv,)
     assert (np.triu(explicit.D11) == 0).all()
@@ -125,10 +126,10 @@ def test_gradients_reach_every_parameter():
     assert torch.autograd.gradcheck(loss, tuple(ren.parameters()))
 
 
-@pytest.mark.parametrize("start", STARTS)
+@pytest.mark.parametrize("initial", INITIAL_VALUES)
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-def test_starts_are_reproducible_and_keep_the_precision(start, dtype):
-    first, second, other = (ContractingREN(2, 3, 5, start=start, dtype=dtype, seed=seed) for seed in (4, 4, 5))
+def test_initial_values_are_reproducible_and_keep_the_precision(initial, dtype):
+    first, second, other = (ContractingREN(2, 3, 5, initial=initial, dtype=dtype, seed=seed) for seed in (4, 4, 5))
     state = torch.random.get_rng_state()
     assert all(torch.equal(a, b) for a, b in zip(first.parameters(), second.parameters(), strict=True))
     assert not torch.equal(first.X, other.X)
@@ -145,9 +146,18 @@ def test_float32_contracts_too():
 
 @pytest.mark.parametrize("rate", RATES)
 def test_long_memory_remembers(rate):
-    explicit = ContractingREN(1, 4, 8, contraction_rate=rate, start="long_memory").explicit().to_numpy()
+    explicit = ContractingREN(1, 4, 8, contraction_rate=rate, initial="long_memory").explicit().to_numpy()
     np.testing.assert_allclose(explicit.A, np.diag(np.diag(explicit.A)), atol=1e-12)
     assert (np.diag(explicit.A) > 0.94 * rate).all() and np.abs(explicit.B1).max() > 0 and np.abs(explicit.C1).max() > 0
+
+
+def test_long_memory_that_finds_nothing_says_so(monkeypatch):
+    def never(*_):
+        raise ValueError("no room")
+
+    monkeypatch.setattr(ContractingREN, "inverse", never)
+    with pytest.raises(InputError, match=r"initial 'long_memory' found no network .* in 60 halvings.*initial='random'"):
+        ContractingREN(1, 4, 8, initial="long_memory")
 
 
 @settings(deadline=None, max_examples=25)
@@ -159,7 +169,7 @@ def test_long_memory_remembers(rate):
     identity=st.booleans(),
     seed=st.integers(0, 1000),
 )
-def test_export_round_trip(nx, nv, rate, polar, identity, seed):
+def test_inverse_round_trip(nx, nv, rate, polar, identity, seed):
     ren = disturbed(2, nx, nv, nx, contraction_rate=rate, identity_output=identity, spread=0.2, seed=seed)
     explicit, M, Lam = proof(ren)
     again = ContractingREN.from_explicit(explicit, M, Lam, min(1.0, rate * 1.001), polar=polar)
@@ -170,7 +180,7 @@ def test_export_round_trip(nx, nv, rate, polar, identity, seed):
     np.testing.assert_allclose(ratio, ratio[0, 0], rtol=1e-6)
 
 
-def test_export_of_changed_weights():
+def test_inverse_of_changed_weights():
     """Weights that no direct parameters produced, inside the certificate: how a fit on explicit weights comes back."""
     explicit, M, Lam = proof(disturbed(nv=6, contraction_rate=0.8, identity_output=True, spread=0.3))
     rng = np.random.default_rng(0)
@@ -191,7 +201,7 @@ def test_export_of_changed_weights():
 
 
 @pytest.mark.parametrize("size", [1e-14, 1e6])
-def test_export_does_not_depend_on_the_size_of_the_metric(size):
+def test_inverse_does_not_depend_on_the_size_of_the_metric(size):
     """A metric far below eps is enlarged first: H - eps I must stay positive definite."""
     explicit, M, Lam = proof(disturbed(nv=4, contraction_rate=0.8, identity_output=True, spread=0.3))
     again = ContractingREN.from_explicit(explicit, size * M, size * Lam, 0.81)
@@ -199,9 +209,11 @@ def test_export_does_not_depend_on_the_size_of_the_metric(size):
         np.testing.assert_allclose(value, getattr(explicit, name), atol=1e-10, err_msg=name)
 
 
-def test_export_refuses_what_is_not_certified():
+def test_inverse_refuses_what_is_not_certified():
     explicit, M, Lam = proof(disturbed(nv=4, contraction_rate=0.9, identity_output=True))
-    with pytest.raises(ValueError, match=r"cannot export at contraction rate 0\.01: the smallest eigenvalue .* is -"):
+    with pytest.raises(
+        ValueError, match=r"no direct parameters at contraction rate 0\.01: the smallest eigenvalue .* is -"
+    ):
         ContractingREN.from_explicit(explicit, M, Lam, 0.01)
     with pytest.raises(ValueError, match="not finite and positive"):
         ContractingREN.from_explicit(explicit, M, -Lam, 0.9)
@@ -231,7 +243,7 @@ def test_direct_parameters_round_trip():
         ({"contraction_rate": 1.2}, r"contraction_rate is 1\.2; expected a number in \(0, 1\]"),
         ({"contraction_rate": float("nan")}, r"contraction_rate is nan"),
         ({"activation": "silu"}, "slope ranges over"),
-        ({"start": "warm"}, "start 'warm' is not known; expected random or long_memory"),
+        ({"initial": "warm"}, "initial 'warm' is not known; expected random or long_memory"),
         ({"dtype": "float16"}, "dtype is 'float16'; expected float32 or float64"),
         ({"eps": -1.0}, "eps is -1.0; expected a finite number, zero or positive"),
         ({"nv": -1}, "nv is -1; expected a whole number, at least 0"),

@@ -5,13 +5,13 @@ import pytest
 import torch
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from network_theorems import step_violation
+from measured import step_violation
 
 from observer.networks.activations import ACTIVATIONS
 from observer.networks.kernels.optimizer import Adam
 from observer.networks.network import disturb
 from observer.networks.ren.dissipative import DissipativeREN
-from observer.networks.ren.initial_values import STARTS
+from observer.networks.ren.initial_values import INITIAL_VALUES
 from observer.networks.ren.lipschitz import LipschitzREN
 from observer.networks.ren.passive import PassiveREN
 from observer.networks.ren.supply import strict_supply
@@ -23,7 +23,7 @@ options = {
     "contraction_rate": st.floats(0.2, 1.0),
     "activation": st.sampled_from(ACTIVATIONS),
     "polar": st.booleans(),
-    "start": st.sampled_from(STARTS),
+    "initial": st.sampled_from(INITIAL_VALUES),
     "seed": st.integers(0, 1000),
 }
 
@@ -31,10 +31,10 @@ options = {
 def holds(network, spread, seed):
     if spread:
         disturb(network, seed, spread)
-    verdict = network.verify()
-    assert verdict.holds, verdict
+    found = network.verify()
+    assert found.holds, found
     rng = np.random.default_rng(seed)
-    assert step_violation(network.certificate(), network.explicit().to_numpy(), rng, 60) <= 1e-8
+    assert step_violation(network.guarantee(), network.explicit().to_numpy(), rng, 60) <= 1e-8
 
 
 @settings(deadline=None, max_examples=25)
@@ -79,7 +79,7 @@ def test_passive(size, nx, nv, output_strictness, share, spread, seed, **given):
     contraction_rate=1.0,
     activation="relu",
     polar=False,
-    start="random",
+    initial="random",
 )  # Q is all but singular
 @given(
     nu=st.integers(1, 3),
@@ -124,10 +124,10 @@ def test_the_attained_gain_stays_below_gamma(seed):
 
 
 @pytest.mark.parametrize("identity", [LipschitzREN, DissipativeREN])
-@pytest.mark.parametrize("start", STARTS)
-def test_identity_output_where_possible(identity, start):
+@pytest.mark.parametrize("initial", INITIAL_VALUES)
+def test_identity_output_where_possible(identity, initial):
     extra = {"gamma": 2.0} if identity is LipschitzREN else {"supply": (-np.eye(3), np.ones((2, 3)), np.eye(2))}
-    network = identity(2, 3, 4, 3, identity_output=True, start=start, **extra)
+    network = identity(2, 3, 4, 3, identity_output=True, initial=initial, **extra)
     explicit = network.explicit().to_numpy()
     assert explicit.has_identity_output and not {"C2", "D21", "by", "X3"} & set(network.direct())
     holds(network, 0.3, 1)
@@ -172,7 +172,7 @@ def test_both_strictnesses_need_the_general_formula():
 @pytest.mark.parametrize("nu, ny", [(2, 2), (3, 1), (1, 3), (0, 2), (2, 0)])
 def test_explicit_weights_come_back(nu, ny):
     network = disturb(LipschitzREN(nu, 3, 4, ny, gamma=1.5), 4, 0.3)
-    claim, explicit = network.certificate(), network.explicit().to_numpy()
+    claim, explicit = network.guarantee(), network.explicit().to_numpy()
     other = LipschitzREN(nu, 3, 4, ny, gamma=1.5 * 1.001, contraction_rate=0.96, polar=False, eps=1e-12)
     other.load_explicit(explicit, claim.metric, claim.multipliers)
     for name, value in other.explicit().to_numpy().weights().items():
@@ -186,7 +186,7 @@ def test_explicit_weights_come_back(nu, ny):
         (lambda: LipschitzREN(1, 2, 1, 1, gamma=1.0, identity_output=True), "ny is 1 with identity output"),
         (lambda: LipschitzREN(1, 2, 1, 1, gamma=1.0, feedthrough="free"), "feedthrough is 'free': no bound holds"),
         (lambda: LipschitzREN(1, 2, 1, 1, gamma=1.0, feedthrough="odd"), "feedthrough 'odd' is not known"),
-        (lambda: LipschitzREN(1, 2, 1, 1, gamma=1.0, start="warm"), "start 'warm' is not known"),
+        (lambda: LipschitzREN(1, 2, 1, 1, gamma=1.0, initial="warm"), "initial 'warm' is not known"),
         (lambda: LipschitzREN(1, 2, -1, 1, gamma=1.0), "nv is -1; expected a whole number"),
         (lambda: PassiveREN(2, 2, 1, identity_output=True), "identity_output=True makes D22 = 0, and then R"),
         (lambda: PassiveREN(2, 3, 1, feedthrough="zero"), "feedthrough='zero' makes D22 = 0, and then R"),

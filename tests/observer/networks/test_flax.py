@@ -1,6 +1,7 @@
 """MessagePack as Flax writes it: the examples of the format, arrays, networks, and nothing malformed."""
 
 import struct
+import sys
 
 import numpy as np
 import pytest
@@ -8,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from observer.networks.formats.exchange import load_network, published_parameters, read_parameters
-from observer.networks.formats.msgpack import read_msgpack
+from observer.networks.formats.flax import read_flax
 from observer.networks.r2dn import R2DN
 from systems.base.errors import InputError
 
@@ -31,12 +32,12 @@ def pack(value):
 
 
 def test_the_example_of_the_format_and_its_short_forms():
-    assert read_msgpack(bytes.fromhex("82a7636f6d70616374c3a6736368656d6100")) == {"compact": True, "schema": 0}
-    assert read_msgpack(bytes.fromhex("93ff7fc0")) == [-1, 127, None]
-    assert read_msgpack(bytes.fromhex("ca3fc00000")) == 1.5 and read_msgpack(bytes.fromhex("cdffff")) == 65535
+    assert read_flax(bytes.fromhex("82a7636f6d70616374c3a6736368656d6100")) == {"compact": True, "schema": 0}
+    assert read_flax(bytes.fromhex("93ff7fc0")) == [-1, 127, None]
+    assert read_flax(bytes.fromhex("ca3fc00000")) == 1.5 and read_flax(bytes.fromhex("cdffff")) == 65535
     # as Flax writes np.float32([1, 2]) under "w": fixmap, fixstr, ext8 of a fixarray (shape, type, bin8)
     inner = bytes.fromhex("939102a7") + b"float32" + bytes.fromhex("c408") + np.float32([1, 2]).tobytes()
-    found = read_msgpack(b"\x81\xa1w\xc7" + bytes([len(inner), 1]) + inner)
+    found = read_flax(b"\x81\xa1w\xc7" + bytes([len(inner), 1]) + inner)
     np.testing.assert_array_equal(found["w"], np.float32([1, 2]))
     assert found["w"].dtype == np.float32
 
@@ -76,19 +77,19 @@ plain = st.recursive(
 @given(plain)
 def test_any_tree_comes_back_and_half_of_it_is_refused(tree):
     content = pack(tree)
-    assert read_msgpack(content) == tree
+    assert read_flax(content) == tree
     if len(content) > 1:
         with pytest.raises(InputError):
-            read_msgpack(content[:-1])
+            read_flax(content[:-1])
     with pytest.raises(InputError):
-        read_msgpack(content + b"\0")
+        read_flax(content + b"\0")
 
 
 @settings(max_examples=200, deadline=None)
 @given(st.binary(max_size=60))
 def test_noise_is_read_or_refused_and_never_worse(noise):
     try:
-        read_msgpack(noise)
+        read_flax(noise)
     except InputError:
         pass
 
@@ -96,20 +97,29 @@ def test_noise_is_read_or_refused_and_never_worse(noise):
 @pytest.mark.parametrize(
     "content, said",
     [
-        (pack({"a": 1})[:-1] + b"\x01" * 9, "ends at byte"),
+        (pack({"a": 1})[:-1] + b"\x01" * 9, "extra data"),
         (b"\xc9" + struct.pack(">Ib", 1, 5) + b"\0", "extension 5 is not read"),
         (
             b"\xc7" + bytes([len(pack([[1], "object", b"12345678"])), 1]) + pack([[1], "object", b"12345678"]),
             "'object' is not read",
         ),
         (b"\xc7" + bytes([len(pack([[3], "float32", b"1234"])), 1]) + pack([[3], "float32", b"1234"]), "malformed"),
-        (b"\x91" * 100, "nested more than"),
-        (b"\xdd\xff\xff\xff\xff", "ends early"),
+        (b"\x91" * 100 + b"\xc0", "nested more than"),
+        (b"\x91" * 100_000 + b"\xc0", "StackError"),
+        (b"\xdd\xff\xff\xff\xff", "exceeds max_array_len"),
         (pack({"__msgpack_chunked_array__": True}), "more than a gigabyte"),
         (b"\x82\xa1a\x01\xa1a\x02", "there twice"),
-        (b"\xc1", "unknown kind 0xC1"),
+        (b"\xc1", "FormatError"),
+        (b"\xd6\xff\0\0\0\1", "a Timestamp in MessagePack is not read"),
+        (b"\x81\x90\x01", "key .* is no text"),
     ],
 )
 def test_refusals(content, said):
     with pytest.raises(InputError, match=said):
-        read_msgpack(content)
+        read_flax(content)
+
+
+def test_without_the_extra_it_is_named(monkeypatch):
+    monkeypatch.setitem(sys.modules, "msgpack", None)
+    with pytest.raises(InputError, match=r"MessagePack files need msgpack.*pip install 'ren-observer\[formats\]'"):
+        read_flax(b"\xc0")

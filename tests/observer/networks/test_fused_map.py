@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from observer.networks.ren.contracting import ContractingREN
-from observer.networks.ren.direct_map import DirectToExplicit
+from observer.networks.ren.fused_map import DirectToExplicit
 from systems.base.errors import InputError
 
 NAMES = ("A", "B1", "B2", "C1", "D11", "D12")

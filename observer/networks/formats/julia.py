@@ -1,20 +1,21 @@
-"""A small reader of BSON files as Julia's package writes them: arrays, numbers, tuples and structs; nothing is executed.
+"""Files of Julia's BSON package: arrays, numbers, tuples and structs, raised from the documents that pymongo's bson reads.
 
 A struct becomes ``Struct(name, fields)`` with the last part of its type's name and its fields in order. Types and
-functions are kept as names and never looked up. Lengths, nesting and references are checked: a malformed file is an
-InputError, whatever is in it.
+functions are kept as names and never looked up: nothing is executed. Nesting, references and the number of values are
+checked: a malformed file is an InputError, whatever is in it.
 """
 
-import struct
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from observer.networks.formats.extra import library
 from systems.base.errors import InputError
 
 _DEEPEST = 64
+_MOST = 1_000_000  # values, counted as often as they are referred to
 _KINDS = {"Float64": "<f8", "Float32": "<f4", "Int64": "<i8", "Int32": "<i4", "UInt8": "u1", "Bool": "?"}
 
 
@@ -26,54 +27,44 @@ class Struct:
     fields: tuple[Any, ...]
 
 
-def read_bson(path: str | Path) -> dict[str, Any]:
-    """The top-level dictionary of a file; InputError where it is not BSON, or not of Julia's kind."""
-    data = Path(path).read_bytes()
+def read_julia(path: str | Path) -> dict[str, Any]:
+    """The top-level dictionary of a file.
+
+    Raises
+    ------
+    InputError
+        Where it is not BSON, or not of Julia's kind; and where the package bson (of pymongo) is missing.
+    """
+    bson = library("bson", "BSON files")
     try:
-        document, end = _document(data, 0, 0)
-        if end != len(data):
-            raise ValueError(f"{len(data) - end} bytes follow the document")
-        return _raise_all(document)
-    except (ValueError, KeyError, IndexError, TypeError, struct.error, UnicodeDecodeError, RecursionError) as error:
+        tree = _raise_all(bson.decode(Path(path).read_bytes()))
+        _check_size(tree)
+        return tree
+    except (
+        bson.errors.BSONError,
+        ValueError,
+        LookupError,
+        TypeError,
+        AttributeError,
+        OverflowError,
+        RecursionError,
+    ) as error:
         raise InputError(
             f"{path} is malformed: {error}; expected a BSON file written by Julia's BSON package"
         ) from error
 
 
-def _document(data: bytes, at: int, depth: int) -> tuple[dict[str, Any], int]:
-    if depth > _DEEPEST:
-        raise ValueError("nested too deeply")
-    (length,) = struct.unpack_from("<i", data, at)
-    end = at + length
-    if length < 5 or end > len(data) or data[end - 1] != 0:
-        raise ValueError(f"a document of {length} bytes at byte {at} does not end where it should")
-    at, found = at + 4, {}
-    while at < end - 1:
-        tag, stop = data[at], data.index(0, at + 1, end)
-        key, at = data[at + 1 : stop].decode(), stop + 1
-        found[key], at = _value(data, tag, at, end, depth)
-    if at != end - 1:
-        raise ValueError(f"an element crosses the end of its document at byte {end}")
-    return found, end
-
-
-def _value(data: bytes, tag: int, at: int, end: int, depth: int) -> tuple[Any, int]:
-    if tag in (0x03, 0x04):
-        found, at = _document(data, at, depth + 1)
-        return (list(found.values()) if tag == 0x04 else found), at
-    if tag == 0x0A:
-        return None, at
-    if tag in (0x01, 0x08, 0x10, 0x12):
-        kind = {0x01: "<d", 0x08: "<?", 0x10: "<i", 0x12: "<q"}[tag]
-        return struct.unpack_from(kind, data, at)[0], at + struct.calcsize(kind)
-    if tag in (0x02, 0x05):
-        (length,) = struct.unpack_from("<i", data, at)
-        start = at + 4 + (tag == 0x05)
-        if length < (tag == 0x02) or start + length > end:
-            raise ValueError(f"a string or binary of {length} bytes at byte {at} is longer than the file")
-        content = data[start : start + length]
-        return (content[:-1].decode() if tag == 0x02 else content), start + length
-    raise ValueError(f"element type {tag:#04x} at byte {at} is not used by Julia's package")
+def _check_size(tree: Any) -> None:
+    """ValueError where the tree is deeper or larger than a model: values that refer to one another multiply."""
+    left, count = [(tree, 0)], 0
+    while left:
+        value, depth = left.pop()
+        count += 1
+        if depth > _DEEPEST or count > _MOST:
+            raise ValueError(f"nested more than {_DEEPEST} deep, or more than {_MOST} values")
+        inside = value.values() if isinstance(value, dict) else value.fields if isinstance(value, Struct) else value
+        if isinstance(value, dict | Struct | list):
+            left += [(item, depth + 1) for item in inside]
 
 
 def _raise_all(document: dict[str, Any]) -> dict[str, Any]:

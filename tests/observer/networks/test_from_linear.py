@@ -122,5 +122,5 @@ def test_identity_output_and_refusals():
     np.testing.assert_array_equal(again.explicit().to_numpy().D22, np.zeros((2, 2)))
     with pytest.raises(InputError, match="feedthrough 'constructed' is not known; expected free or zero"):
         ContractingREN(2, 3, 4, feedthrough="constructed")
-    with pytest.raises(InputError, match="has no linear start"):
+    with pytest.raises(InputError, match="cannot be a linear system"):
         load_linear(torch.nn.Linear(2, 2), *system(3))
