@@ -124,7 +124,7 @@ def _names(tree: ast.FunctionDef, function: FunctionType) -> list[str]:
 
 def _head(name: str, value: object) -> str:
     """The line that a module, a constant or hand-written machine code takes."""
-    if value in (math, np):  # no others: what a kernel reads of our own modules must stand in the text
+    if value is math or value is np:  # no others: what a kernel reads of our own modules must stand in the text
         return f"import {vars(value)['__name__']} as {name}"
     if isinstance(value, FunctionType):
         source = inspect.getsource(sys.modules[value.__module__])
