@@ -15,10 +15,10 @@ import inspect
 import math
 import os
 import sys
-import textwrap
 from collections.abc import Callable, Collection
+from functools import lru_cache
 from threading import Lock
-from types import FunctionType
+from types import FunctionType, ModuleType
 from typing import Any
 
 import numpy as np
@@ -106,13 +106,17 @@ def assemble(*entries: Callable[..., Any], given: Collection[str] = (), contract
 
 def _definition(name: str, function: FunctionType) -> ast.FunctionDef:
     """The function's tree, without decorators and docstring."""
-    tree = ast.parse(textwrap.dedent(inspect.getsource(function))).body[0]
-    if not isinstance(tree, ast.FunctionDef) or tree.name != name:
-        raise ValueError(f"{name!r} is no function under its own name; expected def {name}(...)")
-    tree.decorator_list = []
-    if ast.get_docstring(tree) is not None and len(tree.body) > 1:
-        tree.body = tree.body[1:]
-    return tree
+    tree = _functions(sys.modules[function.__module__]).get(name)
+    if tree is None or function.__name__ != name:
+        raise ValueError(f"{name!r} is no function under its own name; expected def {name}(...) in a file")
+    body = tree.body[1:] if ast.get_docstring(tree) is not None and len(tree.body) > 1 else tree.body
+    return ast.FunctionDef(name, tree.args, body, [], lineno=1)
+
+
+@lru_cache(maxsize=64)
+def _functions(module: ModuleType) -> dict[str, ast.FunctionDef]:
+    """The functions of a file, by their names."""
+    return {node.name: node for node in ast.parse(inspect.getsource(module)).body if isinstance(node, ast.FunctionDef)}
 
 
 def _names(tree: ast.FunctionDef, function: FunctionType) -> list[str]:
