@@ -98,7 +98,7 @@ def _lower_gram(X: Any, G: Any) -> Callable[..., None]:
 @machine_code("factorize")
 def factorize(E: Any, pivots: Any) -> int:
     """Replace E (n, n) by its LU factors, as ``solve`` takes them; pivots (n,) int32. Not 0: E is singular."""
-    factors, pivots[:] = lu_factor(E.T)
+    factors, pivots[:] = lu_factor(E.T, check_finite=False)
     E[...] = factors.T
     return int(not np.diag(E).all())
 
@@ -119,7 +119,7 @@ def _factorize(E: Any, pivots: Any) -> Callable[..., int]:
 @machine_code("solve")
 def solve(transpose: bool, factors: Any, pivots: Any, rows: Any) -> None:
     """Replace each row r' of ``rows`` (k, n) by s' with E s = r (E' s = r if ``transpose``)."""
-    rows[...] = lu_solve((factors.T, pivots), rows.T, trans=0 if transpose else 1).T
+    rows[...] = lu_solve((factors.T, pivots), rows.T, trans=0 if transpose else 1, check_finite=False).T
 
 
 @overload(solve, strict=False)
