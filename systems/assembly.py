@@ -12,13 +12,14 @@ With ``NUMBA_DISABLE_JIT=1`` the functions themselves run, under any debugger.
 import ast
 import hashlib
 import inspect
+import linecache
 import math
 import os
 import sys
 from collections.abc import Callable, Collection
 from functools import lru_cache
 from threading import Lock
-from types import FunctionType, ModuleType
+from types import FunctionType
 from typing import Any
 
 import numpy as np
@@ -106,7 +107,7 @@ def assemble(*entries: Callable[..., Any], given: Collection[str] = (), contract
 
 def _definition(name: str, function: FunctionType) -> ast.FunctionDef:
     """The function's tree, without decorators and docstring."""
-    tree = _functions(sys.modules[function.__module__]).get(name)
+    tree = _functions(function.__code__.co_filename).get(name)
     if tree is None or function.__name__ != name:
         raise ValueError(f"{name!r} is no function under its own name; expected def {name}(...) in a file")
     body = tree.body[1:] if ast.get_docstring(tree) is not None and len(tree.body) > 1 else tree.body
@@ -114,9 +115,13 @@ def _definition(name: str, function: FunctionType) -> ast.FunctionDef:
 
 
 @lru_cache(maxsize=64)
-def _functions(module: ModuleType) -> dict[str, ast.FunctionDef]:
+def _functions(file: str) -> dict[str, ast.FunctionDef]:
     """The functions of a file, by their names."""
-    return {node.name: node for node in ast.parse(inspect.getsource(module)).body if isinstance(node, ast.FunctionDef)}
+    return {
+        node.name: node
+        for node in ast.parse("".join(linecache.getlines(file))).body
+        if isinstance(node, ast.FunctionDef)
+    }
 
 
 def _names(tree: ast.FunctionDef, function: FunctionType) -> list[str]:
