@@ -112,7 +112,7 @@ def source(graph: Graph) -> str:
 
 
 def cache_folder() -> Path:
-    """Where compiled plants are kept: ``REN_OBSERVER_CACHE``, or the user's cache folder."""
+    """Where compiled plants and kernels are kept: ``REN_OBSERVER_CACHE``, or the user's cache folder."""
     given = os.environ.get("REN_OBSERVER_CACHE")
     base = Path(given) if given else Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "ren-observer"
     return base / "plants"
@@ -130,7 +130,7 @@ def compile_text(text: str, entry: str, warm: Callable[[ModuleType], None]) -> t
 
     ``entry`` is the compiled function that ``warm`` calls once, so that it is compiled or loaded now.
     """
-    name = f"plant_{hashlib.sha256(text.encode()).hexdigest()[:24]}"
+    name = _name("plant", text)
     started = time.perf_counter()
     makers = (
         (lambda: _from_cache(name, text), True),
@@ -152,6 +152,16 @@ def compile_text(text: str, entry: str, warm: Callable[[ModuleType], None]) -> t
         _spent.append((seconds, cached))
         return module, seconds, cached
     raise last
+
+
+def load_text(kind: str, text: str) -> ModuleType:
+    """The module of a text, with its machine code from the disk where that can be read and written."""
+    name = _name(kind, text)
+    return _from_cache(name, text) or _in_memory(name, text)
+
+
+def _name(kind: str, text: str) -> str:
+    return f"{kind}_{hashlib.sha256(text.encode()).hexdigest()[:24]}"
 
 
 def compile_times() -> tuple[tuple[float, bool], ...]:

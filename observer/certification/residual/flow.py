@@ -31,7 +31,7 @@ def enclose_flow(plant: DiscreteSystem, cells: np.ndarray, steps: int, threads: 
     cuts = np.linspace(0, len(cells), 4 * count + 1).astype(int)
     with ThreadPoolExecutor(count) as pool:  # the compiled loops release the GIL
         jobs = [
-            pool.submit(kernels.flow_cells, program, free, basis, exponents, cells[a:b], steps, images[a:b])
+            pool.submit(kernels.compiled.flow_cells, program, free, basis, exponents, cells[a:b], steps, images[a:b])
             for a, b in pairwise(cuts)
         ]
         for job in jobs:

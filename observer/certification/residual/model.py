@@ -136,7 +136,7 @@ class Model:
         def run(a: int, b: int) -> None:
             out = (upper[a:b], states[a:b], result.split[a:b], result.corners[a:b], result.lost[a:b])
             limits = np.array(self.region[: self.plant.nx] if stays else [[-np.inf, np.inf]] * self.plant.nx)
-            kernels.bound_cells(
+            kernels.compiled.bound_cells(
                 *self._arguments, each, tables, rate, steps, limits, cells[a:b], widths, self.inflate, *out
             )
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 import torch
 
-from observer.networks.kernels.equilibrium.cpu_adam import adam_update
+from observer.networks.kernels.equilibrium.machine import compiled
 from systems.base.errors import InputError
 
 
@@ -64,4 +64,4 @@ class Adam:
                 continue
             entry.steps += 1
             arrays = [t.detach().reshape(-1).numpy() for t in (entry.parameter, gradient, entry.mean, entry.square)]
-            adam_update(*arrays, entry.rate, *self.betas, self.eps, entry.steps)
+            compiled.adam_update(*arrays, entry.rate, *self.betas, self.eps, entry.steps)

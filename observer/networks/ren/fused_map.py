@@ -19,7 +19,7 @@ import torch
 from torch.autograd.function import once_differentiable
 
 from observer.networks.kernels.equilibrium.cpu_autograd import without_denormals
-from observer.networks.kernels.equilibrium.cpu_direct import assemble, pull_back
+from observer.networks.kernels.equilibrium.machine import compiled
 
 _STRIPE = 128
 
@@ -47,7 +47,7 @@ class DirectToExplicit(torch.autograd.Function):
             H = _lower_gram(X, n, q)
             shapes = ((n, n), (n, m + nu), (q, n), (q, q), (q, nu), (q,))
             E, R, C1, D11, D12_out, inverse = (X.new_empty(shape) for shape in shapes)
-            norm = assemble(
+            norm = compiled.assemble(
                 *_arrays(H, Y1, B2, D12), scalar, p is not None, rate, eps, norm_eps,
                 *_arrays(E, R, C1, D11, D12_out, inverse),
             )  # fmt: skip
@@ -67,7 +67,7 @@ class DirectToExplicit(torch.autograd.Function):
             gR = torch.linalg.lu_solve(factors, pivots, torch.cat((gA, gB1, gB2), dim=1), adjoint=True)
             half = (gR @ S.T).mul_(-0.5)
             both, gY1, gD12_direct = (X.new_empty(shape) for shape in (X.shape, (n, n), D12.shape))
-            along = pull_back(
+            along = compiled.pull_back(
                 *_arrays(gR, half, gC1, gD11, gD12, C1, D11, D12, inverse, H),
                 *ctx.numbers, *_arrays(both, gY1, gD12_direct),
             )  # fmt: skip

@@ -1,14 +1,16 @@
-"""The compiled filters give the numbers of the NumPy ones: with missing outputs, angles, limits and hidden inputs."""
+"""The compiled filters give the numbers of the NumPy ones: with missing outputs, angles, limits and unknown inputs."""
 
-from types import ModuleType
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from linear_gaussian import drawn, linear_case, textbook
+from observer.estimators.model import Covariances
 
 from observer.estimators import compiled, compiled_particles, make
 from observer.estimators.extended_kalman import ExtendedKalman
-from observer.estimators.kernel_texts import SOLVE
+from observer.estimators.kernels import gains, kalman, particles
+from observer.estimators.kernels import plant as plant_kernels
 from observer.estimators.parameters import Covariances
 from observer.estimators.unscented_kalman import UnscentedKalman
 from systems import Signal, System, discretize, simulate
@@ -42,28 +44,27 @@ def swing():
 
 
 def interpreted(text, entry, warm):
-    """The text of a module run by Python itself: the same statements without waiting for a compiler."""
-    module = ModuleType(entry)
-    exec(
-        text.replace('@njit(cache=True, nogil=True, error_model="numpy")', "").replace("from numba import njit", ""),
-        vars(module),
-    )
+    """The kernels run by Python itself, on the graphs as the text has them."""
+    namespace: dict = {}
+    exec("njit = lambda **options: lambda function: function\n" + text.replace("from numba import njit", ""), namespace)
+    for name in ("step", "step_slope", "output", "output_slope", "slopes"):
+        plant_kernels.plain[name] = namespace.get(name)
+    module = SimpleNamespace(**vars(gains) | vars(kalman) | vars(particles))
     warm(module)
     return module, 0.0, False
 
 
 @pytest.fixture(params=["interpreted", pytest.param("machine code", marks=pytest.mark.slow)])
 def kernels(request, monkeypatch):
-    """Every run goes through the kernels, as text or (slow: a compiler takes seconds for each) as machine code."""
+    """Every run goes through the kernels, by Python or (slow: a compiler takes seconds for each) as machine code."""
     monkeypatch.setattr(compiled, "WORTH", 0)
     if request.param == "interpreted":
         monkeypatch.setattr(compiled, "compile_text", interpreted)
-        monkeypatch.setattr(compiled_particles, "compile_text", interpreted)
     for module in (compiled, compiled_particles):
-        module._module.cache_clear()
+        module._compiled.cache_clear()
     yield
     for module in (compiled, compiled_particles):
-        module._module.cache_clear()
+        module._compiled.cache_clear()
 
 
 @pytest.mark.parametrize("name", COMPILED)
@@ -103,6 +104,5 @@ def test_the_kernels_least_squares_are_the_pseudo_inverse(rank):
     rng = np.random.default_rng(rank)
     a = rng.standard_normal((4, rank)) @ rng.standard_normal((rank, 4)) + 1e-12 * rng.standard_normal((4, 4))
     b, solution = rng.standard_normal(4), np.empty(4)
-    module, _, _ = interpreted("import math\n" + SOLVE, "solve", lambda module: None)
-    module.least_squares(a.copy(), b, 1e-8, np.empty((4, 4)), solution)
+    gains.least_squares(a.copy(), b, 1e-8, np.empty((4, 4)), solution)
     np.testing.assert_allclose(solution, np.linalg.pinv(a, rcond=1e-8) @ b, rtol=1e-8, atol=1e-8)

@@ -1,6 +1,6 @@
 """The equilibrium layer on the CPU: layout, far blocks by BLAS, and the batch handed to several threads.
 
-The compiled sweeps (``cpu_kernels``) want neurons-major arrays (nv, batch) and D11 contiguous. What is stored otherwise
+The compiled sweeps (:mod:`sweeps`) want neurons-major arrays (nv, batch) and D11 contiguous. What is stored otherwise
 is copied once; ``ExplicitREN`` computes b in that layout, so that the transposes here are views.
 
 Beyond ``_BLOCK`` neurons the sweeps see diagonal blocks only, and what lies left of them (below, going back) is one
@@ -19,7 +19,8 @@ from typing import Any
 import numpy as np
 from numba.core import config
 
-from observer.networks.kernels.equilibrium.cpu_kernels import LANES, VECTOR, backward_sweep, forward_sweep
+from observer.networks.kernels.equilibrium.intrinsics import LANES, VECTOR
+from observer.networks.kernels.equilibrium.machine import compiled
 
 DTYPES = (np.dtype(np.float32), np.dtype(np.float64))
 _BLOCK = 512  # measured: up to here the panels of the sweeps are faster than BLAS calls, beyond they are slower
@@ -47,12 +48,12 @@ def forward_into(D: np.ndarray, b: np.ndarray, w: np.ndarray, code: int, product
     """Write the equilibrium of b to w, both (nv, batch) and contiguous, as D (nv, nv) is."""
     nv = len(D)
     if nv <= _BLOCK:
-        _over_batch(forward_sweep, D, (b, w), code, patience)
+        _over_batch(compiled.forward_sweep, D, (b, w), code, patience)
         return
     for low in range(0, nv, _BLOCK):
         own, left = slice(low, min(nv, low + _BLOCK)), slice(0, low)
         rows = b[own] + product(D[own, left], w[left]) if low else b[own]
-        _over_batch(forward_sweep, np.ascontiguousarray(D[own, own]), (rows, w[own]), code, patience)
+        _over_batch(compiled.forward_sweep, np.ascontiguousarray(D[own, own]), (rows, w[own]), code, patience)
 
 
 def backward(
@@ -82,12 +83,14 @@ def backward_into(
     """
     nv = len(D11)
     if nv <= _BLOCK:
-        _over_batch(backward_sweep, transposed, (w, g, delta), code, patience)
+        _over_batch(compiled.backward_sweep, transposed, (w, g, delta), code, patience)
         return
     for low in reversed(range(0, nv, _BLOCK)):
         own, below = slice(low, min(nv, low + _BLOCK)), slice(low + _BLOCK, nv)
         rows = g[own] + product(D11[below, own].T, delta[below]) if low + _BLOCK < nv else g[own]
-        _over_batch(backward_sweep, np.ascontiguousarray(D11[own, own].T), (w[own], rows, delta[own]), code, patience)
+        _over_batch(
+            compiled.backward_sweep, np.ascontiguousarray(D11[own, own].T), (w[own], rows, delta[own]), code, patience
+        )
 
 
 def _neurons_major(array: np.ndarray) -> np.ndarray:

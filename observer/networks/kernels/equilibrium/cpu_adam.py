@@ -2,14 +2,12 @@
 
 import numpy as np
 
-from observer.networks.kernels.equilibrium.cpu_kernels import _flush, _restore, compiled
+from observer.networks.kernels.equilibrium.intrinsics import flush, restore
 
 
-# Changed helpers of cpu_kernels do not renew what is cached for this file (see there): touch it when they change.
-@compiled
-def adam_update(value, gradient, mean, square, rate, beta1, beta2, eps, steps):  # pragma: no cover - compiled
+def adam_update(value, gradient, mean, square, rate, beta1, beta2, eps, steps):
     """Flat arrays: mean and square of the gradients, then value -= rate m^ / (sqrt(s^) + eps), steps counted from 1."""
-    before = _flush()
+    before = flush()
     number = value.dtype.type
     one, root = number(1), number(1 / np.sqrt(1 - beta2**steps))
     b1, b2, small, length = number(beta1), number(beta2), number(eps), number(rate / (1 - beta1**steps))
@@ -19,4 +17,4 @@ def adam_update(value, gradient, mean, square, rate, beta1, beta2, eps, steps): 
         s = b2 * square[i] + (one - b2) * g * g
         mean[i], square[i] = m, s
         value[i] -= length * m / (np.sqrt(s) * root + small)
-    _restore(before)
+    restore(before)

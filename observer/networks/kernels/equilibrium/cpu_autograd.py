@@ -16,7 +16,7 @@ from torch.autograd.function import once_differentiable
 
 from observer.networks.activations import Activation
 from observer.networks.kernels.equilibrium import cpu
-from observer.networks.kernels.equilibrium.cpu_kernels import clear_upper, flush_denormals, restore_denormals
+from observer.networks.kernels.equilibrium.machine import compiled
 
 # Two pools of threads on the same cores stop one another: after each operation on several threads torch's idle ones spin
 # for milliseconds. So unless torch has one thread, only work that lasts longer than that is shared out.
@@ -27,11 +27,11 @@ _STRIPE = 128  # rows of dL/dD11 per product: what lies above the diagonal is le
 @contextmanager
 def without_denormals() -> Iterator[None]:
     """Treat denormals as zero on the calling thread, in torch as in compiled code; for a training loop."""
-    before = flush_denormals()
+    before = compiled.flush_denormals()
     try:
         yield
     finally:
-        restore_denormals(before)
+        compiled.restore_denormals(before)
 
 
 def product(left: np.ndarray, right: np.ndarray) -> np.ndarray:
@@ -69,7 +69,7 @@ def gradient_of_matrix(delta: torch.Tensor, w: torch.Tensor) -> torch.Tensor:
     for low in range(0, nv, _STRIPE):
         high = min(nv, low + _STRIPE)
         torch.mm(delta.T[low:high], w[:, :high], out=result[low:high, :high])
-    clear_upper(result.numpy())
+    compiled.clear_upper(result.numpy())
     return result
 
 

@@ -16,6 +16,9 @@ import numpy as np
 from llvmlite.binding import add_symbol
 from numba import types
 from numba.extending import get_cython_function_address, overload
+from scipy.linalg import lu_factor, lu_solve
+
+from systems.assembly import machine_code
 
 _POINTER = types.voidptr
 
@@ -34,8 +37,10 @@ _SOLVE = {types.float32: _routine("lapack", "sgetrs", 9), types.float64: _routin
 _NO, _YES, _UPPER = np.uint8(ord("N")), np.uint8(ord("T")), np.uint8(ord("U"))
 
 
+@machine_code("multiply")
 def multiply(transpose_a: bool, transpose_b: bool, alpha: float, A: Any, B: Any, beta: float, C: Any) -> None:
     """C = alpha op(A) op(B) + beta C, op the transpose where told. With beta = 0 what C held does not matter."""
+    C[...] = alpha * (A.T if transpose_a else A) @ (B.T if transpose_b else B) + (beta * C if beta else 0)
 
 
 @overload(multiply, strict=False)
@@ -65,8 +70,12 @@ def _multiply(transpose_a: Any, transpose_b: Any, alpha: Any, A: Any, B: Any, be
     return code
 
 
+@machine_code("lower_gram")
 def lower_gram(X: Any, G: Any) -> None:
     """The lower triangle of G = X'X; what stands above the diagonal is not touched."""
+    C = X.T @ X
+    for i in range(len(G)):
+        G[i, : i + 1] = C[i, : i + 1]
 
 
 @overload(lower_gram, strict=False)
@@ -86,9 +95,12 @@ def _lower_gram(X: Any, G: Any) -> Callable[..., None]:
     return code
 
 
+@machine_code("factorize")
 def factorize(E: Any, pivots: Any) -> int:
     """Replace E (n, n) by its LU factors, as ``solve`` takes them; pivots (n,) int32. Not 0: E is singular."""
-    return 0
+    factors, pivots[:] = lu_factor(E.T, check_finite=False)
+    E[...] = factors.T
+    return int(not np.diag(E).all())
 
 
 @overload(factorize, strict=False)
@@ -104,8 +116,10 @@ def _factorize(E: Any, pivots: Any) -> Callable[..., int]:
     return code
 
 
+@machine_code("solve")
 def solve(transpose: bool, factors: Any, pivots: Any, rows: Any) -> None:
     """Replace each row r' of ``rows`` (k, n) by s' with E s = r (E' s = r if ``transpose``)."""
+    rows[...] = lu_solve((factors.T, pivots), rows.T, trans=0 if transpose else 1, check_finite=False).T
 
 
 @overload(solve, strict=False)

@@ -5,15 +5,10 @@ The equations are those of :mod:`observer.networks.ren.direct_map`. N = 2 nx + n
 diagonal (nx | nv | nx) only, and within its middle block below the diagonal only.
 """
 
-from observer.networks.kernels.equilibrium.cpu_kernels import compiled
-
-_MIRROR = 32  # side of the squares in which a triangle is mirrored, so that neither side misses the cache
+MIRROR = 32  # side of the squares in which a triangle is mirrored, so that neither side misses the cache
 
 
-@compiled
-def assemble(
-    H, Y1, B2, D12, p, polar, rate, eps, norm_eps, E, R, C1, D11, D12_out, inverse
-):  # pragma: no cover - compiled
+def assemble(H, Y1, B2, D12, p, polar, rate, eps, norm_eps, E, R, C1, D11, D12_out, inverse):
     """From H = X'X, scaled in place, fill E (nx, nx), R (nx, m + nu), C1, D11, D12_out and inverse = 1/Lam (nv,).
 
     Returns |X|_F^2 + norm_eps.
@@ -50,10 +45,7 @@ def assemble(
     return norm
 
 
-@compiled
-def pull_back(
-    gR, half, gC1, gD11, gD12, C1, D11, D12, inverse, H, p, polar, rate, eps, norm, S, gY1, gD12_direct
-):  # pragma: no cover - compiled
+def pull_back(gR, half, gC1, gD11, gD12, C1, D11, D12, inverse, H, p, polar, rate, eps, norm, S, gY1, gD12_direct):
     """Fill S (N, N) = dL/d(X'X) + its transpose, so that dL/dX = X S; gY1 and gD12_direct. Returns dL/dp.
 
     ``gR`` is dL/dR, ``half`` = (dL/dE)/2; the other gradients are those of the explicit matrices.
@@ -98,9 +90,9 @@ def pull_back(
         for j in range(i + 1):
             S[i, j] *= scale
         S[i, i] -= shift
-    for top in range(0, total, _MIRROR):
-        for left in range(0, top + 1, _MIRROR):
-            for i in range(top, min(total, top + _MIRROR)):
-                for j in range(left, min(i, left + _MIRROR)):
+    for top in range(0, total, MIRROR):
+        for left in range(0, top + 1, MIRROR):
+            for i in range(top, min(total, top + MIRROR)):
+                for j in range(left, min(i, left + MIRROR)):
                     S[j, i] = S[i, j]
     return 2 * along / p if polar else 0.0

@@ -1,23 +1,12 @@
-"""Compiled sweeps of the equilibrium layer, neurons-major: row i holds neuron i of all samples, so that samples vectorise.
+"""Machine code written by hand for the kernels of the networks, each beside the Python function that it stands for.
 
-With v = D11 w + b, w = sigma(v), s = sigma'(v) and g = dL/dw, the two sweeps are
-
-    w_i = sigma(b_i + sum_{j<i} D11_ij w_j),      delta_i = s_i (g_i + sum_{j>i} D11_ji delta_j).
-
-A sweep takes a tile of samples (``LANES`` vectors of 64 bytes) through all neurons, four rows at a time: the part left
-of the four rows is a dense panel whose 4 x LANES accumulators stay in registers (``_panel``, near the speed of BLAS
-without its call), the 4 x 4 triangle is done row by row. Measured against BLAS calls on blocks of 32, 64 and 128
-neurons: faster up to about 500 neurons, slower beyond, where ``cpu`` hands the far blocks to BLAS.
-
-All that is compiled for the sweeps stands in this file on purpose: numba's disk cache looks at the date of the file of
-the outermost function only, and would keep stale code of helpers elsewhere.
+Vectors that stay in registers, the control register of the processor, and tanh without a call into a library.
 """
 
 # numba's decorators change what a function takes, and its settings are made at run time:
 # pyright: reportCallIssue=false, reportAttributeAccessIssue=false, reportArgumentType=false, reportPrivateImportUsage=false
 
 import platform
-from collections.abc import Callable
 from typing import Any
 
 import numba
@@ -28,6 +17,8 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic, overload
 
+from systems.assembly import machine_code
+
 
 def _wide_registers() -> bool:
     return bool(get_host_cpu_features().get("avx512f", False))
@@ -35,19 +26,10 @@ def _wide_registers() -> bool:
 
 # Bytes of a vector register, vectors that a panel keeps per row, vectors of a tile. With four rows 4 x GROUP accumulators
 # fill the registers (32 of 64 bytes, or 16 of 32) and hide the latency of a multiply-add: spilled, a panel takes 3 times as long.
-_ROWS = 4
 VECTOR, GROUP, LANES = (64, 4, 4) if _wide_registers() else (32, 2, 8)
 _X86 = platform.machine().lower() in ("x86_64", "amd64")
 # contract: fused multiply-add. Nothing that reorders: sums and the splitting of exp stay as written, nan stays nan.
 OPTIONS: Any = {"error_model": "numpy", "fastmath": {"contract"}, "nogil": True}
-
-
-def compiled(function: Callable) -> Any:
-    """``function`` compiled, its machine code kept on disk where that can be written."""
-    try:
-        return numba.njit(cache=True, **OPTIONS)(function)
-    except RuntimeError:  # nowhere to write the cache (a read-only installation): compile in each process
-        return numba.njit(**OPTIONS)(function)
 
 
 def _mxcsr(builder: Any, value: Any = None) -> Any:
@@ -142,7 +124,25 @@ def _emit_panel(typingctx: Any, D: Any, tile: Any, first: Any, low: Any, high: A
 _panel: Any = intrinsic(prefer_literal=True)(_emit_panel)
 
 
-def _tanh(x: Any) -> Any:
+@machine_code("_flush")
+def flush() -> int:
+    """Treat denormals as zero on this thread; returns what ``restore`` takes. Plain Python leaves them alone."""
+    return 0
+
+
+@machine_code("_restore")
+def restore(before: int) -> None:
+    """Undo ``flush``."""
+
+
+@machine_code("_panel")
+def panel(D: Any, tile: Any, first: int, low: int, high: int, rows: int) -> None:
+    """tile[first + r] += sum over low <= j < high of D[first + r, j] tile[j], for r < rows."""
+    tile[first : first + rows] += D[first : first + rows, low:high] @ tile[low:high]
+
+
+@machine_code("tanh")
+def tanh(x: Any) -> Any:
     """tanh(x) = e / (e + 2), e = exp(2|x|) - 1 = 2^n (exp(r) - 1) + (2^n - 1), 2|x| = n ln 2 + r; to a few ulp.
 
     Branch-free, so that it vectorises: the library's tanh would be called once per sample.
@@ -150,8 +150,8 @@ def _tanh(x: Any) -> Any:
     return np.tanh(x)
 
 
-@overload(_tanh, jit_options=OPTIONS)
-def _tanh_overload(x: Any) -> Any:
+@overload(tanh, jit_options=OPTIONS)
+def _tanh(x: Any) -> Any:
     if x == types.float32:
 
         def single(x: Any) -> Any:
@@ -202,121 +202,33 @@ def _tanh_overload(x: Any) -> Any:
 
 
 @numba.njit(**OPTIONS)
-def _activate(row, code):  # pragma: no cover - compiled
-    one = row.dtype.type(1)
-    half = row.dtype.type(0.5)
-    if code == 0:
-        for k in range(row.size):
-            row[k] = one - one if row[k] < 0 else row[k]  # nan stays nan
-    elif code == 1:
-        for k in range(row.size):
-            row[k] = _tanh(row[k])
-    else:
-        for k in range(row.size):
-            row[k] = half * _tanh(half * row[k]) + half
+def _tanh_double(v: Any, table: Any) -> Any:  # pragma: no cover - compiled
+    """tanh by its table: nan stays nan, and no argument reads beyond the table."""
+    a = abs(v)
+    a = 20.0 if a > 20.0 else a
+    shifted = a * 8.0 + 6755399441055744.0  # 1.5 * 2^52: the low bits are the nearest integer
+    i = np.float64(shifted).view(np.int64) & 255
+    t = a - (shifted - 6755399441055744.0) * 0.125
+    t2 = t * t
+    t4 = t2 * t2
+    c = table[i]
+    low = (c[0] + c[1] * t) + (c[2] + c[3] * t) * t2
+    high = ((c[4] + c[5] * t) + (c[6] + c[7] * t) * t2) + (c[8] + c[9] * t) * t4
+    return np.copysign(1.0, v) if a >= 20.0 else v * (low + high * t4)
 
 
-@numba.njit(**OPTIONS)
-def _times_slope(row, w, code):  # pragma: no cover - compiled
-    """row *= sigma'(v), by way of w = sigma(v); at the kink of relu 0. nan in w comes through."""
-    one = row.dtype.type(1)
-    if code == 0:
-        for k in range(row.size):
-            row[k] = row[k] if w[k] > 0 else one - one
-    elif code == 1:
-        for k in range(row.size):
-            row[k] *= one - w[k] * w[k]
-    else:
-        for k in range(row.size):
-            row[k] *= w[k] * (one - w[k])
+@machine_code("looked_up")
+def looked_up(v: Any, table: Any) -> Any:
+    """tanh(v): by table in double precision, as in the sweeps in single."""
+    return np.tanh(v)
 
 
-@numba.njit(**OPTIONS)
-def _aligned(rows, width, like):  # pragma: no cover - compiled
-    """An uninitialised tile (rows, width) whose rows start at multiples of 64 bytes."""
-    buffer = np.empty(rows * width + 64 // like.itemsize, like.dtype)
-    skip = (64 - buffer.ctypes.data % 64) % 64 // like.itemsize
-    return buffer[skip : skip + rows * width].reshape(rows, width)
+@overload(looked_up, jit_options=OPTIONS)
+def _looked_up(v: Any, table: Any) -> Any:
+    def double(v: Any, table: Any) -> Any:
+        return _tanh_double(v, table)
 
+    def single(v: Any, table: Any) -> Any:
+        return tanh(v)
 
-@numba.njit(**OPTIONS)
-def _load(row, source):  # pragma: no cover - compiled
-    """Copy ``source``, without denormals (a copy is no arithmetic, and would let them through), and fill up with 0."""
-    n = source.size
-    tiny = np.finfo(source.dtype).tiny
-    for k in range(n):
-        row[k] = 0 if abs(source[k]) < tiny else source[k]
-    for k in range(n, row.size):
-        row[k] = 0
-
-
-@numba.njit(**OPTIONS)
-def _store(target, row):  # pragma: no cover - compiled
-    for k in range(target.size):
-        target[k] = row[k]
-
-
-@compiled
-def forward_sweep(D, b, w, first, last, code):  # pragma: no cover - compiled
-    """Write the equilibrium of b to w, both (nv, batch), for the samples first <= k < last. b and w may be one array."""
-    before = _flush()
-    nv, width = b.shape[0], LANES * (VECTOR // b.itemsize)
-    tile = _aligned(nv, width, b)
-    for start in range(first, last, width):
-        stop = min(last, start + width)
-        for i in range(0, nv, _ROWS):
-            rows = min(_ROWS, nv - i)
-            for r in range(rows):
-                _load(tile[i + r], b[i + r, start:stop])
-            if rows == _ROWS:
-                _panel(D, tile, i, 0, i, 4)
-            else:
-                for r in range(rows):
-                    _panel(D, tile, i + r, 0, i, 1)
-            for r in range(rows):
-                _panel(D, tile, i + r, i, i + r, 1)
-                _activate(tile[i + r], code)
-                _store(w[i + r, start:stop], tile[i + r])
-    _restore(before)
-
-
-@compiled
-def backward_sweep(DT, w, g, delta, first, last, code):  # pragma: no cover - compiled
-    """Write dL/db to delta from w and g = dL/dw, all (nv, batch), for the samples first <= k < last; DT is D11'."""
-    before = _flush()
-    nv, width = w.shape[0], LANES * (VECTOR // w.itemsize)
-    tile, outputs = _aligned(nv, width, w), _aligned(1, width, w)[0]
-    for start in range(first, last, width):
-        stop = min(last, start + width)
-        for i in range((nv - 1) // _ROWS * _ROWS, -1, -_ROWS):
-            rows = min(_ROWS, nv - i)
-            for r in range(rows):
-                _load(tile[i + r], g[i + r, start:stop])
-            if rows == _ROWS:  # below an incomplete group there is nothing
-                _panel(DT, tile, i, i + _ROWS, nv, 4)
-            for r in range(rows - 1, -1, -1):
-                _panel(DT, tile, i + r, i + r + 1, i + rows, 1)
-                _load(outputs, w[i + r, start:stop])
-                _times_slope(tile[i + r], outputs, code)
-                _store(delta[i + r, start:stop], tile[i + r])
-    _restore(before)
-
-
-@compiled
-def clear_upper(matrix):  # pragma: no cover - compiled
-    """Set the diagonal of a square matrix and all above to zero (torch.tril waits for a second thread to do this)."""
-    for i in range(matrix.shape[0]):
-        for j in range(i, matrix.shape[1]):
-            matrix[i, j] = 0
-
-
-@compiled
-def flush_denormals():  # pragma: no cover - compiled
-    """Treat denormals as zero on the calling thread; returns what ``restore_denormals`` takes."""
-    return _flush()
-
-
-@compiled
-def restore_denormals(before):  # pragma: no cover - compiled
-    """Undo ``flush_denormals``."""
-    _restore(before)
+    return double if v == types.float64 else single
