@@ -42,6 +42,11 @@ class Tally:
     largest: Any = 0.0
     begin: int = 0
 
+    @classmethod
+    def of(cls, observer: "RENObserver") -> "Tally":
+        """Nothing counted yet."""
+        return cls(late=np.zeros(observer.plant.nx), largest=np.zeros(observer.plant.nx))
+
     def to_data(self) -> dict[str, Any]:
         """Plain numbers."""
         return dict(vars(self))
@@ -119,8 +124,7 @@ def fresh_trials(
     excitation: str | None = None,
 ) -> Tally:
     """``count`` trials of the usual law: initial state and initial estimate at random in the set of initial states."""
-    plant, system = observer.plant, observer.plant.system
-    tally = Tally(late=np.zeros(plant.nx), largest=np.zeros(plant.nx))
+    tally, plant, system = Tally.of(observer), observer.plant, observer.plant.system
     steps = round(duration / plant.dt) + 1
     for part, start in enumerate(range(0, count, CHUNK)):
         size = min(CHUNK, count - start)
@@ -141,7 +145,7 @@ def exact_starts(
 ) -> Tally:
     """Trials with x_hat_0 = x_0 anywhere in X, so that nothing but the residual makes an error; the worst are made worse."""
     plant, rng = observer.plant, np.random.default_rng([seed, 3])
-    tally = Tally(late=np.zeros(plant.nx), largest=np.zeros(plant.nx))
+    tally = Tally.of(observer)
     box = proved_bounds(certificate).region.box[: plant.nx]
     steps = round(duration / plant.dt) + 1
     kept: list[Any] = [[(), (), ()] for _ in range(plant.nx)]
@@ -217,7 +221,7 @@ def adversarial_trials(
     the ends of their ranges in half of them and are zero in the others.
     """
     plant, rng = observer.plant, np.random.default_rng([seed, 4])
-    tally = Tally(late=np.zeros(plant.nx), largest=np.zeros(plant.nx))
+    tally = Tally.of(observer)
     bounds, nx, system = proved_bounds(certificate), plant.nx, plant.system
     box, width = bounds.region.box[:nx], np.ptp(bounds.region.box[:nx], axis=1)
     worst = np.array([p.residual.attained_at[:nx] for p in bounds.proofs])
