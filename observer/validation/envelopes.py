@@ -66,9 +66,7 @@ def trial_envelopes(
     return None
 
 
-def sampled_residual(
-    observer: StateObserver, plant: DiscreteSystem, data: Trajectories, metric: np.ndarray
-) -> float:
+def sampled_residual(observer: StateObserver, plant: DiscreteSystem, data: Trajectories, metric: np.ndarray) -> float:
     """The largest |f_o(x, u, y) - x+|_M along trajectories with x; nan where there is none."""
     x, following = np.asarray(data.x, dtype=float)[:, :-1], np.asarray(data.x, dtype=float)[:, 1:]
     u, y = data.u[:, :-1], plant.output(x, data.u[:, :-1])

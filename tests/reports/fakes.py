@@ -242,7 +242,9 @@ def fake_starts(system, goals=("settling", "late")):
     width = np.array([s.range[1] - s.range[0] for s in system.states])
     slow, fast = (0.4 * np.exp(-r * t)[:, None] * width for r in (1.0, 2.0))
     worst = {
-        goal: WorstInitialStates(goal, np.ones(nx), -np.ones(nx), np.zeros(1), value, 0.5 * value, nx - 1, 300, t, slow, fast)
+        goal: WorstInitialStates(
+            goal, np.ones(nx), -np.ones(nx), np.zeros(1), value, 0.5 * value, nx - 1, 300, t, slow, fast
+        )
         for goal, value in zip(goals, (3.0, 2e-3), strict=True)
     }
     states = tuple(range(min(nx, 2)))
