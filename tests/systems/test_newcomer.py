@@ -68,4 +68,4 @@ def test_commands_and_imports_know_it_by_name(house):
     program = "from systems import toy; print(toy().name); from experiments.cli import main; main()"
     answer = house("-c", program, "check", "toy")
     assert answer.returncode == 0 and answer.stdout.startswith("toy\ntoy: A tank that drains"), answer.stderr
-    assert "verdict: detectable" in answer.stdout
+    assert "result: detectable" in answer.stdout
