@@ -78,7 +78,9 @@ def test_with_damping_it_is_a_warning_with_the_rate_and_a_refusal_where_more_is_
     assert "none is faster than 19.6 s, because of the unobservable direction" in text
     plant = discretize(load_system(str(file)))
     rate, found, warnings = choose_rate(plant, plant.system.state_ranges, condition=10.0)
-    assert mode["rate"] - 1e-9 < found.rate < rate and any(w.partition(": ")[2].startswith("everywhere y") for w in warnings)
+    assert mode["rate"] - 1e-9 < found.rate < rate and any(
+        w.partition(": ")[2].startswith("everywhere y") for w in warnings
+    )
     refused = observer("check", file, "--settling-time", "10s", "--quiet")
     assert refused.code == 1 and "REFUSED: everywhere y" in refused.out
     assert "advice: or ask for a settling time of 19.6 s or more" in refused.out
