@@ -40,7 +40,7 @@ def convergence_map_figure(area: "ConvergenceMap", system: "System") -> "Figure"
                 area.first, area.second, values.T, norm=scale, cmap="cividis", shading="nearest", rasterized=True
             )
             _contours(axes, area, values, scale)
-            box = [(s.initial or s.range) for s in (system.states[i], system.states[j])]
+            box = system.initial_ranges[[i, j]]
             axes.add_patch(
                 Rectangle((box[0][0], box[1][0]), np.ptp(box[0]), np.ptp(box[1]), fill=False, **_REGION, zorder=4)
             )
@@ -99,7 +99,7 @@ def _curves(area: "ConvergenceMap", system: "System") -> "Figure":
     panels[0].set_ylim(bottom=0)
     panels[1].semilogy(area.first, np.maximum(100 * area.late[:, 0], 100 * FLOOR), **LINES["median"])
     panels[1].set_ylabel("late error [% of range]")
-    low, high = state.initial or state.range
+    low, high = system.initial_ranges[area.states[0]]
     for axes in panels:
         for edge in (low, high):
             axes.axvline(edge, **LINES["region"])
@@ -130,7 +130,7 @@ def convergence_map_reading(area: "ConvergenceMap", system: "System") -> str:
 
 def worst_case_figure(study: "WorstCaseStudy", system: "System") -> "Figure":
     """Largest error of any state in per cent of its range over time: found by search against the worst random one, per goal."""
-    width = np.array([s.range[1] - s.range[0] for s in system.states])
+    width = np.ptp(system.state_ranges, axis=1)
     goals = list(study.worst.items())
     with styled():
         figure = new_figure(WIDE, 2.6)
