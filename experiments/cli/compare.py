@@ -3,17 +3,19 @@
 import json
 import shlex
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from experiments.cli.shared import console_of, recipe_of
-from experiments.pipeline.console import DONE, answers
+from experiments.pipeline.console import DONE, Console, answers
 from experiments.pipeline.options import takes
 
 if TYPE_CHECKING:
+    from experiments.compare.learned import Found
+    from experiments.compare.result import Settings
     from observer.runs import Run
     from observer.state_observer import RENObserver
     from systems.discretization import DiscreteSystem
@@ -69,93 +71,99 @@ def compare(
     What is finished is kept: the same command goes on where it was stopped.
     """
     from experiments.compare import page
-    from experiments.compare.learned import from_plant, from_run
     from experiments.compare.result import Settings
     from experiments.compare.run import compare as measured
     from experiments.compare.run import trial_duration
     from observer.estimators import ESTIMATORS
-    from observer.runs import OBSERVER, load_run
+    from observer.runs import load_run
     from observer.scenarios import SCENARIOS
-    from observer.storage import file_hash
 
-    say, seed = console_of(chosen).say, chosen.get("seed", 0)
+    console = console_of(chosen)
     settings = Settings(
-        trials=trials, duration=duration, training=training, evaluations=evaluations, seed=seed, limit=limit,
+        trials=trials, duration=duration, training=training, evaluations=evaluations, seed=chosen.get("seed", 0), limit=limit,
         estimators=_chosen_names("--estimators", estimators, ESTIMATORS),
         scenarios=_chosen_names("--scenarios", scenarios, [item.name for item in SCENARIOS]),
     )  # fmt: skip
-    _prepare(out, fresh=chosen.get("fresh", False))
-    first, plant = _source(source, chosen)
-    others = {f"REN {folder.name}": _observer(folder, load_run(folder), plant) for folder in beside or []}
+    _cleared(out, chosen.get("fresh", False))
+    run, plant = _source(source, chosen, console)
+    others = {f"REN {folder.name}": _checked(load_run(folder), plant) for folder in beside or []}
     samples = round((settings.duration or trial_duration(plant)) / plant.dt)
-    if first is None:
-        learned, refused = from_plant(plant, out, samples, evaluations, settings.budget, seed, fine_tune, say)
-    else:
-        weights = file_hash(first.path / OBSERVER)
-        learned, refused = from_run(first, weights, out, samples, evaluations, seed, fine_tune, say)
-    out.mkdir(parents=True, exist_ok=True)
-    data = None if first is None else first.trajectories
-    result = measured(plant, settings, {**learned, **others}, data, out, say, refused)
+    learned, refused = _learned(run, plant, out, samples, settings, fine_tune, console)
+    data = None if run is None else run.trajectories
+    result = measured(plant, settings, {**learned, **others}, data, out, console.say, refused)
+    options = {
+        "--trials": (trials, 20), "--duration": (duration, None), "--estimators": (estimators, None), "--scenarios": (scenarios, None),
+        "--evaluations": (evaluations, 80), "--training": (training, 24), "--limit": (limit, 60.0), "--seed": (settings.seed, 0),
+        **{f"--{name}": (chosen.get(name), None) for name in ("dt", "method", "substeps")},
+    }  # fmt: skip
     words = ["observer", "compare", source, "--out", str(out)]
-    for flag, value, default in (
-        ("--trials", trials, 20), ("--duration", duration, None), ("--estimators", estimators, None), ("--scenarios", scenarios, None),
-        ("--evaluations", evaluations, 80), ("--training", training, 24), ("--limit", limit, 60.0), ("--seed", seed, 0),
-        ("--dt", chosen.get("dt"), None), ("--method", chosen.get("method"), None), ("--substeps", chosen.get("substeps"), None),
-    ):  # fmt: skip
-        words += [flag, f"{value}"] if value != default else []
+    words += [word for flag, (value, usual) in options.items() if value != usual for word in (flag, f"{value}")]
     words += [] if fine_tune else ["--no-fine-tune"]
     words += [word for folder in beside or [] for word in ("--with", str(folder))]
     report = page.write(out, result, shlex.join(words))
     if chosen.get("json"):
         print(json.dumps(json.loads((out / page.METRICS).read_text(encoding="utf-8"))))
     else:
-        print("\n".join([*result.advice, f"report: {report}"]))
+        print(*result.advice, f"report: {report}", sep="\n")
     return DONE
 
 
-def _prepare(out: Path, *, fresh: bool) -> None:
-    """Refuse the folder of a run; with ``fresh`` remove what an earlier comparison kept."""
-    from experiments.compare import learned, store
-    from experiments.compare.tuning import TUNING
-    from observer.runs import SYSTEM
+def _cleared(out: Path, fresh: bool) -> None:
+    """The folder of a comparison, which is no run, without earlier results where asked."""
+    from experiments.compare import learned, store, tuning
+    from observer import runs
     from systems.base.errors import InputError
 
-    if (out / SYSTEM).exists():
+    if (out / runs.SYSTEM).exists():
         raise InputError(f"{out}: is the folder of a run, and it is kept; give another --out")
     if fresh:
-        (out / TUNING).unlink(missing_ok=True)
+        (out / tuning.TUNING).unlink(missing_ok=True)
         for name in (learned.FOLDER, store.FOLDER):
             shutil.rmtree(out / name, ignore_errors=True)
 
 
-def _source(source: str, chosen: dict[str, Any]) -> "tuple[Run | None, DiscreteSystem]":
-    """The fitted run to compare with its plant, or only the plant."""
+def _source(source: str, chosen: Mapping[str, Any], console: Console) -> "tuple[Run | None, DiscreteSystem]":
+    """The run to compare, if it is one, and the plant."""
+    from experiments.pipeline.prepare import plan
     from observer.runs import load_run
     from systems.base.errors import InputError
 
     if not Path(source).is_dir():
-        from experiments.pipeline.prepare import plan
-
-        return None, plan(recipe_of(source, None, chosen), console_of(chosen))[1]
+        return None, plan(recipe_of(source, None, dict(chosen)), console)[1]
     given = [name for name in ("dt", "method", "substeps") if name in chosen]
     if given:
         raise InputError(f"a run is sampled as it was; leave out --{given[0]}")
     run = load_run(source)
-    _observer(Path(source), run, run.plant)
+    _checked(run, run.plant)
     return run, run.plant
 
 
-def _observer(folder: Path, run: "Run", plant: "DiscreteSystem") -> "RENObserver":
+def _learned(
+    run: "Run | None", plant: "DiscreteSystem", out: Path, samples: int, settings: "Settings", fine_tune: bool, console: Console
+) -> "Found":  # fmt: skip
+    """The learned observers: those of the run, or fitted here."""
+    from experiments.compare.learned import from_plant, from_run
+    from observer import runs
+    from observer.storage import file_hash
+
+    shared = samples, settings.evaluations
+    if run is None:
+        return from_plant(plant, out, *shared, settings.budget, settings.seed, fine_tune, console.say)
+    weights = file_hash(run.path / runs.OBSERVER)
+    return from_run(run, weights, out, *shared, settings.seed, fine_tune, console.say)
+
+
+def _checked(run: "Run", plant: "DiscreteSystem") -> "RENObserver":
     """The observer of a run of this plant."""
     from observer.known_plant import chosen_plant
     from systems.base.errors import InputError
 
     if run.observer is None:
-        raise InputError(f"{folder}: holds no fitted observer; `observer fit {folder}` makes one")
+        raise InputError(f"{run.path}: holds no fitted observer; `observer fit {run.path}` makes one")
     try:
         chosen_plant(run.observer, plant)
     except InputError as error:
-        raise InputError(f"{folder}: {error}") from error
+        raise InputError(f"{run.path}: {error}") from error
     return run.observer
 
 

@@ -7,7 +7,7 @@ left inverse T* for almost all A of ny (2 nx + 1) or more eigenvalues (a linear 
 depends on their history, and the theory needs more**; here the filter sees u too, which is exact for linear plants and a good guess
 otherwise. Nothing is proved of T*: where it was not learned it may be wrong for ever.
 
-T* is learned from simulated pairs (z, x) after the filter has forgotten its start: linear terms and random tanh features of the main
+T* is learned from simulated pairs (z, x) after the filter forgot its initial state: linear terms and random tanh features of the main
 directions of z, ridge regression, with measurement noise in the training. In closed form, a tenth of a second, because tuning learns
 it anew for every choice of the eigenvalues, which a network trained step by step would not allow. Own code: no library for Python has
 a batched one. Sources: Kazantzis and Kravaris 1998; Andrieu and Praly, SIAM J. Control Optim. 45, 2006; with inputs: Bernard and
@@ -114,7 +114,7 @@ class KKL(PlantEstimator):
         return Filtered(self.steady(self.signals_of(u, self.plant.output(x, u))), x)
 
     def estimate(self, state: Filtered) -> np.ndarray:
-        """T*(z), and at the start what was given."""
+        """T*(z), and at first the initial estimate."""
         return state.estimate
 
     def step(self, state: Filtered, u: Any, y: Any) -> Filtered:
@@ -129,20 +129,20 @@ class KKL(PlantEstimator):
 
     def run(self, x_hat0: Any, u: Any, y: Any) -> np.ndarray:
         """As for every observer; the map is taken for all samples at once where no measurement is missing."""
-        start, u, y = self._sequences(x_hat0, u, y)
+        first, u, y = self._sequences(x_hat0, u, y)
         if u.shape[-2] < 2 or np.isnan(y[..., :-1, :]).any():
-            return super().run(start, u, y)
+            return super().run(first, u, y)
         s = self.signals_of(self.model.known(u), y)
-        z = self.init(start).z
-        result = np.empty((*start.shape[:-1], u.shape[-2], self.system.nx))
-        result[..., 0, :] = start
-        every = max(1, 2_000_000 // (FEATURES * max(1, start[..., 0].size)))
-        for first in range(0, u.shape[-2] - 1, every):
+        z = self.init(first).z
+        result = np.empty((*first.shape[:-1], u.shape[-2], self.system.nx))
+        result[..., 0, :] = first
+        every = max(1, 2_000_000 // (FEATURES * max(1, first[..., 0].size)))
+        for begin in range(0, u.shape[-2] - 1, every):
             kept = []
-            for k in range(first, min(first + every, u.shape[-2] - 1)):
+            for k in range(begin, min(begin + every, u.shape[-2] - 1)):
                 z = self.filtered(z, s[..., k, :])
                 kept.append(z)
-            result[..., first + 1 : first + 1 + len(kept), :] = self.inverse(np.stack(kept, axis=-2))
+            result[..., begin + 1 : begin + 1 + len(kept), :] = self.inverse(np.stack(kept, axis=-2))
         return result
 
     def _coded(self, x: np.ndarray) -> np.ndarray:

@@ -2,7 +2,7 @@
 
     x_hat[k+1] = F(x_hat[k] + g K (y[k] - h(x_hat[k], u[k])), u[k]),     K = M^-1 C' (C M^-1 C')^-1,  C = dh/dx at x_hat[k]
 
-For y = C x and g = 1 errors shrink by the rate of M per sample wherever M allows one (MATH 2h); g < 1 trades speed for quiet
+For y = C x and g = 1 errors shrink by the rate of M per sample wherever M allows one (MATH 2h); g < 1 trades speed for a low noise gain
 and proves nothing. M: :func:`systems.detectability.search_metric` at a bound on its condition number, in observability coordinates
 where the plain states allow no rate. Own code: no library has it. Source: Sanfelice and Praly, IEEE TAC 2012.
 """

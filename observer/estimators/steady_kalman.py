@@ -30,7 +30,7 @@ tuning_parameters = covariance_parameters
 class SteadyKalman(GaussianFilter):
     """Constant gain ``gain`` K ``(nx, ny)``; its state is x_hat. ``steady`` P solves the Riccati equation of ``a``, ``c``, Q, R.
 
-    The gain is that of small errors about one point: from far starts a strongly nonlinear plant may never come back.
+    The gain is that of small errors about one point: from a large initial error a strongly nonlinear plant may never come back.
     Raises :class:`InputError` where no constant gain makes the linearised error shrink.
     """
 

@@ -200,7 +200,7 @@ def _groups(names: list[str]) -> list[list[str]]:
 
 
 def initial_estimates(plant: DiscreteSystem, count: int, seed: int) -> np.ndarray:
-    """``(count, nx)`` initial estimates, drawn from the initial box without regard to where the plant starts."""
+    """``(count, nx)`` initial estimates, drawn from the initial box without regard to the initial states of the plant."""
     return draw_initial_states(plant.system, count, seed + 7919)
 
 
@@ -208,7 +208,7 @@ def _loss_on(
     kind: str, plant: DiscreteSystem, data: Trajectories, objective: str, seed: int
 ) -> Callable[[Mapping[str, float]], float]:
     """The objective as a function of the values of the tuning parameters; large and finite for what cannot be made or diverges."""
-    starts = initial_estimates(plant, len(data), seed)
+    x_hat0 = initial_estimates(plant, len(data), seed)
 
     def loss(values: Mapping[str, float]) -> float:
         try:
@@ -217,9 +217,9 @@ def _loss_on(
             return float(np.log(WORST**2))
         with np.errstate(all="ignore"):
             if objective == "error":
-                return error_loss(plant, data.x, observer.run(starts, data.u, data.y))
+                return error_loss(plant, data.x, observer.run(x_hat0, data.u, data.y))
             assert isinstance(observer, GaussianFilter)
-            nu, s = innovations(observer, starts, data.u, data.y)
+            nu, s = innovations(observer, x_hat0, data.u, data.y)
             return likelihood_loss(nu, s, data.y)
 
     return loss

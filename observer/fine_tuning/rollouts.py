@@ -16,6 +16,7 @@ from observer.known_plant import nominal_inputs
 from observer.networks.ren.explicit import ExplicitREN
 from observer.networks.ren.rollout import rollout
 from observer.scaling import Scaling
+from observer.scenarios.sensors import readings
 from systems.base.errors import InputError
 from systems.discretization import DiscreteSystem
 from systems.trajectories import Trajectories
@@ -38,10 +39,7 @@ class Sensing:
 
     def measured(self, y: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         """y ``(K, N, ny)`` as the sensors would give it; a missing value is nan."""
-        noise = self.noise * rng.standard_normal(y.shape)
-        bias = self.bias * rng.standard_normal((len(y), 1, y.shape[2]))
-        missing = rng.random(y.shape) < self.dropout
-        return np.where(missing, np.nan, y + noise + bias)
+        return readings(y, self.noise, self.bias, self.dropout, rng)
 
     def initial_estimates(self, plant: DiscreteSystem, x0: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         """x0 ``(K, nx)`` plus a uniform error, whose size is drawn for each trajectory, even on a log scale.

@@ -16,7 +16,7 @@ Move = Callable[[DiscreteSystem, Trajectories, np.random.Generator, str], Trajec
 
 @dataclass(frozen=True)
 class Scenario:
-    """What sensors and plant do, for an observer that keeps the nominal model and is not told.
+    """What sensors and plant do, for an observer that keeps the nominal model and does not know.
 
         moved = move(plant, data),     y = sense(moved.y + noise)
 

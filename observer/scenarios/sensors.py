@@ -101,12 +101,19 @@ def single_precision() -> Scenario:
 
 
 def measured(deviations: np.ndarray, offsets: np.ndarray, missing: float, title: str = "") -> Scenario:
-    """Noise and bias (standard deviations ``(ny,)``, units of the outputs; a bias is drawn once for each trial and output), and a share
-    of missing samples, for sensors that are known in numbers. Replaces the stated noise."""
+    """The sensors of :func:`readings`, known in numbers. Replaces the stated noise."""
 
     def sense(y: np.ndarray, model: KnownPlant, rng: np.random.Generator) -> np.ndarray:
-        noisy = y + deviations * rng.standard_normal(y.shape)
-        noisy = noisy + offsets * rng.standard_normal((len(y), 1, y.shape[2]))
-        return np.where(rng.random(y.shape) < missing, np.nan, noisy)
+        return readings(y, deviations, offsets, missing, rng)
 
     return Scenario("measured", title, sense, noisy=False)
+
+
+def readings(
+    y: np.ndarray, deviations: np.ndarray, offsets: np.ndarray, missing: float, rng: np.random.Generator
+) -> np.ndarray:
+    """y ``(K, N, ny)`` with noise and bias (standard deviations ``(ny,)``, units of the outputs; a bias is drawn once for each trial and
+    output), and a share of missing samples (nan)."""
+    noisy = y + deviations * rng.standard_normal(y.shape)
+    noisy = noisy + offsets * rng.standard_normal((len(y), 1, y.shape[2]))
+    return np.where(rng.random(y.shape) < missing, np.nan, noisy)

@@ -57,7 +57,10 @@ def fake_system(nx=2, **changes):
         "ny": 1,
         "fingerprint": "5d41402abc4b2a76b9719d911017c592ae3f1d2b6c7e8f90a1b2c3d4e5f60718",
     }
-    return SimpleNamespace(**(fields | changes))
+    fields |= changes
+    fields["state_ranges"] = np.array([s.range for s in fields["states"]])
+    fields["initial_ranges"] = np.array([s.initial or s.range for s in fields["states"]])
+    return SimpleNamespace(**fields)
 
 
 def fake_plant(system):

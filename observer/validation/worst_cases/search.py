@@ -20,7 +20,7 @@ LOST = 1e9  # what a strategy, which minimises, gets for a point without a finit
 def maximise(goal: Goal, size: int, evaluations: int, rng: np.random.Generator) -> tuple[np.ndarray, float]:
     """(best point, its value) of ``goal``, points ``(K, size)`` of the unit box -> ``(K,)``, after so many evaluations.
 
-    The best of ``EXPLORED`` random points start ``RESTARTS`` strategies; one that has shrunk to nothing begins anew at a random point.
+    ``RESTARTS`` strategies begin at the best of ``EXPLORED`` random points; one that has shrunk to nothing begins anew at a random point.
     At the end every coordinate of the best point is tried at both walls, one at a time and then all those together that helped: a
     convex function is largest at a corner.
     """

@@ -106,6 +106,13 @@ def test_starts_are_independent_and_spread(fitted, oscillator):
     assert not zero.x_hat[:, 0].any()
 
 
+def test_the_former_name_of_the_reference_integrator_is_understood(fitted, oscillator):
+    now, before = (
+        validate(fitted.observer, oscillator, trials=2, duration=1.0, truth=t) for t in ("reference", "oracle")
+    )
+    assert np.array_equal(now.x, before.x) and now.plant_method == before.plant_method == "DOP853"
+
+
 def test_files(checked, tmp_path):
     checked.save(tmp_path / "v.npz")
     again = Validation.load(tmp_path / "v.npz")

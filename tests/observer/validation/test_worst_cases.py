@@ -1,8 +1,10 @@
-"""Worst starts and the convergence map against the closed form of a linear error, and their storage.
+"""Worst initial states and the convergence map against the closed form of a linear error, and their storage.
 
 For a linear plant and a constant gain e[k] = Phi^k e0, whose entries over a box of first errors are largest at corners:
 max |e_i[k]| = sum_j |Phi^k|_ij w_j. No search may exceed that, and a good one comes close.
 """
+
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -122,6 +124,33 @@ def test_the_strategies_follow_a_crooked_valley():
 
     _, top = maximise(goal, 6, 3000, np.random.default_rng(0))
     assert top > -1e-3 > goal(np.random.default_rng(0).uniform(size=(3000, 6))).max() * 1e-2
+
+
+def test_the_search_stays_in_the_box_and_leaves_no_trace(tmp_path, monkeypatch, capfd):
+    """Same seed, same result; NumPy's own state, the console and the folder are as before; a lost point is never the best."""
+    monkeypatch.chdir(tmp_path)
+    before = np.random.get_state()[1].copy()  # noqa: NPY002
+    seen = []
+
+    def goal(z):
+        seen.append(z)
+        return np.where(z[:, 0] > 0.7, -np.inf, z[:, 0] - (z[:, 1] - 0.5) ** 2)
+
+    (first, top), again = (maximise(goal, 3, 400, np.random.default_rng(5)) for _ in range(2))
+    assert np.array_equal(first, again[0]) and top == again[1]
+    points = np.concatenate(seen)
+    assert points.min() >= 0 and points.max() <= 1 and 0.69 < top <= 0.7
+    assert len(points) <= 2 * 400
+    assert np.array_equal(np.random.get_state()[1], before)  # noqa: NPY002
+    assert not list(tmp_path.iterdir()) and capfd.readouterr() == ("", "")
+
+
+def test_a_study_of_an_earlier_version_is_read():
+    found = WorstCaseStudy.load(Path(__file__).parents[2] / "data" / "starts_format_1.npz")
+    assert set(found.worst) == {"settling", "late"} and found.map.states == (0, 1)
+    told = found.metrics(("x1", "x2"), ("u",))
+    assert told["worst_start"]["settling"]["value"] == pytest.approx(found.worst["settling"].value)
+    assert found.worst["late"].error.shape == (121, 2) and found.map.settling.shape == (11, 11)
 
 
 def test_a_study_is_kept_in_a_file_and_its_numbers_are_told(linear, tmp_path):
