@@ -26,7 +26,7 @@ from observer.fitting.problem import (
 from observer.fitting.rate import choose_rate
 from observer.fitting.result import FitResult, Progress, Status, one_step_errors
 from observer.fitting.solvers.loop import Limits, Monitor
-from observer.fitting.solvers.solver import Monitor, Solution, Solver
+from observer.fitting.solvers.solver import Solution, Solver
 from observer.networks.ren.direct_map import DirectMap
 from observer.scaling import Scaling
 from observer.state_observer import RENObserver

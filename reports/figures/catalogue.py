@@ -43,6 +43,8 @@ from reports.style import COLUMN
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+    from observer.validation.worst_cases import WorstCaseStudy
+
 
 @dataclass(frozen=True)
 class FigureKind:
@@ -90,6 +92,11 @@ def _map(run: Run) -> Any:
 
 def _validated(run: Run) -> bool:
     return run.validation is not None
+
+
+def _worst(run: Run) -> "WorstCaseStudy":
+    assert run.worst_cases is not None
+    return run.worst_cases
 
 
 def _states(run: Run) -> int:
@@ -161,8 +168,8 @@ ALL_FIGURES: tuple[FigureKind, ...] = (
     FigureKind(
         "worst_start", "Worst initial states, found by search",
         lambda r: r.worst_cases is not None,
-        lambda r: worst_case_figure(r.worst_cases, r.system),
-        lambda r: worst_case_reading(r.worst_cases),
+        lambda r: worst_case_figure(_worst(r), r.system),
+        lambda r: worst_case_reading(_worst(r)),
         lambda r: "Largest error over time from the initial states that a search found, beside the worst random trial.",
     ),
     FigureKind(

@@ -172,7 +172,8 @@ def _supplied(flat: dict[str, np.ndarray], options: dict[str, Any], kind: Any) -
         if kind is DissipativeREN and "supply" in given:
             Q, S, R = (np.asarray(matrix, float) for matrix in given["supply"])
             given["supply"] = (Q - given["eps"] * np.eye(len(Q)), S, R + given["eps"] * np.eye(len(R)))
-        network = kind(nu, nx, nv, ny, **{"contraction_rate": 1.0, "polar": "p" in direct, **given})
+        chosen: dict[str, Any] = {"contraction_rate": 1.0, "polar": "p" in direct, **given}
+        network = kind(nu, nx, nv, ny, **chosen)
         unused = {"X3", "Y3", "Z3"} - network.parameter_shapes().keys()
         return network.load_direct({name: value for name, value in direct.items() if name not in unused})
 

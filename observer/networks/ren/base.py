@@ -272,7 +272,7 @@ class REN(RecurrentNetwork):
         alone = self.supply(values) is None
         try:
             found = self.direct_map.direct(explicit, metric, multipliers, None if alone else added)
-        except torch.linalg.LinAlgError:
+        except torch.linalg.LinAlgError:  # pyright: ignore[reportPrivateImportUsage]
             raise ValueError("the feedthrough D22 does not satisfy the supply strictly") from None
         return values | _doubles(found)
 

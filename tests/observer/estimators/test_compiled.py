@@ -5,7 +5,6 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 from linear_gaussian import drawn, linear_case, textbook
-from observer.estimators.model import Covariances
 
 from observer.estimators import compiled, compiled_particles, make
 from observer.estimators.extended_kalman import ExtendedKalman
