@@ -1,5 +1,6 @@
 """One contract for all solvers: they agree, keep the proof, respect every limit, resume exactly, and end in words."""
 
+import itertools
 import time
 
 import numpy as np
@@ -119,7 +120,7 @@ def test_a_budget_nobody_can_keep_ends_in_the_linear_observer(name, oscillator, 
 @pytest.mark.parametrize("name", SOLVERS)
 def test_a_budget_ends_a_fit_that_has_iterations_left(name, oscillator, oscillator_data, monkeypatch):
     """The clock jumps by a second per look at it, so that the test needs no waiting and knows when the budget is over."""
-    clock = iter(np.arange(0.0, 1e9))
+    clock = itertools.count()
     monkeypatch.setattr(time, "perf_counter", lambda: float(next(clock)))
     ends = []
     result = fit(
