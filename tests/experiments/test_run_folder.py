@@ -27,25 +27,19 @@ def finished(tmp_path_factory):
     """One whole run of a plant from a file, made by the installed command line in a process of its own."""
     folder = tmp_path_factory.mktemp("finished")
     (folder / "spring.toml").write_text(HARDENING_SPRING)
-    words = [
-        sys.executable,
-        "-W",
-        "error::UserWarning",
-        "-m",
-        "experiments.cli",
-        "run",
-        "spring.toml",
-        "--out",
-        "run",
-        *SMALL,
-    ]
-    root = os.path.dirname(os.path.dirname(os.path.abspath(library.__file__)))
-    done = subprocess.run(
-        [str(word) for word in words], cwd=folder, env=os.environ | {"PYTHONPATH": root}, capture_output=True, text=True
-    )
-    assert done.returncode in (0, 1), done.stderr
-    assert "verdict: " in done.stdout and "report: run/report.html" in done.stdout and done.stderr == ""
+    process = _start(folder, "run", *SMALL, python=("-W", "error::UserWarning"))
+    out, err = process.communicate()
+    assert process.returncode in (0, 1), err
+    assert "verdict: " in out and "report: run/report.html" in out and err == ""
     return folder
+
+
+def _start(folder, out, *options, python=()):
+    """The command line on the plant in the folder, as a process of its own."""
+    words = [sys.executable, *python, "-m", "experiments.cli", "run", "spring.toml", "--out", out, *map(str, options)]
+    root = os.path.dirname(os.path.dirname(os.path.abspath(library.__file__)))
+    there = {"cwd": folder, "env": os.environ | {"PYTHONPATH": root}}
+    return subprocess.Popen(words, **there, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
 @pytest.fixture
@@ -328,28 +322,7 @@ def test_an_interrupted_fit_keeps_the_best_and_resumes(observer, run, monkeypatc
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_signals_keep_the_best_and_say_how_to_go_on(run, number, code):
-    root = os.path.dirname(os.path.dirname(os.path.abspath(library.__file__)))
-    words = [
-        sys.executable,
-        "-m",
-        "experiments.cli",
-        "run",
-        "spring.toml",
-        "--out",
-        "long",
-        "--neurons",
-        "30",
-        "--epochs",
-        "100000",
-    ]
-    process = subprocess.Popen(
-        words,
-        cwd=run.parent,
-        env=os.environ | {"PYTHONPATH": root},
-        stderr=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    )
+    process = _start(run.parent, "long", "--neurons", 30, "--epochs", 100000)
     assert process.stderr is not None
     for line in process.stderr:
         if "held-out" in line:
