@@ -11,6 +11,7 @@ from experiments.pipeline.console import Console
 from experiments.pipeline.recipe import Recipe
 from observer.fitting.rate import choose_rate
 from systems import NotDetectable, discretize, load_system
+from tests.plants import two_states
 
 MASSES = """
 name = "chain"
@@ -113,10 +114,8 @@ def test_a_direction_unobservable_at_one_point_is_named_with_the_point(observer)
 def test_advice_where_all_is_seen_and_yet_no_metric_contracts(observer, tmp_path):
     """Van der Pol from its second state: whole rank at every motion, and a direction that no constant metric shrinks."""
     file = tmp_path / "vdp2.toml"
-    file.write_text(
-        'name = "vdp2"\n[states]\na = { range = [-3, 3] }\nb = { range = [-4, 4] }\n[dynamics]\na = "b"\n'
-        'b = "(1 - a^2)*b - a"\n[outputs]\ny = "b"\n[sampling]\ndt = 0.05\nduration = 10\n'
-    )
+    equations = "b", "(1 - a^2)*b - a"
+    file.write_text(two_states("vdp2", ([-3, 3], [-4, 4]), equations, "b", "dt = 0.05\nduration = 10"))
     answer = observer("check", file, "--quiet")
     assert answer.code == 1 and "rank         2 of 2" in answer.out
     assert "REFUSED: in the region, as at" in answer.out and "(+1 a)" in answer.out

@@ -4,6 +4,8 @@ import sys
 
 import pytest
 
+from tests.plants import two_states
+
 TOML = """
 name = "tank"
 [states]
@@ -68,10 +70,7 @@ def test_check_tells_signals_time_scales_and_the_rate(observer):
 
 def test_check_says_which_state_cannot_be_seen(observer, tmp_path):
     file = tmp_path / "blind.toml"
-    file.write_text(
-        'name = "blind"\n[states]\na = { range = [-1, 1] }\nb = { range = [-1, 1] }\n'
-        '[dynamics]\na = "-a"\nb = "0*a"\n[outputs]\ny = "a"\n[sampling]\ndt = 0.1\n'
-    )
+    file.write_text(two_states("blind", ([-1, 1], [-1, 1]), ("-a", "0*a"), "a", "dt = 0.1"))
     answer = observer("check", file, "--quiet")
     assert answer.code == 1 and "(-1 b)" in answer.out.replace("+", "-") and "not detectable" in answer.out
 

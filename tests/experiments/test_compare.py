@@ -13,25 +13,7 @@ from experiments.compare.measure import Result, as_good, gap, judge
 from experiments.compare.result import Settings
 from observer.estimators import ESTIMATORS, make
 from systems import InputError, Signal, Trajectories
-
-PLANT = """
-name = "spring"
-[states]
-q = { range = [-1, 1], unit = "m" }
-w = { range = [-1.5, 1.5], initial = [-0.5, 0.5], unit = "m/s" }
-[inputs]
-u = { range = [-0.3, 0.3] }
-[parameters]
-k = 1
-[dynamics]
-q = "w"
-w = "-k*q - q^3 - 0.2*w + u"
-[outputs]
-y = { equation = "q", unit = "m", noise = 0.01 }
-[sampling]
-dt = 0.1
-duration = 3
-"""
+from tests.plants import UNCERTAIN_SPRING
 
 
 def result(score, low, high, diverged=0):
@@ -149,7 +131,7 @@ def test_everybody_meets_the_same_and_what_cannot_serve_is_said(oscillator, tmp_
 
 def test_the_command_writes_numbers_and_a_page(observer, tmp_path, monkeypatch):
     monkeypatch.setattr("reports.page.encode", lambda figure, suffix: suffix.encode())  # made, but not drawn
-    (tmp_path / "spring.toml").write_text(PLANT)
+    (tmp_path / "spring.toml").write_text(UNCERTAIN_SPRING)
     run, out = tmp_path / "run", tmp_path / "comparison"
     size = ["--trajectories", 8, "--duration", 2, "--neurons", 2, "--epochs", 2, "--quiet"]
     observer("simulate", tmp_path / "spring.toml", "--out", run, *size)

@@ -9,22 +9,8 @@ from observer import load_run
 from systems import discretize, load_system, read_recordings, simulate, write_recordings
 from systems.recordings import FORMATS
 from systems.recordings.opening import open_tables
+from tests.plants import CART
 
-TOML = """
-name = "cart"
-[states]
-gap = { range = [-1, 1], unit = "m" }
-speed = { range = [-1.5, 1.5], initial = [-0.5, 0.5], unit = "m/s" }
-[inputs]
-push = { range = [-0.3, 0.3], unit = "N" }
-[dynamics]
-gap = "speed"
-speed = "push - gap - gap^3 - 0.2*speed"
-[outputs]
-sensor = { equation = "gap", unit = "m" }
-[sampling]
-dt = 0.1
-"""
 FIT = ["--neurons", 3, "--epochs", 8, "--quiet"]
 
 
@@ -38,7 +24,7 @@ def shop(tmp_path_factory):
     from experiments.pipeline.recipe import build
 
     folder = tmp_path_factory.mktemp("shop")
-    (folder / "plant.toml").write_text(TOML)
+    (folder / "plant.toml").write_text(CART)
     system = load_system(folder / "plant.toml")
     write_recordings(simulate(discretize(system), 3, duration=8.0, seed=3), folder / "log.csv", system)
     flat = {

@@ -20,20 +20,8 @@ from observer.fitting.solvers import loop
 from observer.storage import write_bytes, write_text
 from systems import simulate, write_recordings
 from systems.recordings import FORMATS
+from tests.plants import FREE_SPRING
 
-PLANT = """
-name = "spring"
-[states]
-q = { range = [-1, 1], unit = "m" }
-w = { range = [-1.5, 1.5], initial = [-0.5, 0.5], unit = "m/s" }
-[dynamics]
-q = "w"
-w = "-q - q^3 - 0.2*w"
-[outputs]
-y = { equation = "q", noise = 0.01 }
-[sampling]
-dt = 0.1
-"""
 WORDS = ["run", "spring.toml", "--trajectories", 4, "--duration", 3, "--neurons", 2, "--epochs", 4, "--trials", 3, "--quiet"]  # fmt: skip
 ROOT = str(Path(library.__file__).parents[1])
 SAID = {errno.ENOSPC: "no space left on the disk", errno.EROFS: "read-only", errno.EACCES: "permission denied"}
@@ -42,7 +30,7 @@ SAID = {errno.ENOSPC: "no space left on the disk", errno.EROFS: "read-only", err
 @pytest.fixture
 def shop(tmp_path, monkeypatch):
     """A folder with a plant, in which a whole run takes a fraction of a second and saves a checkpoint at every turn."""
-    (tmp_path / "spring.toml").write_text(PLANT)
+    (tmp_path / "spring.toml").write_text(FREE_SPRING)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(
         reports, "write_report", _report, raising=False

@@ -8,25 +8,12 @@ from pathlib import Path
 
 import pytest
 
-PLANT = """
-name = "spring"
-[states]
-q = { range = [-1, 1], unit = "m" }
-w = { range = [-1.5, 1.5], initial = [-0.5, 0.5], unit = "m/s" }
-[dynamics]
-q = "w"
-w = "-q - q^3 - 0.2*w"
-[outputs]
-y = "q"
-[sampling]
-dt = 0.1
-duration = 8
-"""
+from tests.plants import NOISELESS_SPRING
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 def test_twenty_kills_lose_nothing(tmp_path):
-    (tmp_path / "plant.toml").write_text(PLANT)
+    (tmp_path / "plant.toml").write_text(NOISELESS_SPRING)
     script = Path(__file__).with_name("kill_points.py")
     threads = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "NUMBA_NUM_THREADS": "1"}
     ended = subprocess.run(

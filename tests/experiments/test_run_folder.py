@@ -17,22 +17,8 @@ from experiments.pipeline.job import CHECKPOINT
 from observer import load_run
 from observer.storage import file_hash
 from systems.base.errors import InputError
+from tests.plants import HARDENING_SPRING
 
-PLANT = """
-name = "hardening spring"
-[states]
-q = { range = [-1.5, 1.5], unit = "m", initial = [-0.5, 0.5] }
-w = { range = [-2, 2], unit = "m/s", initial = [-0.5, 0.5] }
-[inputs]
-u = { range = [-0.3, 0.3], unit = "N" }
-[dynamics]
-q = "w"
-w = "-q - q^3 - 0.2*w + u"
-[outputs]
-y = { equation = "q", unit = "m", noise = 0.005 }
-[sampling]
-dt = 0.1
-"""
 SMALL = ["--trajectories", 10, "--duration", 5, "--neurons", 3, "--epochs", 5, "--trials", 8, "--quiet"]
 
 
@@ -40,26 +26,20 @@ SMALL = ["--trajectories", 10, "--duration", 5, "--neurons", 3, "--epochs", 5, "
 def finished(tmp_path_factory):
     """One whole run of a plant from a file, made by the installed command line in a process of its own."""
     folder = tmp_path_factory.mktemp("finished")
-    (folder / "spring.toml").write_text(PLANT)
-    words = [
-        sys.executable,
-        "-W",
-        "error::UserWarning",
-        "-m",
-        "experiments.cli",
-        "run",
-        "spring.toml",
-        "--out",
-        "run",
-        *SMALL,
-    ]
-    root = os.path.dirname(os.path.dirname(os.path.abspath(library.__file__)))
-    done = subprocess.run(
-        [str(word) for word in words], cwd=folder, env=os.environ | {"PYTHONPATH": root}, capture_output=True, text=True
-    )
-    assert done.returncode in (0, 1), done.stderr
-    assert "verdict: " in done.stdout and "report: run/report.html" in done.stdout and done.stderr == ""
+    (folder / "spring.toml").write_text(HARDENING_SPRING)
+    process = _start(folder, "run", *SMALL, python=("-W", "error::UserWarning"))
+    out, err = process.communicate()
+    assert process.returncode in (0, 1), err
+    assert "verdict: " in out and "report: run/report.html" in out and err == ""
     return folder
+
+
+def _start(folder, out, *options, python=()):
+    """The command line on the plant in the folder, as a process of its own."""
+    words = [sys.executable, *python, "-m", "experiments.cli", "run", "spring.toml", "--out", out, *map(str, options)]
+    root = os.path.dirname(os.path.dirname(os.path.abspath(library.__file__)))
+    there = {"cwd": folder, "env": os.environ | {"PYTHONPATH": root}}
+    return subprocess.Popen(words, **there, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
 @pytest.fixture
@@ -90,7 +70,7 @@ def test_the_folder_has_its_files_and_no_leftovers(run):
         "figures",
     }  # fmt: skip
     assert {item.suffix for item in (run / "figures").iterdir()} == {".pdf", ".png"}
-    assert (run / "source.toml").read_text() == PLANT
+    assert (run / "source.toml").read_text() == HARDENING_SPRING
     config = tomllib.loads((run / "config.toml").read_text())
     assert config["dt"] == 0.1 and config["data"]["duration"] == 5.0 and config["fit"]["neurons"] == 3
 
@@ -187,7 +167,7 @@ def test_another_configuration_is_refused_by_key(observer, run, options, key):
 
 
 def test_a_changed_plant_is_refused_by_name(observer, run):
-    (run.parent / "spring.toml").write_text(PLANT.replace("0.2*w", "0.3*w"))
+    (run.parent / "spring.toml").write_text(HARDENING_SPRING.replace("0.2*w", "0.3*w"))
     answer = observer("run", "spring.toml", "--out", "run", *SMALL)
     assert answer.code == 2 and "system ('hardening spring' there" in answer.err
 
@@ -204,7 +184,7 @@ def test_fresh_starts_again_and_leaves_the_files_of_others(observer, run):
 
 def test_fresh_with_a_bad_plant_destroys_nothing(observer, run):
     before = metrics(run)
-    (run.parent / "spring.toml").write_text(PLANT.replace("-q - q^3", "50*q + q^3"))
+    (run.parent / "spring.toml").write_text(HARDENING_SPRING.replace("-q - q^3", "50*q + q^3"))
     answer = observer("run", "spring.toml", "--out", "run", *SMALL, "--fresh")
     assert answer.code == 2 and metrics(run) == before
 
@@ -342,28 +322,7 @@ def test_an_interrupted_fit_keeps_the_best_and_resumes(observer, run, monkeypatc
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_signals_keep_the_best_and_say_how_to_go_on(run, number, code):
-    root = os.path.dirname(os.path.dirname(os.path.abspath(library.__file__)))
-    words = [
-        sys.executable,
-        "-m",
-        "experiments.cli",
-        "run",
-        "spring.toml",
-        "--out",
-        "long",
-        "--neurons",
-        "30",
-        "--epochs",
-        "100000",
-    ]
-    process = subprocess.Popen(
-        words,
-        cwd=run.parent,
-        env=os.environ | {"PYTHONPATH": root},
-        stderr=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    )
+    process = _start(run.parent, "long", "--neurons", 30, "--epochs", 100000)
     assert process.stderr is not None
     for line in process.stderr:
         if "held-out" in line:
@@ -376,6 +335,6 @@ def test_signals_keep_the_best_and_say_how_to_go_on(run, number, code):
 
 def test_an_impossible_rate_is_a_refusal_and_not_a_fault(observer, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "spring.toml").write_text(PLANT)
+    (tmp_path / "spring.toml").write_text(HARDENING_SPRING)
     answer = observer("run", "spring.toml", "--out", "run", *SMALL, "--settling-time", "1ms")
     assert answer.code == 1 and answer.err.startswith("refused: ") and answer.out == ""

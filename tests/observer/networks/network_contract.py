@@ -129,6 +129,18 @@ def explicit_weights_give_their_direct_parameters(kind, rng):
         assert other.verify().holds
 
 
+def differentiable_in_both_precisions(network, *signals):
+    """For a test of its own, with the signals of a kind: the gradient in every parameter, and float32 stays float32."""
+    names = list(network.direct())
+
+    def function(*values):
+        return torch.func.functional_call(network, dict(zip(names, values, strict=True)), signals)
+
+    assert torch.autograd.gradcheck(function, tuple(getattr(network, name) for name in names), fast_mode=True)
+    found = network.float()(*(signal.float() for signal in signals))
+    assert (found[0] if isinstance(found, tuple) else found).dtype == torch.float32
+
+
 CONTRACT = (
     the_guarantee_is_proved_and_kept,
     every_certified_weight_matters,

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from drawn import shapes
+from golden_files import FOLDER
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -16,13 +18,12 @@ from observer.networks.formats.julia import Struct, read_julia
 from observer.networks.ren.passive import PassiveREN
 from systems.base.errors import InputError
 
-GOLDEN = Path(__file__).parents[2] / "golden"
 KINDS = {"contracting": "contracting_tanh_abar0.8", "lipschitz": "lipschitz_relu_nu3_ny1", "general": "general_tanh_nu2_ny2",
          "lbdn": "lbdn_tanh", "r2dn": "r2dn_relu"}  # fmt: skip
 
 
 def golden(kind):
-    data = read_parameters(GOLDEN / f"{KINDS[kind]}.npz")
+    data = read_parameters(FOLDER / f"{KINDS[kind]}.npz")
     direct = {name: value for name, value in data.items() if name.startswith("direct.")}
     options = {"activation": str(data["meta.activation"])}
     if "meta.abar" in data:
@@ -134,22 +135,9 @@ def test_a_julia_lbdn(tmp_path):
 def test_a_julia_ren(tmp_path, output_map):
     rng = np.random.default_rng(0)
     nu, nx, nv, ny = 2, 3, 4, 1 if output_map else 3
-    shapes = [
-        (10, 10),
-        (nx, nx),
-        (0, 0),
-        (0, 0),
-        (0, 0),
-        (nx, nu),
-        (ny, nx),
-        (nv, nu),
-        (ny, nv),
-        (ny, nu),
-        (nx,),
-        (nv,),
-        (ny,),
-    ]
-    values = [rng.normal(size=shape).astype(np.float32) for shape in shapes]
+    outer = [shapes(nu, nx, nv, ny)[name] for name in ("B2", "C2", "D12", "D21", "D22", "bx", "bv", "by")]
+    sizes = [(10, 10), (nx, nx), (0, 0), (0, 0), (0, 0), *outer]
+    values = [rng.normal(size=size).astype(np.float32) for size in sizes]
     flags = [True, True, False, output_map]
     fields = [*map(array, values), 1e-6, array([2.0]), *flags]
     direct = {"tag": "struct", "type": kind_of("Main", "RobustNeuralNetworks", "DirectRENParams"), "data": fields}

@@ -5,29 +5,16 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from drawn import shapes
 
 from observer.networks.activations import ACTIVATIONS, get_activation
-from observer.networks.ren.explicit import WEIGHTS, ExplicitREN
+from observer.networks.ren.explicit import ExplicitREN
 from systems.base.errors import InputError
 
 
 def random_explicit(nx=3, nv=4, nu=2, ny=2, seed=0, activation="tanh"):
     rng = np.random.default_rng(seed)
-    shapes = [
-        (nx, nx),
-        (nx, nv),
-        (nx, nu),
-        (nv, nx),
-        (ny, nx),
-        (nv, nv),
-        (nv, nu),
-        (ny, nv),
-        (ny, nu),
-        (nx,),
-        (nv,),
-        (ny,),
-    ]
-    weights = {name: rng.normal(size=shape) / 2 for name, shape in zip(WEIGHTS, shapes, strict=True)}
+    weights = {name: rng.normal(size=shape) / 2 for name, shape in shapes(nu, nx, nv, ny).items()}
     weights["D11"] = np.tril(weights["D11"], -1)
     return ExplicitREN(**weights, activation=activation)
 

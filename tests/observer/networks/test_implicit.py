@@ -3,9 +3,11 @@
 import numpy as np
 import pytest
 import torch
+from drawn import whole
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from measured import step_violation
+from network_contract import differentiable_in_both_precisions
 
 from observer.networks.activations import ACTIVATIONS, get_activation
 from observer.networks.network import disturb
@@ -61,15 +63,11 @@ def test_gradient_of_the_equilibrium(activation):
 
 @settings(deadline=None, max_examples=20)
 @given(
-    nu=st.integers(0, 2),
-    nx=st.integers(0, 3),
-    nv=st.integers(0, 5),
-    ny=st.integers(0, 2),
+    **whole(nu=(0, 2), nx=(0, 3), nv=(0, 5), ny=(0, 2), seed=(0, 1000)),
     contraction_rate=st.floats(0.2, 1.0),
     activation=st.sampled_from(ACTIVATIONS),
     polar=st.booleans(),
     spread=st.sampled_from([0.0, 0.3]),
-    seed=st.integers(0, 1000),
 )
 def test_contracts_for_all_sizes(nu, nx, nv, ny, spread, seed, **given):
     network = disturb(ImplicitREN(nu, nx, nv, ny, seed=seed, **given), seed, spread)
@@ -82,13 +80,7 @@ def test_gradients_and_precision():
     network = ImplicitREN.example(0)
     assert np.abs(np.triu(network.explicit().to_numpy().weights()["D11"])).max() > 0.1
     x, u = torch.randn(2, 3, dtype=torch.float64), torch.randn(2, 2, dtype=torch.float64)
-    names = list(network.direct())
-
-    def function(*values):
-        return torch.func.functional_call(network, dict(zip(names, values, strict=True)), (x, u))
-
-    assert torch.autograd.gradcheck(function, tuple(getattr(network, name) for name in names), fast_mode=True)
-    assert network.float()(x.float(), u.float())[0].dtype == torch.float32
+    differentiable_in_both_precisions(network, x, u)
 
 
 def test_what_is_not_well_posed_is_said():

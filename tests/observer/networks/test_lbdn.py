@@ -4,12 +4,14 @@ import gzip
 from dataclasses import replace
 from pathlib import Path
 
+import golden_files
 import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from measured import static_violation
+from network_contract import differentiable_in_both_precisions
 
 from observer.networks.activations import ACTIVATIONS, get_activation
 from observer.networks.feedforward.conv_lbdn import ConvLBDN
@@ -20,8 +22,6 @@ from observer.networks.kernels.optimizer import Adam
 from observer.networks.network import disturb
 from systems.base.errors import InputError
 
-NORM_EPS = 1.1920928955078125e-07
-GOLDEN = Path(__file__).parents[2] / "golden"
 SHARED = Path(__file__).parents[4] / "shared"
 
 
@@ -73,11 +73,11 @@ def test_folded_weights_are_the_layers_as_written(linear_output):
 
 @pytest.mark.parametrize("activation", ["relu", "tanh"])
 def test_golden(activation):
-    with np.load(GOLDEN / f"lbdn_{activation}.npz") as file:
-        golden = dict(file)
-    network = LBDN(4, (7, 5), 3, gamma=3.0, linear_output=False, activation=activation, norm_eps=NORM_EPS)
+    golden, direct = golden_files.read(golden_files.FOLDER / f"lbdn_{activation}.npz")
+    options = {"activation": activation, "norm_eps": golden_files.NORM_EPS}
+    network = LBDN(4, (7, 5), 3, gamma=3.0, linear_output=False, **options)
     names = ((name, k) for k in range(3) for name in ("XY", "a", "d", "b"))
-    network.load_direct({f"{name}{k}": golden[f"direct.layers_{k}.{name}"] for name, k in names})
+    network.load_direct({f"{name}{k}": direct[f"layers_{k}.{name}"] for name, k in names})
     np.testing.assert_allclose(network.explicit().to_numpy()(golden["u"]), golden["y"], rtol=0, atol=1e-10)
     assert network.verify().holds
 
@@ -182,14 +182,7 @@ def test_rearranging_pixels_loses_nothing():
 def test_gradients_and_precision(kind):
     network = kind.example(0)
     u = torch.randn(2, *network.explicit().input_shape, dtype=torch.float64)
-    names = list(network.direct())
-
-    def function(*values):
-        return torch.func.functional_call(network, dict(zip(names, values, strict=True)), (u,))
-
-    assert torch.autograd.gradcheck(function, tuple(getattr(network, name) for name in names), fast_mode=True)
-    single = network.float()
-    assert single(u.float()).dtype == torch.float32
+    differentiable_in_both_precisions(network, u)
 
 
 @pytest.mark.skipif(

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from drawn import whole
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -71,13 +72,10 @@ def test_another_metric_would_not_do():
 
 @settings(deadline=None, max_examples=30)
 @given(
-    nx=st.integers(1, 4),
-    nv=st.integers(0, 7),
-    nu=st.integers(0, 3),
+    **whole(nx=(1, 4), nv=(0, 7), nu=(0, 3), seed=(0, 1000)),
     rate=st.floats(0.05, 1.0),
     activation=st.sampled_from(ACTIVATIONS),
     initial=st.sampled_from(INITIAL_VALUES),
-    seed=st.integers(0, 1000),
 )
 def test_contracts_for_all_sizes(nx, nv, nu, rate, activation, initial, seed):
     ren = disturbed(nu, nx, nv, contraction_rate=rate, activation=activation, initial=initial, seed=seed, spread=0.3)
@@ -162,12 +160,10 @@ def test_long_memory_that_finds_nothing_says_so(monkeypatch):
 
 @settings(deadline=None, max_examples=25)
 @given(
-    nx=st.integers(1, 4),
-    nv=st.integers(0, 6),
+    **whole(nx=(1, 4), nv=(0, 6), seed=(0, 1000)),
     rate=st.floats(0.2, 0.99),
     polar=st.booleans(),
     identity=st.booleans(),
-    seed=st.integers(0, 1000),
 )
 def test_inverse_round_trip(nx, nv, rate, polar, identity, seed):
     ren = disturbed(2, nx, nv, nx, contraction_rate=rate, identity_output=identity, spread=0.2, seed=seed)

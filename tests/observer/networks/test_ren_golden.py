@@ -1,32 +1,25 @@
 """The contracting REN against the reference implementation: matrices and trajectories to 1e-10."""
 
-from pathlib import Path
-
+import golden_files
 import numpy as np
 import pytest
 import torch
 
 from observer.networks.ren.contracting import ContractingREN
-from observer.networks.ren.explicit import WEIGHTS
 
-FILES = sorted((Path(__file__).parents[2] / "golden").glob("contracting_*.npz"))
-NORM_EPS = 1.1920928955078125e-07  # the reference adds float32's epsilon inside the norm
+FILES = golden_files.files("contracting")
 
 
 def load(path):
     """The stored file, and the network of its direct parameters."""
-    with np.load(path) as file:
-        golden = dict(file)
+    golden, direct = golden_files.read(path)
     unused = {"X3", "Y3", "Z3"} | (set() if golden["meta.polar"] else {"p"})
-    direct = {
-        name[7:]: value for name, value in golden.items() if name.startswith("direct.") and name[7:] not in unused
-    }
     ren = ContractingREN.from_direct(
-        direct,
+        {name: value for name, value in direct.items() if name not in unused},
         contraction_rate=float(golden["meta.abar"]),
         activation=str(golden["meta.activation"]),
         eps=float(golden["meta.eps"]),
-        norm_eps=NORM_EPS,
+        norm_eps=golden_files.NORM_EPS,
     )
     return golden, ren
 
@@ -38,11 +31,7 @@ def test_all_files_are_here():
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
 def test_explicit_matrices(path):
     golden, ren = load(path)
-    explicit = ren.explicit().to_numpy()
-    for name in WEIGHTS:
-        np.testing.assert_allclose(
-            getattr(explicit, name), golden[f"explicit.{name}"], rtol=0, atol=1e-10, err_msg=name
-        )
+    golden_files.same_matrices(ren.explicit().to_numpy(), golden)
     sizes = (ren.nu, ren.nx, ren.nv, ren.ny)
     assert sizes == tuple(int(golden[f"meta.{name}"]) for name in ("nu", "nx", "nv", "ny"))
     assert ren.identity_output == bool(golden.get("meta.identity_output", False))
@@ -53,13 +42,10 @@ def test_explicit_matrices(path):
 def test_trajectories(path, kind):
     golden, ren = load(path)
     explicit = ren.explicit().to_numpy()
-    convert = torch.tensor if kind == "torch" else np.asarray
-    explicit = explicit.to_torch() if kind == "torch" else explicit
-    x = convert(golden["x0"])
-    for k, u in enumerate(golden["u"]):
-        x, y = explicit.step(x, convert(u))
-        np.testing.assert_allclose(x, golden["x"][k + 1], rtol=0, atol=1e-10)
-        np.testing.assert_allclose(y, golden["y"][k], rtol=0, atol=1e-10)
+    if kind == "torch":
+        golden_files.same_trajectory(explicit.to_torch(), golden, torch.tensor)
+    else:
+        golden_files.same_trajectory(explicit, golden)
 
 
 @pytest.mark.parametrize("path", [path for path in FILES if "abar" in path.stem], ids=lambda path: path.stem)
