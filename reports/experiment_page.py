@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from reports.quantities import NBSP, Number, number_text
+from reports.quantities import Number
 from reports.style import COLUMN, CYCLE, GREY, INK, WIDE, label, new_figure, plain, styled
 from reports.tables import Table
 
@@ -178,9 +178,3 @@ def _spoken(content: ChartFigure) -> str:
         for c in content.charts
     )
     return f"{charts}."
-
-
-def versus(ours: Any, published: Any, unit: str = "", digits: int = 4) -> str:
-    """``ours (published)`` as one cell of text."""
-    tail = f"{NBSP}{unit}" if unit else ""
-    return f"{number_text(ours, digits)}{tail} ({number_text(published, digits)}{tail})"

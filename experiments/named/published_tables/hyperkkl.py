@@ -29,7 +29,6 @@ from systems.trajectories import Trajectories, simulate
 
 INPUTS = ("zero", "const", "sin", "square")
 TRIALS = 100
-REPORTED = "smape.{}", "projection.{}"
 
 
 @dataclass(frozen=True)
