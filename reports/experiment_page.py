@@ -101,18 +101,17 @@ def write_experiment_page(
     that of a test, and the page says so.
     """
     from reports.figures.catalogue import Picture
-    from reports.page import embed, experiment_page
+    from reports.page import embed, page_of
     from reports.writing import publish
 
     embedded = [
         embed(Picture(f.name, f.title, f.reading, _spoken(f), charts_figure(f), len(f.charts) > 1)) for f in figures
     ]
-    passed = all(c.passed for c in criteria)
-    context = {
-        "title": title, "status": "pass" if passed else "fail", "sentence": sentence, "criteria": criteria,
-        "summary": summary, "tables": tables, "notes": notes, "command": command, "pictures": embedded, "toy": toy,
-    }  # fmt: skip
-    return publish(Path(folder), experiment_page(context), embedded, [f.name for f in figures])
+    page = page_of(
+        "experiment", title=title, status="pass" if all(c.passed for c in criteria) else "fail", sentence=sentence,
+        criteria=criteria, summary=summary, tables=tables, notes=notes, command=command, pictures=embedded, toy=toy,
+    )  # fmt: skip
+    return publish(Path(folder), page, embedded, [f.name for f in figures])
 
 
 @styled()

@@ -5,6 +5,8 @@ from typing import Any, Self
 
 import numpy as np
 
+from systems.base.errors import InputError
+
 
 class ExplicitWeights(abc.ABC):
     """An explicit network as its named weights, all NumPy arrays or all torch tensors."""
@@ -16,6 +18,13 @@ class ExplicitWeights(abc.ABC):
     @abc.abstractmethod
     def with_weights(self, **changes: Any) -> Self:
         """A copy with some of the weights replaced, by name."""
+
+    def _replaced(self, changes: dict[str, Any]) -> dict[str, Any]:
+        """All weights, some of them replaced; InputError for a name that is not one."""
+        known = self.weights()
+        if not changes.keys() <= known.keys():
+            raise InputError(f"got the weights {', '.join(changes)}; expected some of {', '.join(known)}")
+        return known | changes
 
     def to_numpy(self, dtype: Any = np.float64) -> Self:
         """A copy with NumPy arrays, real ones of ``dtype``, detached from any autograd graph."""

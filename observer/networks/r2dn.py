@@ -94,19 +94,9 @@ class R2DN(RecurrentNetwork):
     has neither a rate below one nor, in its code, the gain.
     """
 
-    X: torch.Tensor
     Y: torch.Tensor
-    p: torch.Tensor
     B1: torch.Tensor
-    B2: torch.Tensor
     C1: torch.Tensor
-    C2: torch.Tensor
-    D12: torch.Tensor
-    D21: torch.Tensor
-    D22: torch.Tensor
-    bx: torch.Tensor
-    bv: torch.Tensor
-    by: torch.Tensor
 
     def __init__(
         self,

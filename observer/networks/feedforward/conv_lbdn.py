@@ -42,10 +42,7 @@ class ExplicitConvLBDN(ExplicitWeights):
 
     def with_weights(self, **changes: Any) -> "ExplicitConvLBDN":
         """A copy with some of the weights replaced, by name."""
-        known = self.weights()
-        if not changes.keys() <= known.keys():
-            raise InputError(f"got the weights {', '.join(changes)}; expected some of {', '.join(known)}")
-        values = known | changes
+        values = self._replaced(changes)
         layers = tuple(
             replace(layer, **{name: values[f"{name}{k}"] for name in ("reading", "writing", "bias")})
             for k, layer in enumerate(self.convolutions)

@@ -13,7 +13,6 @@ from observer.networks.explicit_weights import ExplicitWeights, to_array
 from observer.networks.feedforward.sandwich import SQRT2, layer_shapes, scaled_cayley
 from observer.networks.network import Network, check_positive, check_sizes, disturb, make_generator, random_values
 from observer.networks.proofs.lipschitz import LipschitzGuarantee
-from systems.base.errors import InputError
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,10 +45,7 @@ class ExplicitLBDN(ExplicitWeights):
 
     def with_weights(self, **changes: Any) -> "ExplicitLBDN":
         """A copy with some of the weights replaced, by name."""
-        known = self.weights()
-        if not changes.keys() <= known.keys():
-            raise InputError(f"got the weights {', '.join(changes)}; expected some of {', '.join(known)}")
-        values, layers = known | changes, range(len(self.matrices))
+        values, layers = self._replaced(changes), range(len(self.matrices))
         matrices, biases = (tuple(values[f"{name}{k}"] for k in layers) for name in "Wb")
         return replace(self, matrices=matrices, biases=biases)
 
