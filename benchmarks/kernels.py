@@ -5,18 +5,17 @@ Prints one table and writes it to ``docs/performance.md``. Everything runs in fl
 of the size of the network, measured in the same run.
 """
 
-import argparse
 import os
 import subprocess
 import sys
-import time
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
 
-from benchmarks.timing import Timing, measure
+from benchmarks.timing import Timing, markdown, measure, write_timings
+from observer.fitting.solvers.direct import one_thread
 from observer.networks import ContractingREN, ExplicitREN, solve_equilibrium
 from observer.networks.kernels.optimizer import Adam
 from observer.networks.ren.one_step_training import OneStepTraining
@@ -166,17 +165,13 @@ def run(sizes: Sizes) -> tuple[list[Row], dict[int, float]]:
     """All rows, and the matrix rates they are compared with."""
     rows: list[Row] = []
     rates: dict[int, float] = {}
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
+    with one_thread():
         for nv in sizes.neurons:
             rates[nv] = matrix_rate(2 * sizes.nx + nv, sizes.seconds / 2)
             rows += equilibrium_rows(nv, rates[nv], sizes) + training_rows(nv, rates[nv], sizes)
             rows += rollout_rows(nv, sizes)
             rates[nv] = max(rates[nv], matrix_rate(2 * sizes.nx + nv, sizes.seconds / 2))
         rows.append(first_step(sizes.neurons[-1], sizes, 3 if sizes.seconds > 0.1 else 1))
-    finally:
-        torch.set_num_threads(before)
     return rows, rates
 
 
@@ -184,7 +179,6 @@ def page(rows: list[Row], rates: dict[int, float], sizes: Sizes) -> str:
     """The table and how to read it, as Markdown."""
     measured = ", ".join(f"{rate / 1e9:.0f} GFLOP/s at nv = {nv}" for nv, rate in rates.items())
     head = ("what", "nv", "ms: least (median)", "ideal, ms", "least / ideal")
-    lines = ["| " + " | ".join(cells) + " |" for cells in (head, ("---",) * len(head), *(row.cells for row in rows))]
     return f"""# Performance
 
 Written by `make benchmark` (`python -m benchmarks.kernels`); figures of one run on {os.cpu_count()} \
@@ -194,7 +188,7 @@ compare rows of one run, not runs. "Ideal" is the number of operations at the ra
 same run on square matrices of the size of the network: {measured}. The compiled sweeps share large batches among all \
 cores, so that a ratio below one is possible.
 
-{chr(10).join(lines)}
+{markdown([head, *(row.cells for row in rows)])}
 
 What is behind the figures, and how to keep them:
 
@@ -220,18 +214,13 @@ for a whole training loop.
 
 def main(arguments: list[str] | None = None) -> None:
     """Measure, print, write."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("--out", type=Path, default=PAGE, help="the page to write")
-    parser.add_argument("--toy", action="store_true", help="tiny sizes, to see that all runs")
-    options = parser.parse_args(arguments)
-    sizes = Sizes((4, 7), 20, 3, 2, 10, 0.01) if options.toy else Sizes()
-    start = time.perf_counter()
-    rows, rates = run(sizes)
-    options.out.parent.mkdir(parents=True, exist_ok=True)
-    options.out.write_text(page(rows, rates, sizes), encoding="utf-8")
-    for row in rows:
-        print("  ".join(f"{cell:<{width}}" for cell, width in zip(row.cells, (48, 5, 20, 10, 6), strict=True)))
-    print(f"{time.perf_counter() - start:.0f} s; written to {options.out}")
+
+    def measured(sizes: Sizes) -> tuple[str, list[Row]]:
+        rows, rates = run(sizes)
+        return page(rows, rates, sizes), rows
+
+    sizes = Sizes(), Sizes((4, 7), 20, 3, 2, 10, 0.01)
+    write_timings(arguments, __doc__, PAGE, sizes, measured, (48, 5, 20, 10, 6))
 
 
 if __name__ == "__main__":

@@ -6,7 +6,6 @@ is the mistake that the two types are there to prevent. Float32, one torch threa
 the ratios that it is about, to ``docs/network_timings.md``.
 """
 
-import argparse
 import os
 import time
 from collections.abc import Callable
@@ -16,7 +15,8 @@ from typing import Any
 
 import torch
 
-from benchmarks.timing import Timing, measure
+from benchmarks.timing import Timing, markdown, measure, write_timings
+from observer.fitting.solvers.direct import one_thread
 from observer.networks import R2DN, ContractingREN, unroll
 
 PAGE = Path(__file__).parents[1] / "docs" / "network_timings.md"
@@ -176,7 +176,6 @@ def ratios(lines: list[Row], sizes: Sizes) -> list[tuple[str, ...]]:
         ("nv", "multiply-adds a step: REN, R2DN, LSTM", "explicit() at each step / once, same loop: REN, R2DN",
          "... / once, fused: REN, R2DN", "loop, R2DN / REN", "fused, R2DN / REN", "LSTM / REN, fused")
     ]  # fmt: skip
-    table.append(("---",) * len(table[0]))
     for nv in sizes.neurons:
         least = {(row.network, row.what): row.timing.least for row in lines if row.neurons == nv}
 
@@ -195,14 +194,10 @@ def _cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def _markdown(table: list[tuple[str, ...]]) -> str:
-    return "\n".join("| " + " | ".join(cells) + " |" for cells in table)
-
-
 def page(lines: list[Row], sizes: Sizes) -> str:
     """The tables and how to read them, as Markdown."""
     head = ("nv", "network", "parameters", "what", "ms of one core: least (median)")
-    table = [head, ("---",) * len(head), *(row.cells for row in lines)]
+    table = [head, *(row.cells for row in lines)]
     return f"""# Times of the networks
 
 Written by `python -m benchmarks.networks`; figures of one run on {_cores()} of {os.cpu_count()} cores. Float32, batch {sizes.batch}, \
@@ -211,7 +206,7 @@ hidden layers) and torch's LSTM have the width that brings their number of free 
 neurons. Times are processor time; "least" of many \
 repetitions comes nearest to a quiet machine. Compare rows of one run.
 
-{_markdown(ratios(lines, sizes))}
+{markdown(ratios(lines, sizes))}
 
 How the ratios are read:
 
@@ -225,28 +220,20 @@ the REN half of them in a triangle that the compiled sweep does at the rate of a
 left for an R2DN to win in a rollout; what its layers save is the wait of one neuron for another, which a GPU feels. Its own map from the \
 direct parameters takes about twice as long as that of the REN: one Cayley transform with its inverse per layer, recorded by torch.
 
-{_markdown(table)}
+{markdown(table)}
 """
 
 
 def main(arguments: list[str] | None = None) -> None:
     """Measure, print, write."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("--out", type=Path, default=PAGE, help="the page to write")
-    parser.add_argument("--toy", action="store_true", help="tiny sizes, to see that all runs")
-    options = parser.parse_args(arguments)
-    sizes = Sizes((4, 6), 0.5, 3, 2, 2, 5, 0.005) if options.toy else Sizes()
-    start, threads = time.perf_counter(), torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        lines = [row for nv in sizes.neurons for row in rows(nv, sizes)]
-    finally:
-        torch.set_num_threads(threads)
-    options.out.parent.mkdir(parents=True, exist_ok=True)
-    options.out.write_text(page(lines, sizes), encoding="utf-8")
-    for row in lines:
-        print("  ".join(f"{cell:<{width}}" for cell, width in zip(row.cells, (4, 6, 10, 50, 20), strict=True)))
-    print(f"{time.perf_counter() - start:.0f} s; written to {options.out}")
+
+    def measured(sizes: Sizes) -> tuple[str, list[Row]]:
+        with one_thread():
+            lines = [row for nv in sizes.neurons for row in rows(nv, sizes)]
+        return page(lines, sizes), lines
+
+    sizes = Sizes(), Sizes((4, 6), 0.5, 3, 2, 2, 5, 0.005)
+    write_timings(arguments, __doc__, PAGE, sizes, measured, (4, 6, 10, 50, 20))
 
 
 if __name__ == "__main__":

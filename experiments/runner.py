@@ -220,13 +220,9 @@ def at_least_one(**options: int) -> None:
 @contextmanager
 def one_thread() -> Iterator[None]:
     """One thread for torch and BLAS while small networks train: more only wait for each other."""
-    import torch
     from threadpoolctl import threadpool_limits
 
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        with threadpool_limits(1):
-            yield
-    finally:
-        torch.set_num_threads(before)
+    from observer.fitting.solvers.direct import one_thread
+
+    with one_thread(), threadpool_limits(1):
+        yield

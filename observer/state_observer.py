@@ -51,17 +51,17 @@ class StateObserver(ABC):
         """Seconds per sample."""
         return self.plant.dt
 
-    @abstractmethod
     def init(self, x_hat0: Any) -> Any:
-        """The observer's state for an initial estimate."""
+        """The observer's state for an initial estimate: the estimate itself where the observer holds no more."""
+        return np.array(check_last("x_hat0", x_hat0, self.system.nx, self.system.state_names))
 
     @abstractmethod
     def step(self, state: Any, u: Any, y: Any) -> Any:
         """The state one sample later, from u and y at this sample."""
 
-    @abstractmethod
     def estimate(self, state: Any) -> np.ndarray:
         """x_hat of a state."""
+        return state
 
     def covariance(self, state: Any) -> np.ndarray | None:
         """The estimate's covariance ``(..., nx, nx)`` where the observer has one."""
@@ -118,10 +118,6 @@ class RENObserver(StateObserver):
     plant: DiscreteSystem
     eps: float = field(default=1e-9)
 
-    def init(self, x_hat0: Any) -> np.ndarray:
-        """The initial estimate itself."""
-        return np.array(check_last("x_hat0", x_hat0, self.system.nx, self.system.state_names))
-
     def step(self, state: Any, u: Any, y: Any) -> np.ndarray:
         """x_hat[k+1] from x_hat[k], u[k] and y[k]."""
         system = self.system
@@ -146,10 +142,6 @@ class RENObserver(StateObserver):
         batch = first.shape[:-1]
         parts = [np.broadcast_to(a, (*batch, *a.shape[-2:])) for a in (v, y_all[..., :-1, :])]
         return rollout(self.weights, first, np.concatenate(parts, axis=-1))[0]
-
-    def estimate(self, state: Any) -> np.ndarray:
-        """The state is the estimate."""
-        return state
 
     # Storage ---------------------------------------------------------------------------------------------------------
 

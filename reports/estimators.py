@@ -182,7 +182,7 @@ def write_estimators_report(
     shown, and why. tables : gaps, tuning and consistency. needs, choice, constant_gains : what the first two figures draw.
     """
     from reports.figures.catalogue import Picture
-    from reports.page import embed, estimators_page
+    from reports.page import embed, page_of
     from reports.writing import publish
 
     first = []
@@ -212,9 +212,9 @@ def write_estimators_report(
         )  # fmt: skip
         contents.append({"section": section, "table": scenario_table(section, states), "picture": picture})
     embedded = [*first, *(content["picture"] for content in contents)]
-    page = estimators_page(
-        {"title": title, "contents": contents, "first": first, "advice": advice, "strengths": strengths,
-         "missing": missing, "tables": tables, "facts": facts, "command": command}
+    page = page_of(
+        "estimators", title=title, contents=contents, first=first, advice=advice, strengths=strengths, missing=missing,
+        tables=tables, facts=facts, command=command,
     )  # fmt: skip
     return publish(Path(folder), page, embedded, [SCORE, CHOOSE, OVERVIEW, *(section.name for section in sections)])
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from reports.quantities import NBSP, Number, number_text
+from reports.quantities import Number
 from reports.style import COLUMN, CYCLE, GREY, INK, WIDE, label, new_figure, plain, styled
 from reports.tables import Table
 
@@ -101,18 +101,17 @@ def write_experiment_page(
     that of a test, and the page says so.
     """
     from reports.figures.catalogue import Picture
-    from reports.page import embed, experiment_page
+    from reports.page import embed, page_of
     from reports.writing import publish
 
     embedded = [
         embed(Picture(f.name, f.title, f.reading, _spoken(f), charts_figure(f), len(f.charts) > 1)) for f in figures
     ]
-    passed = all(c.passed for c in criteria)
-    context = {
-        "title": title, "status": "pass" if passed else "fail", "sentence": sentence, "criteria": criteria,
-        "summary": summary, "tables": tables, "notes": notes, "command": command, "pictures": embedded, "toy": toy,
-    }  # fmt: skip
-    return publish(Path(folder), experiment_page(context), embedded, [f.name for f in figures])
+    page = page_of(
+        "experiment", title=title, status="pass" if all(c.passed for c in criteria) else "fail", sentence=sentence,
+        criteria=criteria, summary=summary, tables=tables, notes=notes, command=command, pictures=embedded, toy=toy,
+    )  # fmt: skip
+    return publish(Path(folder), page, embedded, [f.name for f in figures])
 
 
 @styled()
@@ -178,9 +177,3 @@ def _spoken(content: ChartFigure) -> str:
         for c in content.charts
     )
     return f"{charts}."
-
-
-def versus(ours: Any, published: Any, unit: str = "", digits: int = 4) -> str:
-    """``ours (published)`` as one cell of text."""
-    tail = f"{NBSP}{unit}" if unit else ""
-    return f"{number_text(ours, digits)}{tail} ({number_text(published, digits)}{tail})"

@@ -58,44 +58,25 @@ def embed(picture: Picture) -> EmbeddedPicture:
 def report_page(run: Run, pictures: Sequence[EmbeddedPicture], command: str = "", title: str | None = None) -> str:
     """The HTML of the report of one run."""
     metrics = json.dumps(to_plain(run.metrics), indent=1) if run.metrics else ""
-    return (
-        _environment()
-        .get_template("report.html")
-        .render(
-            title=title or f"Observer for {run.system.name}",
-            description=run.system.description,
-            verdict=sentences.verdict(run),
-            summary=sentences.summary(run),
-            tiles=sentences.key_numbers(run),
-            warnings=sentences.warnings(run),
-            knowledge=sentences.knowledge(run),
-            pictures=pictures,
-            sections=sections.sections(run),
-            metrics=metrics,
-            command=command,
-            versions=versions(),
-        )
+    return page_of(
+        "report",
+        title=title or f"Observer for {run.system.name}",
+        description=run.system.description,
+        verdict=sentences.verdict(run),
+        summary=sentences.summary(run),
+        tiles=sentences.key_numbers(run),
+        warnings=sentences.warnings(run),
+        knowledge=sentences.knowledge(run),
+        pictures=pictures,
+        sections=sections.sections(run),
+        metrics=metrics,
+        command=command,
     )
 
 
-def comparison_page(context: dict[str, Any]) -> str:
-    """The HTML of an experiment with several variants."""
-    return _environment().get_template("comparison.html").render(versions=versions(), **context)
-
-
-def published_page(context: dict[str, Any]) -> str:
-    """The HTML of the published tables."""
-    return _environment().get_template("published.html").render(versions=versions(), **context)
-
-
-def estimators_page(context: dict[str, Any]) -> str:
-    """The HTML of a comparison of estimators."""
-    return _environment().get_template("estimators.html").render(versions=versions(), **context)
-
-
-def experiment_page(context: dict[str, Any]) -> str:
-    """The HTML of a short experiment."""
-    return _environment().get_template("experiment.html").render(versions=versions(), **context)
+def page_of(template: str, **context: Any) -> str:
+    """The HTML of one of the ``templates`` (comparison, published, estimators, experiment)."""
+    return _environment().get_template(f"{template}.html").render(versions=versions(), **context)
 
 
 def versions() -> list[tuple[str, str]]:

@@ -157,7 +157,7 @@ def write_published_report(
 ) -> Path:
     """Write ``report.html`` and ``figures/<section>.pdf, .png`` into ``folder``; returns the path of the page."""
     from reports.figures.catalogue import Picture
-    from reports.page import embed, published_page
+    from reports.page import embed, page_of
     from reports.writing import publish
 
     embedded, contents = [], []
@@ -173,9 +173,7 @@ def write_published_report(
             )  # fmt: skip
             embedded.append(picture)
         contents.append({"section": section, "table": published_table(section), "picture": picture})
-    page = published_page(
-        {"sections": contents, "counts": _counts(sections), "command": command, "toy": size != "full"}
-    )
+    page = page_of("published", sections=contents, counts=_counts(sections), command=command, toy=size != "full")
     return publish(Path(folder), page, embedded, [section.name for section in sections])
 
 

@@ -99,9 +99,7 @@ def summary(run: Run) -> str:
             f"{v.state_names[i]}, "
             f"{percent(relative[i], 2)} of its range."
         )
-    passed = run.validation is not None and str(run.validation.verdict) == "pass"
-    fine = (*ENDED_WELL, "iteration_limit", "budget") if passed else ENDED_WELL
-    if fit is not None and plain_status(fit) not in fine:
+    if fit is not None and _cut_short(run):
         parts.append(f"The fit ended with the status “{plain_status(fit)}”.")
     return " ".join(parts)
 
@@ -220,11 +218,15 @@ def warnings(run: Run) -> list[str]:
             *getattr(run.validation, "warnings", ()),
         )
     ]
-    passed = run.validation is not None and str(run.validation.verdict) == "pass"
-    fine = (*ENDED_WELL, "iteration_limit", "budget") if passed else ENDED_WELL
-    if fit is not None and plain_status(fit) not in fine:
+    if fit is not None and _cut_short(run):
         said.insert(0, f"The fit ended with the status “{plain_status(fit)}”. {fit.message}")
     return list(dict.fromkeys(said))
+
+
+def _cut_short(run: Run) -> bool:
+    """Whether the fit ended early and no validation has passed since."""
+    passed = run.validation is not None and str(run.validation.verdict) == "pass"
+    return plain_status(run.fit) not in ((*ENDED_WELL, "iteration_limit", "budget") if passed else ENDED_WELL)
 
 
 def plain_status(fit: Any) -> str:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from observer.runs import Run
 from observer.storage import write_bytes, write_text
 from reports.figures.catalogue import ALL_FIGURES, Picture, pictures
-from reports.page import EmbeddedPicture, comparison_page, embed, report_page
+from reports.page import EmbeddedPicture, embed, page_of, report_page
 
 if TYPE_CHECKING:
     from reports.comparison import Variant
@@ -80,8 +80,8 @@ def write_comparison_report(
         embedded = [embed(Picture(COMPARISON, "Errors of all variants", reading, alt, figure, wide))]
     embedded += [embed(picture) for picture in extra]
     context = comparison_context(variants, folder)
-    page = comparison_page(
-        {"title": title, "summary": summary, "notes": notes, "command": command, "pictures": embedded, **context}
+    page = page_of(
+        "comparison", title=title, summary=summary, notes=notes, command=command, pictures=embedded, **context
     )
     return publish(folder, page, embedded, [COMPARISON, *[picture.name for picture in extra]])
 
@@ -97,8 +97,16 @@ def write_tables_report(
     command: str = "",
 ) -> Path:
     """Write a page of tables and pictures (embedded already), as :func:`write_comparison_report` does for variants."""
-    context = {"title": title, "summary": summary, "notes": notes, "command": command, "pictures": pictures}
-    page = comparison_page({**context, "variants": [], "tables": tables})
+    page = page_of(
+        "comparison",
+        title=title,
+        summary=summary,
+        notes=notes,
+        command=command,
+        pictures=pictures,
+        variants=[],
+        tables=tables,
+    )
     return publish(Path(folder), page, pictures, [picture.name for picture in pictures])
 
 

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from observer.certification.bounds import Bounds, Proof, ResidualMap
+from observer.certification.contraction import metric_norm
 from observer.certification.proving import Prover
 from observer.certification.refine import refine
 from observer.certification.region import Region, given_region, held_input, reached_region, with_input
@@ -159,13 +160,8 @@ def residual(observer: RENObserver, plant: DiscreteSystem, x: np.ndarray, u: np.
     return observer.step(x, u, plant.output(x, u)) - plant.step(x, u)
 
 
-def norms(v: np.ndarray, M: np.ndarray) -> np.ndarray:
-    """|v|_M ``(...)`` of vectors ``(..., nx)``."""
-    return np.sqrt(np.maximum(np.einsum("...i,ij,...j->...", v, M, v), 0.0))
-
-
 def _largest(v: np.ndarray, M: np.ndarray) -> float:
-    return float(np.max(norms(v, M), initial=0.0))
+    return float(np.max(metric_norm(v, M), initial=0.0))
 
 
 def _points(area: Region, nx: int, count: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
@@ -197,7 +193,7 @@ def residual_map(observer: RENObserver, plant: DiscreteSystem, area: Region, pro
     at = np.asarray(proof.residual.attained_at, dtype=float)
 
     def size(z: np.ndarray) -> np.ndarray:
-        return norms(residual(observer, plant, z[..., : plant.nx], z[..., plant.nx :]), proof.contraction.metric)
+        return metric_norm(residual(observer, plant, z[..., : plant.nx], z[..., plant.nx :]), proof.contraction.metric)
 
     spread = []
     for i in range(plant.nx):  # how much the residual varies along each state through the worst point

@@ -195,6 +195,11 @@ def _sector(ren: ExplicitREN, Lam: np.ndarray) -> np.ndarray:
     return 2 * np.diag(Lam) - LD - LD.T
 
 
+def metric_norm(v: np.ndarray, M: np.ndarray) -> np.ndarray:
+    """|v|_M = sqrt(v' M v) over the last axis."""
+    return np.sqrt(np.maximum(np.einsum("...i,ij,...j->...", v, M, v), 0.0))
+
+
 def _normalised(ren: ExplicitREN, M: np.ndarray, Lam: np.ndarray) -> tuple[np.ndarray, ...] | None:
     """Cholesky factor of R; A, B1, Lam C1 for states L'x, where M = L L' is the identity; L. None if R is not > 0."""
     _refuse(ren, M, Lam)

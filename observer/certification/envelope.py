@@ -27,6 +27,7 @@ import numpy as np
 
 from observer.certification.bounds import Bounds, Proof
 from observer.certification.certificate import Certificate
+from observer.certification.contraction import metric_norm
 from systems.base.errors import InputError
 
 INITIAL, MANY_STEPS = "initial error", "many steps"  # at k = 0 the error is what was assumed
@@ -235,10 +236,10 @@ def error_norm(M: np.ndarray, e0: np.ndarray, box: bool) -> np.ndarray:
     """|e_0|_M ``(...)``; for a ``box`` of half-widths e0 its largest value, at a vertex (above 12 states a bound of it)."""
     e0 = np.asarray(e0, dtype=float)
     if not box:
-        return np.sqrt(np.maximum(np.einsum("...i,ij,...j->...", e0, M, e0), 0.0))
+        return metric_norm(e0, M)
     e0 = np.abs(e0)
     if len(M) > _VERTICES_UP_TO:
-        return np.sqrt(np.einsum("...i,ij,...j->...", e0, np.abs(M), e0))
+        return metric_norm(e0, np.abs(M))
     vertices = [np.array([1.0, *signs]) * e0 for signs in product((-1.0, 1.0), repeat=len(M) - 1)]
     return np.max([error_norm(M, vertex, False) for vertex in vertices], axis=0)
 

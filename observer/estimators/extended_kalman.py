@@ -15,7 +15,6 @@ import numpy as np
 from observer.estimators import compiled
 from observer.estimators.gaussian import Gaussian, GaussianFilter, solve
 from observer.estimators.parameters import covariance_parameters, covariances
-from observer.state_observer import check_last
 from systems.discretization import DiscreteSystem
 
 LABEL = "extended Kalman"
@@ -28,7 +27,7 @@ class ExtendedKalman(GaussianFilter):
 
     def init(self, x_hat0: Any) -> Gaussian:
         """Mean x_hat0, covariance P0."""
-        mean = np.array(check_last("x_hat0", x_hat0, self.system.nx, self.system.state_names))
+        mean = super().init(x_hat0)
         return Gaussian(mean, np.broadcast_to(self.noise.p0, (*mean.shape[:-1], *self.noise.p0.shape)))
 
     def estimate(self, state: Gaussian) -> np.ndarray:

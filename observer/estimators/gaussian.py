@@ -21,14 +21,6 @@ class PlantEstimator(StateObserver):
         self.plant = plant
         self.model = KnownPlant(plant)
 
-    def init(self, x_hat0: Any) -> Any:
-        """The initial estimate itself."""
-        return np.array(check_last("x_hat0", x_hat0, self.system.nx, self.system.state_names))
-
-    def estimate(self, state: Any) -> np.ndarray:
-        """The state is the estimate."""
-        return state
-
     def run(self, x_hat0: Any, u: Any, y: Any) -> np.ndarray:
         """As for every observer; as machine code where there is a kernel and the run is long enough."""
         x_hat0, u, y = self._sequences(x_hat0, u, y)

@@ -19,7 +19,6 @@ import numpy as np
 from observer.estimators.extended_kalman import ExtendedKalman
 from observer.estimators.gaussian import Gaussian, GaussianFilter, finite
 from observer.estimators.parameters import Covariances, covariance_parameters, covariances
-from observer.state_observer import check_last
 from systems.base.errors import InputError
 from systems.discretization import DiscreteSystem
 from systems.evaluation import to_casadi
@@ -65,7 +64,7 @@ class MovingHorizon(GaussianFilter):
     def init(self, x_hat0: Any) -> Window:
         """A window without measurements about x_hat0 and P0."""
         system = self.system
-        mean = np.array(check_last("x_hat0", x_hat0, system.nx, system.state_names))
+        mean = super().init(x_hat0)
         batch = mean.shape[:-1]
         covariance = np.broadcast_to(self.noise.p0, (*batch, 1, *self.noise.p0.shape))
         return Window(

@@ -18,7 +18,6 @@ from observer.estimators import compiled_particles
 from observer.estimators.gaussian import GaussianFilter, finite
 from observer.estimators.parameters import Covariances, TuningParameter, covariance_parameters, covariances
 from observer.known_plant import wrap
-from observer.state_observer import check_last
 from systems.base.errors import InputError
 from systems.discretization import DiscreteSystem
 
@@ -71,7 +70,7 @@ class ParticleFilter(GaussianFilter):
 
     def init(self, x_hat0: Any) -> Cloud:
         """Particles drawn about x_hat0 with covariance P0, of mean x_hat0 itself."""
-        mean = np.array(check_last("x_hat0", x_hat0, self.system.nx, self.system.state_names))
+        mean = super().init(x_hat0)
         draws = self._normal(0, 0) @ self._roots[1].T
         particles = self.model.clip(mean[..., None, :] + draws - draws.mean(axis=0))
         return Cloud(particles, np.full(particles.shape[:-1], -np.log(self.count)), 0)

@@ -21,7 +21,6 @@ from observer.estimators import compiled
 from observer.estimators.gaussian import GaussianFilter, finite, solve
 from observer.estimators.parameters import Covariances, covariance_parameters, covariances
 from observer.known_plant import wrap
-from observer.state_observer import check_last
 from systems.discretization import DiscreteSystem
 
 LABEL = "unscented Kalman"
@@ -51,7 +50,7 @@ class UnscentedKalman(GaussianFilter):
 
     def init(self, x_hat0: Any) -> Factored:
         """Mean x_hat0, covariance P0."""
-        mean = np.array(check_last("x_hat0", x_hat0, self.system.nx, self.system.state_names))
+        mean = super().init(x_hat0)
         return Factored(mean, np.broadcast_to(self.root_p0, (*mean.shape[:-1], *self.root_p0.shape)))
 
     def estimate(self, state: Factored) -> np.ndarray:

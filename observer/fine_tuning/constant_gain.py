@@ -17,7 +17,7 @@ from scipy.linalg import solve_discrete_are, solve_discrete_lyapunov
 from observer.fine_tuning.rollouts import Rollouts, Sensing
 from observer.known_plant import nominal_inputs
 from observer.scaling import Scaling
-from observer.state_observer import StateObserver, check_last
+from observer.state_observer import StateObserver
 from systems.discretization import DiscreteSystem
 
 LEAST_NOISE = 1e-6  # of half an output's range: below it R would be singular
@@ -129,16 +129,8 @@ class ConstantGain(StateObserver):
         outputs = scaling.input_scale[len(plant.system.known) :]
         self.gain = scaling.state_scale[:, None] * np.asarray(gain, dtype=float) / outputs
 
-    def init(self, x_hat0: Any) -> np.ndarray:
-        """The initial estimate itself."""
-        return np.array(check_last("x_hat0", x_hat0, self.system.nx, self.system.state_names))
-
     def step(self, state: Any, u: Any, y: Any) -> np.ndarray:
         """x_hat[k+1] from x_hat[k], u[k] and y[k]."""
         u = nominal_inputs(self.system, np.asarray(u, dtype=float))
         innovation = np.nan_to_num(np.asarray(y, dtype=float) - self.plant.output(state, u), nan=0.0)
         return self.plant.step(state, u) + innovation @ self.gain.T
-
-    def estimate(self, state: Any) -> np.ndarray:
-        """The state is the estimate."""
-        return state

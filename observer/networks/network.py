@@ -87,6 +87,18 @@ class RecurrentNetwork(Network):
     contraction_rate: float
     activation: str
 
+    # Direct parameters of REN and R2DN alike; an option may leave out some of them.
+    X: torch.Tensor
+    p: torch.Tensor
+    B2: torch.Tensor
+    C2: torch.Tensor
+    D12: torch.Tensor
+    D21: torch.Tensor
+    D22: torch.Tensor
+    bx: torch.Tensor
+    bv: torch.Tensor
+    by: torch.Tensor
+
     @abc.abstractmethod
     def supply_arrays(self) -> Supply | None:
         """Q, S, R of the guarantee as they are now, NumPy float64; None for contraction alone."""

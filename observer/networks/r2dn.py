@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from observer.networks.feedforward.lbdn import LBDN, ExplicitLBDN, to_array
+from observer.networks.explicit_weights import RecurrentWeights
+from observer.networks.feedforward.lbdn import LBDN, ExplicitLBDN
 from observer.networks.network import (
     RecurrentNetwork,
     check_positive,
@@ -30,7 +31,7 @@ MATRICES: tuple[str, ...] = ("A", "B1", "B2", "C1", "C2", "D12", "D21", "D22", "
 
 
 @dataclass(frozen=True, eq=False)
-class ExplicitR2DN:
+class ExplicitR2DN(RecurrentWeights):
     """x+ = A x + B1 w + B2 u + bx,  w = phi(C1 x + D12 u + bv),  y = C2 x + D21 w + D22 u + by.
 
     phi: the ``inner`` ExplicitLBDN, nv to nv. Shapes as in ``ExplicitREN``, which has D11 in place of phi.
@@ -49,26 +50,6 @@ class ExplicitR2DN:
     by: Any
     inner: ExplicitLBDN
 
-    @property
-    def nx(self) -> int:
-        """Number of states."""
-        return int(self.A.shape[0])
-
-    @property
-    def nu(self) -> int:
-        """Number of inputs."""
-        return int(self.B2.shape[1])
-
-    @property
-    def nv(self) -> int:
-        """Width at which the inner network is coupled."""
-        return int(self.B1.shape[1])
-
-    @property
-    def ny(self) -> int:
-        """Number of outputs."""
-        return int(self.C2.shape[0])
-
     def step(self, x: Any, u: Any) -> tuple[Any, Any]:
         """One step: (x+ (..., nx), y (..., ny)) for x (..., nx) and u (..., nu)."""
         w = self.inner(x @ self.C1.T + u @ self.D12.T + self.bv)
@@ -84,10 +65,6 @@ class ExplicitR2DN:
         own = {name: changes[name] for name in MATRICES if name in changes}
         rest = {name: value for name, value in changes.items() if name not in MATRICES}
         return replace(self, inner=self.inner.with_weights(**rest), **own)
-
-    def to_numpy(self, dtype: Any = np.float64) -> "ExplicitR2DN":
-        """A copy with NumPy arrays of ``dtype``, detached from any autograd graph."""
-        return self.with_weights(**{name: to_array(value, dtype) for name, value in self.weights().items()})
 
 
 class R2DN(RecurrentNetwork):
@@ -117,19 +94,9 @@ class R2DN(RecurrentNetwork):
     has neither a rate below one nor, in its code, the gain.
     """
 
-    X: torch.Tensor
     Y: torch.Tensor
-    p: torch.Tensor
     B1: torch.Tensor
-    B2: torch.Tensor
     C1: torch.Tensor
-    C2: torch.Tensor
-    D12: torch.Tensor
-    D21: torch.Tensor
-    D22: torch.Tensor
-    bx: torch.Tensor
-    bv: torch.Tensor
-    by: torch.Tensor
 
     def __init__(
         self,

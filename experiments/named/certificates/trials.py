@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from observer.certification.accuracy import residual
+from observer.certification.contraction import metric_norm
 from observer.certification.envelope import envelope, ultimate_bound_from
 from systems.base.errors import SimulationError
 from systems.trajectories import draw_initial_states, draw_inputs, simulate
@@ -93,7 +94,7 @@ def judge(
     r = residual(observer, plant, x[:, :-1], u[:, :-1])
     over = np.zeros(so_far[:, :-1].shape, dtype=bool)
     for p in (*bounds.proofs, *(bounds.unforced if held else ())):
-        size = np.sqrt(np.maximum(np.einsum("...i,ij,...j->...", r, p.contraction.metric, r), 0.0))
+        size = metric_norm(r, p.contraction.metric)
         wrong = ~(size <= p.residual.upper) | ~np.all(np.abs(r) <= p.residual.state_upper, axis=-1)
         wrong[:, : p.after] = False  # the plant has to have been in X for so long
         over |= wrong & so_far[:, :-1] if p.after else wrong

@@ -69,7 +69,7 @@ def network(size: ContractingSize, start: str, rate: float, seed: int) -> "Contr
 
 def run_pairs(size: ContractingSize, start: str, rate: float, seed: int) -> dict[str, Any]:
     """Certificate, runs and the ascent of one network; distances (steps + 1) as quantiles over the pairs."""
-    from observer.certification.contraction import contraction_rate
+    from observer.certification.contraction import contraction_rate, metric_norm
     from observer.networks.ren.rollout import rollout
 
     ren = network(size, start, rate, seed)
@@ -79,8 +79,8 @@ def run_pairs(size: ContractingSize, start: str, rate: float, seed: int) -> dict
     u = np.cumsum(rng.normal(size=(size.pairs, size.steps, 2)), axis=1) * 0.3  # random walks: slow and large
     first = 3 * rng.normal(size=(2, size.pairs, size.nx))
     a, b = (rollout(explicit, x0, u)[0] for x0 in first)
-    distance = norm(a - b, M)
-    floor = ROUNDING / (1 - alpha) * (1 + np.maximum(norm(a, M), norm(b, M)).max(axis=1, keepdims=True))
+    distance = metric_norm(a - b, M)
+    floor = ROUNDING / (1 - alpha) * (1 + np.maximum(metric_norm(a, M), metric_norm(b, M)).max(axis=1, keepdims=True))
     envelope = alpha ** np.arange(size.steps + 1) * distance[:, :1]
     share = distance / (envelope * (1 + 1e-9) + floor)
     relative = distance / distance[:, :1]
@@ -91,11 +91,6 @@ def run_pairs(size: ContractingSize, start: str, rate: float, seed: int) -> dict
         "largest": relative.max(axis=0), "median": np.median(relative, axis=0),
         "states": np.stack([a[0, :80, 0], b[0, :80, 0]]),
     }  # fmt: skip
-
-
-def norm(v: np.ndarray, M: np.ndarray) -> np.ndarray:
-    """|v|_M over the last axis."""
-    return np.sqrt(np.maximum(np.einsum("...i,ij,...j->...", v, M, v), 0.0))
 
 
 def one_step(explicit: "ExplicitREN", M: np.ndarray, x: np.ndarray, u: np.ndarray) -> np.ndarray:

@@ -4,7 +4,6 @@ Protocol of arXiv 2306.12612 as in ``experiments.named.box.run``: 50 initial sta
 the held-out one-step loss, the velocity's RMS over 10-20 s and its largest error after 4 s over all trials.
 """
 
-import time
 from functools import partial
 from typing import Any
 
@@ -12,7 +11,7 @@ import numpy as np
 
 from experiments.named.box import published as published_box
 from experiments.named.box.run import DURATION, PROTOCOL, TRIALS
-from experiments.named.published_tables.rows import Entry, Measurement, ProtocolSize, Row, thinned
+from experiments.named.published_tables.rows import Entry, Fitted, Measurement, ProtocolSize, Row, thinned
 from systems import box, discretize, simulate
 
 #: Of the same recipe trained again, on its training transitions.
@@ -32,16 +31,14 @@ RECIPES: dict[str, dict[str, Any]] = {
 
 def measure(name: str, seed: int, size: ProtocolSize) -> Measurement:
     """Fit on one of the two models, and run the published test."""
-    from observer import certify, fit, validate
+    from observer import validate
 
     method, truth, _ = PLANTS[name]
     plant = discretize(box(), method=method)
     recipe = dict(RECIPES[name])
     data = simulate(plant, size.trajectories or recipe.pop("trajectories", 100), size.duration * DURATION, seed)
-    clock = time.process_time()
-    result = fit(plant, data, seed=seed, **size.fitting({"budget": BUDGET, **recipe}))
-    processor = time.process_time() - clock
-    proof = certify(result.observer, plant, residual=False)
+    fitted = Fitted.on(plant, data, seed, size.fitting({"budget": BUDGET, **recipe}))
+    result = fitted.result
     end = size.duration * DURATION
     check = validate(
         result.observer, plant, size.trials or TRIALS, end, seed + 1,
@@ -55,18 +52,12 @@ def measure(name: str, seed: int, size: ProtocolSize) -> Measurement:
         "max": float(error[:, check.t >= size.duration * AFTER - 1e-9].max()),
         "rms_position": float(check.rms_error[0]),
     }
-    facts = {
-        "rate bound": result.observer.contraction_rate, "rate proved": proof.rate, "condition": result.search.condition,
-        "neurons": result.observer.weights.nv, "status": str(result.status), "iterations": result.iterations,
-        "plant": check.plant_method, "verdict": check.verdict, "certificate": proof.reason,
-    }  # fmt: skip
+    facts = {"plant": check.plant_method, "verdict": check.verdict}
     curves = (
         thinned(check.t, error.max(axis=0), "box", f"{PLANTS[name][2].removeprefix('Box, ')}: largest"),
         thinned(check.t, np.sqrt(np.mean(error**2, axis=0)), "box", f"{PLANTS[name][2].removeprefix('Box, ')}: RMS"),
     )
-    return Measurement(
-        values, bool(proof.holds), "" if proof.holds else proof.reason, result.seconds, processor, facts, curves
-    )
+    return fitted.measurement(values, facts, curves)
 
 
 def _row(name: str) -> Row:

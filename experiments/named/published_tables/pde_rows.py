@@ -7,13 +7,12 @@ the fit. As many samples to learn from as published (1e5), from level profiles; 
 initial states of the library plant are, is one that a line with diffusion never shows.
 """
 
-import time
 from typing import Any
 
 import numpy as np
 
 from experiments.named.pde import run as pde
-from experiments.named.published_tables.rows import FULL, Entry, Measurement, ProtocolSize, Row, thinned
+from experiments.named.published_tables.rows import FULL, Entry, Fitted, Measurement, ProtocolSize, Row, thinned
 from systems import DiscreteSystem, Trajectories, discretize, reaction_diffusion_parity, simulate
 
 LOSS_BAR, RMSE_BAR, EARLY_BAR, EARLY = 1e-9, 5.5e-4, 3e-8, 10.0
@@ -29,17 +28,13 @@ def training_data(plant: DiscreteSystem, count: int, duration: float, seed: int)
 
 def measure(seed: int, size: ProtocolSize) -> Measurement:
     """Fit on the parity plant, and run the published test with five boundary draws."""
-    from observer import certify, fit
-
     plant = discretize(reaction_diffusion_parity())
     recipe = dict(RECIPE)
     count = size.trajectories or recipe.pop("trajectories")
     recipe.pop("trajectories", None)
     data = training_data(plant, count, size.duration * 2000 * plant.dt, seed)
-    clock = time.process_time()
-    result = fit(plant, data, seed=seed, **size.fitting({"budget": BUDGET, **recipe}))
-    processor = time.process_time() - clock
-    proof = certify(result.observer, plant, residual=False)
+    fitted = Fitted.on(plant, data, seed, size.fitting({"budget": BUDGET, **recipe}))
+    result = fitted.result
     draws = pde.FULL.draws if size == FULL else 1
     tests = [pde.published_test(plant, result.observer.weights, draw) for draw in range(draws)]
     seconds = np.asarray(result.history.get("seconds", ()), dtype=float)
@@ -53,18 +48,14 @@ def measure(seed: int, size: ProtocolSize) -> Measurement:
         "worst_rmse": float(np.max([t["rmse"] for t in tests])),
     }
     facts = {
-        "rate bound": result.observer.contraction_rate, "rate proved": proof.rate, "condition": result.search.condition,
-        "neurons": result.observer.weights.nv, "status": str(result.status), "iterations": result.iterations,
-        "start loss": result.start_loss, "certificate": proof.reason,
+        "start loss": result.start_loss,
         "first below 3e-8 [s]": float(seconds[held_out <= EARLY_BAR][0]) if (held_out <= EARLY_BAR).any() else None,
     }  # fmt: skip
     curves = [
         thinned(t["t"][1:], np.sqrt(np.mean((t["x_hat"] - t["x"]) ** 2, axis=1))[1:], "pde", f"ours, boundary {k + 1}")
         for k, t in enumerate(tests)
     ]
-    return Measurement(
-        values, bool(proof.holds), "" if proof.holds else proof.reason, result.seconds, processor, facts, tuple(curves)
-    )
+    return fitted.measurement(values, facts, curves)
 
 
 def rows() -> tuple[Row, ...]:

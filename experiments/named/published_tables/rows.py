@@ -6,13 +6,20 @@ Entries are numbers that are better the smaller they are. ``published`` is the p
 ``bar`` what is asked of ours (a published bar is to be undercut, ``strict``).
 """
 
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from experiments.runner import Size
+from systems.discretization import DiscreteSystem
+from systems.trajectories import Trajectories
+
+if TYPE_CHECKING:
+    from observer.certification.certificate import Certificate
+    from observer.fitting.result import FitResult
 
 PASS, MEDIAN, FAIL, OPEN = "pass", "median only", "fail", "not measured"
 
@@ -105,6 +112,39 @@ class Measurement:
             for c in data["curves"]
         )
         return cls(values, bool(data["holds"]), str(data["reason"]), wall, processor, dict(data["facts"]), curves)
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """A fitted observer, what its certificate proves without residual, and the processor time of the fit."""
+
+    result: "FitResult"
+    proof: "Certificate"
+    processor_seconds: float
+
+    @classmethod
+    def on(cls, plant: DiscreteSystem, data: Trajectories, seed: int, recipe: Mapping[str, Any]) -> "Fitted":
+        """Fit with the arguments of ``recipe``, and certify."""
+        from observer import certify, fit
+
+        clock = time.process_time()
+        result = fit(plant, data, seed=seed, **recipe)
+        processor = time.process_time() - clock
+        return cls(result, certify(result.observer, plant, residual=False), processor)
+
+    def measurement(
+        self, values: Mapping[str, float], facts: Mapping[str, Any], curves: Sequence[ErrorTrace]
+    ) -> Measurement:
+        """What it reached; ``facts`` are added to those of every fit."""
+        result, proof = self.result, self.proof
+        common = {
+            "rate bound": result.observer.contraction_rate, "rate proved": proof.rate, "condition": result.search.condition,
+            "neurons": result.observer.weights.nv, "status": str(result.status), "iterations": result.iterations,
+            "certificate": proof.reason,
+        }  # fmt: skip
+        reason = "" if proof.holds else proof.reason
+        seconds = result.seconds, self.processor_seconds
+        return Measurement(values, bool(proof.holds), reason, *seconds, {**common, **facts}, tuple(curves))
 
 
 @dataclass(frozen=True)

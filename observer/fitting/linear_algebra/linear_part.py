@@ -19,6 +19,7 @@ Golub, Pereyra, "Separable nonlinear least squares: the variable projection meth
 """
 
 from dataclasses import replace
+from typing import NamedTuple
 
 import numpy as np
 from scipy.linalg import cho_factor, cho_solve, eigh
@@ -68,7 +69,7 @@ def refit_linear_part(
     moments[np.diag_indices_from(moments)] += floor
     try:
         solve = _dense if right.size <= DENSE else _iterative
-        move = solve(weighting, moments, mu, t, u, p_zz, right)
+        move = solve(_LeftSide(weighting, moments, mu, t, u, p_zz), right)
     except np.linalg.LinAlgError:
         return None
     if not np.isfinite(move).all():
@@ -83,15 +84,19 @@ def refit_linear_part(
     return whole if length == 1 else moved(length)
 
 
-def _dense(
-    metric: np.ndarray,
-    moments: np.ndarray,
-    mu: float,
-    t: np.ndarray,
-    u: np.ndarray,
-    p_zz: np.ndarray,
-    right: np.ndarray,
-) -> np.ndarray:
+class _LeftSide(NamedTuple):
+    """M, Z, mu, T, U and P_zz of the equation for the step."""
+
+    metric: np.ndarray
+    moments: np.ndarray
+    mu: float
+    t: np.ndarray
+    u: np.ndarray
+    p_zz: np.ndarray
+
+
+def _dense(left_side: _LeftSide, right: np.ndarray) -> np.ndarray:
+    metric, moments, mu, t, u, p_zz = left_side
     n, features = right.shape
     seen = len(p_zz)
     matrix = np.einsum("ij,ab->iajb", metric, moments)
@@ -103,15 +108,8 @@ def _dense(
     return cho_solve(factored, right.reshape(-1), check_finite=False).reshape(right.shape)
 
 
-def _iterative(
-    metric: np.ndarray,
-    moments: np.ndarray,
-    mu: float,
-    t: np.ndarray,
-    u: np.ndarray,
-    p_zz: np.ndarray,
-    right: np.ndarray,
-) -> np.ndarray:
+def _iterative(left_side: _LeftSide, right: np.ndarray) -> np.ndarray:
+    metric, moments, mu, t, u, p_zz = left_side
     seen = len(p_zz)
 
     def apply(d: np.ndarray) -> np.ndarray:

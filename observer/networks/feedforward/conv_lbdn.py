@@ -8,15 +8,16 @@ import numpy as np
 import torch
 
 from observer.networks.activations import get_activation
+from observer.networks.explicit_weights import ExplicitWeights, to_array
 from observer.networks.feedforward.convolution import ExplicitConvolution, convolution, space_to_depth
-from observer.networks.feedforward.lbdn import LBDN, ExplicitLBDN, to_array
+from observer.networks.feedforward.lbdn import LBDN, ExplicitLBDN
 from observer.networks.network import Network, check_sizes, disturb, make_generator, random_values
 from observer.networks.proofs.convolution import ConvolutionGuarantee
 from systems.base.errors import InputError
 
 
 @dataclass(frozen=True, eq=False)
-class ExplicitConvLBDN:
+class ExplicitConvLBDN(ExplicitWeights):
     """Convolutions, each behind a rearrangement of ``downsampling`` x ``downsampling`` pixels into channels; then dense."""
 
     convolutions: tuple[ExplicitConvolution, ...]
@@ -41,10 +42,7 @@ class ExplicitConvLBDN:
 
     def with_weights(self, **changes: Any) -> "ExplicitConvLBDN":
         """A copy with some of the weights replaced, by name."""
-        known = self.weights()
-        if not changes.keys() <= known.keys():
-            raise InputError(f"got the weights {', '.join(changes)}; expected some of {', '.join(known)}")
-        values = known | changes
+        values = self._replaced(changes)
         layers = tuple(
             replace(layer, **{name: values[f"{name}{k}"] for name in ("reading", "writing", "bias")})
             for k, layer in enumerate(self.convolutions)
@@ -52,10 +50,6 @@ class ExplicitConvLBDN:
         return replace(
             self, convolutions=layers, dense=self.dense.with_weights(**{k: values[k] for k in self.dense.weights()})
         )
-
-    def to_numpy(self, dtype: Any = np.float64) -> "ExplicitConvLBDN":
-        """A copy with NumPy arrays, real ones of ``dtype``, detached from any autograd graph."""
-        return self.with_weights(**{name: to_array(value, dtype) for name, value in self.weights().items()})
 
 
 class ConvLBDN(Network):

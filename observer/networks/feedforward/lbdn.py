@@ -9,14 +9,14 @@ import numpy as np
 import torch
 
 from observer.networks.activations import get_activation
+from observer.networks.explicit_weights import ExplicitWeights, to_array
 from observer.networks.feedforward.sandwich import SQRT2, layer_shapes, scaled_cayley
 from observer.networks.network import Network, check_positive, check_sizes, disturb, make_generator, random_values
 from observer.networks.proofs.lipschitz import LipschitzGuarantee
-from systems.base.errors import InputError
 
 
 @dataclass(frozen=True, eq=False)
-class ExplicitLBDN:
+class ExplicitLBDN(ExplicitWeights):
     """z_0 = u, z_{k+1} = sigma(W_k z_k + b_k), y = W_L z_L + b_L: folded weights, one matrix per layer.
 
     ``matrices`` W_0 .. W_L and ``biases`` b_0 .. b_L, all NumPy arrays or all torch tensors; ``activation`` by name.
@@ -45,27 +45,9 @@ class ExplicitLBDN:
 
     def with_weights(self, **changes: Any) -> "ExplicitLBDN":
         """A copy with some of the weights replaced, by name."""
-        known = self.weights()
-        if not changes.keys() <= known.keys():
-            raise InputError(f"got the weights {', '.join(changes)}; expected some of {', '.join(known)}")
-        return _from_weights(self, known | changes)
-
-    def to_numpy(self, dtype: Any = np.float64) -> "ExplicitLBDN":
-        """A copy with NumPy arrays of ``dtype``, detached from any autograd graph."""
-        return _from_weights(self, {name: to_array(value, dtype) for name, value in self.weights().items()})
-
-
-def to_array(value: Any, dtype: Any = np.float64) -> np.ndarray:
-    """A NumPy copy, detached from any autograd graph; complex stays complex."""
-    array = value if isinstance(value, np.ndarray) else value.detach().cpu().numpy()
-    return np.array(array, np.result_type(dtype, 1j) if np.iscomplexobj(array) else dtype)
-
-
-def _from_weights(network: ExplicitLBDN, weights: dict[str, Any]) -> ExplicitLBDN:
-    layers = range(len(network.matrices))
-    return replace(
-        network, matrices=tuple(weights[f"W{k}"] for k in layers), biases=tuple(weights[f"b{k}"] for k in layers)
-    )
+        values, layers = self._replaced(changes), range(len(self.matrices))
+        matrices, biases = (tuple(values[f"{name}{k}"] for k in layers) for name in "Wb")
+        return replace(self, matrices=matrices, biases=biases)
 
 
 class LBDN(Network):

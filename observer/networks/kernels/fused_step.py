@@ -14,8 +14,10 @@ step takes 5 to 10 % less than with the recorded operations around the equilibri
 from typing import Any
 
 import torch
+from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from observer.networks.kernels import fused_unroll
 from observer.networks.kernels.equilibrium import cpu
 from observer.networks.kernels.equilibrium.cpu_autograd import gradient_of_matrix, patience, product, without_denormals
 
@@ -25,19 +27,9 @@ class NextState(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any,
-        x: torch.Tensor,
-        u: torch.Tensor,
-        A: torch.Tensor,
-        B1: torch.Tensor,
-        B2: torch.Tensor,
-        C1: torch.Tensor,
-        D11: torch.Tensor,
-        D12: torch.Tensor,
-        bx: torch.Tensor,
-        bv: torch.Tensor,
-        code: int,
-    ) -> torch.Tensor:
+        ctx: Any, x: Tensor, u: Tensor, A: Tensor, B1: Tensor, B2: Tensor, C1: Tensor, D11: Tensor, D12: Tensor,
+        bx: Tensor, bv: Tensor, code: int,
+    ) -> Tensor:  # fmt: skip
         with without_denormals():
             v = torch.addmm(bv[:, None], C1, x.T).addmm_(D12, u.T)
             w = torch.from_numpy(cpu.forward(D11.numpy(), v.T.numpy(), code, product, patience()))
@@ -66,8 +58,4 @@ def fits(x: Any, u: Any, weights: dict[str, Any]) -> bool:
     if not (x.ndim == u.ndim == 2 and len(x) == len(u) and torch.is_grad_enabled()):
         return False
     tensors = (x, u, *weights.values())
-    return (
-        x.dtype in (torch.float32, torch.float64)
-        and all(tensor.device.type == "cpu" and tensor.dtype == x.dtype for tensor in tensors)
-        and any(tensor.requires_grad for tensor in tensors)
-    )
+    return fused_unroll.fits(*tensors) and any(tensor.requires_grad for tensor in tensors)

@@ -18,15 +18,14 @@ the size of the weights at each step, which took nine tenths of the time of a RE
 from typing import Any
 
 import torch
+from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from observer.networks.kernels.equilibrium import cpu
 from observer.networks.kernels.equilibrium.cpu_autograd import gradient_of_matrix, patience, product, without_denormals
 
-Tensors = tuple[torch.Tensor, ...]
 
-
-def fits(*tensors: torch.Tensor) -> bool:
+def fits(*tensors: Tensor) -> bool:
     """Whether these can be taken: in main memory, of one dtype, float32 or float64."""
     kind = tensors[0].dtype
     return kind in (torch.float32, torch.float64) and all(t.device.type == "cpu" and t.dtype == kind for t in tensors)
@@ -37,24 +36,13 @@ class UnrolledREN(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any,
-        x0: torch.Tensor,
-        u: torch.Tensor,
-        F: torch.Tensor,
-        E: torch.Tensor,
-        b: torch.Tensor,
-        D11: torch.Tensor,
-        B1: torch.Tensor,
-        code: int,
-    ) -> Tensors:
+        ctx: Any, x0: Tensor, u: Tensor, F: Tensor, E: Tensor, b: Tensor, D11: Tensor, B1: Tensor, code: int
+    ) -> tuple[Tensor, Tensor]:
         (nx, nv), (_, steps, batch) = B1.shape, u.shape
         with without_denormals():
             given = _given(E, b, u)
-            x, w, both = (
-                x0.new_empty(steps + 1, nx, batch),
-                x0.new_empty(steps, nv, batch),
-                x0.new_empty(nv + nx, batch),
-            )
+            x, w = x0.new_empty(steps + 1, nx, batch), x0.new_empty(steps, nv, batch)
+            both = x0.new_empty(nv + nx, batch)
             x[0] = x0
             v, rest, D, arrays = both[:nv].numpy(), both[nv:], D11.contiguous().numpy(), w.numpy()
             for k in range(steps):
@@ -92,16 +80,8 @@ class UnrolledDeep(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any,
-        x0: torch.Tensor,
-        u: torch.Tensor,
-        F: torch.Tensor,
-        E: torch.Tensor,
-        b: torch.Tensor,
-        T: torch.Tensor,
-        activation: str,
-        *layers: torch.Tensor,
-    ) -> Tensors:
+        ctx: Any, x0: Tensor, u: Tensor, F: Tensor, E: Tensor, b: Tensor, T: Tensor, activation: str, *layers: Tensor
+    ) -> tuple[Tensor, Tensor]:
         nx, (_, steps, batch) = len(T), u.shape
         matrices, columns = layers[::2], [bias[:, None] for bias in layers[1::2]]
         sizes = [len(F) - nx, *(len(W) for W in matrices)]
@@ -145,25 +125,25 @@ class UnrolledDeep(torch.autograd.Function):
                 g = torch.addmm(to_x[k], FT, back[k])
             S, H = _columns(back), [_columns(h) for h in hidden]
             gF, gE, gb, gu = _of_affine(ctx, S, _columns(x[:steps]), u, E)
-            of_layers: list[torch.Tensor] = []
+            of_layers: list[Tensor] = []
             for delta, before in zip(deltas[1:], H, strict=False):
                 D = _columns(delta)
                 of_layers += [D @ before.T, D.sum(1)]
             return g, gu, gF, gE, gb, S[q:] @ H[-1].T, None, *of_layers
 
 
-def _given(E: torch.Tensor, b: torch.Tensor, u: torch.Tensor) -> torch.Tensor:
+def _given(E: Tensor, b: Tensor, u: Tensor) -> Tensor:
     """E u + b of all steps (rows, N, batch)."""
     nu, steps, batch = u.shape
     return torch.addmm(b[:, None], E, u.reshape(nu, steps * batch)).view(len(E), steps, batch)
 
 
-def _columns(array: torch.Tensor) -> torch.Tensor:
+def _columns(array: Tensor) -> Tensor:
     """(rows, N batch) of (N, rows, batch)."""
     return array.transpose(0, 1).reshape(array.shape[1], array.shape[0] * array.shape[2])
 
 
-def _of_affine(ctx: Any, S: torch.Tensor, X: torch.Tensor, u: torch.Tensor, E: torch.Tensor) -> tuple[Any, ...]:
+def _of_affine(ctx: Any, S: Tensor, X: Tensor, u: Tensor, E: Tensor) -> tuple[Any, ...]:
     """dL/d(F, E, b, u) from what comes back to F x + E u + b."""
     columns = u.reshape(len(u), S.shape[1])
     gu = (E.T @ S).view(u.shape) if ctx.needs_input_grad[1] else None

@@ -77,17 +77,7 @@ class REN(RecurrentNetwork):
     feedthroughs: ClassVar[tuple[str, ...]] = ("free", "zero")
     acyclic: ClassVar[bool] = True
 
-    X: torch.Tensor
     Y1: torch.Tensor
-    p: torch.Tensor
-    B2: torch.Tensor
-    C2: torch.Tensor
-    D12: torch.Tensor
-    D21: torch.Tensor
-    D22: torch.Tensor
-    bx: torch.Tensor
-    bv: torch.Tensor
-    by: torch.Tensor
 
     def __init__(
         self,

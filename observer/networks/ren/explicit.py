@@ -1,11 +1,12 @@
 """The explicit REN: the matrices that are evaluated, certified and shipped."""
 
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from observer.networks.activations import get_activation
+from observer.networks.explicit_weights import RecurrentWeights, to_array
 from observer.networks.kernels.equilibrium import solve_equilibrium
 from observer.networks.shapes import check_shape
 from systems.base.errors import InputError
@@ -28,7 +29,7 @@ _SYMBOLS = {
 
 
 @dataclass(frozen=True, eq=False)
-class ExplicitREN:
+class ExplicitREN(RecurrentWeights):
     """A recurrent equilibrium network in explicit form (MATH 2a).
 
         x+ = A x + B1 w + B2 u + bx
@@ -70,7 +71,7 @@ class ExplicitREN:
             shape = getattr(getattr(self, name), "shape", ())
             if len(shape) != 2:
                 raise InputError(f"{name} has shape {tuple(shape)}; expected ({', '.join(_SYMBOLS[name])}), two axes")
-        sizes = {"nx": self.nx, "nv": self.nv, "nu": self.nu, "ny": self.ny}
+        sizes = {"nx": self.nx, "nv": int(self.D11.shape[0]), "nu": self.nu, "ny": self.ny}
         for name, symbols in _SYMBOLS.items():
             expected = tuple(sizes[symbol] for symbol in symbols)
             check_shape(name, getattr(self, name), expected, f"({', '.join(symbols)}{',' * (len(symbols) == 1)})")
@@ -84,26 +85,6 @@ class ExplicitREN:
             eye, zeros = A.new_zeros(A.shape).fill_diagonal_(1), lambda *shape: A.new_zeros(shape)
         nx, nv, nu = A.shape[0], D11.shape[0], B2.shape[1]
         return cls(A, B1, B2, C1, eye, D11, D12, zeros(nx, nv), zeros(nx, nu), bx, bv, zeros(nx), activation)
-
-    @property
-    def nx(self) -> int:
-        """Number of states."""
-        return int(self.A.shape[0])
-
-    @property
-    def nu(self) -> int:
-        """Number of inputs."""
-        return int(self.B2.shape[1])
-
-    @property
-    def nv(self) -> int:
-        """Number of neurons."""
-        return int(self.D11.shape[0])
-
-    @property
-    def ny(self) -> int:
-        """Number of outputs."""
-        return int(self.C2.shape[0])
 
     @property
     def has_identity_output(self) -> bool:
@@ -123,23 +104,13 @@ class ExplicitREN:
         """A copy with some of the weights replaced, by name."""
         return replace(self, **changes)
 
-    def to_numpy(self, dtype: Any = np.float64) -> "ExplicitREN":
-        """A copy with NumPy arrays of ``dtype`` (float64 unless told), detached from any autograd graph."""
-        return ExplicitREN(
-            **{k: np.array(_detached(v), dtype=dtype) for k, v in self.weights().items()}, **self._rest()
-        )
-
     def to_torch(self, dtype: Any = None) -> "ExplicitREN":
         """A copy with torch tensors of ``dtype``: a torch.dtype, or None to keep the precision of the weights."""
         import torch
 
-        def convert(value: Any) -> Any:
-            return torch.as_tensor(np.array(_detached(value)), dtype=dtype)
-
-        return ExplicitREN(**{k: convert(v) for k, v in self.weights().items()}, **self._rest())
-
-    def _rest(self) -> dict[str, Any]:
-        return {field.name: getattr(self, field.name) for field in fields(self) if field.name not in WEIGHTS}
+        return self.with_weights(
+            **{k: torch.as_tensor(to_array(v, None), dtype=dtype) for k, v in self.weights().items()}
+        )
 
     def equilibrium(self, x: Any, u: Any, kernel: str = "auto") -> Any:
         """The neurons w (..., nv) of w = sigma(C1 x + D11 w + D12 u + bv), for x (..., nx) and u (..., nu)."""
@@ -151,7 +122,7 @@ class ExplicitREN:
 
         With ``kernel`` "auto" it is one operation where gradients are recorded on the CPU (``fused_step``).
         """
-        if kernel == "auto" and self.nv and not isinstance(self.A, np.ndarray):
+        if kernel == "auto" and len(self.D11) and not isinstance(self.A, np.ndarray):
             from observer.networks.kernels.fused_step import NextState, fits
 
             names = ("A", "B1", "B2", "C1", "D11", "D12", "bx", "bv")
@@ -184,7 +155,3 @@ def _affine(bias: Any, *terms: tuple[Any, Any]) -> Any:
     for M, z in terms:
         result = result.addmm(M, z.T)
     return result.T
-
-
-def _detached(value: Any) -> np.ndarray:
-    return value if isinstance(value, np.ndarray) else value.detach().cpu().numpy()

@@ -3,9 +3,9 @@
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Unpack
 
-import numpy as np
 import torch
 
+from observer.networks.explicit_weights import RecurrentWeights
 from observer.networks.network import check_positive, disturb
 from observer.networks.ren.base import REN, RENOptions
 from observer.networks.ren.explicit import ExplicitREN
@@ -13,7 +13,7 @@ from observer.networks.ren.splitting import solve_implicit
 
 
 @dataclass(frozen=True, eq=False)
-class ExplicitImplicitREN:
+class ExplicitImplicitREN(RecurrentWeights):
     """A REN whose D11 is full: x+ = A x + B1 w + B2 u + bx,  w = sigma(C1 x + D11 w + D12 u + bv),  y = C2 x + ... + by.
 
     ``matrices``: the twelve weights (an ``ExplicitREN``, whose own step would read the lower triangle of D11 only).
@@ -22,26 +22,6 @@ class ExplicitImplicitREN:
 
     matrices: ExplicitREN
     tolerance: float = 1e-12
-
-    @property
-    def nx(self) -> int:
-        """Number of states."""
-        return self.matrices.nx
-
-    @property
-    def nu(self) -> int:
-        """Number of inputs."""
-        return self.matrices.nu
-
-    @property
-    def nv(self) -> int:
-        """Number of neurons."""
-        return self.matrices.nv
-
-    @property
-    def ny(self) -> int:
-        """Number of outputs."""
-        return self.matrices.ny
 
     def equilibrium(self, x: Any, u: Any) -> Any:
         """The neurons w (..., nv) for x (..., nx) and u (..., nu)."""
@@ -60,10 +40,6 @@ class ExplicitImplicitREN:
     def with_weights(self, **changes: Any) -> "ExplicitImplicitREN":
         """A copy with some of the weights replaced, by name."""
         return replace(self, matrices=self.matrices.with_weights(**changes))
-
-    def to_numpy(self, dtype: Any = np.float64) -> "ExplicitImplicitREN":
-        """A copy with NumPy arrays of ``dtype``, detached from any autograd graph."""
-        return replace(self, matrices=self.matrices.to_numpy(dtype))
 
 
 class ImplicitREN(REN):
