@@ -209,7 +209,7 @@ Written by `python -m benchmarks.networks`; figures of one run on {_cores()} of 
 {sizes.nu} inputs, {sizes.ny} outputs, one torch thread; a rollout is {sizes.steps} steps; nx = {sizes.states_per_neuron:g} nv. R2DN (two \
 hidden layers) and torch's LSTM have the width that brings their number of free parameters nearest to that of the REN with nv \
 neurons. Times are processor time; "least" of many \
-repetitions comes nearest to a quiet machine. Compare rows of one run.
+repetitions comes nearest to an idle machine. Compare rows of one run.
 
 {_markdown(ratios(lines, sizes))}
 

@@ -43,7 +43,7 @@ def main(neurons: int = 4, iterations: int = 30) -> np.ndarray:
 
     # A sample without a measurement is nan: there the observer goes on by its own prediction. Inputs have to be filled.
     u = np.nan_to_num(fresh.u)
-    x_hat = fitted.observer.run(np.zeros(2), u, fresh.y)  # it does not know how the pendulum starts
+    x_hat = fitted.observer.run(np.zeros(2), u, fresh.y)  # the initial state of the pendulum is unknown
     late = fresh.t > 6.0
     rms = np.sqrt(np.nanmean((x_hat - fresh.x)[0, late] ** 2, axis=0))
     print(f"{int(np.isnan(fresh.y).sum())} samples have no measurement")

@@ -20,7 +20,7 @@ EXPERIMENTS = (
     ),
     Experiment(
         "published_tables",
-        "every published protocol at equal conditions: ours, median and worst of five seeds, beside the published value",
+        "every published protocol under the same settings: ours, median and worst of five seeds, beside the published value",
         ("rows", "seeds"),
     ),
     Experiment(

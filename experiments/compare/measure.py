@@ -125,7 +125,7 @@ def consistent(observer: StateObserver, x_hat0: np.ndarray, data: Trajectories) 
 
 
 def as_good(results: Mapping[str, Result]) -> tuple[str, ...]:
-    """The estimators that are best or cannot be told from the best: no run diverged, and the interval reaches below the
+    """The estimators that are best or statistically equal to the best: no run diverged, and the interval reaches below the
     upper end of the best one's."""
     sound = {name: r for name, r in results.items() if r.diverged == 0 and np.isfinite(r.score)}
     if not sound:

@@ -25,7 +25,7 @@ def of_scenario(results: Mapping[str, Result], names: Mapping[str, str]) -> str:
         text = f"Smallest error: {names[good[0]]}, {best.score:.3g} % of the ranges"
         text += f" ({best.score_interval[0]:.3g} to {best.score_interval[1]:.3g})."
         if len(good) > 1:
-            text += f" Not to be told from it with {best.trials} trials: {listed([names[n] for n in good[1:]])}."
+            text += f" Statistically equal over {best.trials} trials: {listed([names[n] for n in good[1:]])}."
     lost = [f"{names[n]} ({r.diverged} of {r.trials})" for n, r in results.items() if r.diverged]
     return f"{text} Diverged: {listed(lost)}." if lost else text
 
@@ -37,9 +37,9 @@ def of_estimator(name: str, table: Table, titles: Mapping[str, str]) -> str:
     lost = [titles[c] for c, results in here.items() if results[name].diverged]
     parts = []
     if len(best) == len(here) and here:
-        parts.append("best, or not to be told from the best, in every scenario")
+        parts.append("best, or statistically equal to the best, in every scenario")
     elif best:
-        parts.append(f"best, or not to be told from the best, in: {'; '.join(best)}")
+        parts.append(f"best, or statistically equal to the best, in: {'; '.join(best)}")
     else:
         parts.append("never among the best")
     if lost:

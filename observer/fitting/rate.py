@@ -94,11 +94,11 @@ def choose_rate(
 
     ``settling_time`` in seconds, or "auto" (also when left out): the rule above. ``points`` ``(m, nx + nu)``: where to look,
     instead of all over the region; ``visited``: where to look when nothing useful is found all over the region. ``hidden``:
-    the hidden directions, when they are known already. One that decays at the rate on its own is a warning, as no observer is
+    the unobservable directions, when they are known already. One that decays at the rate on its own is a warning, as no observer is
     faster in it.
 
-    Raises :class:`NotDetectable` when no metric reaches the rate, or a hidden direction does not decay at it, with the fastest
-    rate found, the direction that cannot be seen, and what every observer would be wrong by at least; :class:`InputError` for
+    Raises :class:`NotDetectable` when no metric reaches the rate, or an unobservable direction does not decay at it, with the
+    fastest rate found, the undetectable direction, and a lower bound on the error of every observer; :class:`InputError` for
     requests that cannot be meant.
     """
     asked = requested_rate(settling_time, contraction_rate, condition, plant.dt)
@@ -143,7 +143,7 @@ def choose_rate(
         raise _refusal(plant, region, jacobians, table, metrics, asked, rate, unseen)
     if unseen is not None:
         warnings.append(
-            f"hidden: {unseen.text(plant.system)}; it decays fast enough for the rate in use, and no observer is faster in it"
+            f"unobservable: {unseen.text(plant.system)}; it decays fast enough for the rate in use, but no observer is faster there"
         )
     if rate_margin(found.rate) > rate * (1 + 1e-6) and plant.nx <= FULL_METRIC_UP_TO:
         warnings.append(
@@ -228,7 +228,7 @@ def _refusal(
 ) -> NotDetectable:
     """The error of an impossible rate, with its numbers; ``rate`` is what was asked for, or would have been.
 
-    ``unseen``: the slowest hidden direction. Where it is what stands against the rate, direction and place are its own.
+    ``unseen``: the slowest unobservable direction. Where it prevents the rate, the message names this direction and its place.
     """
     found = min(metrics, key=lambda item: item.rate)
     system, fastest, dt = plant.system, found.rate, plant.dt

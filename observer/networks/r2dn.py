@@ -259,7 +259,7 @@ class R2DN(RecurrentNetwork):
             E = rate^2 M,  P = rate^4 M,  F = E A,  Y = 0,  B1~ = E B1,   X'X = [[E, F'], [F, P]] - eps I - G
 
         metric M (nx, nx) must certify the rate and the gain. phi keeps the parameters that it has: its folded weights do
-        not tell them. Errors: ValueError where M leaves no room.
+        not determine them. Errors: ValueError where M leaves no room.
         """
         explicit = explicit.to_numpy()
         E = self.contraction_rate**2 * np.asarray(metric, float)

@@ -59,7 +59,7 @@ def check_room(folder: Path, size: int) -> None:
 
 
 def _named(error: OSError, path: Path) -> OSError:
-    """The same error about ``path``: a failed write knows no file name, and a temporary one tells a person nothing."""
+    """The same error about ``path``: a failed write names no file, or a temporary one that a person does not know."""
     if error.errno is None:
         return OSError(f"{path}: {' '.join(str(error).split())}")
     return OSError(error.errno, error.strerror, str(path))

@@ -1,4 +1,4 @@
-"""The empirical observability Gramian: how much N samples of noisy outputs tell of the state they started from.
+"""The empirical observability Gramian: how well N samples of noisy outputs determine the initial state.
 
     W_ij = 1/(4 e^2) sum_k (y_k(x0 + e h_i) - y_k(x0 - e h_i))' R^-1 (y_k(x0 + e h_j) - y_k(x0 - e h_j))
 

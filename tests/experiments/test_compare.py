@@ -99,7 +99,7 @@ def test_words_follow_from_the_numbers():
     }
     assert as_good(table["one"]) == ("a", "b") and as_good(table["two"]) == ("b",)
     assert words.of_scenario(table["one"], names) == (
-        "Smallest error: Alpha, 1 % of the ranges (0.9 to 1.1). Not to be told from it with 10 trials: Beta. "
+        "Smallest error: Alpha, 1 % of the ranges (0.9 to 1.1). Statistically equal over 10 trials: Beta. "
         "Diverged: Gamma (2 of 10)."
     )
     titles = {"one": "noise", "two": "bias"}

@@ -82,7 +82,7 @@ def bound_residual(
     resume : a result of the same observer, plant, region and metric to go on from. The division of the region is taken from
         it as it is: keep it with the certificate, not with strangers.
     threads : all cores that the process may use when left out. progress : called after each round with the result so far.
-    seed : of the samples with which the attained value starts.
+    seed : of the samples from which the search for the attained value begins.
 
     Ctrl-C returns what is proved so far, with status "stopped". Raises :class:`Unprovable` where the plant has an operation
     or a number of dimensions for which nothing can be proved; :class:`InputError` for unusable arguments.

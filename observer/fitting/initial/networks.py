@@ -23,7 +23,7 @@ Certified = tuple[ExplicitREN, np.ndarray]
 
 
 def initial_network(problem: Problem, number: int = 0) -> Certified:
-    """The network and multipliers from which the fit of ``problem`` begins; ``number`` tells the runs of a race apart."""
+    """The network and multipliers from which the fit of ``problem`` begins; ``number`` distinguishes the runs of a race."""
     seed = (problem.seed, 11, number)
     projected = projected_network(
         problem.train, problem.metric, problem.rate,
