@@ -196,7 +196,7 @@ cores, so that a ratio below one is possible.
 
 {chr(10).join(lines)}
 
-What is behind the figures, and how to keep them:
+What the figures depend on, and how to reach them:
 
 - Build `explicit = ren.explicit()` once per update or simulation, not per step; `rollout(explicit, x0, u)` takes all \
 steps in one compiled loop.

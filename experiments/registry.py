@@ -35,7 +35,7 @@ EXPERIMENTS = (
     ),
     Experiment(
         "contracting",
-        "two initial states of a contracting REN forget each other, within the certified envelope",
+        "two solutions of a contracting REN converge, within the certified envelope",
         ("activation",),
     ),
     Experiment(

@@ -225,6 +225,6 @@ _OVERVIEW = (
 )
 _READING = (
     "Left: of the largest error of any state, the median over the trials; dotted grey is 2 % of the range. Right: RMS error of the second "
-    "half with its 95 % interval over the trials; overlapping intervals do not separate two estimators. A cross instead of a dot: some trials "
-    "diverged, and only the others are shown."
+    "half with its 95 % interval over the trials; overlapping intervals do not separate two estimators. A cross instead of a dot: some "
+    "trials diverged, and only the others are shown."
 )

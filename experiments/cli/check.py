@@ -53,9 +53,7 @@ def examine(recipe: Recipe, console: Console) -> dict[str, Any]:
             table = found.trade_off
         except NotDetectable as error:
             refused, table = error, error.trade_off
-    among = tuple(
-        text for text in notes if text.startswith("unobservable: ")
-    )  # they are findings of their own
+    among = tuple(text for text in notes if text.startswith("unobservable: "))  # they are findings of their own
     for text in (*system.unused, *plant.warnings, *(text for text in notes if text not in among)):
         console.warn(text)
     assert table is not None

@@ -19,7 +19,7 @@ def of_scenario(results: Mapping[str, Result], names: Mapping[str, str]) -> str:
     """One sentence on who is best in a scenario, and who lost trials."""
     good = as_good(results)
     if not good:
-        text = "No estimator gets through all trials."
+        text = "Every estimator diverged in some trial."
     else:
         best = results[good[0]]
         text = f"Smallest error: {names[good[0]]}, {best.score:.3g} % of the ranges"
@@ -62,8 +62,8 @@ def factor(results: Mapping[str, Result], name: str) -> float:
 def advice(
     table: Table, names: Mapping[str, str], titles: Mapping[str, str], proved: Collection[str] = ()
 ) -> tuple[str, ...]:
-    """When to prefer which: the one that is best most often, the most even, the quickest, those that are proved to converge, and the
-    ones never to be used blind."""
+    """When to prefer which: the one that is best most often, the most even, those proved to converge, and those that
+    diverged in some trial."""
     estimators = list(dict.fromkeys(name for results in table.values() for name in results))
     if not estimators or not table:
         return ()
@@ -93,5 +93,5 @@ def advice(
         lines.append(f"{text}. Nothing is proved of the others.")
     broken = [n for n in estimators if any(n in r and r[n].diverged for r in table.values())]
     if broken:
-        lines.append(f"Not without a watch on divergence: {listed([names[n] for n in broken])}.")
+        lines.append(f"Diverged in some trial, so monitor them in use: {listed([names[n] for n in broken])}.")
     return tuple(lines)

@@ -1,4 +1,4 @@
-"""What a certificate says of accuracy: proofs in one or several metrics, over many steps, or statistics.
+"""The accuracy that a certificate states: proofs in one or several metrics, over many steps, or statistics.
 
 A certificate of kind "proved" holds proofs and no statistics; one of kind "statistical" holds statistics and no proof.
 """

@@ -1,4 +1,4 @@
-"""The statistical certificate: what fresh trajectories say where nothing can be proved (MATH 2f, 4).
+"""The statistical certificate: bounds from fresh trajectories where nothing can be proved (MATH 2f, 4).
 
 The unit of sampling is a whole trajectory, whose initial states and inputs follow a stated law. With N of them, drawn after the observer
 was finished, and s the largest score of the N, another trajectory of the same law scores above s with a probability of at

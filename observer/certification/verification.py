@@ -1,4 +1,4 @@
-"""A stated accuracy, verified from the shipped matrices and the plant: the search is done anew, nothing is believed.
+"""A stated accuracy, verified from the shipped matrices and the plant: every search is repeated, no stored number is trusted.
 
 Chosen over shipping the closed cover of cells (megabytes, and just as much to compute): the branch and bound runs again in every
 metric until its upper bound is at most the stated one, within ``budget`` seconds in all, or an attained residual refutes the

@@ -1,11 +1,11 @@
-"""The KKL observer, the learned rival: a stable linear filter of what is measured, and a learned map from its state to that of the plant.
+"""The KKL observer, also learned: a stable linear filter of what is measured, and a learned map from its state to that of the plant.
 
     z[k+1] = A z[k] + (1 - A) s[k],     x_hat[k] = T*(z[k]),     A diagonal, s the outputs (and known inputs), each filtered 2 nx + 1 times
 
 For a plant without inputs whose outputs distinguish its states, z tends to T(x) with T F(x) = A T(x) + (1 - A) h(x), which has a
 left inverse T* for almost all A of ny (2 nx + 1) or more eigenvalues (a linear plant: T solves a Sylvester equation). **With inputs T
 depends on their history, and the theory needs more**; here the filter sees u too, which is exact for linear plants and a good guess
-otherwise. Nothing is proved of T*: where it was not learned it may be wrong for ever.
+otherwise. Nothing is proved of T*: outside the training data its error need not decay.
 
 T* is learned from simulated pairs (z, x) after the filter forgot its initial state: linear terms and random tanh features of the main
 directions of z, ridge regression, with measurement noise in the training. In closed form, a tenth of a second, because tuning learns

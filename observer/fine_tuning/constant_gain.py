@@ -1,4 +1,4 @@
-"""The constant-gain observers of the linearised plant: how slow an observer should be for a given noise.
+"""Constant-gain observers of the linearised plant: which rate suits a given noise.
 
     x_hat+ = F(x_hat, u) + L (y - h(x_hat, u)),     L = A P C'(C P C' + R)^-1,     P = A P A' + Q - L (C P C' + R) L'
 

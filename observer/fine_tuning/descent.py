@@ -58,7 +58,7 @@ class Tuning:
 
 @dataclass(frozen=True, eq=False)
 class Anchor:
-    """Transitions of the plant that the observer is to copy, for training and held out, and the ``weight`` w of |r|^2.
+    """Transitions of the plant that the observer must reproduce, for training and held out, and the ``weight`` w of |r|^2.
 
     A residual r at every sample makes a steady error of about r times the number of samples that an error lasts: w is its square.
     """

@@ -1,4 +1,4 @@
-"""A network that reproduces a reference observer: where fine-tuning begins when noise asks for another observer than the fitted one.
+"""A network that reproduces a reference observer: the initial network of fine-tuning.
 
 The fit for speed copies the plant and takes the gain that its metric favours; from there to an observer of low noise gain leads a
 long curved valley. A reference observer (:mod:`observer.fine_tuning.reference_observer`) states that observer outright, so that the
@@ -97,7 +97,7 @@ def reproducing(
     iterations: int = POLISH,
     progress: ProgressCallback | None = None,
 ) -> Solution | None:
-    """The network that comes closest to the reference observer, certified at the rate of ``problem``; None where none begins there.
+    """The network that comes closest to the reference observer, certified at the rate of ``problem``; None where none is certified.
 
     ``error``: RMS error of the reference observer. ``progress`` is called with (iteration, of how many, loss); true stops.
     """

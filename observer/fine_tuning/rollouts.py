@@ -1,4 +1,4 @@
-"""What fine-tuning learns from: true trajectories, wrong initial estimates, and measurements as they will be.
+"""The data of fine-tuning: true trajectories, initial estimates with errors, and measurements with the stated faults.
 
     x_hat[0] = x[0] + e0,     y[k] = h(x[k], u[k]) + noise[k] + bias,     some y[k] missing
 

@@ -138,11 +138,11 @@ def model_transitions(
 
 
 def logged_transitions(plant: DiscreteSystem, data: Trajectories, count: int, seed: int) -> Transitions:
-    """At most ``count`` transitions in physical units, all as logged: what there is when nobody knows the ODE."""
+    """At most ``count`` transitions in physical units, all as logged, for a plant without equations."""
     found = data.transitions()
     if len(found) < 2:
         raise InputError(
-            f"{len(found)} complete transitions are left to fit or to hold out; expected some dozens, so log more, or fill gaps"
+            f"{len(found)} complete transitions are available for training or held out; expected some dozens: log more, or fill gaps"
         )
     rng = np.random.default_rng([seed, 7])
     chosen = np.sort(rng.choice(len(found), min(count, len(found)), replace=False))

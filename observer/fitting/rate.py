@@ -1,4 +1,4 @@
-"""Which contraction rate to ask for, and the refusal of one that no observer can have (MATH 2h).
+"""The choice of the contraction rate, and the refusal of one that no observer can reach (MATH 2h).
 
 Without a request ("auto") the rate follows from the trade-off between speed and noise. On the plants of the library that curve
 is nearly straight on log axes, noise growing like 1/time or faster, so that it has no knee to look for. The rule is a level:
@@ -60,7 +60,7 @@ def rate_of_settling(settling_time: float, dt: float) -> float:
 def requested_rate(
     settling_time: float | str | None, contraction_rate: float | None, condition: float | None, dt: float
 ) -> float | None:
-    """The rate per sample that was asked for, None for "auto". Raises :class:`InputError` for what cannot be meant."""
+    """The rate per sample that was asked for, None for "auto". Raises :class:`InputError` for invalid requests."""
     automatic = settling_time is None or (isinstance(settling_time, str) and settling_time.strip().lower() == "auto")
     if settling_time is not None and contraction_rate is not None:
         raise InputError("both settling_time and contraction_rate are given; give one")
@@ -99,7 +99,7 @@ def choose_rate(
 
     Raises :class:`NotDetectable` when no metric reaches the rate, or an unobservable direction does not decay at it, with the
     fastest rate found, the undetectable direction, and a lower bound on the error of every observer; :class:`InputError` for
-    requests that cannot be meant.
+    invalid requests.
     """
     asked = requested_rate(settling_time, contraction_rate, condition, plant.dt)
     jacobians = sample_jacobians(plant, region, seed=seed, points=points)

@@ -282,7 +282,7 @@ class R2DN(RecurrentNetwork):
             raise InputError("an R2DN with a gain has no feedthrough; expected D = 0, or gamma=None")
 
     def load_linear_part(self, explicit: ExplicitREN, metric: np.ndarray, multipliers: np.ndarray) -> "R2DN":
-        """Take over, in place, a REN whose neurons nothing sees; with a gain D12 = 0, and C1 halved until it fits.
+        """Take over, in place, a REN whose neurons act on nothing; with a gain D12 = 0, and C1 halved until it fits.
 
         Without a gain the metric is enlarged as far as C1 needs. The multipliers of an R2DN are those of phi.
         """

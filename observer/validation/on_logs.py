@@ -1,4 +1,4 @@
-"""Validation on logs, for a plant of which nobody knows the ODE: the observer is replayed over what its fit did not see.
+"""Validation on logs, for a plant without equations: the observer is replayed over logs that the fit did not use.
 
 Of eight logs or more some are kept for this alone; the fit holds out others, by which it chooses its best iterate. Of
 fewer, one is held out (of a single one, its end), and has to serve for both: its errors may come out a little too small,

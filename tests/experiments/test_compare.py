@@ -108,7 +108,7 @@ def test_words_follow_from_the_numbers():
     assert "diverged in some trial of: noise" in words.of_estimator("c", table, titles)
     lines = words.advice(table, names, titles)
     assert lines[0] == "Most often among the best: Beta, in 2 of 2 scenarios."
-    assert "Not without a watch on divergence: Gamma." in lines
+    assert "Diverged in some trial, so monitor them in use: Gamma." in lines
     told = words.advice({**table, "noise": table["two"]}, names, titles, {"a"})
     assert any("every initial state: Alpha; with noise as stated they are at 2 times (Alpha)" in line for line in told)
 

@@ -30,8 +30,9 @@ def page(result: Growth) -> Page:
         "title": "How large a robust network can be",
         "sentence": f"{proved} of {len(rows)} certificates hold in float64. {initial} What makes float32 fail is the conditioning that "
         + f"training may bring: {f'from cond H = {number_text(point, 2)} on' if lost else 'not reached here'}.",
-        "summary": "Guarantees hold for every parameter in exact arithmetic. In floating point the condition number of H bounds what the map "
-        "may lose, and the margin of the recomputed certificate is what the network has to spare; training moves X away from its initial value.",
+        "summary": "Guarantees hold for every parameter in exact arithmetic. In floating point the condition number of H bounds "
+        "what the map may lose, and the margin of the recomputed certificate is what the network has to spare; training moves X away "
+        "from its initial value.",
         "tables": tables(result),
         "notes": [
             "The float32 map is judged in float64, with the metric and the multipliers of the same parameters in float64. 'Off by': "

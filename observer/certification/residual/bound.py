@@ -132,7 +132,7 @@ def _resumed(model: Model, gap: float, old: ResidualBound) -> Search:
         or (old.region != model.region).any()
         or (old.metric != model.metric).any()
     ):
-        raise InputError("resume: its region or metric is another one; expected those of the bound to go on from")
+        raise InputError("resume: its region or metric differs; expected those of the bound to continue")
     there = float(model.norm(model.residual(old.attained_at[None]))[0])
     if there != old.lower:
         raise InputError(

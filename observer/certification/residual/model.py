@@ -205,7 +205,7 @@ def make_model(
     system, ren = plant.system, observer.weights
     if plant.graph is None:
         raise Unprovable(
-            f"the plant '{system.name}' is discretised by {plant.method}, which has no formula to prove anything about; "
+            f"the plant '{system.name}' is discretised by {plant.method}, which has no closed formula to bound; "
             "discretise it by euler, rk4 or exact, or rely on the statistical certificate"
         )
     if region is None:

@@ -55,7 +55,7 @@ class Limits:
 
 @dataclass
 class Monitor:
-    """What the outside sees of a solver at work: history, progress, checkpoints; and how much time is left."""
+    """What a solver reports while it runs: history, progress, checkpoints; and how much time is left."""
 
     limits: Limits
     progress: Callable[[Progress], None] | None = None
