@@ -152,7 +152,7 @@ def _failure(rate: float, bound: float, margin: float) -> str | None:
     if rate >= 1:
         return f"Not contracting: the proved factor per step is {rate:.6g}; it must be below 1."
     if not rate <= bound + RATE_TOLERANCE:
-        return f"Slower than asked: the proved factor per step is {rate:.9g}, above the bound {bound:.9g}."
+        return f"Slower than required: the proved factor per step is {rate:.9g}, above the bound {bound:.9g}."
     if not margin >= -MARGIN_TOLERANCE:
         return f"Not confirmed: the certifying form has the negative eigenvalue {margin:.3g}, scaled to unit diagonal."
     return None

@@ -80,7 +80,7 @@ def _region(bounds: Bounds, plant: DiscreteSystem) -> Iterator[Finding]:
         yield (
             False,
             f"region: {names[i]} is from {low:.6g} to {high:.6g} there, and from {lowest:.6g} to {highest:.6g} by the "
-            "simulation that is said to have found it",
+            "stated simulation",
         )
     if not off.any():
         yield True, "region"
@@ -136,7 +136,7 @@ def _after(p: Proof, within: Settled | None, bounds: Bounds) -> Iterator[Finding
     if not p.after:
         return
     if within is None or p.after < within.samples:
-        yield False, f"proof '{p.name}': said to hold after {p.after} samples, for which there is no settled set"
+        yield False, f"proof '{p.name}': stated to hold after {p.after} samples, for which there is no settled set"
     whole = [
         q.residual
         for q in (*bounds.proofs, *bounds.unforced)

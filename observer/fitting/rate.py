@@ -177,7 +177,7 @@ def _automatic(plant: DiscreteSystem, jacobians: Jacobians, table: TradeOff, war
         warnings.append(
             f"noise: at every rate the {assumed} noise of the outputs moves {plant.system.state_names[worst]} by more than "
             f"{100 * NOISE_SHARE:g} % of its range (by {100 * share[row]:.3g} % or more, one standard deviation); "
-            "the slowest rates let the least through, and a better sensor or one more output would help"
+            "the slowest rates pass the least noise; a better sensor or one more output would help"
         )
     return max(_natural(plant), rate_margin(float(table.rate[row])))
 
@@ -251,7 +251,7 @@ def _refusal(
     advice = (
         "ask for a longer settling time, or add a measurement"
         if seen
-        else "measure another state, or narrow the ranges to where this direction can be seen"
+        else "measure another state, or narrow the ranges to where the outputs show this direction"
     )
     bound = _bound(plant, region, jacobians, metrics, rate, TRIED_WHEN_PROVED if never else TRIED)
     lower = ""
@@ -262,13 +262,13 @@ def _refusal(
         )
         pair = " and ".join("(" + ", ".join(f"{v:.3g}" for v in row) + ")" for row in bound.pair)
         lower = (
-            f" At {rate:.6g} per sample no contracting observer can guarantee errors below {errors}, in the kindest metric tried: "
+            f" At {rate:.6g} per sample no contracting observer can guarantee errors below {errors}, in the most favourable metric tried: "
             f"the states {pair} have equal outputs and move apart, so that one residual is at least {bound.residual:.2g} in |.|_M."
         )
     return NotDetectable(
         f"no observer of '{system.name}' contracts at {wanted} in a constant metric: the fastest rate found is {fastest:.6g} per "
-        f"sample ({seconds}, condition number {found.condition:.3g}). The direction that cannot be seen fast enough from "
-        f"{', '.join(system.output_names)} is ({' '.join(parts)}), in parts of each half range, near {where}; {advice}.{never}{lower}",
+        f"sample ({seconds}, condition number {found.condition:.3g}). The undetectable direction, from "
+        f"{', '.join(system.output_names)}, is ({' '.join(parts)}), in parts of each half range, near {where}; {advice}.{never}{lower}",
         requested_rate=asked, fastest_rate=fastest, settling_time=settling_time(fastest, dt) if seen else float("inf"),
         direction=direction, where=place, residual_bound=bound, trade_off=table,
     )  # fmt: skip

@@ -38,7 +38,7 @@ _SENTENCES = {
     Status.BUDGET: "The time budget was used up while the loss was still falling; a larger budget would lower it.",
     Status.STALLED: "No step improved the loss any more; try another seed, tanh neurons, or a longer settling time.",
     Status.INTERRUPTED: "The fit was interrupted; the best observer so far was kept. Run the same command again to continue.",
-    Status.TOLERANCE: "The steady error estimated from the sampled residuals is within the tolerance; see the certificate for what is proved.",
+    Status.TOLERANCE: "The steady error estimated from the sampled residuals is within the tolerance; see the certificate for the proof.",
     Status.NON_FINITE: "The loss kept becoming non-finite even with the smallest steps; the best observer so far was kept. "
     "Check the plant for poles inside its ranges, or narrow them.",
     Status.LINEAR: "Without neurons the observer is the best linear one for this metric; nothing was trained.",

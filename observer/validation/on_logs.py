@@ -57,14 +57,16 @@ def validate_on_logs(
     )
     stretches = f"{len(cuts)} stretch{'es' if len(cuts) > 1 else ''}"
     if apart:
-        where = f"{stretches} of {len(held_out)} of the {len(data)} logs, which the fit saw in no way"
+        where = f"{stretches} of {len(held_out)} of the {len(data)} logs, which the fit did not use"
     else:
         what = "the one held-out log" if len(data) > 1 else "the held-out end of the only log"
         where = (
-            f"{stretches} of {what}, by which the fit also chose its best iterate, so that the errors may be a little too "
-            f"small ({FEWEST} logs or more are kept apart)"
+            f"{stretches} of {what}, by which the fit also chose its best iterate, so that the errors may be slightly too "
+            f"small (with {FEWEST} logs or more, separate logs are used)"
         )
-    warnings = (f"validated on {where}; {trials} initial estimates in all, and what was logged stands for the truth",)
+    warnings = (
+        f"validated on {where}; {trials} initial estimates in all; the logged states are taken as the true ones",
+    )
     t = plant.dt * np.arange(length)
     trial_data = Trajectories(t, x, u, y, np.full(trials, length), data.source, warnings)
     x_hat0 = draw_initial_states(plant.system, trials, seed + 7919, spread)
