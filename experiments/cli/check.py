@@ -1,4 +1,4 @@
-"""What is known of a plant before a fit: signals, discretisation, observability, and how fast an observer can be.
+"""What is known about a plant before a fit: signals, discretisation, observability, and how fast an observer can be.
 
 :func:`examine` gathers the findings as plain data, :mod:`experiments.cli.check_text` prints them; ``docs/check.md`` explains every line.
 """

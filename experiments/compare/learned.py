@@ -1,4 +1,4 @@
-"""The learned observers of a comparison: one fitted for speed, one tuned for the noise, kept so that nothing is fitted twice.
+"""The learned observers of a comparison: one fitted for speed, one tuned for the noise, stored so that nothing is fitted twice.
 
 Folder ``learned/``: the weights of both, and ``learned.json`` with what they were made for.
 """

@@ -81,7 +81,7 @@ def judge(system: System, x_hat: np.ndarray, data: Trajectories, seed: int, micr
     angles = periods(system.states)
     with np.errstate(all="ignore"):
         error = np.abs(wrap(x_hat - data.x, angles)) / width
-    # The first row is the initial estimate, which nobody chose.
+    # The first row is the initial estimate, which no estimator chose.
     lost = ~(error[:, 1:] <= DIVERGED).all(axis=(1, 2))
     kept = np.flatnonzero(~lost)
     half = len(data.t) // 2

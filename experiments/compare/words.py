@@ -1,4 +1,4 @@
-"""What the numbers say, in sentences: where each estimator is best, where it breaks, and when to prefer which."""
+"""The numbers in sentences: where each estimator is best, where it breaks, and when to prefer which."""
 
 from collections.abc import Collection, Mapping, Sequence
 

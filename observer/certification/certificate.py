@@ -34,7 +34,7 @@ class Certificate:
     Attributes
     ----------
     rate : alpha*, per step, proved for the shipped weights. dt : seconds per step.
-    rate_bound : the rate that was asked for, per step.
+    rate_bound : the required rate, per step.
     metric : M (nx, nx), physical units. multipliers : Lam (nv,).
     metric_condition : condition number of M for states divided by half their ranges (free of units).
     lmi_margin : smallest eigenvalue of the certifying form, scaled to unit diagonal, at the proved rate (1 + 1e-9).
@@ -106,12 +106,12 @@ def certify(
     Returns
     -------
     Certificate
-        Weights that prove nothing (changed, not finite, wrong shapes) give one that does not hold, with the reason.
+        Weights without a proof (changed, not finite, wrong shapes) give one that does not hold, with the reason.
 
     Raises
     ------
     InputError
-        For an observer of another plant or sampling time, and for a region that is none.
+        For an observer of another plant or sampling time, and for an invalid region.
     """
     plant = chosen_plant(observer, plant)
     certificate = _contraction(observer, plant)

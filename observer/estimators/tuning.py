@@ -107,7 +107,7 @@ class _Search:
                 options={"initial_simplex": simplex, "maxfev": self.allowed, "xatol": 0.02, "fatol": 1e-3, "adaptive": True},
             )  # fmt: skip
         except _Spent:
-            return "stopped after its time" if self.timed_out else "stopped at its limit of evaluations"
+            return "stopped at the time limit" if self.timed_out else "stopped at the limit of evaluations"
         return "converged"
 
 

@@ -101,7 +101,7 @@ def gain_losses(gains: np.ndarray, rollouts: Rollouts) -> np.ndarray:
     with np.errstate(all="ignore"):
         for k in range(rollouts.steps):
             u, y = rollouts.u[:, k], rollouts.v[:, k, rollouts.outputs]
-            innovation = np.where(np.isnan(y), 0.0, y - rollouts.expected(x_hat, u))  # a missing y says nothing
+            innovation = np.where(np.isnan(y), 0.0, y - rollouts.expected(x_hat, u))  # a missing y gives no correction
             following = rollouts.plant.step(x_hat * scaling.state_scale + scaling.state_centre, u)
             x_hat = scaling.states(following) + innovation @ np.swapaxes(gains, 1, 2)
             x_hat = np.where(np.abs(x_hat) < 1e3, x_hat, np.nan)

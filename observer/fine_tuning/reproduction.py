@@ -42,7 +42,7 @@ from systems.trajectories import Transitions
 RUNS, RACE, POLISH = 3, 30, 220  # initial networks, iterations of each, and of the best
 LARGEST, SMALLEST = 1.0, 0.003  # innovations, in half ranges of the outputs
 SHARE = 0.35  # of a time budget, for the search of a reference observer, and for its reproduction
-GOOD = 0.03  # of the reference observer's error: a steady error below it is not seen
+GOOD = 0.03  # of the reference observer's error: a steady error below it does not matter
 
 
 def find_reference(task: TuningTask, slowest: float, evaluations: int = EVALUATIONS) -> ProvedObserver | None:

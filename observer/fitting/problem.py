@@ -5,7 +5,7 @@ Network units: x and the network inputs v = [known u; y] are mapped from the reg
     r_k = f_o(x_k, v_k) - x_{k+1},      f = (1/2m) sum_k w_k |r_k|_M^2,      lambda_max(M) = 1
 
 Half of the transitions are uniform over region x inputs, half come from trajectories (in many dimensions all); both have x_hat = x, since
-contraction supplies everything else (MATH 2e). Trajectories alone would starve the corners of the region.
+contraction supplies everything else (MATH 2e). Trajectories alone would leave the corners of the region without samples.
 """
 
 from dataclasses import dataclass

@@ -39,7 +39,7 @@ from systems.observability.unobservable import KINDS
 
 NOISE_SHARE = 0.02  # of a state's range
 CLOSE = 1.15  # settling times that count as equally fast
-BLIND = 1 - 2e-4  # without a request: slower than this (20,000 samples to settle) is not seen at all
+BLIND = 1 - 2e-4  # without a request: slower than this (20,000 samples to settle) counts as undetectable
 TRIED, TRIED_WHEN_PROVED = 6, 2  # metrics, the fastest first, in which the lower bound of a residual is sought
 WIDE_ENOUGH = 1.2  # with many states: stop searching when this much of the distance to 1 is to spare
 
@@ -115,7 +115,7 @@ def choose_rate(
                 jacobians = sample_jacobians(plant, region, points=visited)
             table, metrics = trade_off(plant, jacobians=jacobians, conditions=conditions)
             metrics = tuple(replace(m, along_trajectories=visited is not None and points is None) for m in metrics)
-            if table.rate.min() >= BLIND:  # nothing is gained: the refusal speaks of the whole region
+            if table.rate.min() >= BLIND:  # nothing is gained: the refusal refers to the whole region
                 jacobians, table, metrics = everywhere
     if hidden is None:
         where = points if points is not None else visited

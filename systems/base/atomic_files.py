@@ -54,7 +54,7 @@ def check_room(folder: Path, size: int) -> None:
             else:
                 file.write(bytes(size))
     except OSError as error:
-        if error.errno != errno.EFBIG:  # a limit on one file says nothing about several
+        if error.errno != errno.EFBIG:  # a limit on one file is none on several
             raise _named(error, folder) from error
 
 

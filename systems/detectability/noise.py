@@ -22,7 +22,7 @@ from systems.discretization import DiscreteSystem
 CONDITIONS = (1.0, 3.0, 10.0, 30.0, 100.0, 300.0, 1000.0, 3000.0, 10000.0)
 NOMINAL_NOISE = 0.005  # of an output's half range, where no output states its noise
 SETTLED = 0.02
-USELESS = SETTLED ** (1 / 1000)  # slower than 1000 samples is no observer anybody waits for
+USELESS = SETTLED ** (1 / 1000)  # an observer slower than 1000 samples is of no use
 POINTS = 256
 LARGEST = 3000.0  # condition number of a metric in observability coordinates, which hold the rest
 
