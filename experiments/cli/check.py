@@ -130,7 +130,7 @@ def _observability(plant: "DiscreteSystem", seen: "Observability") -> dict[str, 
         "gramian": None
         if gramian is None
         else {
-            "samples": gramian.samples, "starts": gramian.starts, "eigenvalues": gramian.eigenvalues,
+            "samples": gramian.samples, "starts": gramian.initial_states, "eigenvalues": gramian.eigenvalues,
             "condition": gramian.condition, "worst_direction": named(gramian.directions[0]),
             "text": direction_text(system, gramian.directions[0]), "deviation": gramian.deviation,
             "output_noise": dict(zip(system.output_names, gramian.output_noise, strict=True)),

@@ -129,7 +129,7 @@ def reproducing(
 def _initial(
     reference: ReferenceObserver, problem: Problem, rng: np.random.Generator
 ) -> tuple[ExplicitREN, np.ndarray]:
-    """A strictly feasible network, linear, whose neurons look at the innovations and along z, and its multipliers."""
+    """A strictly feasible network, linear, whose neurons act on the innovations and along z, and its multipliers."""
     samples, metric, rate = problem.train, problem.metric, problem.rate
     x, v, x_next = samples.x, samples.v, samples.x_next
     n, m, q, inputs = x.shape[1], v.shape[1], problem.neurons, problem.inputs

@@ -59,7 +59,7 @@ class Course:
         return Monitor(self.limits, self.progress, self.checkpoint, self.started)
 
     def progress_callback(self, label: str, share: float) -> ProgressCallback:
-        """Progress of what comes before the iterations; it says stop once ``share`` of the budget is used."""
+        """Progress of what comes before the iterations; returns True (stop) once ``share`` of the budget is used."""
 
         def callback(done: int, total: int, loss: float) -> bool:
             seconds = time.perf_counter() - self.started

@@ -162,7 +162,7 @@ def _natural(plant: DiscreteSystem) -> float:
 
 
 def _automatic(plant: DiscreteSystem, jacobians: Jacobians, table: TradeOff, warnings: list[str]) -> float:
-    """The rule of this module; a warning when even the metric of the lowest noise gain lets more noise through than wanted."""
+    """The rule of this module; a warning when even the metric of the lowest noise gain passes more noise than allowed."""
     half = np.ones(plant.nx) if jacobians.scale is None else jacobians.scale
     share = np.max(table.noise / (2 * half), axis=1)
     useful = table.rate < (USELESS if table.rate.min() < USELESS else BLIND)
@@ -203,7 +203,7 @@ def _bound(
     rate: float,
     tried: int,
 ) -> ResidualLowerBound | None:
-    """The lower bound of the residual: of the metrics tried, the one that is kindest to its worst state."""
+    """The lower bound of the residual: of the metrics tried, the one most favourable to its worst state."""
     half = np.ones(plant.nx) if jacobians.scale is None else jacobians.scale
     kindest: ResidualLowerBound | None = None
     few = sorted(metrics, key=lambda item: item.rate)[:tried]

@@ -29,7 +29,7 @@ LARGEST = 3000.0  # condition number of a metric in observability coordinates, w
 
 @dataclass(frozen=True, eq=False)
 class TradeOff:
-    """The curve of settling time against noise; the faster a point, the more noise it lets through.
+    """The curve of settling time against noise; the faster a point, the higher its noise gain.
 
     Columns of length k, one row per metric: ``condition`` of the metric, ``rate`` (fastest rate per sample it allows),
     ``settling_time`` in seconds (|e|_M to 2 % at that rate, infinite for a rate of 1 or more), ``gain`` in |.|_M per standard
@@ -134,7 +134,7 @@ def in_observability_coordinates(
     deviation = curve(plant, jacobians, found).noise / scale if found else np.zeros((0, 1))
     order = sorted(range(len(found)), key=lambda k: (found[k][1].rate, deviation[k].max()))
     kept: list[int] = []
-    for k in order:  # from fast to slow: a slower row is worth keeping where it lets less noise through
+    for k in order:  # from fast to slow: a slower row is kept where its noise gain is lower
         if found[k][1].rate < 1 and (not kept or deviation[k].max() < 0.98 * deviation[kept[-1]].max()):
             kept.append(k)
     return [found[k] for k in reversed(kept or order[:1])]

@@ -76,7 +76,7 @@ def projected_network(
     activation: str,
     seed: int | tuple[int, ...],
 ) -> tuple[ExplicitREN, np.ndarray]:
-    """A strictly feasible REN that *is* the linear observer, and its multipliers; the seed draws what the neurons look at."""
+    """A strictly feasible REN that *is* the linear observer, and its multipliers; the seed draws the input weights of the neurons."""
     linear, k, c = linear_observer(samples, metric, rate, fastest, inputs)
     n, m, q = samples.x.shape[1], samples.v.shape[1], neurons
     rng = np.random.default_rng(seed)
