@@ -22,7 +22,7 @@ SHARE = 0.01  # of half a range, by which each state is moved
 class EmpiricalGramian:
     """Result of :func:`empirical_gramian`.
 
-    ``gramian`` ``(nx, nx)``: mean over the initial states, in 1/half range^2; ``initial_states`` their number; ``eigenvalues`` ``(nx,)`` of it,
+    ``gramian`` ``(nx, nx)``: mean over the initial states, in 1/half range^2; ``initial_states`` their number; ``eigenvalues`` ``(nx,)``,
     the smallest first, and ``directions`` ``(nx, nx)``, row by row; ``worst_eigenvalue`` the smallest of any initial state, ``where``
     ``(nx + nu,)`` that state and ``worst_direction`` ``(nx,)``; ``output_noise`` ``(ny,)`` with ``assumed`` where some was not stated.
     """
