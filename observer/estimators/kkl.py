@@ -97,7 +97,7 @@ class KKL(PlantEstimator):
         return (self.poles * folded + (1 - self.poles) * s[..., None]).reshape(z.shape)
 
     def steady(self, s: np.ndarray) -> np.ndarray:
-        """z after the signals have been s for ever."""
+        """The steady state of z for the constant signals s."""
         return np.repeat(s, len(self.poles), axis=-1)
 
     def inverse(self, z: np.ndarray) -> np.ndarray:
@@ -106,7 +106,7 @@ class KKL(PlantEstimator):
         return self.model.clip(self._decoded(coded))
 
     def init(self, x_hat0: Any) -> Filtered:
-        """As if the plant had stood at x_hat0 for ever, with its inputs at the middle of their ranges."""
+        """The steady state for a plant at rest at x_hat0, with its inputs at the middle of their ranges."""
         x = super().init(x_hat0)
         u = np.broadcast_to(
             self.system.input_ranges.mean(axis=1) if self.system.nu else np.zeros(0), (*x.shape[:-1], self.system.nu)

@@ -99,7 +99,7 @@ def fine_tune(
 
     Notes
     -----
-    Missing measurements are outside the certificate: it speaks of samples at which y is there.
+    Missing measurements are outside the certificate: it holds for samples at which y is measured.
     """
     course = Course(Limits(iterations, budget), progress, Path(checkpoint) if checkpoint else None)
     options = TuningOptions(
@@ -194,7 +194,7 @@ def _better(one: _Attempt, other: _Attempt) -> _Attempt:
 
 
 def _anchor(task: TuningTask, proved: ProvedObserver | None) -> Anchor:
-    """Transitions of the plant to copy; their weight goes by how many samples an error lasts."""
+    """Transitions of the plant to reproduce; their weight depends on how many samples an error lasts."""
     lasting = LASTING * task.horizon
     if proved is not None:
         lasting = min(1 / (1 - proved.proof.rate), lasting)

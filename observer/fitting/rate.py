@@ -45,7 +45,7 @@ WIDE_ENOUGH = 1.2  # with many states: stop searching when this much of the dist
 
 
 def rate_margin(rate: float) -> float:
-    """The smallest bound worth asking for when ``rate`` is the fastest possible: neurons need some margin.
+    """The smallest useful bound when ``rate`` is the fastest possible: neurons need a rate margin.
 
     7 % above the fastest rate, or half of the remaining distance to 1 where that is closer.
     """
@@ -226,7 +226,7 @@ def _refusal(
     rate: float,
     unseen: UnobservableModes | None,
 ) -> NotDetectable:
-    """The error of an impossible rate, with its numbers; ``rate`` is what was asked for, or would have been.
+    """The error of an impossible rate, with its numbers; ``rate`` is the required rate, or the one that would have been chosen.
 
     ``unseen``: the slowest unobservable direction. Where it prevents the rate, the message names this direction and its place.
     """

@@ -1,6 +1,6 @@
 """Deviations of the plant from its model: other parameters, unknown disturbances, inputs of another kind.
 
-The motion is simulated anew from the same initial states; the observer keeps the nominal model and does not know.
+The motion is simulated anew from the same initial states; the observer keeps the nominal model.
 """
 
 from collections.abc import Callable

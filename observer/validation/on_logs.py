@@ -1,9 +1,9 @@
 """Validation on logs, for a plant without equations: the observer is replayed over logs that the fit did not use.
 
 Of eight logs or more some are kept for this alone; the fit holds out others, by which it chooses its best iterate. Of
-fewer, one is held out (of a single one, its end), and has to serve for both: its errors may come out a little too small,
-and the result says so. The judged logs are cut into complete stretches of equal length. Each trial is one stretch and a
-initial estimate drawn from the initial box. What was logged stands for the truth, with its noise.
+fewer, one is held out (of a single one, its end), and serves both purposes: its errors may be slightly too small,
+and the result states that. The judged logs are cut into complete stretches of equal length. Each trial is one stretch and an
+initial estimate drawn from the initial box. The logged states are taken as the true ones, with their noise.
 """
 
 from dataclasses import replace

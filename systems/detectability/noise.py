@@ -34,8 +34,8 @@ class TradeOff:
     Columns of length k, one row per metric: ``condition`` of the metric, ``rate`` (fastest rate per sample it allows),
     ``settling_time`` in seconds (|e|_M to 2 % at that rate, infinite for a rate of 1 or more), ``gain`` in |.|_M per standard
     deviation of the outputs, ``noise`` ``(k, nx)`` steady-state standard deviation per state in physical units, ``speed``
-    l dt of the observability coordinates, 0 for the plain states. ``output_noise`` ``(ny,)``: the standard deviations it
-    speaks of; ``assumed`` when none is stated and 0.5 % of the half range stands for it. ``chosen``: the row in use, or -1.
+    l dt of the observability coordinates, 0 for the plain states. ``output_noise`` ``(ny,)``: the standard deviations
+    used; ``assumed`` when none is stated and 0.5 % of the half range is used instead. ``chosen``: the row in use, or -1.
     """
 
     condition: np.ndarray
@@ -66,7 +66,7 @@ def output_noise(plant: DiscreteSystem, jacobians: Jacobians) -> tuple[np.ndarra
 
 
 def noise_of(found: MetricSearch, jacobians: Jacobians, noise: np.ndarray) -> tuple[float, np.ndarray]:
-    """(gain, standard deviation per state) of the projection observer of a metric; physical units where the Jacobians know them.
+    """(gain, standard deviation per state) of the projection observer of a metric; physical units where the Jacobians have them.
 
     ``noise`` ``(ny,)``: standard deviations of the outputs, in their units. Both are infinite where the metric does not contract.
     """

@@ -110,7 +110,7 @@ def worst_initial_states(
     InputError
         For unusable arguments.
     SimulationError
-        Where the plant is lost from every random initial state.
+        Where the plant leaves all bounds from every random initial state.
     """
     steps = round(duration / plant.dt) + 1
     if steps < 4:
