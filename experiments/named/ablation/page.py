@@ -7,7 +7,7 @@ import numpy as np
 from experiments.named.ablation.run import Ablation
 from experiments.named.ablation.variants import DEFAULT, DEFAULT_NAMES, FACTORS, VARIANTS, Case, cases
 from experiments.runner import Page
-from reports.ablation import LossCourse, FactorTable, write_ablation_report
+from reports.ablation import FactorTable, LossCourse, write_ablation_report
 
 
 def page(result: Ablation) -> Page:
