@@ -124,7 +124,7 @@ class ExplicitREN:
         return replace(self, **changes)
 
     def to_numpy(self, dtype: Any = np.float64) -> "ExplicitREN":
-        """A copy with NumPy arrays of ``dtype`` (default float64), detached from any autograd graph."""
+        """A copy with NumPy arrays of ``dtype`` (float64 unless told), detached from any autograd graph."""
         return ExplicitREN(
             **{k: np.array(_detached(v), dtype=dtype) for k, v in self.weights().items()}, **self._rest()
         )
