@@ -183,14 +183,14 @@ def page(rows: list[Row], rates: dict[int, float], sizes: Sizes) -> str:
 
 Written by `make benchmark` (`python -m benchmarks.kernels`); figures of one run on {os.cpu_count()} \
 cores. Float32, batch {sizes.batch}, nx = {sizes.nx}, tanh, one torch thread. "Least" of many repetitions comes \
-nearest to a quiet machine, the median is what this run gave. Other work on the machine raises both, up to severalfold: \
+nearest to an idle machine, the median is what this run gave. Other work on the machine raises both, up to severalfold: \
 compare rows of one run, not runs. "Ideal" is the number of operations at the rate of `torch.mm` on one thread, measured in the \
 same run on square matrices of the size of the network: {measured}. The compiled sweeps share large batches among all \
 cores, so that a ratio below one is possible.
 
 {markdown([head, *(row.cells for row in rows)])}
 
-What is behind the figures, and how to keep them:
+What the figures depend on, and how to reach them:
 
 - Build `explicit = ren.explicit()` once per update or simulation, not per step; `rollout(explicit, x0, u)` takes all \
 steps in one compiled loop.

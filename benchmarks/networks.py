@@ -204,20 +204,20 @@ Written by `python -m benchmarks.networks`; figures of one run on {_cores()} of 
 {sizes.nu} inputs, {sizes.ny} outputs, one torch thread; a rollout is {sizes.steps} steps; nx = {sizes.states_per_neuron:g} nv. R2DN (two \
 hidden layers) and torch's LSTM have the width that brings their number of free parameters nearest to that of the REN with nv \
 neurons. Times are processor time; "least" of many \
-repetitions comes nearest to a quiet machine. Compare rows of one run.
+repetitions comes nearest to an idle machine. Compare rows of one run.
 
 {markdown(ratios(lines, sizes))}
 
 How the ratios are read:
 
 - A REN and an R2DN are built from their parameters once per update (`explicit()`) and then stepped; building them at each step \
-is the mistake. The reference implementation published 9 to 11 times for it.
+takes much longer (9 to 11 times as long in the published reference implementation).
 - `unroll` takes all steps in one operation with a backward pass of its own ("fused"): the gradient of every matrix is one product \
 over all steps. Recorded by torch, the gradient of D11 is one product and one addition of the size of D11 per step, which an R2DN \
 does not have. That is where an R2DN is ahead of a REN, and more so the larger they are.
-- Fused, what is left is arithmetic, and at equal parameter counts REN and R2DN have nearly the same number of multiply-adds, for \
-the REN half of them in a triangle that the compiled sweep does at the rate of a matrix product. On one core there is then nothing \
-left for an R2DN to win in a rollout; what its layers save is the wait of one neuron for another, which a GPU feels. Its own map from the \
+- Fused, only arithmetic is left, and at equal parameter counts REN and R2DN have nearly the same number of multiply-adds, for \
+the REN half of them in a triangle that the compiled sweep does at the rate of a matrix product. On one core an R2DN then has no \
+advantage in a rollout; its layers avoid the evaluation of one neuron after another, which matters on a GPU. Its own map from the \
 direct parameters takes about twice as long as that of the REN: one Cayley transform with its inverse per layer, recorded by torch.
 
 {markdown(table)}

@@ -3,8 +3,8 @@
     python -m benchmarks.residual_bound --plants box duffing lorenz --fit 20 --budget 30
 
 Each plant is fitted for ``--fit`` seconds. The first table is of the one-step residual over states and inputs. The second is
-of N steps, unforced: the certified steady error of each state over the worst that was seen among rollouts from random
-starts in the region with a right first estimate, in the second half of 8 N samples, of trajectories that stay inside.
+of N steps, unforced: the certified steady error of each state over the worst one observed in rollouts from random
+initial states in the region with an exact initial estimate, in the second half of 8 N samples of trajectories that stay inside.
 """
 
 import argparse

@@ -12,7 +12,7 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Timing:
-    """Seconds per call: ``least`` is the quiet machine's figure, ``median`` what this one gave."""
+    """Seconds per call: ``least`` comes nearest to an idle machine, ``median`` is what this run gave."""
 
     least: float
     median: float

@@ -14,7 +14,7 @@ from systems import discretize, pendulum, read_recordings, simulate
 
 
 def write_log(path: Path, seed: int) -> None:
-    """One swing of a pendulum as a log: stamps that wander by a millisecond, a sensor that drops out, a pause of a second."""
+    """One swing of a pendulum as a log: stamps with a millisecond of jitter, a sensor that drops out, a gap of a second."""
     plant = discretize(pendulum())
     rng = np.random.default_rng(seed)
     truth = simulate(plant, 1, duration=10.0, seed=seed)
@@ -35,15 +35,15 @@ def main(neurons: int = 4, iterations: int = 30) -> np.ndarray:
         for seed, log in enumerate(logs):
             write_log(log, seed)
         plant = discretize(pendulum())
-        columns = {"measured_angle": "encoder"}  # what is not called like its signal
+        columns = {"measured_angle": "encoder"}  # a column with another name than its signal
         data = read_recordings(logs[:3], plant.system, columns=columns)
         fresh = read_recordings(logs[3], plant.system, columns=columns)
     print(f"learning from {len(data)} logs, {len(data.transitions())} complete steps of {plant.dt:g} s")
     fitted = fit(plant, data, neurons, iterations=iterations)
 
-    # A sample without a measurement is nan: there the observer goes on by its own prediction. Inputs have to be filled.
+    # A sample without a measurement is nan: there the observer uses its own prediction. Missing inputs must be filled.
     u = np.nan_to_num(fresh.u)
-    x_hat = fitted.observer.run(np.zeros(2), u, fresh.y)  # it does not know how the pendulum starts
+    x_hat = fitted.observer.run(np.zeros(2), u, fresh.y)  # the initial state of the pendulum is unknown
     late = fresh.t > 6.0
     rms = np.sqrt(np.nanmean((x_hat - fresh.x)[0, late] ** 2, axis=0))
     print(f"{int(np.isnan(fresh.y).sum())} samples have no measurement")

@@ -1,7 +1,7 @@
-"""An observer inside a control loop: a mass on a spring is brought to rest by feedback of a speed that nobody measures.
+"""An observer inside a control loop: a mass on a spring is brought to rest by feedback of a speed that is not measured.
 
 The controller u = -K x needs position and velocity. The sensor gives the position only, so the loop closes over the
-observer's estimate, which starts wrong. Run it with `python examples/observer_in_a_loop.py`.
+observer's estimate, whose initial error is large. Run it with `python examples/observer_in_a_loop.py`.
 """
 
 import numpy as np

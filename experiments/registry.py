@@ -20,7 +20,7 @@ EXPERIMENTS = (
     ),
     Experiment(
         "published_tables",
-        "every published protocol at equal conditions: ours, median and worst of five seeds, beside the published value",
+        "every published protocol under the same settings: ours, median and worst of five seeds, beside the published value",
         ("rows", "seeds"),
     ),
     Experiment(
@@ -35,7 +35,7 @@ EXPERIMENTS = (
     ),
     Experiment(
         "contracting",
-        "two initial states of a contracting REN forget each other, within the certified envelope",
+        "two solutions of a contracting REN converge, within the certified envelope",
         ("activation",),
     ),
     Experiment(

@@ -155,7 +155,7 @@ def run_experiment(
     asked: Size = size or run.FULL
     of_size = {name: options.pop(name) for name in {f.name for f in fields(asked)} & set(options)}
     parts, begin = Parts(Path(out), fresh, quiet, report), time.perf_counter()
-    stopped = Interrupted(f"stopped; the parts done so far are in {out}. The same command goes on from there")
+    stopped = Interrupted(f"stopped; the parts done so far are in {out}. The same command resumes from there")
     try:
         result = run.measure(replace(asked, **of_size), seed, parts, **options)
     except KeyboardInterrupt:

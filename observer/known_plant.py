@@ -1,4 +1,4 @@
-"""The plant as an observer knows it: periods, nominal inputs, limits; and the one place that asks "is this its plant?"."""
+"""The plant as an observer knows it: periods, nominal inputs, limits; and the one check that a plant is the observer's own."""
 
 import math
 from collections.abc import Sequence

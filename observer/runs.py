@@ -235,7 +235,7 @@ def _fit_record() -> type:
 
 
 def save_certificate(folder: Path, certificate: "Certificate", *, command: str = "") -> None:
-    """Write the certificate beside the hash of the weights it speaks of."""
+    """Write the certificate and the hash of the weights that it belongs to."""
     write_json(folder / CERTIFICATE, certificate.to_data(), command=command, hashes=hashes(folder, SYSTEM, OBSERVER))
 
 

@@ -95,7 +95,7 @@ class StateObserver(ABC):
 
 @dataclass(frozen=True, eq=False)
 class RENObserver(StateObserver):
-    """A contracting REN that copies the plant one step ahead.
+    """A contracting REN that predicts the plant one step ahead.
 
         x_hat+ = A x_hat + B1 w + B2 [u; y] + bx,   w = sigma(C1 x_hat + D11 w + D12 [u; y] + bv)
 

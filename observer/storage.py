@@ -123,7 +123,7 @@ def guarded(path: Path, read: Callable[[], Result]) -> Result:
         if str(path) in str(error):
             raise
         raise InputError(f"{path}: {error}") from error
-    except Exception as error:  # a damaged zip alone knows a dozen ways to fail
+    except Exception as error:  # a damaged zip alone fails in a dozen ways
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         if isinstance(error, KeyError):
             reason = f"it has no {reason}"

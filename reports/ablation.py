@@ -26,7 +26,7 @@ class FactorTable:
 
 
 @dataclass(frozen=True)
-class Course:
+class LossCourse:
     """Best held-out loss so far over seconds, for each seed."""
 
     name: str
@@ -54,7 +54,7 @@ def table(content: FactorTable) -> Table:
 
 
 @styled()
-def courses_figure(panels: Mapping[str, Sequence[Course]], budget: float) -> "Figure":
+def courses_figure(panels: Mapping[str, Sequence[LossCourse]], budget: float) -> "Figure":
     """Held-out loss against wall time: the line is the median of the seeds, the band reaches from the best to the worst."""
     rows = -(-len(panels) // COLUMNS)
     figure = new_figure(WIDE, 2.5 * rows)
@@ -96,7 +96,7 @@ def write_ablation_report(
     folder: str | Path,
     *,
     tables: Sequence[FactorTable],
-    courses: Mapping[str, Mapping[str, Sequence[Course]]],
+    courses: Mapping[str, Mapping[str, Sequence[LossCourse]]],
     budget: float,
     seeds: Sequence[int],
     command: str = "",

@@ -40,7 +40,7 @@ def compare(run: Run) -> "TrialEnvelopes | None":
 
 
 def verdict_rows(run: Run) -> tuple[tuple[Any, ...], ...]:
-    """(requirement, number, how it is known, pass or fail): what is asked of the observer, line by line."""
+    """(requirement, number, source, pass or fail) of every requirement."""
     c, v, bounds, proof = run.certificate, run.validation, bounds_of(run), proof_of(run)
     rows: list[tuple[Any, ...]] = []
     if c is not None:

@@ -26,7 +26,7 @@ def certificate_section(run: Run) -> Section:
             Number(c.rate_bound, "per step", 8),
             "required, and guaranteed by construction; α* ≤ ᾱ",
         ),
-        ("condition of M", Number(c.metric_condition), "with each state divided by half its range"),
+        ("condition number of M", Number(c.metric_condition), "with each state divided by half its range"),
         (
             "LMI margin",
             Number(c.lmi_margin),

@@ -92,7 +92,7 @@ def _numbers(variant: Variant) -> dict[str, Any]:
     if f is not None:
         rows |= {
             "one-step loss": Number(f.one_step_loss, "", 3),
-            "loss of the linear start": Number(f.start_loss, "", 3),
+            "loss of the linear observer": Number(f.start_loss, "", 3),
         }
         rows |= {"neurons": Number(int(f.observer.weights.nv)), "time to fit": Number(f.seconds, "s", 3)}
     for label, value in variant.numbers.items():

@@ -124,7 +124,7 @@ def scenario_figure(section: EstimatorSection) -> "Figure":
 
 @styled()
 def overview_figure(scores: Mapping[str, Mapping[str, float]]) -> "Figure":
-    """Estimators by scenarios: errors in per cent of the ranges, dark where small, each row told apart by its best."""
+    """Estimators by scenarios: errors in per cent of the ranges, dark where small, the best of each row in bold."""
     scenarios = list(scores)
     names = list(dict.fromkeys(name for row in scores.values() for name in row))
     values = np.array([[scores[c].get(n, np.nan) for n in names] for c in scenarios], dtype=float)
@@ -225,6 +225,6 @@ _OVERVIEW = (
 )
 _READING = (
     "Left: of the largest error of any state, the median over the trials; dotted grey is 2 % of the range. Right: RMS error of the second "
-    "half with its 95 % interval over the trials; intervals that overlap cannot be told apart. A cross instead of a dot: some trials "
-    "diverged, and only the others are shown."
+    "half with its 95 % interval over the trials; overlapping intervals do not separate two estimators. A cross instead of a dot: some "
+    "trials diverged, and only the others are shown."
 )

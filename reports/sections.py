@@ -169,7 +169,7 @@ def _fit(run: Run) -> Section:
     if f.search is not None:
         rows += [
             ("fastest rate found", Number(f.search.rate, "per step", 6), "metric search, before training"),
-            ("condition of its metric", Number(f.search.condition), "in states scaled by range"),
+            ("condition number of its metric", Number(f.search.condition), "in states scaled by range"),
             ("gain of the metric search", cell(f.search.gain), ""),
             ("samples of the metric search", Number(f.search.samples), "Jacobians of the plant"),
         ]

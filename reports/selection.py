@@ -84,7 +84,7 @@ def quantiles(values: np.ndarray, shares: tuple[float, ...] = (0.05, 0.5, 0.95))
 
 
 def thin(count: int) -> np.ndarray:
-    """Indices of at most 1200 samples, first and last included: more cannot be seen."""
+    """Indices of at most 1200 samples, first and last included: more are not visible."""
     return np.unique(np.linspace(0, count - 1, min(count, _MAXIMUM_POINTS)).round().astype(int))
 
 

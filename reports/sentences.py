@@ -121,9 +121,9 @@ def _proved(run: Run) -> Knowledge:
         (
             f"Contraction: in every step, any two estimates with the same inputs and measurements approach each other by the factor "
             f"α* = {number_text(c.rate, 5)} or faster in the metric M, for all initial estimates and all inputs.",
-            f"A wrong initial estimate is therefore forgotten: to 2{NBSP}% in {number_text(time, 3)}{NBSP}s."
+            f"An initial error therefore decays to 2{NBSP}% in {number_text(time, 3)}{NBSP}s."
             if time is not None
-            else "The rate is not below 1, so a wrong initial estimate need not be forgotten.",
+            else "The rate is not below 1, so an initial error need not decay.",
             "Verified in float64 by the eigenvalues of the shipped matrices.",
             *proved_sentences(run),
         ),

@@ -1,6 +1,6 @@
 """One visual language for every figure: colours, sizes and file settings.
 
-The colours are those of Okabe and Ito, told apart with any kind of colour vision; every role also has its own line
+The colours are those of Okabe and Ito, distinct for every kind of colour vision; every role also has its own line
 style, so that a figure survives a black-and-white printer. Sizes are those of a two-column paper, with text of 7.5 to
 8 points at the printed size. Nothing here touches pyplot: the parameters hold only inside ``styled()``.
 """

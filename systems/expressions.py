@@ -1,4 +1,4 @@
-"""Equations that have been read: their functions, constants and evaluation on floats, arrays and traced symbols."""
+"""Parsed equations: their functions, constants and evaluation on floats, arrays and traced symbols."""
 
 import functools
 import math

@@ -1,7 +1,7 @@
-"""Named signals and parameters: what a person knows about each quantity, written once and carried everywhere.
+"""Named signals and parameters: what is known about each quantity, stated once and carried everywhere.
 
-A range is the operating region of a signal: it sets the scaling, the sampling of training data and the region that a
-certificate speaks of. Units are labels and are never converted.
+A range is the operating region of a signal: it sets the scaling, the sampling of training data and the region of
+certificates. Units are labels and are never converted.
 """
 
 import math

@@ -3,7 +3,7 @@
     continuous:  dx/dt = f(t, x, u, p)        y = h(t, x, u, p)
     discrete:    x[k+1] = f(t, x[k], u[k], p)
 
-A system knows nothing of observers, sampling methods or data.
+A system does not depend on observers, sampling methods or data.
 """
 
 import hashlib

@@ -1,4 +1,4 @@
-"""The examples run as they stand, and show what they promise."""
+"""The examples run as they stand, and show what they describe."""
 
 import importlib.util
 from pathlib import Path

@@ -121,4 +121,4 @@ def test_an_unobservable_plant_is_refused_with_its_direction(tmp_path, monkeypat
     )
     assert _observer(monkeypatch, "run", tmp_path / "blind.toml", "--out", tmp_path / "run", *OPTIONS) == 1
     message = capsys.readouterr().err
-    assert "gap" in message and "cannot be seen" in message and "Traceback" not in message
+    assert "gap" in message and "undetectable direction" in message and "Traceback" not in message

@@ -1,4 +1,4 @@
-"""What is known of a plant before a fit: signals, discretisation, observability, and how fast an observer can be.
+"""What is known about a plant before a fit: signals, discretisation, observability, and how fast an observer can be.
 
 :func:`examine` gathers the findings as plain data, :mod:`experiments.cli.check_text` prints them; ``docs/check.md`` explains every line.
 """
@@ -53,9 +53,7 @@ def examine(recipe: Recipe, console: Console) -> dict[str, Any]:
             table = found.trade_off
         except NotDetectable as error:
             refused, table = error, error.trade_off
-    among = tuple(
-        text for text in notes if text.startswith(("hidden: ", "unobservable: "))
-    )  # they are findings of their own
+    among = tuple(text for text in notes if text.startswith("unobservable: "))  # they are findings of their own
     for text in (*system.unused, *plant.warnings, *(text for text in notes if text not in among)):
         console.warn(text)
     assert table is not None
@@ -132,7 +130,7 @@ def _observability(plant: "DiscreteSystem", seen: "Observability") -> dict[str, 
         "gramian": None
         if gramian is None
         else {
-            "samples": gramian.samples, "starts": gramian.starts, "eigenvalues": gramian.eigenvalues,
+            "samples": gramian.samples, "starts": gramian.initial_states, "eigenvalues": gramian.eigenvalues,
             "condition": gramian.condition, "worst_direction": named(gramian.directions[0]),
             "text": direction_text(system, gramian.directions[0]), "deviation": gramian.deviation,
             "output_noise": dict(zip(system.output_names, gramian.output_noise, strict=True)),

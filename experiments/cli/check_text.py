@@ -32,7 +32,7 @@ def lines(findings: dict[str, Any]) -> list[str]:
     if findings["detectable"]:
         text.append(
             f"fastest rate: {findings['rate']:.4g} per step, errors fall to 2 % in {findings['settling_time']:.3g} s "
-            f"(metric condition {findings['condition']:.3g})"
+            f"(condition number of the metric {findings['condition']:.3g})"
         )
         if findings["requested_rate"] is None:
             text.append(
@@ -127,7 +127,7 @@ def _observability(findings: dict[str, Any]) -> list[str]:
             accuracy = "cannot be estimated"
         else:
             accuracy = f"can be estimated to {100 * gramian['deviation']:.2g} % of a half range"
-        condition = "" if gramian["condition"] is None else f"; condition {gramian['condition']:.3g}"
+        condition = "" if gramian["condition"] is None else f"; condition number {gramian['condition']:.3g}"
         text.append(f"  Gramian      weakest direction ({gramian['text']}) {accuracy} (noise {noise}){condition}")
     count = sum(hidden["places"].values())
     rows = _different([mode for mode in hidden["modes"] if mode["rate"] > GONE])

@@ -43,32 +43,31 @@ def compare(
         typer.Option("--duration", metavar="SECONDS", help="Length of a trial; 300 samples at most when left out."),
     ] = None,
     estimators: Annotated[
-        str | None, typer.Option("--estimators", metavar=_NAMES, help="Some of the classical ones only.")
+        str | None, typer.Option("--estimators", metavar=_NAMES, help="Only these classical estimators.")
     ] = None,
     scenarios: Annotated[
-        str | None, typer.Option("--scenarios", "--conditions", metavar=_NAMES, help="Some of the scenarios only.")
+        str | None, typer.Option("--scenarios", "--conditions", metavar=_NAMES, help="Only these scenarios.")
     ] = None,
     evaluations: Annotated[
-        int, typer.Option("--evaluations", metavar="COUNT", help="Runs that tuning may take for each.")
+        int,
+        typer.Option("--evaluations", metavar="COUNT", help="Evaluations that the tuning of each estimator may take."),
     ] = 80,
     training: Annotated[int, typer.Option("--training", metavar="COUNT", help="Trajectories to tune on.")] = 24,
     fine_tune: Annotated[
         bool,
-        typer.Option(
-            "--fine-tune/--no-fine-tune", help="Also the REN tuned for the noise, made from the one fitted for speed."
-        ),
+        typer.Option("--fine-tune/--no-fine-tune", help="Also tune the REN for the noise."),
     ] = True,
     limit: Annotated[
         float,
         typer.Option(
-            "--limit", metavar="SECONDS", help="What an estimator may take for a scenario; slower ones are left out."
+            "--limit", metavar="SECONDS", help="Time limit of an estimator per scenario; slower ones are left out."
         ),
     ] = 60.0,
     **chosen: Any,
 ) -> int:
     """All estimators on the same trials, scenario by scenario: errors, settling, diverged runs, time per step; a report.
 
-    What is finished is kept: the same command goes on where it was stopped.
+    Finished parts are kept: the same command resumes.
     """
     from experiments.compare import page
     from experiments.compare.result import Settings

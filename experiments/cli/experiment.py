@@ -13,7 +13,7 @@ from experiments.pipeline.options import takes, to_keys
 @answers
 @takes("fit", "seed", "fresh", "output")
 def experiment(
-    name: Annotated[str, typer.Argument(help="One of those that `observer list` shows.")],
+    name: Annotated[str, typer.Argument(help="An experiment that `observer list` shows.")],
     out: Annotated[
         Path | None, typer.Option("--out", metavar="RUN", help="The folder of the results; runs/NAME when left out.")
     ] = None,

@@ -24,7 +24,7 @@ def fine_tune(
         typer.Option(
             "--noise",
             metavar=_PER_OUTPUT,
-            help="Standard deviation of the noise, one or one for each output; as the plant states it when left out.",
+            help="Standard deviation of the noise: one number, or one for each output; that of the plant when left out.",
         ),
     ] = None,
     bias: Annotated[
@@ -40,12 +40,16 @@ def fine_tune(
     contraction_rate: Annotated[
         float | None,
         typer.Option(
-            "--contraction-rate", metavar="RATE", help="Bound per sample; chosen from the noise when left out."
+            "--contraction-rate",
+            metavar="RATE",
+            help="Bound of the contraction rate per sample; chosen from the noise when left out.",
         ),
     ] = None,
-    iterations: Annotated[int | None, typer.Option("--iterations", metavar="COUNT", help="Iterations at most.")] = None,
+    iterations: Annotated[
+        int | None, typer.Option("--iterations", metavar="COUNT", help="Largest number of iterations.")
+    ] = None,
     budget: Annotated[
-        str | None, typer.Option("--budget", metavar="TIME", help="Time for tuning at most, as 20s or 2m.")
+        str | None, typer.Option("--budget", metavar="TIME", help="Time limit of the tuning, as 20s or 2m.")
     ] = None,
     **chosen: Any,
 ) -> int:

@@ -1,4 +1,4 @@
-"""The learned observers of a comparison: one fitted for speed, one tuned for the noise, kept so that nothing is fitted twice.
+"""The learned observers of a comparison: one fitted for speed, one tuned for the noise, stored so that nothing is fitted twice.
 
 Folder ``learned/``: the weights of both, and ``learned.json`` with what they were made for.
 """
@@ -123,7 +123,7 @@ def from_plant(
         return {SPEED: fast} | ({NOISE: low_noise} if low_noise is not None else {}), {}
     fit, data, reason = store.fitted(budget, seed)
     if fit is None or data is None:
-        return {}, {SPEED: reason, **({NOISE: "there is none for speed to begin from"} if tune else {})}
+        return {}, {SPEED: reason, **({NOISE: "there is no REN for speed to begin with"} if tune else {})}
     store.keep(SPEED, asked, fit.observer)
     found: dict[str, RENObserver] = {SPEED: fit.observer}
     return _with_noise(store, found, fit, data, also, samples, evaluations, seed) if tune else (found, {})

@@ -81,7 +81,7 @@ def judge(system: System, x_hat: np.ndarray, data: Trajectories, seed: int, micr
     angles = periods(system.states)
     with np.errstate(all="ignore"):
         error = np.abs(wrap(x_hat - data.x, angles)) / width
-    # The first row is the initial estimate, which nobody chose.
+    # The first row is the initial estimate, which no estimator chose.
     lost = ~(error[:, 1:] <= DIVERGED).all(axis=(1, 2))
     kept = np.flatnonzero(~lost)
     half = len(data.t) // 2
@@ -125,7 +125,7 @@ def consistent(observer: StateObserver, x_hat0: np.ndarray, data: Trajectories) 
 
 
 def as_good(results: Mapping[str, Result]) -> tuple[str, ...]:
-    """The estimators that are best or cannot be told from the best: no run diverged, and the interval reaches below the
+    """The estimators that are best or statistically equal to the best: no run diverged, and the interval reaches below the
     upper end of the best one's."""
     sound = {name: r for name, r in results.items() if r.diverged == 0 and np.isfinite(r.score)}
     if not sound:

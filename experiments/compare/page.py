@@ -160,7 +160,7 @@ def _tuning(found: Comparison) -> Table:
     return Table(
         tuple(rows),
         heads,
-        "Tuning: mean over four quarters of the time of log(mean squared error in ranges); lower is better",
+        "Tuning: log(mean squared error in ranges), averaged over the four quarters of a trial; lower is better",
     )
 
 
@@ -183,5 +183,5 @@ def _consistency(found: Comparison) -> Table:
         "innovations white",
     )
     return Table(
-        rows, heads, "Consistency under the stated noise: bands hold 99 % for a filter that knows how wrong it is"
+        rows, heads, "Consistency under the stated noise: the bands hold 99 % of the values of a consistent filter"
     )

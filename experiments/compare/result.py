@@ -49,7 +49,7 @@ class Settings:
 class Comparison:
     """All that was measured: ``table`` scenario -> estimator -> :class:`Result`; ``names`` and ``titles`` are words for both;
     ``refused`` says who or what is missing, and why; ``tuned`` and ``consistency`` by estimator; ``gaps``: of the REN tuned for noise to
-    the best other, by scenario (:func:`measure.gap`); ``constant_gains``: the steady Kalman filter from low to high gain, with
+    the best other, by scenario (``gap`` of ``measure.py``); ``constant_gains``: the steady Kalman filter from low to high gain, with
     noise; ``proved``: estimators with a certificate of contraction."""
 
     plant: DiscreteSystem

@@ -1,4 +1,4 @@
-"""Finished measurements on disk, so that the same command goes on where it was stopped: ``results/<scenario>.npz``.
+"""Finished measurements on disk, so that the same command resumes where it was stopped: ``results/<scenario>.npz``.
 
 A result belongs to the plant, the trials and the very estimator (its weights or its tuned values): one of another question is
 measured again.

@@ -1,4 +1,4 @@
-"""What the numbers say, in sentences: where each estimator is best, where it breaks, and when to prefer which."""
+"""The numbers in sentences: where each estimator is best, where it breaks, and when to prefer which."""
 
 from collections.abc import Collection, Mapping, Sequence
 
@@ -19,13 +19,13 @@ def of_scenario(results: Mapping[str, Result], names: Mapping[str, str]) -> str:
     """One sentence on who is best in a scenario, and who lost trials."""
     good = as_good(results)
     if not good:
-        text = "No estimator gets through all trials."
+        text = "Every estimator diverged in some trial."
     else:
         best = results[good[0]]
         text = f"Smallest error: {names[good[0]]}, {best.score:.3g} % of the ranges"
         text += f" ({best.score_interval[0]:.3g} to {best.score_interval[1]:.3g})."
         if len(good) > 1:
-            text += f" Not to be told from it with {best.trials} trials: {listed([names[n] for n in good[1:]])}."
+            text += f" Statistically equal over {best.trials} trials: {listed([names[n] for n in good[1:]])}."
     lost = [f"{names[n]} ({r.diverged} of {r.trials})" for n, r in results.items() if r.diverged]
     return f"{text} Diverged: {listed(lost)}." if lost else text
 
@@ -37,9 +37,9 @@ def of_estimator(name: str, table: Table, titles: Mapping[str, str]) -> str:
     lost = [titles[c] for c, results in here.items() if results[name].diverged]
     parts = []
     if len(best) == len(here) and here:
-        parts.append("best, or not to be told from the best, in every scenario")
+        parts.append("best, or statistically equal to the best, in every scenario")
     elif best:
-        parts.append(f"best, or not to be told from the best, in: {'; '.join(best)}")
+        parts.append(f"best, or statistically equal to the best, in: {'; '.join(best)}")
     else:
         parts.append("never among the best")
     if lost:
@@ -62,8 +62,8 @@ def factor(results: Mapping[str, Result], name: str) -> float:
 def advice(
     table: Table, names: Mapping[str, str], titles: Mapping[str, str], proved: Collection[str] = ()
 ) -> tuple[str, ...]:
-    """When to prefer which: the one that is best most often, the most even, the quickest, those that are proved to converge, and the
-    ones never to be used blind."""
+    """When to prefer which: the one that is best most often, the most even, those proved to converge, and those that
+    diverged in some trial."""
     estimators = list(dict.fromkeys(name for results in table.values() for name in results))
     if not estimators or not table:
         return ()
@@ -93,5 +93,5 @@ def advice(
         lines.append(f"{text}. Nothing is proved of the others.")
     broken = [n for n in estimators if any(n in r and r[n].diverged for r in table.values())]
     if broken:
-        lines.append(f"Not without a watch on divergence: {listed([names[n] for n in broken])}.")
+        lines.append(f"Diverged in some trial, so monitor them in use: {listed([names[n] for n in broken])}.")
     return tuple(lines)

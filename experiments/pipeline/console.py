@@ -37,7 +37,7 @@ _WAY_OUT = {
 
 
 class Interrupted(Exception):
-    """A step was stopped by a person or the system; the text says what was kept and how to go on."""
+    """A step was interrupted; the text states what was kept and how to resume."""
 
 
 class Console:

@@ -35,7 +35,7 @@ def numbers(flag: str, text: str | None) -> tuple[float, ...] | None:
 
 
 def tune(source: Path, out: Path, given: dict[str, Any], *, fresh: bool, console: Console) -> Run:
-    """The finished run in ``out``; a part of it that is there already is kept, and an interrupted tuning goes on."""
+    """The finished run in ``out``; a part of it that is there already is kept, and an interrupted tuning resumes."""
     before = load_run(source)
     if before.fit is None or before.fit.status == "interrupted":
         raise InputError(f"{source}: holds no finished fit to tune; `observer fit {source}` makes one")

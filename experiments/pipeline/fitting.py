@@ -1,4 +1,4 @@
-"""The step that fits the observer of a run; what an interrupted one leaves is a checkpoint and the best observer so far."""
+"""The step that fits the observer of a run; an interrupted one leaves a checkpoint and the best observer so far."""
 
 import numpy as np
 

@@ -97,9 +97,7 @@ def learn_from(
         )
     if missing:
         counts = ", ".join(f"{name} in {count}" for name, count in missing.items())
-        text = (
-            f"of {int(data.lengths.sum())} logged samples some miss a value ({counts}); nothing is learned from those"
-        )
+        text = f"of {int(data.lengths.sum())} logged samples some miss a value ({counts}); the fit leaves those out"
         data = replace(data, warnings=(*data.warnings, text))
     return data
 

@@ -109,7 +109,7 @@ class DataRecipe(_Section):
 
 
 class FitRecipe(_Section):
-    """The observer and its fit: see ``observer.fit``, whose arguments these are ."""
+    """The observer and its fit: see ``observer.fit``, whose arguments these are."""
 
     neurons: Annotated[int, Field(ge=0, le=100_000)] = 20
     activation: Annotated[str, AfterValidator(_covered)] = "tanh"

@@ -24,7 +24,7 @@ TOLERANCE = 1e-6  # relative; another BLAS changes the last digits of an eigenva
 
 @dataclass(frozen=True)
 class Findings:
-    """Sentences: what agrees, what differs, and what is not here to be compared, which proves nothing either way."""
+    """Sentences: what agrees, what differs, and what is missing and so could not be compared."""
 
     agrees: list[str]
     differs: list[str]
@@ -32,7 +32,7 @@ class Findings:
 
 
 def verify(folder: Path) -> Findings:
-    """Compare a run with what it says of itself. Raises InputError when the folder holds no certified run."""
+    """Compare a run with its own statements. Raises InputError when the folder holds no certified run."""
     if not (folder / runs.METRICS).is_file() or not (folder / runs.CERTIFICATE).is_file():
         if not (folder / runs.SYSTEM).is_file():
             load_run(folder)  # says what is wrong with the folder

@@ -1,4 +1,4 @@
-"""What a certificate says of accuracy: proofs in one or several metrics, over many steps, or statistics.
+"""The accuracy that a certificate states: proofs in one or several metrics, over many steps, or statistics.
 
 A certificate of kind "proved" holds proofs and no statistics; one of kind "statistical" holds statistics and no proof.
 """
@@ -76,7 +76,7 @@ class Bounds:
     Attributes
     ----------
     kind : "proved", "statistical", or "none" with the ``reason``. region : all results refer to it.
-    budget, gap, seed : what was asked for [s]. seconds : what it took.
+    budget, gap, seed : the options given [s]. seconds : what it took.
     proofs : the shipped metric's first. unforced : the same for the one constant input ``held`` (nu,) instead of all of U.
     settled, settled_unforced : the part of X in which the plant is from some sample on, for all of U and for ``held``; None: all of X.
     horizon : over many steps under ``held``, from ``settled_unforced`` on. residual_map, statistical : None where there is none.

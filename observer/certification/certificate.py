@@ -34,7 +34,7 @@ class Certificate:
     Attributes
     ----------
     rate : alpha*, per step, proved for the shipped weights. dt : seconds per step.
-    rate_bound : the rate that was asked for, per step.
+    rate_bound : the required rate, per step.
     metric : M (nx, nx), physical units. multipliers : Lam (nv,).
     metric_condition : condition number of M for states divided by half their ranges (free of units).
     lmi_margin : smallest eigenvalue of the certifying form, scaled to unit diagonal, at the proved rate (1 + 1e-9).
@@ -106,12 +106,12 @@ def certify(
     Returns
     -------
     Certificate
-        Weights that prove nothing (changed, not finite, wrong shapes) give one that does not hold, with the reason.
+        Weights without a proof (changed, not finite, wrong shapes) give one that does not hold, with the reason.
 
     Raises
     ------
     InputError
-        For an observer of another plant or sampling time, and for a region that is none.
+        For an observer of another plant or sampling time, and for an invalid region.
     """
     plant = chosen_plant(observer, plant)
     certificate = _contraction(observer, plant)
@@ -152,7 +152,7 @@ def _failure(rate: float, bound: float, margin: float) -> str | None:
     if rate >= 1:
         return f"Not contracting: the proved factor per step is {rate:.6g}; it must be below 1."
     if not rate <= bound + RATE_TOLERANCE:
-        return f"Slower than asked: the proved factor per step is {rate:.9g}, above the bound {bound:.9g}."
+        return f"Slower than required: the proved factor per step is {rate:.9g}, above the bound {bound:.9g}."
     if not margin >= -MARGIN_TOLERANCE:
         return f"Not confirmed: the certifying form has the negative eigenvalue {margin:.3g}, scaled to unit diagonal."
     return None

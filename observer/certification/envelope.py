@@ -181,7 +181,7 @@ def ultimate_bound(
 
 
 def ultimate_bound_from(certificate: Certificate, *, held_input: bool = False) -> int:
-    """The sample from which on ``ultimate_bound`` is within 5 % of the envelope's share that does not fade, for x_hat_0 = x_0.
+    """The sample from which on ``ultimate_bound`` is within 5 % of the part of the envelope that does not decay, for x_hat_0 = x_0.
 
     Until the plant counts as settled, and then as long as what was before takes to fade (or the many steps are).
     """
@@ -282,7 +282,7 @@ def _many_steps(case: _Case) -> Iterator[_ManySteps]:
         return
     p = bounds.horizon_proof()
     if p is None:
-        raise InputError("certificate: its many-step bound belongs to none of its proofs; certify again")
+        raise InputError("certificate: its many-step bound matches none of its proofs; certify again")
     metric, rate = p.contraction.metric, p.contraction.rate
     same = tuple(q for q in case.proofs if np.array_equal(q.contraction.metric, metric) and q.contraction.rate == rate)
     power = rate**h.steps

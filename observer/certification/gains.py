@@ -1,4 +1,4 @@
-"""Proved gains through a REN in closed form, with their derivatives: what refining a metric or multipliers climbs on.
+"""Proved gains through a REN in closed form, with their derivatives: used to refine a metric or multipliers.
 
 For dx+ = A dx + B1 dw, dv = C1 dx + D11 dw and neurons of slope in [0, 1], and any weight O = Z'Z on the result,
 
@@ -110,7 +110,7 @@ def _guarded(at, size: float):
 
 @dataclass(frozen=True, eq=False)
 class StepGains:
-    """What one step makes of an error in each state: |e_i+| <= error_i |e|_M + noise_i |n| + |r_i| + |d_i|, proved.
+    """Gains of one step from |e|_M and noise to each state: |e_i+| <= error_i |e|_M + noise_i |n| + |r_i| + |d_i|, proved.
 
     error, noise : (nx,), per unit of |e|_M and per Euclidean unit of measurement error, in the unit of state i.
     error_multipliers, noise_multipliers : (nx, nv), which prove them.

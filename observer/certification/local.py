@@ -38,7 +38,7 @@ class LocalResidual:
         nx, box = plant.nx, np.asarray(bounds.region.box, dtype=float)
         if not (np.ptp(box[:nx], axis=1) > 0).all():
             raise InputError(
-                "no local bound: the region of the certificate has no width in some state; certify over a wider one"
+                "no local bound: the region of the certificate has zero width in some state; certify over a wider one"
             )
         self.box, self.shape = box[:nx], (max(2, int(cells ** (1 / nx) + 1e-9)),) * nx
         model = make_model(observer, plant, box, self.proof.contraction.metric, None)

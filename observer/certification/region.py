@@ -82,7 +82,7 @@ def reached_region(
     text = (
         f"X are the operating ranges{', enlarged in ' + ', '.join(grown) if grown else ''}: they hold {len(starts)} simulated "
         f"trajectories of {length:g} s (seed {seed}; margin {100 * margin:g} % of a range where they went beyond). "
-        "That X is never left is not proved."
+        "It is not proved that the plant stays in X."
     )
     return Region(box, "reached", seed, trajectories, length, margin, text)
 
@@ -105,7 +105,7 @@ def given_region(plant: DiscreteSystem, region: Any) -> Region:
     for name, (low, high) in zip(names, box, strict=True):
         if not (np.isfinite([low, high]).all() and low <= high):
             raise InputError(f"region of '{name}' is ({low:g}, {high:g}); expected two finite numbers, low before high")
-    return Region(box, "given", sentence="X and U as they were given. That X is never left is not proved.")
+    return Region(box, "given", sentence="X and U as they were given. It is not proved that the plant stays in X.")
 
 
 def held_input(area: Region, plant: DiscreteSystem) -> np.ndarray:

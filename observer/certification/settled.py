@@ -2,10 +2,10 @@
 
     S_0 = X,    S_(j+1) = S_j and F^m(S_j, U^m) and F^n(S_j, U^n),  n = 4 m,    x_k in S_j for all k >= j n when x_0 ... x_k are in X
 
-A residual is often largest in corners that no trajectory comes from: it enters X there, if at all, and leaves for good. S is
+A residual is often largest in corners of X to which trajectories never return. S is
 covered by cells of a grid: the image of every cell under m steps is enclosed once, in the polynomial forms of the residual
 bound, and a cell stays as long as an image of a cell that stayed touches it. The cover only ever holds too much. Short strides
-enclose fast motion well, long ones carry slow motion over more than a cell, without which a cell would feed itself for ever.
+enclose fast motion well; long ones carry slow motion beyond one cell, so that no cell keeps itself in the cover.
 """
 
 import math

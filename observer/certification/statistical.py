@@ -1,4 +1,4 @@
-"""The statistical certificate: what fresh trajectories say where nothing can be proved (MATH 2f, 4).
+"""The statistical certificate: bounds from fresh trajectories where nothing can be proved (MATH 2f, 4).
 
 The unit of sampling is a whole trajectory, whose initial states and inputs follow a stated law. With N of them, drawn after the observer
 was finished, and s the largest score of the N, another trajectory of the same law scores above s with a probability of at
@@ -101,7 +101,7 @@ def bound_statistically(
 
     trials : 1375 when left out. metric : M of |r|_M, the observer's own when left out. duration : of a trajectory [s]; the
     plant's own when left out; errors are judged over its second half. budget : seconds; where they end before all trials are done,
-    fewer are counted and the coverage says so (how long a trial takes does not depend on its score).
+    fewer are counted and the coverage is that of this number (how long a trial takes does not depend on its score).
 
     The plant is the discretised one. Raises InputError for shares and counts out of range.
     """

@@ -1,4 +1,4 @@
-"""A stated accuracy, verified from the shipped matrices and the plant: the search is done anew, nothing is believed.
+"""A stated accuracy, verified from the shipped matrices and the plant: every search is repeated, no stored number is trusted.
 
 Chosen over shipping the closed cover of cells (megabytes, and just as much to compute): the branch and bound runs again in every
 metric until its upper bound is at most the stated one, within ``budget`` seconds in all, or an attained residual refutes the
@@ -80,7 +80,7 @@ def _region(bounds: Bounds, plant: DiscreteSystem) -> Iterator[Finding]:
         yield (
             False,
             f"region: {names[i]} is from {low:.6g} to {high:.6g} there, and from {lowest:.6g} to {highest:.6g} by the "
-            "simulation that is said to have found it",
+            "stated simulation",
         )
     if not off.any():
         yield True, "region"
@@ -136,7 +136,7 @@ def _after(p: Proof, within: Settled | None, bounds: Bounds) -> Iterator[Finding
     if not p.after:
         return
     if within is None or p.after < within.samples:
-        yield False, f"proof '{p.name}': said to hold after {p.after} samples, for which there is no settled set"
+        yield False, f"proof '{p.name}': stated to hold after {p.after} samples, for which there is no settled set"
     whole = [
         q.residual
         for q in (*bounds.proofs, *bounds.unforced)

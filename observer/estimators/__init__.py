@@ -1,6 +1,6 @@
-"""The estimators that control engineers use already, behind :class:`observer.StateObserver`: a learned observer is compared with them.
+"""The classical estimators, behind :class:`observer.StateObserver`: a learned observer is compared with them.
 
-To add one: a file here and its name in ``ESTIMATORS``. The file has ``LABEL``, what a person calls it; ``tuning_parameters(plant)``; and
+To add one: a file here and its name in ``ESTIMATORS``. The file has ``LABEL``, its name in tables; ``tuning_parameters(plant)``; and
 ``make(plant, **values)``, the estimator for values of its tuning parameters. ``observer compare`` then tunes, runs and shows it.
 Optional: ``RUNS``, what executes its steps, and ``EXPENSE``: tuning takes one evaluation in so many.
 """
@@ -31,7 +31,7 @@ def get_estimator(name: str) -> ModuleType:
 
 
 def label(name: str) -> str:
-    """What a person calls the estimator."""
+    """The name of the estimator in tables."""
     return str(get_estimator(name).LABEL)
 
 

@@ -1,4 +1,4 @@
-"""Does a filter know how wrong it is? Normalised errors against their chi-square bands, and whether innovations are white.
+"""Consistency of a filter: normalised errors against their chi-square bands, and whether innovations are white.
 
     NEES[k] = mean over trials of e' P^-1 e,        K NEES ~ chi^2 of K nx degrees of freedom      (e = x - x_hat[k|k-1])
     NIS[k]  = mean over trials of nu' S^-1 nu,      K NIS  ~ chi^2 of K ny

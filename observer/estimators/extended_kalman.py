@@ -46,7 +46,7 @@ class ExtendedKalman(GaussianFilter):
 
     def _innovation(self, state: Gaussian, u: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         difference, present = self.model.innovation(y, self.plant.output(state.mean, u))
-        # A missing output is one that sees nothing: its row of C is zero, and so is its column of the gain.
+        # A missing output depends on nothing: its row of C is zero, and so is its column of the gain.
         c = np.where(present[..., None], self.model.output_jacobian(state.mean, u), 0.0)
         return difference, c, c @ state.covariance @ np.swapaxes(c, -1, -2) + self.noise.r
 

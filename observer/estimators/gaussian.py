@@ -46,7 +46,7 @@ class PlantEstimator(StateObserver):
 
 @dataclass(frozen=True, eq=False)
 class Gaussian:
-    """x_hat[k] ``(..., nx)`` before y[k] is seen, and its covariance P ``(..., nx, nx)``."""
+    """x_hat[k] ``(..., nx)`` before y[k] is used, and its covariance P ``(..., nx, nx)``."""
 
     mean: np.ndarray
     covariance: np.ndarray

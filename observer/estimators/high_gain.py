@@ -1,11 +1,11 @@
 """The high-gain observer: fast errors in the coordinates of the outputs and their derivatives.
 
-    xi = Phi(x, u) = (h, L_f h, L_f^2 h, ...) for each output as far as it says something new,   u held
+    xi = Phi(x, u) = (h, L_f h, L_f^2 h, ...) for each output as far as the rows are independent,   u held
     x_hat[k+1] = F(x_hat[k] + J(x_hat)^-1 kappa (y[k] - h(x_hat[k], u[k])), u[k]),   J = d Phi / d x
 
 Every output drives its own chain xi_i' = xi_{i+1}. kappa puts all poles of the sampled chain at exp(-l dt); l dt is ``speed``. For
 a plant that is itself a map differences phi(F(x)) - phi(x) stand for derivatives. A correction is at most one half range per
-sample and states stay near the region: peaks are what such observers are known for. Own code: no library has one. Source:
+sample and states stay near the region, because such observers peak. Own code: no library has one. Source:
 Gauthier, Hammouri and Othman, IEEE TAC 37, 1992; saturation: Esfandiari and Khalil, Int. J. Control 56, 1992.
 """
 

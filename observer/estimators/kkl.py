@@ -1,11 +1,11 @@
-"""The KKL observer, the learned rival: a stable linear filter of what is measured, and a learned map from its state to that of the plant.
+"""The KKL observer, also learned: a stable linear filter of what is measured, and a learned map from its state to that of the plant.
 
     z[k+1] = A z[k] + (1 - A) s[k],     x_hat[k] = T*(z[k]),     A diagonal, s the outputs (and known inputs), each filtered 2 nx + 1 times
 
-For a plant without inputs whose outputs tell its states apart, z tends to T(x) with T F(x) = A T(x) + (1 - A) h(x), which has a
+For a plant without inputs whose outputs distinguish its states, z tends to T(x) with T F(x) = A T(x) + (1 - A) h(x), which has a
 left inverse T* for almost all A of ny (2 nx + 1) or more eigenvalues (a linear plant: T solves a Sylvester equation). **With inputs T
 depends on their history, and the theory needs more**; here the filter sees u too, which is exact for linear plants and a good guess
-otherwise. Nothing is proved of T*: where it was not learned it may be wrong for ever.
+otherwise. Nothing is proved of T*: outside the training data its error need not decay.
 
 T* is learned from simulated pairs (z, x) after the filter forgot its initial state: linear terms and random tanh features of the main
 directions of z, ridge regression, with measurement noise in the training. In closed form, a tenth of a second, because tuning learns
@@ -97,7 +97,7 @@ class KKL(PlantEstimator):
         return (self.poles * folded + (1 - self.poles) * s[..., None]).reshape(z.shape)
 
     def steady(self, s: np.ndarray) -> np.ndarray:
-        """z after the signals have been s for ever."""
+        """The steady state of z for the constant signals s."""
         return np.repeat(s, len(self.poles), axis=-1)
 
     def inverse(self, z: np.ndarray) -> np.ndarray:
@@ -106,7 +106,7 @@ class KKL(PlantEstimator):
         return self.model.clip(self._decoded(coded))
 
     def init(self, x_hat0: Any) -> Filtered:
-        """As if the plant had stood at x_hat0 for ever, with its inputs at the middle of their ranges."""
+        """The steady state for a plant at rest at x_hat0, with its inputs at the middle of their ranges."""
         x = super().init(x_hat0)
         u = np.broadcast_to(
             self.system.input_ranges.mean(axis=1) if self.system.nu else np.zeros(0), (*x.shape[:-1], self.system.nu)

@@ -1,4 +1,4 @@
-"""No observer: the model runs beside the plant and never looks at y. What every other estimator has to beat."""
+"""Open loop: the model alone, without measurements. The baseline of every other estimator."""
 
 from typing import Any
 
@@ -14,7 +14,7 @@ RUNS = "machine code"  # long runs; see observer.estimators.compiled
 
 
 class OpenLoop(PlantEstimator):
-    """x_hat[k+1] = F(x_hat[k], u[k]). It forgets a wrong initial estimate only as fast as the plant does itself."""
+    """x_hat[k+1] = F(x_hat[k], u[k]). An initial error decays only as fast as in the plant itself."""
 
     def step(self, state: Any, u: Any, y: Any) -> Any:
         """x_hat[k+1] from x_hat[k] and u[k]; y is not used."""

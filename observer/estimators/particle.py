@@ -59,7 +59,7 @@ class ParticleFilter(GaussianFilter):
         return np.random.default_rng([self.seed, sample, 3 + 2 * stage]).uniform(), self._normal(sample, 2 + 2 * stage)
 
     def motion_draws(self, sample: int) -> np.ndarray:
-        """``(count, nx)``: what the particles are moved by beyond the model, of covariance Q."""
+        """``(count, nx)``: the process noise of the particles, of covariance Q."""
         return self._normal(sample, 1) @ self._roots[0].T
 
     def _run_compiled(self, x_hat0: np.ndarray, u: np.ndarray, y: np.ndarray) -> np.ndarray:

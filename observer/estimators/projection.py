@@ -47,7 +47,7 @@ class Projection(PlantEstimator):
         u, y = self.signals(u, y)
         difference, present = self.model.innovation(y, self.plant.output(state, u))
         c = np.where(present[..., None], self.model.output_jacobian(state, u), 0.0)
-        # In parts of each output's range, so that the pseudo-inverse knows what is zero.
+        # In parts of each output's range, so that the tolerance of the pseudo-inverse has a scale.
         c, difference = c / self.model.output_scale[:, None], difference / self.model.output_scale
         spread = self._inverse @ np.swapaxes(c, -1, -2)
         gram = c @ spread

@@ -1,4 +1,4 @@
-"""The estimators tuned on the same trajectories as the learned observer, so that nobody can say they were tuned to lose.
+"""Estimators tuned on the same trajectories as the learned observer, for a fair comparison.
 
     error       minimise  mean over four quarters of the time of log(mean |e|^2),   e in ranges, from wrong initial estimates
     likelihood  minimise  mean of (nu' S^-1 nu + log det S) / 2 over the innovations nu and their covariances S
@@ -107,7 +107,7 @@ class _Search:
                 options={"initial_simplex": simplex, "maxfev": self.allowed, "xatol": 0.02, "fatol": 1e-3, "adaptive": True},
             )  # fmt: skip
         except _Spent:
-            return "stopped after its time" if self.timed_out else "stopped after its evaluations"
+            return "stopped at the time limit" if self.timed_out else "stopped at the limit of evaluations"
         return "converged"
 
 

@@ -1,4 +1,4 @@
-"""The unscented Kalman filter in square-root form, without anything that could fail to be positive definite.
+"""The unscented Kalman filter in square-root form, so that no covariance can lose positive definiteness.
 
 Points X_i = x_hat + c S e_i, x_hat - c S e_i and x_hat with P = S S', c^2 = n + kappa, weights 1/(2 c^2) and kappa/c^2. With
 kappa >= 0 no weight is negative, so every covariance is a sum of squares and its factor a triangle of a QR decomposition:

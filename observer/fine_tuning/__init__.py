@@ -1,1 +1,1 @@
-"""Fine-tuning: make a fitted observer good under noise, and keep its proof."""
+"""Fine-tuning: lower the noise gain of a fitted observer, and keep its proof."""

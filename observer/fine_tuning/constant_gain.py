@@ -1,4 +1,4 @@
-"""The constant-gain observers of the linearised plant: how slow an observer should be for a given noise.
+"""Constant-gain observers of the linearised plant: which rate suits a given noise.
 
     x_hat+ = F(x_hat, u) + L (y - h(x_hat, u)),     L = A P C'(C P C' + R)^-1,     P = A P A' + Q - L (C P C' + R) L'
 
@@ -101,7 +101,7 @@ def gain_losses(gains: np.ndarray, rollouts: Rollouts) -> np.ndarray:
     with np.errstate(all="ignore"):
         for k in range(rollouts.steps):
             u, y = rollouts.u[:, k], rollouts.v[:, k, rollouts.outputs]
-            innovation = np.where(np.isnan(y), 0.0, y - rollouts.expected(x_hat, u))  # a missing y says nothing
+            innovation = np.where(np.isnan(y), 0.0, y - rollouts.expected(x_hat, u))  # a missing y gives no correction
             following = rollouts.plant.step(x_hat * scaling.state_scale + scaling.state_centre, u)
             x_hat = scaling.states(following) + innovation @ np.swapaxes(gains, 1, 2)
             x_hat = np.where(np.abs(x_hat) < 1e3, x_hat, np.nan)

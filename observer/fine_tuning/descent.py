@@ -4,11 +4,11 @@
 
     (H + mu N + lam diag H) d = -(grad f - mu grad log det Q)
 
-r = f_o(x, u, h(x)) - x+ over the region and all inputs (:class:`Anchor`): simulations show only the inputs of the data, and
-what they do not show would be given up for a little less noise. H is the Gauss-Newton matrix of f and N the Hessian of
+r = f_o(x, u, h(x)) - x+ over the region and all inputs (:class:`Anchor`): simulations contain only the inputs of the data, and
+accuracy elsewhere would be given up for a slightly lower noise gain. H is the Gauss-Newton matrix of f and N the Hessian of
 -log det Q, which has entries for the constrained weights alone. The one-step solver damps with N; here that was slow: a low
 gain lies far from the middle of the certificate. Under noise f does not go to zero, so mu also falls whenever a step gains
-little, down to where the barrier only keeps the inside. After each accepted step M and Lam are centred again. Training ends
+little, until the barrier only keeps the iterates feasible. After each accepted step M and Lam are centred again. Training ends
 when held-out rollouts gain no more.
 """
 
@@ -58,7 +58,7 @@ class Tuning:
 
 @dataclass(frozen=True, eq=False)
 class Anchor:
-    """Transitions of the plant that the observer is to copy, for training and held out, and the ``weight`` w of |r|^2.
+    """Transitions of the plant that the observer must reproduce, for training and held out, and the ``weight`` w of |r|^2.
 
     A residual r at every sample makes a steady error of about r times the number of samples that an error lasts: w is its square.
     """

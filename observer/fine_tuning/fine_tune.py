@@ -1,13 +1,13 @@
-"""``fine_tune``: make a fitted observer good under noise, and keep its proof.
+"""``fine_tune``: lower the noise gain of a fitted observer, and keep its proof.
 
-The one-step fit ignores noise: of all observers that copy the plant it takes the one that its metric favours, usually one whose
-high gain amplifies it. Fine-tuning minimises what a user sees,
+The one-step fit ignores noise: of all observers that reproduce the plant it finds the one that its metric favours, usually one whose
+high gain amplifies noise. Fine-tuning minimises the estimation error itself,
 
-    mean |x_hat[k] - x[k]|^2   in simulation, from wrong initial estimates, with noise, bias and missing measurements,
+    mean |x_hat[k] - x[k]|^2   in simulation, with initial errors, noise, bias and missing measurements,
 
-inside the same certificate at a slower rate bound. It begins from a network that reproduces the best proved reference observer, which
-has the plant's own equations (:mod:`observer.fine_tuning.reference_observer`); from one that reproduces a constant gain where the
-first did not come near; and from the fitted observer itself where neither helped. Method from there:
+inside the same certificate at a slower rate bound. It begins with a network that reproduces the best proved reference observer, which
+uses the plant's own equations (:mod:`observer.fine_tuning.reference_observer`); with one that reproduces a constant gain where the
+first is not accurate enough; and with the fitted observer itself where neither helps. The method is that of
 :mod:`observer.fine_tuning.descent`.
 """
 
@@ -36,7 +36,7 @@ from systems.trajectories import Trajectories
 
 MARGIN = 0.5  # of a reference observer's distance to 1 that its network's bound keeps
 FAR = 3.0  # times the reference observer's loss: where the network stays above it, another one is tried
-SLOW = 300  # samples in which a proved error halves at least: what forgets more slowly adds up the residual of its own model
+SLOW = 300  # samples in which a proved error halves at least: a slower observer accumulates the residual of its model
 LASTING = 1 / 6  # of the horizon: how long an error lasts at most, in what a residual is counted as
 ITERATIONS = 120
 NAME = "fine_tune"  # the solver of the result
@@ -79,8 +79,8 @@ def fine_tune(
     contraction_rate : bound per sample to keep, not faster than certified. Left out: the rate of the best observer that knows
         the plant, with half of its distance to 1 as a margin; slow enough that its gain may be low.
     iterations, budget : limits, in iterations and seconds. Only iterations keep the result independent of the machine.
-    progress : called with :class:`Progress`. checkpoint : ``.npz`` from which an interrupted fine-tuning resumes; the
-        reference observer is found again first, which takes its time but gives the same.
+    progress : called with :class:`Progress`. checkpoint : ``.npz`` from which an interrupted fine-tuning resumes, after the
+        search for the reference observer has been repeated (with the same result).
 
     Returns
     -------
@@ -99,7 +99,7 @@ def fine_tune(
 
     Notes
     -----
-    Missing measurements are outside the certificate: it speaks of samples at which y is there.
+    Missing measurements are outside the certificate: it holds for samples at which y is measured.
     """
     course = Course(Limits(iterations, budget), progress, Path(checkpoint) if checkpoint else None)
     options = TuningOptions(
@@ -151,7 +151,7 @@ class _Attempt:
 
     @property
     def stopped(self) -> bool:
-        """Whether there is neither time nor leave to go on."""
+        """Whether the budget is used up or the user has interrupted."""
         return self.status in (Status.INTERRUPTED, Status.BUDGET)
 
     @property
@@ -194,7 +194,7 @@ def _better(one: _Attempt, other: _Attempt) -> _Attempt:
 
 
 def _anchor(task: TuningTask, proved: ProvedObserver | None) -> Anchor:
-    """Transitions of the plant to copy; their weight goes by how many samples an error lasts."""
+    """Transitions of the plant to reproduce; their weight depends on how many samples an error lasts."""
     lasting = LASTING * task.horizon
     if proved is not None:
         lasting = min(1 / (1 - proved.proof.rate), lasting)

@@ -1,16 +1,16 @@
-"""Reference observers: they know the plant and weigh its measurements for the noise; fine-tuning begins from a network that
+"""Reference observers: they use the plant's equations and a gain chosen for the noise; fine-tuning begins with a network that
 reproduces one.
 
     nu = y - h(x_hat, u),     x_hat+ = F(x_hat + N nu, u) + G nu + D s tanh(nu / s)
 
-Small innovations meet the gain G + D, large ones G: after a wrong initial estimate the observer may be fast, and later pass
-little noise, without a state of its own for it. D = G = 0 is the steady Kalman filter with gain N, N = 0 Luenberger's observer, and
-N = M^-1 C'(C M^-1 C')^-1 the projection observer, whose nonlinear terms see the measurement. An error dx obeys
+Small innovations have the gain G + D, large ones G: the observer may be fast after a large initial error and later have a
+low noise gain, without a further state. D = G = 0 is the steady Kalman filter with gain N, N = 0 Luenberger's observer, and
+N = M^-1 C'(C M^-1 C')^-1 the projection observer, whose nonlinear terms use the measurement. An error dx obeys
 
     dx+ = [A(z) (I - N C) - (G + T D) C] dx,      T diagonal, between 0 and 1
 
-which is affine in T, so that a metric in which the corners contract over the region proves the observer. Of those that are
-proved the one with the lowest simulation loss is sought, from the Kalman gains of :mod:`observer.fine_tuning.constant_gain` on.
+which is affine in T, so that a metric in which the corners contract over the region proves the observer. The search looks for the proved
+one with the lowest simulation loss, beginning with the Kalman gains of :mod:`observer.fine_tuning.constant_gain`.
 Network units throughout.
 """
 
@@ -55,7 +55,7 @@ class ReferenceObserver:
 
     @property
     def is_nonlinear(self) -> bool:
-        """Whether small innovations meet another gain than large ones."""
+        """Whether the gain depends on the size of the innovation."""
         return bool(self.near.any())
 
     def corrections(self, nu: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -64,7 +64,7 @@ class ReferenceObserver:
         return nu @ self.inner.T, nu @ self.outer.T + bent
 
     def closed_loop(self, jacobians: Jacobians) -> Jacobians:
-        """The corners of dx+ / dx at every point, as Jacobians that nothing is measured of."""
+        """The corners of dx+ / dx at every point, as Jacobians without outputs."""
         a, c = jacobians.a, jacobians.c
         inner = a - a @ self.inner @ c - self.outer @ c
         every = itertools.product((0.0, 1.0), repeat=len(self.size)) if self.is_nonlinear else [(0.0,) * len(self.size)]
@@ -78,7 +78,7 @@ class ReferenceObserver:
         with np.errstate(all="ignore"):
             for k in range(rollouts.steps):
                 u, y = rollouts.u[:, k], rollouts.v[:, k, rollouts.outputs]
-                nu = np.where(np.isnan(y), 0.0, y - rollouts.expected(x_hat, u))  # a missing y says nothing
+                nu = np.where(np.isnan(y), 0.0, y - rollouts.expected(x_hat, u))  # a missing y gives no correction
                 inside, after = self.corrections(nu)
                 x = (x_hat + inside) * scaling.state_scale + scaling.state_centre
                 x_hat = scaling.states(rollouts.plant.step(x, u)) + after

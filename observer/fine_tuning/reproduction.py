@@ -1,4 +1,4 @@
-"""A network that reproduces a reference observer: where fine-tuning begins when noise asks for another observer than the fitted one.
+"""A network that reproduces a reference observer: the initial network of fine-tuning.
 
 The fit for speed copies the plant and takes the gain that its metric favours; from there to an observer of low noise gain leads a
 long curved valley. A reference observer (:mod:`observer.fine_tuning.reference_observer`) states that observer outright, so that the
@@ -42,7 +42,7 @@ from systems.trajectories import Transitions
 RUNS, RACE, POLISH = 3, 30, 220  # initial networks, iterations of each, and of the best
 LARGEST, SMALLEST = 1.0, 0.003  # innovations, in half ranges of the outputs
 SHARE = 0.35  # of a time budget, for the search of a reference observer, and for its reproduction
-GOOD = 0.03  # of the reference observer's error: a steady error below it is not seen
+GOOD = 0.03  # of the reference observer's error: a steady error below it does not matter
 
 
 def find_reference(task: TuningTask, slowest: float, evaluations: int = EVALUATIONS) -> ProvedObserver | None:
@@ -97,7 +97,7 @@ def reproducing(
     iterations: int = POLISH,
     progress: ProgressCallback | None = None,
 ) -> Solution | None:
-    """The network that comes closest to the reference observer, certified at the rate of ``problem``; None where none begins there.
+    """The network that comes closest to the reference observer, certified at the rate of ``problem``; None where none is certified.
 
     ``error``: RMS error of the reference observer. ``progress`` is called with (iteration, of how many, loss); true stops.
     """
@@ -129,7 +129,7 @@ def reproducing(
 def _initial(
     reference: ReferenceObserver, problem: Problem, rng: np.random.Generator
 ) -> tuple[ExplicitREN, np.ndarray]:
-    """A strictly feasible network, linear, whose neurons look at the innovations and along z, and its multipliers."""
+    """A strictly feasible network, linear, whose neurons act on the innovations and along z, and its multipliers."""
     samples, metric, rate = problem.train, problem.metric, problem.rate
     x, v, x_next = samples.x, samples.v, samples.x_next
     n, m, q, inputs = x.shape[1], v.shape[1], problem.neurons, problem.inputs

@@ -1,9 +1,9 @@
-"""What fine-tuning learns from: true trajectories, wrong initial estimates, and measurements as they will be.
+"""The data of fine-tuning: true trajectories, initial estimates with errors, and measurements with the stated faults.
 
     x_hat[0] = x[0] + e0,     y[k] = h(x[k], u[k]) + noise[k] + bias,     some y[k] missing
 
 Every random draw is made once (common random numbers): the loss is then a smooth function of the weights, and two
-observers are compared on the same noise. Disturbances act on the plant; the observer sees neither them nor their effect
+observers are compared on the same noise. Disturbances act on the plant; the observer knows neither them nor their effect
 on h. Network units, as in :mod:`observer.fitting.problem`.
 """
 
@@ -44,7 +44,7 @@ class Sensing:
     def initial_estimates(self, plant: DiscreteSystem, x0: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         """x0 ``(K, nx)`` plus a uniform error, whose size is drawn for each trajectory, even on a log scale.
 
-        With large ones alone, their last remains would outweigh the noise, and the tuned observer would keep a high noise gain.
+        With large ones alone, the remaining transient would outweigh the noise, and the tuned observer would keep a high noise gain.
         """
         half = 0.5 * np.ptp(plant.system.initial_ranges, axis=1)
         size = self.initial_error * SMALLEST_ERROR ** rng.random((len(x0), 1))

@@ -59,7 +59,7 @@ class Course:
         return Monitor(self.limits, self.progress, self.checkpoint, self.started)
 
     def progress_callback(self, label: str, share: float) -> ProgressCallback:
-        """Progress of what comes before the iterations; it says stop once ``share`` of the budget is used."""
+        """Progress of what comes before the iterations; returns True (stop) once ``share`` of the budget is used."""
 
         def callback(done: int, total: int, loss: float) -> bool:
             seconds = time.perf_counter() - self.started
@@ -105,8 +105,8 @@ def check(options: TuningOptions, fitted: FitResult) -> None:
     """Raises :class:`InputError` for what cannot be meant, or for an observer that cannot be tuned."""
     if fitted.observer.scaling.state_scale.ndim == 2:
         raise InputError(
-            "this observer works in observability coordinates, for which fine-tuning is not there yet; keep it as it is, or fit again "
-            "with a slower settling time, at which the plain states may do"
+            "this observer works in observability coordinates, which fine-tuning does not support; keep it as it is, or fit again "
+            "with a longer settling time, for which the plain states may suffice"
         )
     check_positive({name: getattr(options, name) for name in ("horizon", "rollouts", "iterations", "budget")})
     if not 0 <= options.skip < 1:
@@ -125,7 +125,7 @@ def check(options: TuningOptions, fitted: FitResult) -> None:
 def make_task(
     fitted: FitResult, plant: DiscreteSystem, data: Trajectories, options: TuningOptions, course: Course, seed: int
 ) -> TuningTask:
-    """Draw what is tuned on."""
+    """Draw rollouts and transitions."""
     observer = fitted.observer
     sensing = make_sensing(plant, options.noise, options.bias, options.dropout, options.initial_error)
     horizon = options.horizon

@@ -210,7 +210,7 @@ def _held_out_loss(solution: Solution, problem: Problem) -> float:
 def make_observer(solution: Solution, problem: Problem, plant: DiscreteSystem, dtype: str = "float64") -> RENObserver:
     """Ship a solution: exact direct parameters, weights folded to physical units, and the metric that proves them.
 
-    float32 weights are rounded first, so that the certificate speaks of the numbers that are shipped.
+    float32 weights are rounded first, so that the certificate refers to the numbers that are shipped.
     """
     network = solution.network.to_numpy()
     direct = DirectMap(problem.rate, polar=False, eps=EPS).direct(network, solution.metric, solution.multipliers)

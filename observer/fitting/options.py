@@ -48,7 +48,7 @@ class FitOptions:
 
 
 def check(options: FitOptions, plant: DiscreteSystem, data: Trajectories) -> None:
-    """Raises :class:`InputError` for what cannot be meant, or cannot be fitted."""
+    """Raises :class:`InputError` for invalid options, and for a plant that cannot be fitted."""
     if plant.system.time_dependent:
         raise InputError(
             f"system '{plant.system.name}' depends on t explicitly, and a time-invariant observer cannot; "

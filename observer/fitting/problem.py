@@ -5,7 +5,7 @@ Network units: x and the network inputs v = [known u; y] are mapped from the reg
     r_k = f_o(x_k, v_k) - x_{k+1},      f = (1/2m) sum_k w_k |r_k|_M^2,      lambda_max(M) = 1
 
 Half of the transitions are uniform over region x inputs, half come from trajectories (in many dimensions all); both have x_hat = x, since
-contraction supplies everything else (MATH 2e). Trajectories alone would starve the corners of the region.
+contraction supplies everything else (MATH 2e). Trajectories alone would leave the corners of the region without samples.
 """
 
 from dataclasses import dataclass
@@ -138,11 +138,11 @@ def model_transitions(
 
 
 def logged_transitions(plant: DiscreteSystem, data: Trajectories, count: int, seed: int) -> Transitions:
-    """At most ``count`` transitions in physical units, all as logged: what there is when nobody knows the ODE."""
+    """At most ``count`` transitions in physical units, all as logged, for a plant without equations."""
     found = data.transitions()
     if len(found) < 2:
         raise InputError(
-            f"{len(found)} complete transitions are left to fit or to hold out; expected some dozens, so log more, or fill gaps"
+            f"{len(found)} complete transitions are available for training or held out; expected some dozens: log more, or fill gaps"
         )
     rng = np.random.default_rng([seed, 7])
     chosen = np.sort(rng.choice(len(found), min(count, len(found)), replace=False))

@@ -1,4 +1,4 @@
-"""Which contraction rate to ask for, and the refusal of one that no observer can have (MATH 2h).
+"""The choice of the contraction rate, and the refusal of one that no observer can reach (MATH 2h).
 
 Without a request ("auto") the rate follows from the trade-off between speed and noise. On the plants of the library that curve
 is nearly straight on log axes, noise growing like 1/time or faster, so that it has no knee to look for. The rule is a level:
@@ -39,13 +39,13 @@ from systems.observability.unobservable import KINDS
 
 NOISE_SHARE = 0.02  # of a state's range
 CLOSE = 1.15  # settling times that count as equally fast
-BLIND = 1 - 2e-4  # without a request: slower than this (20,000 samples to settle) is not seen at all
+BLIND = 1 - 2e-4  # without a request: slower than this (20,000 samples to settle) counts as undetectable
 TRIED, TRIED_WHEN_PROVED = 6, 2  # metrics, the fastest first, in which the lower bound of a residual is sought
 WIDE_ENOUGH = 1.2  # with many states: stop searching when this much of the distance to 1 is to spare
 
 
 def rate_margin(rate: float) -> float:
-    """The smallest bound worth asking for when ``rate`` is the fastest possible: neurons need some margin.
+    """The smallest useful bound when ``rate`` is the fastest possible: neurons need a rate margin.
 
     7 % above the fastest rate, or half of the remaining distance to 1 where that is closer.
     """
@@ -60,7 +60,7 @@ def rate_of_settling(settling_time: float, dt: float) -> float:
 def requested_rate(
     settling_time: float | str | None, contraction_rate: float | None, condition: float | None, dt: float
 ) -> float | None:
-    """The rate per sample that was asked for, None for "auto". Raises :class:`InputError` for what cannot be meant."""
+    """The rate per sample that was asked for, None for "auto". Raises :class:`InputError` for invalid requests."""
     automatic = settling_time is None or (isinstance(settling_time, str) and settling_time.strip().lower() == "auto")
     if settling_time is not None and contraction_rate is not None:
         raise InputError("both settling_time and contraction_rate are given; give one")
@@ -94,12 +94,12 @@ def choose_rate(
 
     ``settling_time`` in seconds, or "auto" (also when left out): the rule above. ``points`` ``(m, nx + nu)``: where to look,
     instead of all over the region; ``visited``: where to look when nothing useful is found all over the region. ``hidden``:
-    the hidden directions, when they are known already. One that decays at the rate on its own is a warning, as no observer is
+    the unobservable directions, when they are known already. One that decays at the rate on its own is a warning, as no observer is
     faster in it.
 
-    Raises :class:`NotDetectable` when no metric reaches the rate, or a hidden direction does not decay at it, with the fastest
-    rate found, the direction that cannot be seen, and what every observer would be wrong by at least; :class:`InputError` for
-    requests that cannot be meant.
+    Raises :class:`NotDetectable` when no metric reaches the rate, or an unobservable direction does not decay at it, with the
+    fastest rate found, the undetectable direction, and a lower bound on the error of every observer; :class:`InputError` for
+    invalid requests.
     """
     asked = requested_rate(settling_time, contraction_rate, condition, plant.dt)
     jacobians = sample_jacobians(plant, region, seed=seed, points=points)
@@ -115,7 +115,7 @@ def choose_rate(
                 jacobians = sample_jacobians(plant, region, points=visited)
             table, metrics = trade_off(plant, jacobians=jacobians, conditions=conditions)
             metrics = tuple(replace(m, along_trajectories=visited is not None and points is None) for m in metrics)
-            if table.rate.min() >= BLIND:  # nothing is gained: the refusal speaks of the whole region
+            if table.rate.min() >= BLIND:  # nothing is gained: the refusal refers to the whole region
                 jacobians, table, metrics = everywhere
     if hidden is None:
         where = points if points is not None else visited
@@ -143,7 +143,7 @@ def choose_rate(
         raise _refusal(plant, region, jacobians, table, metrics, asked, rate, unseen)
     if unseen is not None:
         warnings.append(
-            f"hidden: {unseen.text(plant.system)}; it decays fast enough for the rate in use, and no observer is faster in it"
+            f"unobservable: {unseen.text(plant.system)}; it decays fast enough for the rate in use, but no observer is faster there"
         )
     if rate_margin(found.rate) > rate * (1 + 1e-6) and plant.nx <= FULL_METRIC_UP_TO:
         warnings.append(
@@ -162,7 +162,7 @@ def _natural(plant: DiscreteSystem) -> float:
 
 
 def _automatic(plant: DiscreteSystem, jacobians: Jacobians, table: TradeOff, warnings: list[str]) -> float:
-    """The rule of this module; a warning when even the metric of the lowest noise gain lets more noise through than wanted."""
+    """The rule of this module; a warning when even the metric of the lowest noise gain passes more noise than allowed."""
     half = np.ones(plant.nx) if jacobians.scale is None else jacobians.scale
     share = np.max(table.noise / (2 * half), axis=1)
     useful = table.rate < (USELESS if table.rate.min() < USELESS else BLIND)
@@ -177,7 +177,7 @@ def _automatic(plant: DiscreteSystem, jacobians: Jacobians, table: TradeOff, war
         warnings.append(
             f"noise: at every rate the {assumed} noise of the outputs moves {plant.system.state_names[worst]} by more than "
             f"{100 * NOISE_SHARE:g} % of its range (by {100 * share[row]:.3g} % or more, one standard deviation); "
-            "the slowest rates let the least through, and a better sensor or one more output would help"
+            "the slowest rates pass the least noise; a better sensor or one more output would help"
         )
     return max(_natural(plant), rate_margin(float(table.rate[row])))
 
@@ -203,7 +203,7 @@ def _bound(
     rate: float,
     tried: int,
 ) -> ResidualLowerBound | None:
-    """The lower bound of the residual: of the metrics tried, the one that is kindest to its worst state."""
+    """The lower bound of the residual: of the metrics tried, the one most favourable to its worst state."""
     half = np.ones(plant.nx) if jacobians.scale is None else jacobians.scale
     kindest: ResidualLowerBound | None = None
     few = sorted(metrics, key=lambda item: item.rate)[:tried]
@@ -226,9 +226,9 @@ def _refusal(
     rate: float,
     unseen: UnobservableModes | None,
 ) -> NotDetectable:
-    """The error of an impossible rate, with its numbers; ``rate`` is what was asked for, or would have been.
+    """The error of an impossible rate, with its numbers; ``rate`` is the required rate, or the one that would have been chosen.
 
-    ``unseen``: the slowest hidden direction. Where it is what stands against the rate, direction and place are its own.
+    ``unseen``: the slowest unobservable direction. Where it prevents the rate, the message names this direction and its place.
     """
     found = min(metrics, key=lambda item: item.rate)
     system, fastest, dt = plant.system, found.rate, plant.dt
@@ -251,7 +251,7 @@ def _refusal(
     advice = (
         "ask for a longer settling time, or add a measurement"
         if seen
-        else "measure another state, or narrow the ranges to where this direction can be seen"
+        else "measure another state, or narrow the ranges to where the outputs show this direction"
     )
     bound = _bound(plant, region, jacobians, metrics, rate, TRIED_WHEN_PROVED if never else TRIED)
     lower = ""
@@ -262,13 +262,13 @@ def _refusal(
         )
         pair = " and ".join("(" + ", ".join(f"{v:.3g}" for v in row) + ")" for row in bound.pair)
         lower = (
-            f" At {rate:.6g} per sample no contracting observer can guarantee errors below {errors}, in the kindest metric tried: "
+            f" At {rate:.6g} per sample no contracting observer can guarantee errors below {errors}, in the most favourable metric tried: "
             f"the states {pair} have equal outputs and move apart, so that one residual is at least {bound.residual:.2g} in |.|_M."
         )
     return NotDetectable(
         f"no observer of '{system.name}' contracts at {wanted} in a constant metric: the fastest rate found is {fastest:.6g} per "
-        f"sample ({seconds}, condition number {found.condition:.3g}). The direction that cannot be seen fast enough from "
-        f"{', '.join(system.output_names)} is ({' '.join(parts)}), in parts of each half range, near {where}; {advice}.{never}{lower}",
+        f"sample ({seconds}, condition number {found.condition:.3g}). The undetectable direction, from "
+        f"{', '.join(system.output_names)}, is ({' '.join(parts)}), in parts of each half range, near {where}; {advice}.{never}{lower}",
         requested_rate=asked, fastest_rate=fastest, settling_time=settling_time(fastest, dt) if seen else float("inf"),
         direction=direction, where=place, residual_bound=bound, trade_off=table,
     )  # fmt: skip

@@ -15,7 +15,7 @@ HISTORY = ("iteration", "seconds", "loss", "held_out", "damping", "stage", "boun
 
 
 class Status(StrEnum):
-    """How a fit ended. ``sentence`` says it to a person, with the next step to try."""
+    """How a fit ended. ``sentence`` explains it, with the next step to try."""
 
     CONVERGED = "converged"
     ITERATION_LIMIT = "iteration_limit"
@@ -33,12 +33,12 @@ class Status(StrEnum):
 
 
 _SENTENCES = {
-    Status.CONVERGED: "The loss stopped falling: this network fits as well as this solver can make it; more neurons would go further.",
-    Status.ITERATION_LIMIT: "The iteration limit was reached while the loss was still falling; more iterations would go further.",
-    Status.BUDGET: "The time budget was used up while the loss was still falling; a larger budget would go further.",
+    Status.CONVERGED: "The loss no longer falls: this is the best fit of the solver with this network; more neurons would lower it.",
+    Status.ITERATION_LIMIT: "The iteration limit was reached while the loss was still falling; more iterations would lower it.",
+    Status.BUDGET: "The time budget was used up while the loss was still falling; a larger budget would lower it.",
     Status.STALLED: "No step improved the loss any more; try another seed, tanh neurons, or a longer settling time.",
     Status.INTERRUPTED: "The fit was interrupted; the best observer so far was kept. Run the same command again to continue.",
-    Status.TOLERANCE: "The steady error estimated from the sampled residuals is within the tolerance; the certificate says what is proved.",
+    Status.TOLERANCE: "The steady error estimated from the sampled residuals is within the tolerance; see the certificate for the proof.",
     Status.NON_FINITE: "The loss kept becoming non-finite even with the smallest steps; the best observer so far was kept. "
     "Check the plant for poles inside its ranges, or narrow them.",
     Status.LINEAR: "Without neurons the observer is the best linear one for this metric; nothing was trained.",

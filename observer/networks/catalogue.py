@@ -1,4 +1,4 @@
-"""The family: every network, in one tuple. Joining it is how a newcomer is tested (``tests/observer/networks``)."""
+"""The family: every network, in one tuple. The contract tests (``tests/observer/networks``) run on every member."""
 
 from observer.networks.feedforward.conv_lbdn import ConvLBDN
 from observer.networks.feedforward.lbdn import LBDN

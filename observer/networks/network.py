@@ -1,4 +1,4 @@
-"""What every network of the family can do besides being a torch module: name its parameters and verify its guarantee."""
+"""What every network of the family does besides being a torch module: it names its parameters and verifies its guarantee."""
 
 import abc
 import math
@@ -55,7 +55,7 @@ class Network(torch.nn.Module, abc.ABC):
         return {name: value.detach().cpu().numpy().copy() for name, value in self.tensors().items()}
 
     def load_direct(self, direct: Mapping[str, Any]) -> "Network":
-        """Take over all direct parameters (in place); InputError for a name or a shape that does not belong."""
+        """Take over all direct parameters (in place); InputError for a wrong name or shape."""
         shapes = self.parameter_shapes()
         if shapes.keys() != direct.keys():
             raise InputError(
@@ -109,7 +109,7 @@ class RecurrentNetwork(Network):
 
     @abc.abstractmethod
     def load_linear_part(self, explicit: Any, metric: np.ndarray, multipliers: np.ndarray) -> "RecurrentNetwork":
-        """Take over, in place, a REN whose neurons nothing sees (B1 = 0, D11 = 0, D21 = 0); ValueError without room.
+        """Take over, in place, a REN whose neurons act on nothing (B1 = 0, D11 = 0, D21 = 0); ValueError without room.
 
         C1 and D12 may become smaller. metric M (nx, nx) and multipliers (nv,) certify the linear part.
         """

@@ -226,7 +226,7 @@ class R2DN(RecurrentNetwork):
             E = rate^2 M,  P = rate^4 M,  F = E A,  Y = 0,  B1~ = E B1,   X'X = [[E, F'], [F, P]] - eps I - G
 
         metric M (nx, nx) must certify the rate and the gain. phi keeps the parameters that it has: its folded weights do
-        not tell them. Errors: ValueError where M leaves no room.
+        not determine them. Errors: ValueError where M leaves no room.
         """
         explicit = explicit.to_numpy()
         E = self.contraction_rate**2 * np.asarray(metric, float)
@@ -249,7 +249,7 @@ class R2DN(RecurrentNetwork):
             raise InputError("an R2DN with a gain has no feedthrough; expected D = 0, or gamma=None")
 
     def load_linear_part(self, explicit: ExplicitREN, metric: np.ndarray, multipliers: np.ndarray) -> "R2DN":
-        """Take over, in place, a REN whose neurons nothing sees; with a gain D12 = 0, and C1 halved until it fits.
+        """Take over, in place, a REN whose neurons act on nothing; with a gain D12 = 0, and C1 halved until it fits.
 
         Without a gain the metric is enlarged as far as C1 needs. The multipliers of an R2DN are those of phi.
         """

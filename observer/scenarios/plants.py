@@ -1,6 +1,6 @@
-"""What plants do that nobody has modelled: other parameters, unknown disturbances, inputs of another kind.
+"""Deviations of the plant from its model: other parameters, unknown disturbances, inputs of another kind.
 
-The motion is simulated anew from the same initial states; the observer keeps the nominal model and does not know.
+The motion is simulated anew from the same initial states; the observer keeps the nominal model.
 """
 
 from collections.abc import Callable
@@ -23,7 +23,7 @@ def wrong_parameters(share: float = 0.1, name: str = "parameters", groups: int =
     def move(plant: DiscreteSystem, data: Trajectories, rng: np.random.Generator, truth: str) -> Trajectories:
         system = plant.system
         if not system.parameters:
-            raise InputError(f"plant '{system.name}' has no parameters that could be wrong")
+            raise InputError(f"plant '{system.name}' has no parameters to change")
         x, y = data.x.copy(), data.y.copy()
         for rows in np.array_split(np.arange(len(data)), min(groups, len(data))):
             signs = rng.choice([-1.0, 1.0], len(system.parameters))
@@ -65,7 +65,7 @@ def other_input(kind: str = "prbs", instead: str = "sine") -> Scenario:
     def move(plant: DiscreteSystem, data: Trajectories, rng: np.random.Generator, truth: str) -> Trajectories:
         system = plant.system
         if not len(system.known):
-            raise InputError(f"plant '{system.name}' has no known input that could be another")
+            raise InputError(f"plant '{system.name}' has no known input to change")
         known = [system.inputs[k] for k in system.known]
         kinds = {s.name: instead if (s.excitation or "steps") == kind else kind for s in known}
         drawn = draw_inputs(system, plant.dt, len(data), len(data.t), int(rng.integers(2**31)), kinds)

@@ -16,7 +16,7 @@ Move = Callable[[DiscreteSystem, Trajectories, np.random.Generator, str], Trajec
 
 @dataclass(frozen=True)
 class Scenario:
-    """What sensors and plant do, for an observer that keeps the nominal model and does not know.
+    """What sensors and plant do, while the observer keeps the nominal model.
 
         moved = move(plant, data),     y = sense(moved.y + noise)
 

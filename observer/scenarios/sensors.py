@@ -31,7 +31,7 @@ def louder_noise(factor: float = 5.0) -> Scenario:
 
 
 def bias(share: float = 0.02) -> Scenario:
-    """Every sensor is off by ``share`` of its half range throughout a trial, to either side."""
+    """Every sensor is off by ``share`` of its half range throughout a trial, with either sign."""
 
     def sense(y: np.ndarray, model: KnownPlant, rng: np.random.Generator) -> np.ndarray:
         return y + share * model.output_scale * rng.choice([-1.0, 1.0], (len(y), 1, y.shape[2]))

@@ -1,9 +1,9 @@
-"""Validation on logs, for a plant of which nobody knows the ODE: the observer is replayed over what its fit did not see.
+"""Validation on logs, for a plant without equations: the observer is replayed over logs that the fit did not use.
 
 Of eight logs or more some are kept for this alone; the fit holds out others, by which it chooses its best iterate. Of
-fewer, one is held out (of a single one, its end), and has to serve for both: its errors may come out a little too small,
-and the result says so. The judged logs are cut into complete stretches of equal length. Each trial is one stretch and a
-initial estimate drawn from the initial box. What was logged stands for the truth, with its noise.
+fewer, one is held out (of a single one, its end), and serves both purposes: its errors may be slightly too small,
+and the result states that. The judged logs are cut into complete stretches of equal length. Each trial is one stretch and an
+initial estimate drawn from the initial box. The logged states are taken as the true ones, with their noise.
 """
 
 from dataclasses import replace
@@ -57,14 +57,16 @@ def validate_on_logs(
     )
     stretches = f"{len(cuts)} stretch{'es' if len(cuts) > 1 else ''}"
     if apart:
-        where = f"{stretches} of {len(held_out)} of the {len(data)} logs, which the fit saw in no way"
+        where = f"{stretches} of {len(held_out)} of the {len(data)} logs, which the fit did not use"
     else:
         what = "the one held-out log" if len(data) > 1 else "the held-out end of the only log"
         where = (
-            f"{stretches} of {what}, by which the fit also chose its best iterate, so that the errors may be a little too "
-            f"small ({FEWEST} logs or more are kept apart)"
+            f"{stretches} of {what}, by which the fit also chose its best iterate, so that the errors may be slightly too "
+            f"small (with {FEWEST} logs or more, separate logs are used)"
         )
-    warnings = (f"validated on {where}; {trials} initial estimates in all, and what was logged stands for the truth",)
+    warnings = (
+        f"validated on {where}; {trials} initial estimates in all; the logged states are taken as the true ones",
+    )
     t = plant.dt * np.arange(length)
     trial_data = Trajectories(t, x, u, y, np.full(trials, length), data.source, warnings)
     x_hat0 = draw_initial_states(plant.system, trials, seed + 7919, spread)

@@ -112,7 +112,7 @@ def judge(
     window: tuple[float, float] | None = None,
     required_fraction: float = 0.99,
 ) -> Validation:
-    """The verdict on an observer that starts at x_hat0 ``(K, nx)`` along complete ``data``; ``truth`` may be ``logs`` here."""
+    """The verdict on an observer with initial estimates x_hat0 ``(K, nx)`` along complete ``data``; ``truth`` may be ``logs`` here."""
     system, t, angles = plant.system, data.t, periods(plant.system.states)
     width = np.ptp(system.state_ranges, axis=1)
     start, stop = window if window is not None else (0.5 * t[-1], t[-1])

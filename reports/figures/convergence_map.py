@@ -124,7 +124,7 @@ def convergence_map_reading(area: "ConvergenceMap", system: "System") -> str:
         text += "Top: how long that takes. Bottom: the largest error from "
     text += f"{number_text(area.window)} s on. "
     if never or lost:
-        text += f"Grey: {never} initial states from which the error does not settle, {lost} from which the plant itself is lost."
+        text += f"Grey: {never} initial states from which the error does not settle, {lost} from which the plant itself leaves all bounds."
     return text.strip()
 
 
@@ -170,9 +170,7 @@ def worst_case_reading(study: "WorstCaseStudy") -> str:
     ]
     for worst, unit, scale in ((settling, " s", 1.0), (late, " % of range", 100.0)):
         what = "Settling" if worst is settling else "Late error"
-        found = (
-            number_text(scale * worst.value) if np.isfinite(worst.value) else "never, nothing shorter than the trial"
-        )
+        found = number_text(scale * worst.value) if np.isfinite(worst.value) else "not within the trial"
         random = number_text(scale * worst.random) if np.isfinite(worst.random) else "never"
         parts.append(f"{what}: {found}{unit if np.isfinite(worst.value) else ''} against {random}{unit}.")
     return " ".join(parts) + " A search proves nothing: there may be worse ones still."

@@ -113,7 +113,7 @@ def _handles(curve: bool) -> list[Any]:
 
 CHOICE = (
     "All estimators under the stated noise, with 95 % intervals. Left: what a step costs the processor and what error is left. Right: how "
-    "soon a large initial error is forgotten (median until the slowest state stays within 2 % of its range; estimators that never do "
-    "are left out) and what error is left. The grey line is what constant gains can do on the same trials, from high to low gain. "
+    "soon a large initial error decays (median until the slowest state stays within 2 % of its range; estimators that never do "
+    "are left out) and what error is left. The grey line shows constant gains on the same trials, from high to low gain. "
     "Estimators with a hundred times the smallest error are not drawn."
 )

@@ -68,7 +68,7 @@ def trade_off_reading(fit: Any) -> str:
         "0.5 % of the half range of every output, as none is stated" if curve_of(fit).assumed else "the stated noise"
     )
     return (
-        "Each point is an observer that the plant allows: further left, a wrong initial estimate is forgotten sooner; further up, the "
+        "Each point is an observer that the plant allows: further left, an initial error decays sooner; further up, the "
         f"estimate is noisier (one standard deviation, of the projection observer, to first order; measurement noise: {noise}). The ring "
         "is the metric in use; the dashed line is the rate required of the network, slower than that of the metric to leave a rate margin."
     )

@@ -54,12 +54,12 @@ def check_room(folder: Path, size: int) -> None:
             else:
                 file.write(bytes(size))
     except OSError as error:
-        if error.errno != errno.EFBIG:  # a limit on one file says nothing about several
+        if error.errno != errno.EFBIG:  # a limit on one file is none on several
             raise _named(error, folder) from error
 
 
 def _named(error: OSError, path: Path) -> OSError:
-    """The same error about ``path``: a failed write knows no file name, and a temporary one tells a person nothing."""
+    """The same error about ``path``: a failed write names no file, or a temporary one that a person does not know."""
     if error.errno is None:
         return OSError(f"{path}: {' '.join(str(error).split())}")
     return OSError(error.errno, error.strerror, str(path))

@@ -1,4 +1,4 @@
-"""The three ways in which this application says no. Each text says what was got, what was expected and what to do."""
+"""The errors of this application. Each message states what was got, what was expected and what to do."""
 
 from typing import Any
 
@@ -14,10 +14,10 @@ class SimulationError(InputError, ArithmeticError):
 class NotDetectable(ValueError):
     """The plant is well formed, but no observer of the requested kind exists at the requested rate (exit code 1).
 
-    The numbers of the message are attributes: ``requested_rate`` per sample (None: any rate was welcome), ``fastest_rate``
-    found and its ``settling_time`` in seconds (infinite where errors do not shrink), ``direction`` ``(nx,)`` in parts of each
-    half range that cannot be seen fast enough and ``where`` ``(nx + nu,)`` in physical units, ``residual_bound`` (a
-    :class:`systems.detectability.ResidualLowerBound`, or None where no pair of states speaks against the rate) and ``trade_off``
+    The numbers of the message are attributes: ``requested_rate`` per sample (None: no rate was required), ``fastest_rate``
+    found and its ``settling_time`` in seconds (infinite where errors do not shrink), the undetectable ``direction`` ``(nx,)`` in parts
+    of each half range and ``where`` ``(nx + nu,)`` in physical units, ``residual_bound`` (a
+    :class:`systems.detectability.ResidualLowerBound`, or None where no pair of states contradicts the rate) and ``trade_off``
     (a :class:`systems.detectability.TradeOff`).
     """
 

@@ -1,4 +1,4 @@
-"""Coordinates in which a plant is seen quickly by a metric of moderate condition number (MATH 2h).
+"""Coordinates in which a metric of moderate condition number allows a fast observer (MATH 2h).
 
 Along a trajectory the outputs and their derivatives are, to first order, linear in the state:
 
@@ -6,7 +6,7 @@ Along a trajectory the outputs and their derivatives are, to first order, linear
 
 Divided by powers of a rate l they are the coordinates of a high-gain observer: xi = (y, y'/l, y''/l^2, ...) = T^-1 z. Where
 these rows hardly change over the region (Roessler with y = x2: not at all) a constant metric in xi of moderate condition
-number is one of condition l^2(n-1) and more in z, far beyond what a search in z can find. Source: Gauthier, Hammouri and
+number has the condition number l^2(n-1) or more in z, far beyond what a search in z can find. Source: Gauthier, Hammouri and
 Othman, IEEE TAC 37, 1992.
 """
 

@@ -1,4 +1,4 @@
-"""Jacobians over a region in range-scaled states, the directions that outputs do not see, and rates along them (MATH 2h)."""
+"""Jacobians over a region in range-scaled states, the kernels of the output matrices, and rates along them (MATH 2h)."""
 
 import itertools
 from dataclasses import dataclass
@@ -80,7 +80,7 @@ def output_kernels(c: np.ndarray) -> np.ndarray:
     )
     dimension = nx - int(ranks.min()) if len(ranks) else nx
     basis = np.transpose(v, (0, 2, 1))[:, :, nx - dimension :].copy()
-    for k in np.flatnonzero(nx - ranks < dimension):  # points at which more is seen than elsewhere
+    for k in np.flatnonzero(nx - ranks < dimension):  # points at which more dimensions are observed than elsewhere
         basis[k, :, : dimension - (nx - ranks[k])] = 0.0
     return basis
 

@@ -1,4 +1,4 @@
-"""What no contracting observer can do better than: a lower bound of its residual, before any training (MATH 2h).
+"""A lower bound of the residual of every contracting observer, before any training (MATH 2h).
 
 Two states x, x' with equal outputs look the same to an observer with |f_o(x', u, y) - f_o(x, u, y)|_M <= alpha |x' - x|_M, so
 one of the two successors is predicted wrongly. By the triangle inequality its residual r = f_o(x, u, h(x, u)) - f(x, u) obeys
@@ -25,8 +25,8 @@ NEWTON_STEPS = 6
 class ResidualLowerBound:
     """Result of :func:`residual_lower_bound`.
 
-    ``residual``: rho_M is at least this, in |.|_M; ``error`` = residual / (1 - alpha), what the error bound of such an
-    observer is at least in |.|_M; ``state_error`` ``(nx,)`` the same per state, sqrt((M^-1)_ii) error, in physical units.
+    ``residual``: rho_M is at least this, in |.|_M; ``error`` = residual / (1 - alpha), a lower bound of the
+    error bound of such an observer in |.|_M; ``state_error`` ``(nx,)`` the same per state, sqrt((M^-1)_ii) error, in physical units.
     ``pair`` ``(2, nx)`` and ``input`` ``(nu,)`` prove it: the two states have equal outputs. ``rate``: alpha; ``pairs`` tried.
     """
 

@@ -22,20 +22,20 @@ from systems.discretization import DiscreteSystem
 CONDITIONS = (1.0, 3.0, 10.0, 30.0, 100.0, 300.0, 1000.0, 3000.0, 10000.0)
 NOMINAL_NOISE = 0.005  # of an output's half range, where no output states its noise
 SETTLED = 0.02
-USELESS = SETTLED ** (1 / 1000)  # slower than 1000 samples is no observer anybody waits for
+USELESS = SETTLED ** (1 / 1000)  # an observer slower than 1000 samples is of no use
 POINTS = 256
 LARGEST = 3000.0  # condition number of a metric in observability coordinates, which hold the rest
 
 
 @dataclass(frozen=True, eq=False)
 class TradeOff:
-    """The curve of settling time against noise; the faster a point, the more noise it lets through.
+    """The curve of settling time against noise; the faster a point, the higher its noise gain.
 
     Columns of length k, one row per metric: ``condition`` of the metric, ``rate`` (fastest rate per sample it allows),
     ``settling_time`` in seconds (|e|_M to 2 % at that rate, infinite for a rate of 1 or more), ``gain`` in |.|_M per standard
     deviation of the outputs, ``noise`` ``(k, nx)`` steady-state standard deviation per state in physical units, ``speed``
-    l dt of the observability coordinates, 0 for the plain states. ``output_noise`` ``(ny,)``: the standard deviations it
-    speaks of; ``assumed`` when none is stated and 0.5 % of the half range stands for it. ``chosen``: the row in use, or -1.
+    l dt of the observability coordinates, 0 for the plain states. ``output_noise`` ``(ny,)``: the standard deviations
+    used; ``assumed`` when none is stated and 0.5 % of the half range is used instead. ``chosen``: the row in use, or -1.
     """
 
     condition: np.ndarray
@@ -66,7 +66,7 @@ def output_noise(plant: DiscreteSystem, jacobians: Jacobians) -> tuple[np.ndarra
 
 
 def noise_of(found: MetricSearch, jacobians: Jacobians, noise: np.ndarray) -> tuple[float, np.ndarray]:
-    """(gain, standard deviation per state) of the projection observer of a metric; physical units where the Jacobians know them.
+    """(gain, standard deviation per state) of the projection observer of a metric; physical units where the Jacobians have them.
 
     ``noise`` ``(ny,)``: standard deviations of the outputs, in their units. Both are infinite where the metric does not contract.
     """
@@ -134,7 +134,7 @@ def in_observability_coordinates(
     deviation = curve(plant, jacobians, found).noise / scale if found else np.zeros((0, 1))
     order = sorted(range(len(found)), key=lambda k: (found[k][1].rate, deviation[k].max()))
     kept: list[int] = []
-    for k in order:  # from fast to slow: a slower row is worth keeping where it lets less noise through
+    for k in order:  # from fast to slow: a slower row is kept where its noise gain is lower
         if found[k][1].rate < 1 and (not kept or deviation[k].max() < 0.98 * deviation[kept[-1]].max()):
             kept.append(k)
     return [found[k] for k in reversed(kept or order[:1])]

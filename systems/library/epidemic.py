@@ -31,7 +31,7 @@ def epidemic() -> System:
     Thousands of persons, N = 100 thousand; u is the known reduction of contacts; I (the ill) and R (the immune, by antibody
     survey) are measured. Source: Kermack and McKendrick (1927) with a latent stage and waning immunity (Keeling and Rohani,
     Modeling Infectious Diseases, 2008); omega = 0 gives the plain SEIR model. With waning the disease becomes endemic and I
-    stays away from zero, where nothing would tell the susceptible from the exposed.
+    stays away from zero, where the susceptible cannot be distinguished from the exposed.
     """
 
     def dynamics(x, u, p):  # type: ignore[no-untyped-def]

@@ -1,4 +1,4 @@
-"""What is known of a plant without simulating it: the facts that its file states and the contract tests hold it to.
+"""Facts of a plant that are known without simulation; the contract tests check them.
 
 equilibria   f(x, u) = 0 (a discrete map: f(x, u) = x)
 invariants   V(x(t), p) is constant along every trajectory, for the stated parameters and constant inputs

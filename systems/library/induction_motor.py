@@ -27,7 +27,7 @@ def induction_motor() -> System:
     eta = Rr/Lr, sigma = 1 - M^2/(Ls Lr), beta = M/(sigma Ls Lr), gamma = Rs/(sigma Ls) + eta beta M. The voltages u [V] and
     the frequency ws [rad/s] of the frame are known; both currents are measured. Source: Marino, Peresada, Valigi, IEEE TAC
     38(2), 1993 (model, and data of the 15 kW motor; friction and load are ours). In this frame the
-    flux stays near one direction, which is what lets the currents tell the speed; with psi = 0 inside the region nothing would.
+    flux stays near one direction, so that the currents determine the speed; at psi = 0 they do not.
     """
 
     def dynamics(x, u, p):  # type: ignore[no-untyped-def]

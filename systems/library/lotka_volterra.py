@@ -23,8 +23,8 @@ def lotka_volterra() -> System:
     """x' = (alpha - u) x - beta x y, y' = delta x y - gamma y, prey x measured, u the harvest of the prey [1/s].
 
     Populations relative to their unharvested equilibrium (gamma/delta, alpha/beta), time in units of the prey's growth.
-    Source: Lotka (1925), Volterra (1926). Unforced, every trajectory is closed; the region stays away from extinction, at
-    which the prey tells nothing of the predators.
+    Source: Lotka (1925), Volterra (1926). Unforced, every trajectory is closed; the region stays away from extinction, where
+    the prey carries no information about the predators.
     """
 
     def dynamics(x, u, p):  # type: ignore[no-untyped-def]

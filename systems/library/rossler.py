@@ -25,8 +25,8 @@ FACTS = Facts(
 def rossler() -> System:
     """x1' = -x2 - x3, x2' = x1 + a x2 + u, x3' = b + x3 (x1 - c), y = x2; dimensionless, a = b = 0.1, c = 14.
 
-    Source: Rössler, Phys. Lett. A 1976; parameters, output and input of HyperKKL (2026). Starts lie on the scale of the
-    attractor with x3 >= 0, where x3 stays. The pulses of x3 are short, and reach many times its usual size.
+    Source: Rössler, Phys. Lett. A 1976; parameters, output and input of HyperKKL (2026). Initial states lie on the scale of
+    the attractor with x3 >= 0, where x3 stays. The pulses of x3 are short, and reach many times its usual size.
     """
 
     def dynamics(x, u, p):  # type: ignore[no-untyped-def]

@@ -1,4 +1,4 @@
-"""What the outputs of a plant tell of its states, before any fit: rank, Gramian, unobservable directions and their own decay.
+"""How well the outputs of a plant determine its states, before any fit: rank, Gramian, unobservable directions and their own decay.
 
 ``examine_observability`` looks at all of it; :mod:`systems.detectability` says how fast an observer can be.
 """

@@ -1,4 +1,4 @@
-"""All that is asked of a plant before a fit, together: rank, Gramian, unobservable directions, modes."""
+"""The whole examination of a plant before a fit: rank, Gramian, unobservable directions, modes."""
 
 from dataclasses import dataclass
 
@@ -47,7 +47,7 @@ def examine_observability(
     samples: int | None = None,
     seed: int = 0,
 ) -> Observability:
-    """Look at a plant from its equilibria and along motions from its initial states.
+    """Examine a plant at its equilibria and along trajectories from its initial states.
 
     Parameters
     ----------

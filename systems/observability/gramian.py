@@ -1,4 +1,4 @@
-"""The empirical observability Gramian: how much N samples of noisy outputs tell of the state they started from.
+"""The empirical observability Gramian: how well N samples of noisy outputs determine the initial state.
 
     W_ij = 1/(4 e^2) sum_k (y_k(x0 + e h_i) - y_k(x0 - e h_i))' R^-1 (y_k(x0 + e h_j) - y_k(x0 - e h_j))
 
@@ -22,14 +22,14 @@ SHARE = 0.01  # of half a range, by which each state is moved
 class EmpiricalGramian:
     """Result of :func:`empirical_gramian`.
 
-    ``gramian`` ``(nx, nx)``: mean over the initial states, in 1/half range^2; ``starts`` their number; ``eigenvalues`` ``(nx,)`` of it, the
-    smallest first, and ``directions`` ``(nx, nx)``, row by row; ``worst_eigenvalue`` the smallest of any initial state, ``where``
+    ``gramian`` ``(nx, nx)``: mean over the initial states, in 1/half range^2; ``initial_states`` their number; ``eigenvalues`` ``(nx,)``,
+    the smallest first, and ``directions`` ``(nx, nx)``, row by row; ``worst_eigenvalue`` the smallest of any initial state, ``where``
     ``(nx + nu,)`` that state and ``worst_direction`` ``(nx,)``; ``output_noise`` ``(ny,)`` with ``assumed`` where some was not stated.
     """
 
     gramian: np.ndarray
     samples: int
-    starts: int
+    initial_states: int
     eigenvalues: np.ndarray
     directions: np.ndarray
     worst_eigenvalue: float

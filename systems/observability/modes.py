@@ -91,7 +91,7 @@ def _advice(plant: DiscreteSystem, found: Modes) -> list[str]:
         return []
     if dt > 0.5 * found.period:
         text.append(
-            f"dt {dt:g} s is longer than half a period of the fastest oscillation ({found.period:.3g} s): samples cannot tell it from "
+            f"dt {dt:g} s is longer than half a period of the fastest oscillation ({found.period:.3g} s): sampling aliases it to "
             f"a slower one; take dt of at most {found.period / 10:.1g} s"
         )
     elif per < COARSE and found.fast_decays:
@@ -106,7 +106,7 @@ def _advice(plant: DiscreteSystem, found: Modes) -> list[str]:
     elif per > FINE:
         text.append(
             f"dt {dt:g} s is {per:.3g} times finer than the fastest mode ({found.fastest:.3g} s): a rate per sample is then close to 1 "
-            f"and every run long; {found.fastest / 20:.1g} s would do"
+            f"and every run long; {found.fastest / 20:.1g} s would suffice"
         )
     needed = dt / (STABLE * found.fastest)
     if plant.method in ("rk4", "euler") and needed > MAX_SUBSTEPS:

@@ -47,7 +47,7 @@ def motions(plant: DiscreteSystem, count: int = 8, samples: int = 400, seed: int
 
 
 def equilibria(plant: DiscreteSystem, region: np.ndarray | None = None, seed: int = 0) -> np.ndarray:
-    """``(m, nx + nu)``: up to 12 points of the region with f(x, u) = 0 (a map: f(x, u) = x), by Newton from 33 starts.
+    """``(m, nx + nu)``: up to 12 points of the region with f(x, u) = 0 (a map: f(x, u) = x), by Newton from 33 initial points.
 
     The inputs are held at the middle of their ranges, and all at their lowest, and all at their highest value.
     """

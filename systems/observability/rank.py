@@ -1,4 +1,4 @@
-"""Local observability along motions: the rank of what N samples of the outputs tell of their first state.
+"""Local observability along trajectories: the number of dimensions of the initial state that N samples of the outputs determine.
 
     O = (C_0; C_1 A_0; C_2 A_1 A_0; ...; C_(N-1) A_(N-2) ... A_0),   A_k = dF/dx, C_k = dh/dx at (x_k, u_k)
 

@@ -1,4 +1,4 @@
-"""What can be done about an undetectable direction: the states whose measurement would show it."""
+"""What can be done about an undetectable direction: the states whose measurement would make it detectable."""
 
 import numpy as np
 

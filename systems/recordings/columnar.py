@@ -50,7 +50,7 @@ def open_npz(path: Path, time: str | None) -> list[LogTable]:
         raise InputError(f"{path} is no npz file; export the log again with numpy.savez")
     try:
         arrays = read_arrays(path)
-    except Exception as error:  # a damaged zip alone knows a dozen ways to fail
+    except Exception as error:  # a damaged zip alone fails in a dozen ways
         _refuse(path, "npz", error)
     if {"t", "x", "u", "y", "lengths"} <= set(arrays):
         raise InputError(

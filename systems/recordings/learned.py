@@ -2,7 +2,7 @@
 
     x[k+1] = A x[k] + B u[k] + c,    y[k] = C x[k] + D u[k] + e   for outputs without an equation
 
-It tells how fast an observer can be and where its fit begins. The fit itself learns from the transitions, not from it.
+It limits how fast an observer can be, and gives the fit its initial network. The fit itself learns from the transitions, not from it.
 """
 
 from collections.abc import Sequence

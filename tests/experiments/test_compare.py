@@ -81,7 +81,7 @@ def test_words_follow_from_the_numbers():
     }
     assert as_good(table["one"]) == ("a", "b") and as_good(table["two"]) == ("b",)
     assert words.of_scenario(table["one"], names) == (
-        "Smallest error: Alpha, 1 % of the ranges (0.9 to 1.1). Not to be told from it with 10 trials: Beta. "
+        "Smallest error: Alpha, 1 % of the ranges (0.9 to 1.1). Statistically equal over 10 trials: Beta. "
         "Diverged: Gamma (2 of 10)."
     )
     titles = {"one": "noise", "two": "bias"}
@@ -90,7 +90,7 @@ def test_words_follow_from_the_numbers():
     assert "diverged in some trial of: noise" in words.of_estimator("c", table, titles)
     lines = words.advice(table, names, titles)
     assert lines[0] == "Most often among the best: Beta, in 2 of 2 scenarios."
-    assert "Not without a watch on divergence: Gamma." in lines
+    assert "Diverged in some trial, so monitor them in use: Gamma." in lines
     told = words.advice({**table, "noise": table["two"]}, names, titles, {"a"})
     assert any("every initial state: Alpha; with noise as stated they are at 2 times (Alpha)" in line for line in told)
 

@@ -147,7 +147,7 @@ def test_of_many_logs_the_judged_ones_are_seen_by_nothing_else(observer, shop, s
     assert np.array_equal(run.validation.x[0], judged.x[0, : len(run.validation.t)])
     metrics = json.loads((shop / "run" / "metrics.json").read_text())
     assert metrics["validation"]["logs_chose_the_iterate"] is False and metrics["data"]["trajectories"] == 10
-    assert "of 1 of the 10 logs, which the fit saw in no way" in metrics["validation"]["warnings"][0]
+    assert "of 1 of the 10 logs, which the fit did not use" in metrics["validation"]["warnings"][0]
     # Another measurement in the judged log: same observer, other trials.
     log = shop / f"many_{[np.array_equal(x, judged.x[0]) for x in run.trajectories.x].index(True):03d}.csv"
     lines = log.read_text().splitlines()

@@ -49,7 +49,9 @@ def test_figures_draw_every_estimator_and_mark_those_that_lost_trials():
     left, right = figure.axes
     drawn = [line for line in left.lines if not line.get_label().startswith("_")]
     assert len(drawn) == 9
-    assert len({(line.get_color(), str(line.get_linestyle())) for line in drawn}) == 9  # told apart by colour and dash
+    assert (
+        len({(line.get_color(), str(line.get_linestyle())) for line in drawn}) == 9
+    )  # distinguished by colour and dash
     assert [t.get_text() for t in right.get_yticklabels()][8] == "estimator 8"
     markers = [c.lines[0].get_marker() for c in right.containers]
     assert markers == ["o"] * 7 + ["x"]

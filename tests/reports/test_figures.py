@@ -287,7 +287,10 @@ def test_worst_starts_and_the_map_show_what_was_found(nx):
     axes = shown(drawn["worst_start"].figure)[0]
     np.testing.assert_allclose(np.asarray(line(axes, "median"))[:2], 100 * 0.4 * np.exp([0, -0.1]), rtol=1e-9)
     reading = drawn["start_map"].reading
-    assert "1 initial states from which the error does not settle, 1 from which the plant itself is lost" in reading
+    assert (
+        "1 initial states from which the error does not settle, 1 from which the plant itself leaves all bounds"
+        in reading
+    )
     area = fake_starts(system).map
     if nx > 1:  # the field is drawn with the first state to the right
         image = shown(drawn["start_map"].figure)[0].collections[0]

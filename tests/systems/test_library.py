@@ -1,4 +1,4 @@
-"""The contract of a library plant: what its file states is true, and what it promises to a user holds."""
+"""The contract of a library plant: the facts that its file states are true, and it behaves as documented."""
 
 import numpy as np
 import pytest

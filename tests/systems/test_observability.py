@@ -1,4 +1,4 @@
-"""What the outputs tell: hidden subspaces in Kalman's form, ranks and Gramians against closed forms, chains of masses."""
+"""How well outputs determine states: unobservable subspaces in Kalman's form, ranks and Gramians against closed forms, chains of masses."""
 
 import numpy as np
 import pytest

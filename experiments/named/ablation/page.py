@@ -7,7 +7,7 @@ import numpy as np
 from experiments.named.ablation.run import Ablation
 from experiments.named.ablation.variants import DEFAULT, DEFAULT_NAMES, FACTORS, VARIANTS, Case, cases
 from experiments.runner import Page
-from reports.ablation import Course, FactorTable, write_ablation_report
+from reports.ablation import FactorTable, LossCourse, write_ablation_report
 
 
 def page(result: Ablation) -> Page:
@@ -25,14 +25,14 @@ def page(result: Ablation) -> Page:
     return Page(True, metrics, write_ablation_report, content)
 
 
-def courses(case: str, result: Ablation) -> dict[str, list[Course]]:
+def courses(case: str, result: Ablation) -> dict[str, list[LossCourse]]:
     """Title of a factor -> the default and its variants, one run per seed."""
     panels = {}
     for factor, title in FACTORS.items():
         lines = [(DEFAULT, f"{DEFAULT_NAMES[factor]} (default)")]
         lines += [(v, v.name) for v in VARIANTS if v.factor == factor]
         panels[title] = [
-            Course(name, [(o.seconds, o.course) for o in (result.outcomes[case, v.key, s] for s in result.seeds)])
+            LossCourse(name, [(o.seconds, o.course) for o in (result.outcomes[case, v.key, s] for s in result.seeds)])
             for v, name in lines
         ]
     return panels

@@ -65,8 +65,8 @@ def page(result: Measured) -> Page:
             "Attained: of an LBDN the largest slope or gain found by ascent, over gamma. Of an observer the largest factor |dx+|_M / "
             "|dx|_M of one step found by climbing over states and inputs, over the certified rate alpha*.",
             "The slope of sigmoid is at most 1/4, so that an LBDN of L hidden layers with it has a gain of at most gamma / 4^L, whatever "
-            "it learns: 10/256 on the step, 5/16 on the digits. It attains nearly that, and the certificate, which knows of slopes in "
-            "[0, 1] only, is loose by just this factor. tanh is the same function with slope 1.",
+            "it learns: 10/256 on the step, 5/16 on the digits. It attains nearly that, and the certificate, which uses only that slopes "
+            "lie in [0, 1], is loose by just this factor. tanh is the same function with slope 1.",
             "Times are processor seconds of one core; one evaluation is one sample of a batch of 1,000 (LBDN, float32), or one step of "
             "one of 100 trajectories in the compiled rollout (observers, float64).",
             "Published: the packages take relu for the box and MNIST, tanh for the PDE observer, and compare none. silu and gelu leave "

@@ -2,7 +2,7 @@
 
 Three tasks: an LBDN fits a step (``curve_fit``), an LBDN classifies digits, and a contracting REN becomes the observer of two
 plants. Tightness is what ascent attains over what is certified: the slope over gamma, and the factor of one step over alpha*.
-All three activations have slopes in [0, 1], which is all that the certificates know of them; sigmoid reaches 1/4 only, so
+All three activations have slopes in [0, 1], which is all that the certificates use; sigmoid reaches 1/4 only, so
 that its bounds cannot be tight unless the scalings make up for it.
 """
 

@@ -107,7 +107,7 @@ def slowest_mode(observer: RENObserver) -> float:
 
 
 def main() -> None:
-    """Train the recipe for several seeds and print what the published test says of each."""
+    """Train the recipe for several seeds and print the results of the published test for each."""
     import argparse
 
     from observer.validation.validate import validate

@@ -1,1 +1,1 @@
-"""Two initial states of a contracting REN forget each other."""
+"""Two solutions of a contracting REN converge."""

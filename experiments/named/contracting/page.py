@@ -31,7 +31,7 @@ def page(result: Measured) -> Page:
             for row in rows
         ),
         ("initial weights and rate bound", "alpha*, proved", "one step, attained", "attained / proved", "distance / envelope, largest",
-         "condition of M", "margin of the proof"),
+         "condition number of M", "margin of the proof"),
         f"Contracting RENs, nx = {size.nx}, nv = {size.nv}, {size.activation}; {size.pairs} pairs of {size.steps} steps each",
     )  # fmt: skip
     t, charts = np.arange(size.steps + 1), []

@@ -1,4 +1,4 @@
-"""``observer experiment contracting``: two initial states of a contracting REN forget each other, within the certified envelope.
+"""``observer experiment contracting``: two solutions of a contracting REN converge, within the certified envelope.
 
 For several rates and kinds of initial weights, networks at random parameters run pairs of states under the same random
 input. The certificate is recomputed from the explicit matrices: metric M and the smallest rate alpha* that it proves, so that

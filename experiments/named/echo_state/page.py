@@ -37,7 +37,7 @@ def page(result: Measured) -> Page:
         "title": "Control under a limited input: a random contracting network and a convex program",
         "sentence": f"With the REN the mean |z| on fresh disturbances is {better:.3g} times that of the best linear parameter, and |u| "
         f"stays at or below {max(squares['largest'], fresh['largest']):.4g}.",
-        "summary": "z = T d + T u, the disturbance is seen through -T, and u = theta' (x, w, y, 1) of a contracting REN with "
+        "summary": "z = T d + T u, the disturbance is measured through -T, and u = theta' (x, w, y, 1) of a contracting REN with "
         f"{size.nx} states and {size.neurons} neurons whose dynamics are random and fixed. Its contraction rate {size.rate:g} is "
         "guaranteed, so that the closed loop is stable for every theta.",
         "tables": [closed_loops(found), rounds(size, found)],

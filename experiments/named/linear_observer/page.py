@@ -19,8 +19,8 @@ def page(result: Measured) -> Page:
     content = {
         "title": "Linear plants: the fit against the observer that is known", "tables": tables(size, rows),
         "figures": [decay_figure(rows)],
-        "sentence": "The fit is the observer that theory names: A - LC, B and the gain of the projection observer in its metric, with "
-        "or without neurons." if all(c.passed for c in criteria) else "The fit is not the observer that theory names.",
+        "sentence": "The fit is the observer that theory gives: A - LC, B and the gain of the projection observer in its metric, with "
+        "or without neurons." if all(c.passed for c in criteria) else "The fit is not the observer that theory gives.",
         "notes": [
             "The gain is a criterion for the default initial weights only. From random weights the fit finds an exact "
             "observer too, but another gain: every gain that contracts is exact, and the one-step loss does not choose among them.",
@@ -35,7 +35,7 @@ def page(result: Measured) -> Page:
 
 
 def judge(size: LinearObserverSize, rows: Sequence[Mapping[str, Any]]) -> list[Requirement]:
-    """What theory says must hold."""
+    """Criteria from theory."""
     projected = [row for row in rows if row["start"] == "projected"]
     worst = {
         key: max(row[key] for row in projected)

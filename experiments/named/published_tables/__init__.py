@@ -1,1 +1,1 @@
-"""The published tables: each published protocol at equal conditions, ours beside the published value."""
+"""The published tables: each published protocol under the same settings, ours beside the published value."""

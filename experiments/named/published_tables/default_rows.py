@@ -1,4 +1,4 @@
-"""Plants of the library from defaults alone: what a person gets who names a plant and nothing else.
+"""Plants of the library with all defaults.
 
 The steps and options are those of ``observer run NAME --budget 20s``: 100 trajectories, the default network, a rate chosen by the
 program, 200 trials from random initial states against the true ODE. The entry is the share of trials that did not converge; the

@@ -14,7 +14,7 @@ from reports.quantities import Number, number_text
 
 INTRODUCTIONS = {
     "box": "50 initial states U[-0.2, 0.2]^2, no force, initial estimate zero, 20 s. The first row is the published model (explicit Euler, "
-    "0.01 s), on itself; the second is fitted to the Runge-Kutta model and judged against the true ODE, which nobody has published. "
+    "0.01 s), on itself; the second is fitted to the Runge-Kutta model and judged against the true ODE (no value is published). "
     "The loss is the held-out one-step loss; the published one is that of the published recipe trained again.",
     "pde": "51 nodes, four Euler steps a sample and the sensor at node 24, as the published code has it; from the profile 0.5 and the "
     "estimate 0 over 2000 samples; medians over five draws of the boundary. The third entry is the held-out loss 10 s into the fit; "
@@ -24,11 +24,11 @@ INTRODUCTIONS = {
     "first included) and states. The projection observer knows the exact model: its score is what the initial estimate and the transient "
     "cost by themselves at the same metric.",
     "lorenz": "The protocol of the table above with dt 0.01 s and initial states in the box of Rössler; no value is published.",
-    "defaults": "What a person gets who gives a name and nothing else, as by `observer run NAME --budget 20s`: 100 trajectories, the "
+    "defaults": "All defaults, as by `observer run NAME --budget 20s`: 100 trajectories, the "
     "default network, a rate chosen by the program, 200 trials from random initial states against the true ODE. A row passes when its "
     "verdict does: at least 99 % of the trials within 2 % of every range over the second half, none diverged, the certificate holds.",
-    "refused": "No constant metric makes an observer of these plants contract. The application has to say so before it trains, with the "
-    "fastest rate, the direction that is not seen and the place.",
+    "refused": "No constant metric makes an observer of these plants contract. The application must refuse them before training, with the "
+    "fastest rate, the undetectable direction and the place.",
 }
 SCORES = {
     "box": "velocity error [m/s]", "pde": "RMS error over all nodes", "hyperkkl": "SMAPE [%]", "lorenz": "SMAPE [%]",

@@ -2,8 +2,8 @@
 
     x_hat+ = f(S(x_hat, y), u),   S = x_hat + K (y - h(x_hat, u)),   K = M^-1 C' (C M^-1 C')^-1
 
-It knows the plant's own map, is exact once it has converged, and needs no fit, so that it tells the share of a score that
-belongs to the protocol (the first estimate, the transient) from the share that an imperfect fit adds. It contracts
+It knows the plant's own map, is exact once it has converged, and needs no fit, so that it separates the share of a score that
+belongs to the protocol (initial estimate, transient) from the share that an imperfect fit adds. It contracts
 only where S stays in the region of M: a number that is not finite says that it left it. For linear outputs.
 """
 

@@ -1,4 +1,4 @@
-"""The box under a learned controller: simulation with gradients, training, and how far the control can move.
+"""The box under a learned controller: simulation with gradients, training, and the slope of the control law.
 
     q+ = q + dt v,   v+ = v + dt (u - k q - mu v|v|)/m,   u = K(q, v, r)       m = 1, k = 5, mu = 0.5, dt = 0.02, T = 4 s
 

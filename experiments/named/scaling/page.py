@@ -1,4 +1,4 @@
-"""The page of ``scaling``: conditions, margins and times over the size, and where float32 fails."""
+"""The page of ``scaling``: condition numbers, margins and times over the size, and where float32 fails."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -30,8 +30,9 @@ def page(result: Growth) -> Page:
         "title": "How large a robust network can be",
         "sentence": f"{proved} of {len(rows)} certificates hold in float64. {initial} What makes float32 fail is the conditioning that "
         + f"training may bring: {f'from cond H = {number_text(point, 2)} on' if lost else 'not reached here'}.",
-        "summary": "Guarantees hold for every parameter in exact arithmetic. In floating point the condition of H says what the map may "
-        "lose, and the margin of the recomputed certificate what the network has to spare; training moves X away from its initial value.",
+        "summary": "Guarantees hold for every parameter in exact arithmetic. In floating point the condition number of H bounds "
+        "what the map may lose, and the margin of the recomputed certificate is what the network has to spare; training moves X away "
+        "from its initial value.",
         "tables": tables(result),
         "notes": [
             "The float32 map is judged in float64, with the metric and the multipliers of the same parameters in float64. 'Off by': "
@@ -87,7 +88,7 @@ def tables(result: Growth) -> list[Table]:
 
 
 def growth_figure(rows: Sequence[Mapping[str, Any]]) -> ChartFigure:
-    """Condition, margins and time over nx = nv."""
+    """Condition number, margins and time over nx = nv."""
 
     def series(field: str) -> tuple[Series, ...]:
         curves = []
@@ -98,7 +99,7 @@ def growth_figure(rows: Sequence[Mapping[str, Any]]) -> ChartFigure:
 
     return ChartFigure(
         "scaling", "Growing networks of equal nx and nv",
-        "Condition: float32 keeps about seven digits, so that beyond 10⁷ nothing of the smallest direction of H is left. Margin: "
+        "Condition number: float32 keeps about seven digits, so that beyond 10⁷ it loses the smallest direction of H altogether. Margin: "
         "what the recomputed certificate has to spare; where the map was evaluated in float32, a negative margin is not shown. "
         "Time: one core, without gradients, float32.",
         (

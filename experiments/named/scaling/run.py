@@ -119,7 +119,7 @@ def examine(make: Callable[[int, int, str, int], Any], nx: int, nv: int, seed: i
 
 
 def squeeze(size: int, power: float, seed: int) -> dict[str, Any]:
-    """What float32 makes of a REN of nx = nv = ``size`` whose X has singular values from 1 down to 10^-power, without eps."""
+    """Precision in float32 of a REN of nx = nv = ``size`` whose X has singular values from 1 down to 10^-power, without eps."""
     from observer.networks import ContractingREN
 
     def network(dtype: str) -> Any:

@@ -30,11 +30,11 @@ class ResidualBound:
 
     Attributes
     ----------
-    region : (nx + nu, 2), all states, then all inputs of the plant (disturbances too: the plant feels them), physical units.
+    region : (nx + nu, 2), all states, then all inputs of the plant (disturbances too: they act on the plant), physical units.
     metric : M (nx, nx).
     upper : proved; no state and input of the region gives a larger |r|_M, computed in float64 or exactly.
     lower : attained at ``attained_at`` (nx + nu,).
-    state_upper : (nx,), proved bounds of |r_i| in the unit of state i; the search does not work on their tightness.
+    state_upper : (nx,), proved bounds of |r_i| in the unit of state i; the search does not tighten them.
     rounding : the part of ``upper`` that covers rounding. gap : the relative gap that was asked for.
     cells, seconds : what it took, in all if it was resumed.
     status : "tight" (upper <= (1 + gap) lower, or within rounding of lower), "budget" or "stopped"; ``upper`` holds in each case.
@@ -80,9 +80,9 @@ def bound_residual(
     metric : M; the observer's own when left out. within : bound only what lies in this part of the region, a ``Settled`` set.
     gap : stop when upper <= (1 + gap) lower. budget : or after so many seconds; what is proved by then holds.
     resume : a result of the same observer, plant, region and metric to go on from. The division of the region is taken from
-        it as it is: keep it with the certificate, not with strangers.
+        it unchecked: take it only from a source that you trust.
     threads : all cores that the process may use when left out. progress : called after each round with the result so far.
-    seed : of the samples with which the attained value starts.
+    seed : of the samples from which the search for the attained value begins.
 
     Ctrl-C returns what is proved so far, with status "stopped". Raises :class:`Unprovable` where the plant has an operation
     or a number of dimensions for which nothing can be proved; :class:`InputError` for unusable arguments.
@@ -132,7 +132,7 @@ def _resumed(model: Model, gap: float, old: ResidualBound) -> Search:
         or (old.region != model.region).any()
         or (old.metric != model.metric).any()
     ):
-        raise InputError("resume: its region or metric is another one; expected those of the bound to go on from")
+        raise InputError("resume: its region or metric differs; expected those of the bound to continue")
     there = float(model.norm(model.residual(old.attained_at[None]))[0])
     if there != old.lower:
         raise InputError(

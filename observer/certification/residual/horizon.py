@@ -1,4 +1,4 @@
-"""``bound_horizon``: what the residuals of N steps add up to, with their signs, proved over a region (MATH 4).
+"""``bound_horizon``: the residuals of N steps accumulated with their signs, bounded over a region (MATH 4).
 
     d(N) = f_o^N(x; u, y) - F^N(x; u)      from x_hat = x, with the outputs of the plant, one input u held throughout
 

@@ -109,7 +109,7 @@ class Model:
         return self.observer.weights.activation == "relu" or bool(np.isin(codes, kinks).any())
 
     def prepare(self) -> "Model":
-        """Raises :class:`Unprovable` now and not later."""
+        """Raises :class:`Unprovable` before the search begins."""
         assert self._arguments
         return self
 
@@ -165,7 +165,7 @@ class Model:
         return self.within.holds(points[:, : self.plant.nx])
 
     def residual(self, points: np.ndarray) -> np.ndarray:
-        """r (k, nx) at points (k, nx + nu), as anybody computes it in float64."""
+        """r (k, nx) at points (k, nx + nu), as plain NumPy computes it in float64."""
         x, u = points[:, : self.plant.nx], points[:, self.plant.nx :]
         system = self.plant.system
         inputs = np.concatenate([u[:, system.known], system.measure(x, u)], axis=1)
@@ -205,7 +205,7 @@ def make_model(
     system, ren = plant.system, observer.weights
     if plant.graph is None:
         raise Unprovable(
-            f"the plant '{system.name}' is discretised by {plant.method}, which has no formula to prove anything about; "
+            f"the plant '{system.name}' is discretised by {plant.method}, which has no closed formula to bound; "
             "discretise it by euler, rk4 or exact, or rely on the statistical certificate"
         )
     if region is None:

@@ -31,7 +31,7 @@ def output_slope(t, x, u, p, out):
 
 
 def slopes(t, x, u, p, out):
-    """Jacobian in x of what the high-gain observer sees of the state."""
+    """Jacobian in x of the outputs and derivatives that the high-gain observer uses."""
     plain["slopes"](t, x, u, p, out)
 
 

@@ -1,12 +1,12 @@
-"""The model-informed initial network: a linear observer that is already right where the plant is linear (MATH 2h and 3).
+"""The model-informed initial network: a linear observer that is already exact where the plant is linear (MATH 2h and 3).
 
 Projection observer of a plant with y = C x + D u + c_y:
 
     S(x_hat, y) = x_hat + K (y - C x_hat - D u - c_y),   K = M^-1 C' (C M^-1 C')^-1,   f_o* = f(S(x_hat, y), u)
 
 It is exact on the diagonal (f_o*(x, u, h(x)) = f(x, u)) and contracts wherever the plant is differentially detectable in
-M. The initial network is its least-squares linearisation, with neurons that see the projected state: C1 = Ct Pi, Pi = I - K C, and
-do nothing yet: B1 = 0. It is strictly feasible, so that the certificate holds before, during and after the fit.
+M. The initial network is its least-squares linearisation, with neurons that act on the projected state, C1 = Ct Pi, Pi = I - K C, but
+not yet on the output: B1 = 0. It is strictly feasible, so that the certificate holds before, during and after the fit.
 """
 
 import numpy as np
@@ -76,7 +76,7 @@ def projected_network(
     activation: str,
     seed: int | tuple[int, ...],
 ) -> tuple[ExplicitREN, np.ndarray]:
-    """A strictly feasible REN that *is* the linear observer, and its multipliers; the seed draws what the neurons look at."""
+    """A strictly feasible REN that *is* the linear observer, and its multipliers; the seed draws the input weights of the neurons."""
     linear, k, c = linear_observer(samples, metric, rate, fastest, inputs)
     n, m, q = samples.x.shape[1], samples.v.shape[1], neurons
     rng = np.random.default_rng(seed)

@@ -23,7 +23,7 @@ Certified = tuple[ExplicitREN, np.ndarray]
 
 
 def initial_network(problem: Problem, number: int = 0) -> Certified:
-    """The network and multipliers from which the fit of ``problem`` begins; ``number`` tells the runs of a race apart."""
+    """The network and multipliers from which the fit of ``problem`` begins; ``number`` distinguishes the runs of a race."""
     seed = (problem.seed, 11, number)
     projected = projected_network(
         problem.train, problem.metric, problem.rate,
@@ -36,7 +36,7 @@ def initial_network(problem: Problem, number: int = 0) -> Certified:
 
 
 def check_initial(name: str) -> str:
-    """``name``, or InputError when there is no such initial network; the option of ``fit`` is called start."""
+    """``name``, or InputError when there is no such initial network (the option ``start`` of ``fit``)."""
     if name not in INITIAL_NETWORKS:
         raise InputError(f"start is {name!r}; expected {', '.join(INITIAL_NETWORKS)}")
     return name

@@ -84,7 +84,7 @@ def residual_and_jacobian(ren: ExplicitREN, samples: Samples, root: np.ndarray) 
         )
         at += count
 
-    def hidden(values: np.ndarray) -> None:  # weight (i, j) acts as G_i values_j
+    def neurons(values: np.ndarray) -> None:  # weight (i, j) acts as G_i values_j
         nonlocal at
         count = q * len(values)
         np.multiply(g[:, None], values[None, :, None, :], out=jac[at : at + count].reshape(q, len(values), n, m))
@@ -93,11 +93,11 @@ def residual_and_jacobian(ren: ExplicitREN, samples: Samples, root: np.ndarray) 
     one = np.ones((1, m))
     state(x)
     state(w)
-    hidden(x)
+    neurons(x)
     np.multiply(g[rows], w[columns][:, None, :], out=jac[at : at + len(rows)])
     at += len(rows)
     state(v)
     state(one)
-    hidden(v)
-    hidden(one)
+    neurons(v)
+    neurons(one)
     return (root @ r).reshape(-1), jac.reshape(parameters, n * m)

@@ -91,7 +91,7 @@ class _Method:
         return state.done or (Status.ITERATION_LIMIT if state.iteration >= self.monitor.iterations else None)
 
     def training(self, state: _State) -> OneStepTraining:
-        """The optimizer of a state; step lengths go by the parameters that it began with."""
+        """The optimizer of a state; step lengths are scaled by the initial parameters."""
         self.set(state.now)
         rates = {}
         for name, value in self.loss.ren.named_parameters():

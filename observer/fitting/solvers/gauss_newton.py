@@ -2,7 +2,7 @@
 
 What one iteration does is in :mod:`observer.fitting.solvers.interior_point`. Initial networks differ in what their neurons look at,
 and after some iterations by orders of magnitude in loss. Last the weights of the samples are moved to where the residual is largest
-(:mod:`observer.fitting.solvers.sharpening`), since certificates and worst errors go by the supremum.
+(:mod:`observer.fitting.solvers.sharpening`), since certificates and worst errors depend on the supremum.
 """
 
 import time
@@ -75,7 +75,7 @@ def _cost(race: list[tuple[int, int]]) -> int:
 def gauss_newton(problem: Problem, monitor: Monitor) -> Solution:
     """Race, polish, sharpen; ``monitor.iterations`` counts those of the winner before the sharpening.
 
-    Deterministic for a seed without a time budget; with one, the number of runs goes by what an iteration takes.
+    Deterministic for a seed without a time budget; with one, the number of runs depends on the time of an iteration.
     """
     method = _Method(problem, monitor)
     race, status = drive(method, monitor)

@@ -5,7 +5,7 @@
     (J'J/m + (lam f + mu) N  [constrained weights] + 0.01 (lam f + mu) I  [free weights]) d = -(grad f - mu grad logdet Q)
 
 with N the Hessian of -logdet Q. The barrier's curvature is both the damping that keeps a step inside the certificate and
-what tells apart the collinear columns of x and y = h(x). Steps that would leave Q > 0 are shortened; after a step the linear
+what separates the collinear columns of x and y = h(x). Steps that would leave Q > 0 are shortened; after a step the linear
 weights are solved anew (:mod:`observer.fitting.linear_algebra.linear_part`); what does not lower f is refused.
 Last the multipliers are centred.
 """

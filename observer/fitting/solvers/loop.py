@@ -1,4 +1,4 @@
-"""The loop of all solvers: limits, progress, history, Ctrl-C and checkpoints. A solver says only what is its own (:class:`Method`).
+"""The loop of all solvers: limits, progress, history, Ctrl-C and checkpoints. A solver adds only what is its own (:class:`Method`).
 
 The state of a solver is a frozen value and an iteration makes a new one, so that an interruption undoes the iteration that it
 hits, and a checkpoint of any state resumes exactly.
@@ -55,7 +55,7 @@ class Limits:
 
 @dataclass
 class Monitor:
-    """What the outside sees of a solver at work: history, progress, checkpoints; and how much time is left."""
+    """What a solver reports while it runs: history, progress, checkpoints; and how much time is left."""
 
     limits: Limits
     progress: Callable[[Progress], None] | None = None
@@ -155,7 +155,7 @@ class Method(Protocol[S]):
 
 
 def drive(method: Method[S], monitor: Monitor) -> tuple[S, Status]:
-    """Iterate from the checkpoint or the initial state until the method, the budget, the tolerance or a person says stop."""
+    """Iterate from the checkpoint or the initial state until the method, the budget, the tolerance or Ctrl-C ends it."""
     state = monitor.restore(method) or method.initial()
     longest, rows = 0.0, len(monitor.rows)
     try:

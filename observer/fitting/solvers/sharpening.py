@@ -2,7 +2,7 @@
 
     w <- w sqrt(|r|_M^2 / mean |r|_M^2),   mean w = 1,      then some iterations on (1/2m) sum w_k |r_k|_M^2
 
-Steady errors and certificates go by sup|r|_M / (1 - alpha), fits by the mean: without this the corners of the region pay.
+Steady errors and certificates depend on sup|r|_M / (1 - alpha), fits on the mean, which neglects the corners of the region.
 Judged by the supremum over training and held-out transitions; what does not lower it is thrown away.
 """
 

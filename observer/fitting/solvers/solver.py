@@ -63,7 +63,7 @@ def look_at(
     damping: float = 1.0,
     stage: int = 0,
 ) -> Look:
-    """The losses of a network in physical units, and the steady error that its sampled residuals stand for.
+    """The losses of a network in physical units, and the steady error estimated from its sampled residuals.
 
     ``certified``: the network with its metric and multipliers.
     """

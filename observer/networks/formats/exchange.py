@@ -47,7 +47,7 @@ def read_parameters(path: str | Path) -> dict[str, np.ndarray]:
                 return {name: file[name] for name in file.files}
         except (ValueError, OSError, EOFError, KeyError) as error:
             if isinstance(error, FileNotFoundError):
-                raise InputError(f"{path} is not there") from error
+                raise InputError(f"there is no file {path}") from error
             raise InputError(
                 f"{path} is malformed: {error}; expected a NumPy archive without pickled objects"
             ) from error
@@ -55,12 +55,12 @@ def read_parameters(path: str | Path) -> dict[str, np.ndarray]:
             raise InputError(f"{path} is malformed: {error}; expected a NumPy archive") from error
     if path.suffix in (".bson", ".msgpack"):
         if not path.is_file():
-            raise InputError(f"{path} is not there")
+            raise InputError(f"there is no file {path}")
         if path.suffix == ".bson":
             return _flatten(read_julia(path))
         return {name: np.asarray(value) for name, value in _leaves(read_flax(path.read_bytes()), "")}
     hint = ": a pickle runs what it contains; save its arrays with numpy.savez" if "p" in path.suffix[:2] else ""
-    raise InputError(f"{path.name} is of a kind that is not read{hint}; expected .npz, .bson or .msgpack")
+    raise InputError(f"{path.name} has an unsupported format{hint}; expected .npz, .bson or .msgpack")
 
 
 def _flatten(tree: Any) -> dict[str, np.ndarray]:
@@ -118,7 +118,7 @@ def load_network(kind: str, parameters: Mapping[str, Any], **options: Any) -> An
     flat = {_plain(name): np.asarray(value) for name, value in _joined(parameters).items()}
     for name, value in flat.items():
         if value.dtype.kind not in "fiub" or not np.isfinite(value).all():
-            raise InputError(f"{name} is not made of finite numbers")
+            raise InputError(f"{name} has numbers that are not finite")
     if "polar" in flat and flat["polar"].dtype != bool:
         flat["p"] = flat.pop("polar")
     for name, value in flat.items():

@@ -45,10 +45,10 @@ def _map(pairs: list[tuple[Any, Any]]) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for key, value in pairs:
         if not isinstance(key, str | int) or str(key) in found:
-            raise InputError(f"malformed MessagePack: key {key!r} is no text, or is there twice")
+            raise InputError(f"malformed MessagePack: key {key!r} is not text, or occurs twice")
         found[str(key)] = value
     if "__msgpack_chunked_array__" in found:
-        raise InputError("an array of more than a gigabyte, in chunks, is not read; save it with numpy.savez")
+        raise InputError("an array of more than a gigabyte, in chunks, is not supported; save it with numpy.savez")
     return found
 
 
@@ -56,14 +56,14 @@ def _check(value: Any, depth: int) -> None:
     if depth > _DEPTH:
         raise InputError(f"malformed MessagePack: nested more than {_DEPTH} deep")
     if not isinstance(value, _SCALARS):
-        raise InputError(f"a {type(value).__name__} in MessagePack is not read; expected arrays, numbers and text")
+        raise InputError(f"a {type(value).__name__} in MessagePack is not supported; expected arrays, numbers and text")
     for item in value.values() if isinstance(value, dict) else value if isinstance(value, list) else ():
         _check(item, depth + 1)
 
 
 def _array(code: int, content: bytes) -> Any:
     if code not in (1, 3):
-        raise InputError(f"MessagePack extension {code} is not read; expected the arrays of Flax, 1 or 3")
+        raise InputError(f"MessagePack extension {code} is not supported; expected the arrays of Flax, 1 or 3")
     triple = _unpack(content)
     if not (isinstance(triple, list) and len(triple) == 3 and isinstance(triple[2], bytes)):
         raise InputError("malformed array in MessagePack; expected (shape, type, bytes)")
@@ -71,7 +71,7 @@ def _array(code: int, content: bytes) -> Any:
     name = kind.decode() if isinstance(kind, bytes) else kind
     if name not in _KINDS:
         raise InputError(
-            f"an array of type {name!r} is not read; expected float32, float64 or integers: convert it first"
+            f"an array of type {name!r} is not supported; expected float32, float64 or integers: convert it first"
         )
     array = np.frombuffer(data, np.dtype(name).newbyteorder("<")).reshape([int(size) for size in shape])
     return array.astype(name) if code == 1 else array.astype(name)[()]

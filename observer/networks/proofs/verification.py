@@ -46,7 +46,7 @@ def verify_form(form: np.ndarray | list[np.ndarray], guarantee: str, size: np.nd
     if np.isfinite(margin) and margin >= least:
         return Verification(True, margin, guarantee, "Proved: the certifying form is positive semidefinite.")
     if margin == np.inf:  # an empty form: nothing to prove
-        return Verification(True, margin, guarantee, "Proved: there is nothing that could grow.")
+        return Verification(True, margin, guarantee, "Proved: the certifying form is empty.")
     return Verification(
         False, margin, guarantee, f"Not proved: the certifying form has the scaled eigenvalue {margin:.3g}."
     )

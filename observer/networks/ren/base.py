@@ -203,7 +203,7 @@ class REN(RecurrentNetwork):
         if self.identity_output and not (np.array_equal(C2, np.eye(self.nx)) and not D22.any()):
             raise InputError("the network has identity output; expected C = I and D = 0, or identity_output=False")
         if self.feedthrough == "zero" and D22.any():
-            raise InputError("the network has no feedthrough; expected D = 0, or another feedthrough of the network")
+            raise InputError("the network has no feedthrough; expected D = 0, or a network with feedthrough")
 
     def explicit(self, kernel: str = "auto") -> Any:
         """The explicit network, differentiable in the parameters. Computed at each call: hoist it out of time loops.

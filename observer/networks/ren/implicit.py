@@ -1,4 +1,4 @@
-"""The implicit REN: neurons that all see one another, well posed by construction."""
+"""The implicit REN: all neurons are connected, and the network is well posed by construction."""
 
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Unpack

@@ -6,7 +6,7 @@ iteration with the step tau = 1,
 
     x = (I + tau (I - D11))^-1 (z + tau b),   z' = 2 x - z,   w = sigma_tau(z'),   z+ = 2 w - z'
 
-converges from any start, linearly; for tau = 1 the resolvent sigma_tau is sigma itself. Newton's step on
+converges linearly from any initial value; for tau = 1 the resolvent sigma_tau is sigma itself. Newton's step on
 w - sigma(D11 w + b) then takes over, quadratic near the solution, and is kept only where it lowers the residual.
 """
 

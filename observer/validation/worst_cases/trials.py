@@ -83,7 +83,7 @@ def settled_after(curves: np.ndarray) -> np.ndarray:
 
 
 def settling_grade(curves: np.ndarray) -> np.ndarray:
-    """Samples until curves ``(K, N)`` stay within 2 %, as a number that always tells which of two is worse.
+    """Samples until curves ``(K, N)`` stay within 2 %, as a number that always ranks two curves.
 
     Between samples: on a straight line of the logarithm. Beyond the end, and where nothing was ever outside: plus, or instead, the
     logarithm of the error in parts of the tolerance.

@@ -1,4 +1,4 @@
-"""The worst initial states, found by optimisation: from where does the error last longest, or is largest late?
+"""The worst initial states, found by optimisation: those of the slowest decay, and of the largest late error.
 
     z = (x0, x_hat0, u) in a box,     maximise   settling: the last time at which some |e_i| exceeds 2 % of width_i
                                       or         late: max over the window of max_i |e_i| / width_i
@@ -110,7 +110,7 @@ def worst_initial_states(
     InputError
         For unusable arguments.
     SimulationError
-        Where the plant is lost from every random initial state.
+        Where the plant leaves all bounds from every random initial state.
     """
     steps = round(duration / plant.dt) + 1
     if steps < 4:
@@ -138,7 +138,7 @@ def worst_initial_states(
     curves = some.curves(*parts(draws))
     if np.isnan(curves).any(axis=1).all():
         raise SimulationError(
-            f"plant '{plant.system.name}' is lost from every random initial state; reduce its initial box"
+            f"plant '{plant.system.name}' leaves all bounds from every random initial state; reduce its initial box"
         )
     found = {}
     for number, goal in enumerate(GOALS):

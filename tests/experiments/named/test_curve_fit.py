@@ -66,7 +66,7 @@ def test_ctrl_c_keeps_the_finished_seeds_and_the_same_command_goes_on(tmp_path, 
 
     monkeypatch.setattr(curve_fit, "fit_step", fit)
     two = replace(curve_fit.SMOKE, seeds=2)
-    with pytest.raises(Interrupted, match="goes on from there"):
+    with pytest.raises(Interrupted, match="resumes from there"):
         perform("curve_fit", tmp_path, size=two)
     assert not (tmp_path / "metrics.json").exists()
     perform("curve_fit", tmp_path, size=two)

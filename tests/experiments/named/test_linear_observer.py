@@ -27,7 +27,7 @@ def test_known_gains_satisfy_what_defines_them(rng):
     Q, R = np.diag([0.1, 0.2, 0.3]), np.array([[0.5]])
     kalman = linear.kalman_gain(A, C, Q, R)
     least = np.trace(linear.steady_covariance(A, C, kalman, Q, R))
-    for _ in range(50):  # no gain near it is quieter
+    for _ in range(50):  # no gain near it is of lower noise
         other = kalman + 1e-3 * rng.normal(size=kalman.shape)
         assert np.trace(linear.steady_covariance(A, C, other, Q, R)) > least
 

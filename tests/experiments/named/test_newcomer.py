@@ -81,7 +81,7 @@ def toy(tmp_path, monkeypatch):
 def test_a_new_experiment_runs_is_stopped_resumes_and_passes(toy, tmp_path):
     command, calls = toy
     stopped = command("--neurons", "5")
-    assert stopped.exit_code == 130 and "goes on from there" in stopped.output and calls() == [0, 1]
+    assert stopped.exit_code == 130 and "resumes from there" in stopped.output and calls() == [0, 1]
     assert (tmp_path / "out" / "parts" / "0.json").is_file() and not (tmp_path / "out" / "metrics.json").exists()
     done = command("--neurons", "5", "--json")
     assert done.exit_code == 0 and calls() == [0, 1, 1, 2]

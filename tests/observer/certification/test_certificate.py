@@ -114,7 +114,7 @@ def tampered(**weights):
 
 
 TAMPERINGS = {
-    "larger A": (tampered(A=lambda A: 3 * A), "Not contracting|Slower than asked"),
+    "larger A": (tampered(A=lambda A: 3 * A), "Not contracting|Slower than required"),
     "larger C1": (tampered(C1=lambda C: 50 * C), "Not contracting"),
     "larger B1": (tampered(B1=lambda B: 1e3 * B), "no rate holds"),
     "neuron on itself": (tampered(D11=lambda D: D + np.eye(5)), "D11 is not strictly lower triangular"),
@@ -138,8 +138,8 @@ TAMPERINGS = {
     "multiplier": (lambda o: {"multipliers": -o.multipliers}, "expected all multipliers > 0"),
     "fewer multipliers": (lambda o: {"multipliers": o.multipliers[1:]}, "multipliers has shape"),
     "tiny multipliers": (lambda o: {"multipliers": 1e-9 * o.multipliers}, "no rate holds"),
-    "faster rate asked": (lambda o: {"contraction_rate": 0.05}, "Slower than asked"),
-    "nan rate asked": (lambda o: {"contraction_rate": math.nan}, "Slower than asked"),
+    "faster rate asked": (lambda o: {"contraction_rate": 0.05}, "Slower than required"),
+    "nan rate asked": (lambda o: {"contraction_rate": math.nan}, "Slower than required"),
 }
 
 

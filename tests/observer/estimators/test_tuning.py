@@ -66,7 +66,7 @@ def test_the_budget_is_kept_and_the_same_seed_gives_the_same_result(oscillator, 
     first, again = (tune("steady_kalman", oscillator, noisy, evaluations=12, seed=3) for _ in range(2))
     assert first.evaluations <= 12 and dict(first.values) == dict(again.values)
     short = tune("steady_kalman", oscillator, noisy, evaluations=10_000, seconds=0.0)
-    assert short.evaluations == 1 and short.message == "stopped after its time"
+    assert short.evaluations == 1 and short.message == "stopped at the time limit"
 
 
 def test_all_are_tuned_and_those_that_cannot_serve_say_why(oscillator, noisy):

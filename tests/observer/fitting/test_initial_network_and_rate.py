@@ -1,4 +1,4 @@
-"""The initial network is the linear observer it claims to be, strictly certified; impossible rates are refused with numbers."""
+"""The initial network is the linear observer that it must be, strictly certified; impossible rates are refused with numbers."""
 
 import functools
 from dataclasses import replace

@@ -46,7 +46,7 @@ def test_it_improves_on_the_start_as_its_kind_should_and_none_beats_gauss_newton
 
 @pytest.mark.parametrize("name", SOLVERS)
 def test_all_agree_where_the_answer_is_known(name):
-    """A linear plant is its own best observer model: whatever the solver, the linear start cannot be made worse."""
+    """A linear plant is its own best observer model: whatever the solver, the linear initial network cannot be made worse."""
     plant = discretize(ALL_SYSTEMS["mass_spring_damper"]())
     result = fit(plant, simulate(plant, 10), neurons=2, iterations=20, samples=200, solver=name)
     assert result.one_step_loss < 1e-18

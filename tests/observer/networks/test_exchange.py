@@ -209,9 +209,9 @@ def test_malformed_bson(tmp_path, document, message):
 
 
 def test_other_refusals(tmp_path):
-    with pytest.raises(InputError, match=r"is not there"):
+    with pytest.raises(InputError, match=r"there is no file"):
         read_parameters(tmp_path / "none.npz")
-    with pytest.raises(InputError, match=r"model\.jld2 is of a kind that is not read; expected"):
+    with pytest.raises(InputError, match=r"model\.jld2 has an unsupported format; expected"):
         read_parameters(tmp_path / "model.jld2")
     with pytest.raises(InputError, match="kind 'lstm' is not known; expected contracting, lipschitz"):
         load_network("lstm", {})

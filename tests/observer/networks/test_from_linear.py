@@ -1,4 +1,4 @@
-"""Networks that begin as a linear system: exactly so, within their promise, and as far as the frequency response goes."""
+"""Networks that begin as a linear system: exactly so, within their guarantee, and as far as the frequency response goes."""
 
 import numpy as np
 import pytest
@@ -22,7 +22,7 @@ def system(seed, nx=3, nu=2, ny=2, radius=0.7):
 
 
 def peak(A, B, C, D, rate):
-    """The gain over the circle |z| = rate, by a dense grid: the oracle of the bounded real lemma at that rate."""
+    """The gain over the circle |z| = rate, by a dense grid: an independent check of the bounded real lemma at that rate."""
     points = rate * np.exp(1j * np.linspace(0, np.pi, 2000))
     return max(np.linalg.norm(C @ np.linalg.solve(z * np.eye(len(A)) - A, B) + D, 2) for z in points)
 

@@ -74,7 +74,7 @@ def test_it_begins_as_a_linear_system_and_is_unrolled():
 
 
 def test_a_wrong_newcomer_is_noticed(rng):
-    """The contract is not empty: a network that promises more than it does fails it."""
+    """The contract is not empty: a network whose guarantee does not hold fails it."""
 
     class Boaster(Decay):
         def guarantee(self):

@@ -74,9 +74,9 @@ def test_a_disturbance_reaches_a_plant_without_inputs():
     found = get_scenario("constant_disturbance").apply(plant, simulate(plant, 6, seed=0), truth="model")
     assert found.u.shape[2] == 0
     assert np.allclose(np.abs(found.x[:, -1, 0]), 0.2, atol=1e-3)  # 10 % of the half range of w over k = 1
-    with pytest.raises(InputError, match="'free' has no parameters that could be wrong"):
+    with pytest.raises(InputError, match="'free' has no parameters to change"):
         get_scenario("parameters").apply(plant, found)
-    with pytest.raises(InputError, match="'free' has no known input that could be another"):
+    with pytest.raises(InputError, match="'free' has no known input to change"):
         get_scenario("other_input").apply(plant, found)
 
 

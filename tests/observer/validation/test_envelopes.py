@@ -1,4 +1,4 @@
-"""Trials against their envelopes: none crosses a true one, one that is too low is crossed, and the two kinds are told apart."""
+"""Trials against their envelopes: none crosses a true one, one that is too low is crossed, and the two kinds are distinguished."""
 
 from types import SimpleNamespace
 

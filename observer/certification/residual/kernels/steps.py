@@ -77,7 +77,7 @@ def advance(net, plant, output, x, xh, u, known, work, basis):
     run_program(plant[0], plant[1], plant[2], plant[3], x, u, reg, basis, end, scratch)
     run_program(output[0], output[1], output[2], output[3], x, u, out_reg, basis, end, scratch)
     clear(z)
-    for j in range(nz):  # what the network is told: its state, the known inputs, the outputs
+    for j in range(nz):  # what the network receives: its state, the known inputs, the outputs
         y = j - nx - nk
         source = xh[j] if j < nx else u[known[j - nx]] if y < 0 else out_reg[output[4][y]]
         add_to(z[j], 1.0, source, end)

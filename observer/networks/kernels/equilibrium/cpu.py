@@ -1,6 +1,6 @@
 """The equilibrium layer on the CPU: layout, far blocks by BLAS, and the batch handed to several threads.
 
-The compiled sweeps (:mod:`sweeps`) want neurons-major arrays (nv, batch) and D11 contiguous. What is stored otherwise
+The compiled sweeps (``sweeps.py``) want neurons-major arrays (nv, batch) and D11 contiguous. What is stored otherwise
 is copied once; ``ExplicitREN`` computes b in that layout, so that the transposes here are views.
 
 Beyond ``_BLOCK`` neurons the sweeps see diagonal blocks only, and what lies left of them (below, going back) is one

@@ -39,7 +39,7 @@ _NO, _YES, _UPPER = np.uint8(ord("N")), np.uint8(ord("T")), np.uint8(ord("U"))
 
 @machine_code("multiply")
 def multiply(transpose_a: bool, transpose_b: bool, alpha: float, A: Any, B: Any, beta: float, C: Any) -> None:
-    """C = alpha op(A) op(B) + beta C, op the transpose where told. With beta = 0 what C held does not matter."""
+    """C = alpha op(A) op(B) + beta C, op the transpose where asked for. With beta = 0 the old content of C does not matter."""
     C[...] = alpha * (A.T if transpose_a else A) @ (B.T if transpose_b else B) + (beta * C if beta else 0)
 
 

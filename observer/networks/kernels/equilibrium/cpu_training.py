@@ -20,7 +20,7 @@ _HALVES_FROM = (
 
 @lru_cache(maxsize=1)
 def _blas() -> ThreadpoolController:
-    """The library behind :mod:`cpu_blas`. On a busy machine its second thread costs hundreds of times what it saves."""
+    """The library behind ``cpu_blas.py``. On a busy machine its second thread costs hundreds of times what it saves."""
     return ThreadpoolController().select(user_api="blas")
 
 
@@ -37,7 +37,7 @@ def one_step_gradients(
 
     ``parameters``: X, Y1, B2, D12, bx, bv and, for the polar form, p; their derivatives go into ``gradients``, arrays of
     the same shapes. All of one precision. ``numbers``: rate, eps, norm_eps; metric None: the identity. ``patience`` as in
-    :mod:`cpu`. nan, with ``gradients`` undefined, where the explicit network does not exist.
+    ``cpu.py``. nan, with ``gradients`` undefined, where the explicit network does not exist.
     """
     X, B2, bx, bv = (parameters[name] for name in ("X", "B2", "bx", "bv"))
     kind, total, n, nu, q = X.dtype, len(X), len(bx), B2.shape[1], len(bv)

@@ -1,4 +1,4 @@
-"""tanh(v) / v as a polynomial of degree 9 on each of 161 intervals of |v|: tanh without a division and without a long chain.
+"""tanh(v) / v as a polynomial of degree 9 on each of 161 intervals of |v|: tanh without a division and without a long dependency chain.
 
 In a rollout of one trajectory each neuron waits for the one before it, so that what counts is how long one tanh takes from
 its argument to its value, not how many fit side by side. A look-up and ten coefficients in pairs take half of the time of exp.
