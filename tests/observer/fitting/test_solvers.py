@@ -120,7 +120,9 @@ def test_a_budget_nobody_can_keep_ends_in_the_linear_observer(name, oscillator, 
 @pytest.mark.parametrize("name", SOLVERS)
 def test_a_budget_ends_a_fit_that_has_iterations_left(name, oscillator, oscillator_data, monkeypatch):
     """The clock jumps by a second per look at it, so that the test needs no waiting and knows when the budget is over."""
-    fit(oscillator, oscillator_data, solver=name, iterations=1, **OPTIONS)  # the kernels are loaded: that looks at the clock too
+    fit(
+        oscillator, oscillator_data, solver=name, iterations=1, **OPTIONS
+    )  # the kernels are loaded: that looks at the clock too
     clock = itertools.count()
     monkeypatch.setattr(time, "perf_counter", lambda: float(next(clock)))
     ends = []
