@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from observer.certification.bounds import Bounds, Proof
     from observer.validation.envelopes import TrialEnvelopes
 
-PASS, FAIL = "pass", "FAIL"
+PASS, FAIL = "pass", "fail"
 
 
 def bounds_of(run: Run) -> "Bounds | None":
