@@ -8,7 +8,6 @@ The entry is the time to the refusal; the row holds when ``fit`` raises NotDetec
 fastest rate and the undetectable direction.
 """
 
-import re
 import time
 from collections.abc import Callable
 from functools import partial
@@ -70,9 +69,9 @@ def measure(name: str, seed: int, size: ProtocolSize) -> Measurement:
     except NotDetectable as refusal:
         text = str(refusal)
         seconds, processor = time.perf_counter() - start, time.process_time() - clock
-        found = re.search(r"fastest rate found is ([0-9.e+-]+)", text)
-        named = found is not None and "direction that cannot be seen" in text and not trained
-        values = {"seconds": seconds, "rate": float(found.group(1)) if found else float("nan")}
+        fastest = refusal.fastest_rate
+        named = fastest is not None and refusal.direction is not None and not trained
+        values = {"seconds": seconds, "rate": float("nan") if fastest is None else float(fastest)}
         return Measurement(values, named, text, seconds, processor, {"trained": bool(trained), "refusal": text})
     return Measurement(
         {"seconds": float("inf")}, False, "an observer was fitted where none of this kind exists",
