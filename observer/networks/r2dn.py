@@ -9,6 +9,7 @@ import torch
 
 from observer.networks.explicit_weights import RecurrentWeights
 from observer.networks.feedforward.lbdn import LBDN, ExplicitLBDN
+from observer.networks.linear_solves import cholesky, solve
 from observer.networks.network import (
     RecurrentNetwork,
     check_positive,
@@ -189,7 +190,7 @@ class R2DN(RecurrentNetwork):
         J = torch.cat((torch.cat((-C2.T @ D21 / gamma, -C1.T @ D12), dim=1), torch.cat((B1, B2), dim=1)))
         eye_v, eye_u = (torch.eye(size, dtype=J.dtype, device=J.device) for size in (self.nv, self.nu))
         Rc = torch.block_diag(eye_v - D21.T @ D21 / gamma, gamma * eye_u - D12.T @ D12)
-        G = J @ torch.cholesky_solve(J.T, torch.linalg.cholesky(Rc))
+        G = J @ torch.cholesky_solve(J.T, cholesky(Rc))
         return G + torch.block_diag(top + C2.T @ C2 / gamma, torch.zeros_like(top))
 
     def _implicit(self) -> tuple[torch.Tensor, torch.Tensor]:
@@ -201,7 +202,7 @@ class R2DN(RecurrentNetwork):
         D12, D21, D22 = self._couplings(self.tensors())
         H, E = self._implicit()
         n = self.nx
-        solved = torch.linalg.solve(E, torch.cat((H[n:, :n], self.B1, self.B2), dim=1))
+        solved = solve(E, torch.cat((H[n:, :n], self.B1, self.B2), dim=1))
         A, B1, B2 = solved.split((n, self.nv, self.nu), dim=1)
         # Contraction does not depend on B2, which is then free as it is; the gain does.
         B2 = self.B2 if self.gamma is None else B2

@@ -125,7 +125,7 @@ class LBDN(Network):
         """The bound (), differentiable where it is learnable."""
         if self.learnable_gamma:
             return self.log_gamma[0].exp()  # type: ignore[index, operator]
-        return self.XY0.new_tensor(self._given)  # type: ignore[operator]
+        return self.XY0.new_full((), self._given)  # type: ignore[operator]
 
     def explicit(self) -> ExplicitLBDN:
         """The folded weights, differentiable in the parameters. Computed at each call: hoist it out of loops."""

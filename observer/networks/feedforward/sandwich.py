@@ -4,6 +4,8 @@ import math
 
 import torch
 
+from observer.networks.linear_solves import inverse
+
 SQRT2 = math.sqrt(2)
 
 
@@ -16,8 +18,8 @@ def cayley(X: torch.Tensor, Y: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor
     """
     Z = X - X.mH + Y.mH @ Y
     eye = torch.eye(X.shape[-1], dtype=X.dtype, device=X.device)
-    inverse = torch.linalg.inv(eye + Z)
-    return 2 * inverse - eye, -2 * Y @ inverse  # (I + Z)^-1 (I - Z) = 2 (I + Z)^-1 - I saves a product
+    inverted = inverse(eye + Z)
+    return 2 * inverted - eye, -2 * Y @ inverted  # (I + Z)^-1 (I - Z) = 2 (I + Z)^-1 - I saves a product
 
 
 def scaled_cayley(XY: torch.Tensor, a: torch.Tensor, norm_eps: float) -> tuple[torch.Tensor, torch.Tensor]:

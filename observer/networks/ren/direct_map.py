@@ -87,6 +87,8 @@ class DirectMap:
         """
         import torch
 
+        from observer.networks.linear_solves import solve
+
         if kernel not in KERNELS:
             raise InputError(f"explicit kernel {kernel!r} is not known; expected auto, fused or reference")
         X, Y1, B2, D12 = (direct[name] for name in ("X", "Y1", "B2", "D12"))
@@ -102,7 +104,7 @@ class DirectMap:
             return DirectToExplicit.apply(X, Y1, direct.get("p"), B2, D12, self.rate, self.eps, self.norm_eps)  # type: ignore[return-value]
         m = n + q
         H, E = self.implicit(X, Y1, direct.get("p"), G)
-        A, B1, B2 = torch.linalg.solve(E, torch.cat((H[m:, :m], B2), dim=1)).split((n, q, nu), dim=1)
+        A, B1, B2 = solve(E, torch.cat((H[m:, :m], B2), dim=1)).split((n, q, nu), dim=1)
         per_row, H22 = self._multipliers(H, n, direct)[:, None], H[n:m, n:m]
         if self.acyclic:
             D11 = -H22.tril(-1) / per_row

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from observer.networks.linear_solves import cholesky, solve
 from observer.networks.shapes import check_shape
 from systems.base.errors import InputError
 
@@ -88,8 +89,8 @@ def contraction_block(X3: torch.Tensor, Y3: torch.Tensor, Z3: torch.Tensor, eps:
     Mm = inner_matrix(X3, Y3, Z3, eps)
     eye = torch.eye(len(Mm), dtype=Mm.dtype, device=Mm.device)
     if wide:
-        return torch.linalg.solve(eye + Mm, torch.cat((eye - Mm, -2 * Z3.T), dim=1))
-    return torch.linalg.solve(eye + Mm, torch.cat((eye - Mm, -2 * Z3)), left=False)
+        return solve(eye + Mm, torch.cat((eye - Mm, -2 * Z3.T), dim=1))
+    return solve(eye + Mm, torch.cat((eye - Mm, -2 * Z3)), left=False)
 
 
 def inner_from_block(N: np.ndarray, eps: float) -> dict[str, np.ndarray]:
@@ -118,8 +119,8 @@ def feedthrough(Q: torch.Tensor, S: torch.Tensor, R: torch.Tensor, N: torch.Tens
     """D22 = -Q^-1 S' + L_Q^-1 N L_R with -Q = L_Q'L_Q and R - S Q^-1 S' = L_R'L_R; Q < 0."""
     if 0 in N.shape:
         return N.new_zeros(N.shape)
-    lower = torch.linalg.cholesky(-Q)
-    root = torch.linalg.cholesky(R + S @ torch.cholesky_solve(S.T, lower)).T
+    lower = cholesky(-Q)
+    root = cholesky(R + S @ torch.cholesky_solve(S.T, lower)).T
     return torch.cholesky_solve(S.T, lower) + torch.linalg.solve_triangular(lower.T, N, upper=True) @ root
 
 

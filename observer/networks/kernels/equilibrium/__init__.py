@@ -1,19 +1,19 @@
 """The equilibrium layer w = sigma(D11 w + b), D11 strictly lower triangular: one entry, several kernels.
 
 ``reference`` is the plain loop over rows (torch autograd to any order, or NumPy). ``cpu`` is a compiled kernel with its
-own backward pass, ``cuda`` a blocked one of torch operations for GPUs (it runs on any device). ``auto`` takes the one
-that measured faster for the size and the device at hand.
+own backward pass, ``triton`` one for GPUs, and ``cuda`` a blocked one of torch operations for GPUs without Triton (it runs
+on any device). ``auto`` takes the one that measured faster for the size and the device at hand.
 """
 
 from typing import Any
 
 import numpy as np
 
-from observer.networks.activations import get_activation
+from observer.networks.activations import Activation, get_activation
 from observer.networks.shapes import check_shape
 from systems.base.errors import InputError
 
-KERNELS: tuple[str, ...] = ("reference", "cpu", "cuda")
+KERNELS: tuple[str, ...] = ("reference", "cpu", "triton", "cuda")
 
 # Measured on two cores, batches of 1 to 4096: from a few neurons on the compiled pair is always the faster one.
 _COMPILED_FROM_NEURONS = 3
@@ -25,7 +25,7 @@ def solve_equilibrium(D11: Any, b: Any, activation: str, kernel: str = "auto") -
     D11 (nv, nv): only its strictly lower triangle is read, so row i needs w_1 .. w_{i-1} and no iteration. b (..., nv):
     leading axes are batched; nv = 0 is allowed. NumPy arrays or torch tensors; the result is of the same kind.
 
-    ``kernel``: "auto", "reference", "cpu" or "cuda". The last two are differentiable once; inside ``torch.func``
+    ``kernel``: "auto", "reference", "cpu", "triton" or "cuda". The last three are differentiable once; inside ``torch.func``
     transforms and for second derivatives use "reference" (``auto`` does so for dtypes other than float32 and float64,
     and off the CPU except for CUDA).
 
@@ -47,14 +47,8 @@ def solve_equilibrium(D11: Any, b: Any, activation: str, kernel: str = "auto") -
         from observer.networks.kernels.equilibrium.reference import solve_numpy, solve_torch
 
         return (solve_numpy if numpy_given else solve_torch)(D11, b, function)
-    if kernel == "cuda":
-        if numpy_given:
-            raise InputError(
-                "equilibrium kernel 'cuda' takes torch tensors; got NumPy arrays: use 'cpu' or 'reference'"
-            )
-        from observer.networks.kernels.equilibrium.cuda import solve_blocked_torch
-
-        return solve_blocked_torch(D11, b, function)
+    if kernel in ("triton", "cuda"):
+        return _solve_on_gpu(D11, b, function, kernel)
     if not _compilable(D11, b):
         raise InputError(
             f"equilibrium kernel 'cpu': got {D11.dtype} and {b.dtype} {'arrays' if numpy_given else 'tensors'};"
@@ -69,6 +63,23 @@ def solve_equilibrium(D11: Any, b: Any, activation: str, kernel: str = "auto") -
     return solve_cpu_torch(D11, b, function)
 
 
+def _solve_on_gpu(D11: Any, b: Any, function: Activation, kernel: str) -> Any:
+    if isinstance(b, np.ndarray):
+        raise InputError(f"equilibrium kernel {kernel!r} takes torch tensors; got NumPy arrays: use 'cpu' or 'reference'")
+    if kernel == "cuda":
+        from observer.networks.kernels.equilibrium.cuda import solve_blocked_torch
+
+        return solve_blocked_torch(D11, b, function)
+    from observer.networks.kernels.equilibrium.triton_autograd import solve_triton, takes
+
+    if not takes(D11, b):
+        raise InputError(
+            f"equilibrium kernel 'triton': got {D11.dtype} on {D11.device} and {b.dtype} on {b.device}; expected both"
+            " float32 or both float64, on one GPU, and Triton installed (pip install 'ren-observer[gpu]'): use kernel='auto'"
+        )
+    return solve_triton(D11, b, function)
+
+
 def _compilable(D11: Any, b: Any) -> bool:
     """Whether the compiled kernel can take these: one dtype, float32 or float64, in main memory."""
     in_memory = isinstance(b, np.ndarray) or (b.device.type == "cpu" and D11.device.type == "cpu")
@@ -80,5 +91,8 @@ def _choose(D11: Any, b: Any) -> str:
         return "reference"
     if _compilable(D11, b):
         return "cpu"
-    on_gpu = not isinstance(b, np.ndarray) and b.device.type == "cuda" and D11.device == b.device
-    return "cuda" if on_gpu and D11.dtype == b.dtype else "reference"
+    if isinstance(b, np.ndarray) or b.device.type != "cuda" or D11.device != b.device or D11.dtype != b.dtype:
+        return "reference"
+    from observer.networks.kernels.equilibrium.triton_autograd import takes
+
+    return "triton" if takes(D11, b) else "cuda"

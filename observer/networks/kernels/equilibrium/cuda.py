@@ -16,7 +16,7 @@ from observer.networks.activations import Activation
 _BLOCK = 32
 
 
-def _forward(D11: torch.Tensor, b: torch.Tensor, activation: Activation) -> torch.Tensor:
+def forward(D11: torch.Tensor, b: torch.Tensor, activation: Activation) -> torch.Tensor:
     """W (nv, batch) for b (nv, batch)."""
     nv, W = len(b), torch.empty_like(b)
     for low in range(0, nv, _BLOCK):
@@ -29,7 +29,7 @@ def _forward(D11: torch.Tensor, b: torch.Tensor, activation: Activation) -> torc
     return W
 
 
-def _backward(D11: torch.Tensor, W: torch.Tensor, g: torch.Tensor, activation: Activation) -> torch.Tensor:
+def backward(D11: torch.Tensor, W: torch.Tensor, g: torch.Tensor, activation: Activation) -> torch.Tensor:
     """dL/db (nv, batch) from W and g = dL/dW, both (nv, batch)."""
     nv, slope, delta = len(W), activation.slope(W), torch.empty_like(W)
     for low in reversed(range(0, nv, _BLOCK)):
@@ -45,7 +45,7 @@ def _backward(D11: torch.Tensor, W: torch.Tensor, g: torch.Tensor, activation: A
 class _Blocked(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, D11: torch.Tensor, b: torch.Tensor, activation: Activation) -> torch.Tensor:
-        W = _forward(D11.detach(), b.detach().T.contiguous(), activation)
+        W = forward(D11.detach(), b.detach().T.contiguous(), activation)
         ctx.save_for_backward(D11, W)
         ctx.activation = activation
         return W.T
@@ -54,7 +54,7 @@ class _Blocked(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, *gradients: Any) -> Any:
         D11, W = ctx.saved_tensors
-        delta = _backward(D11, W, gradients[0].T.contiguous(), ctx.activation)
+        delta = backward(D11, W, gradients[0].T.contiguous(), ctx.activation)
         return (delta @ W.T).tril(-1) if ctx.needs_input_grad[0] else None, delta.T, None
 
 

@@ -1,0 +1,126 @@
+"""Training steps on a GPU as CUDA graphs: loss, gradients and Adam in one launch for each shape of the samples.
+
+A step of a small network is some hundred short operations, whose launches take longer than they do. Captured once, they
+are launched as one. The same steps run one by one where there is no GPU, so that all but the capture is tested there.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+#: fills tensors like the parameters with the gradients of a loss over some samples, and returns the loss ()
+Gradients = Callable[[tuple[Tensor, ...], list[Tensor]], Tensor]
+MOST_SHAPES = 8  # graphs that are kept; the oldest goes first
+
+
+class DeviceAdam:
+    """The updates of ``torch.optim.Adam`` in one launch per step length, without its import of torch's compiler.
+
+    ``parameters``: pairs (tensor, rate). Without effect where ``hold`` (), a float, is 1. Source: arXiv 1412.6980.
+    """
+
+    def __init__(
+        self, parameters: Sequence[tuple[Tensor, float]], betas: tuple[float, float] = (0.9, 0.999), eps: float = 1e-8
+    ) -> None:
+        self.betas, self.eps = betas, eps
+        self.parameters = [value for value, _ in parameters]
+        self.means, self.squares = ([torch.zeros_like(value) for value in self.parameters] for _ in range(2))
+        self.steps = [value.new_zeros((), dtype=torch.float32) for value in self.parameters]
+        self.groups: dict[float, list[int]] = {}
+        for k, (value, rate) in enumerate(parameters):
+            if value.numel():
+                self.groups.setdefault(float(rate), []).append(k)
+
+    @torch.no_grad()
+    def step(self, gradients: list[Tensor], hold: Tensor) -> None:
+        """One update of every parameter."""
+        for rate, members in self.groups.items():
+            arrays = [
+                [array[k] for k in members]
+                for array in (self.parameters, gradients, self.means, self.squares, self.steps)
+            ]
+            torch._foreach_add_(arrays[4], 1)
+            torch._fused_adam_(
+                *arrays[:4], [], arrays[4], lr=rate, beta1=self.betas[0], beta2=self.betas[1], weight_decay=0.0,
+                eps=self.eps, amsgrad=False, maximize=False, grad_scale=None, found_inf=hold,
+            )  # fmt: skip
+            torch._foreach_sub_(arrays[4], hold)
+
+
+class CapturedTraining:
+    """Gradient steps of Adam on a loss over samples, each a CUDA graph where the parameters are on a GPU.
+
+    Parameters
+    ----------
+    parameters : pairs (tensor, rate), leaves that require gradients, on one device.
+    gradients : as ``Gradients``; ``recorded(loss)`` makes one of any loss. It must not wait for the GPU, and must not depend
+        on anything but the parameters, the samples and tensors that stay where they are.
+    """
+
+    def __init__(self, parameters: Sequence[tuple[Tensor, float]], gradients: Gradients) -> None:
+        self.optimizer = DeviceAdam(parameters)
+        self._of, self._device = gradients, parameters[0][0].device
+        self.gradients_found = [torch.zeros_like(value) for value in self.optimizer.parameters]
+        self._hold = torch.ones((), device=self._device)
+        self._graphs: dict[Any, tuple[torch.cuda.CUDAGraph, list[Tensor], Tensor]] = {}
+
+    def gradients(self, *samples: Tensor) -> Tensor:
+        """The loss (), with the gradients in ``.grad`` of the parameters. It stays on the device: float() waits for it."""
+        return self._run(samples, False)
+
+    def update(self, *samples: Tensor) -> Tensor:
+        """One step of Adam; the loss () before it. Without effect where that is not finite."""
+        return self._run(samples, True)
+
+    def _run(self, samples: tuple[Tensor, ...], update: bool) -> Tensor:
+        for value, gradient in zip(self.optimizer.parameters, self.gradients_found, strict=True):
+            value.grad = gradient
+        if self._device.type != "cuda":
+            return self._step(samples, update)
+        key = (update, *((sample.shape, sample.dtype) for sample in samples))
+        if key not in self._graphs:
+            if len(self._graphs) >= MOST_SHAPES:
+                del self._graphs[next(iter(self._graphs))]
+            self._graphs[key] = self._captured(samples, update)
+        graph, places, loss = self._graphs[key]
+        torch._foreach_copy_(places, list(samples))
+        graph.replay()
+        return loss.clone()
+
+    def _step(self, samples: tuple[Tensor, ...], update: bool, hold: bool = False) -> Tensor:
+        loss = self._of(samples, self.gradients_found)
+        if update:
+            # A step length of zero would not do: an update by nan is nan.
+            torch.logical_not(torch.isfinite(loss), out=self._hold) if not hold else self._hold.fill_(1)
+            self.optimizer.step(self.gradients_found, self._hold)
+        return loss
+
+    def _captured(
+        self, samples: tuple[Tensor, ...], update: bool
+    ) -> tuple[torch.cuda.CUDAGraph, list[Tensor], Tensor]:
+        """The step on places for the samples. It runs once before, without effect: what is compiled or allocated at first use."""
+        places = [sample.clone() for sample in samples]
+        stream = torch.cuda.Stream(self._device)
+        stream.wait_stream(torch.cuda.current_stream(self._device))
+        graph = torch.cuda.CUDAGraph()
+        with torch.cuda.device(self._device):
+            with torch.cuda.stream(stream):
+                self._step(tuple(places), update, hold=True)
+            with torch.cuda.graph(graph, stream=stream, capture_error_mode="thread_local"):
+                loss = self._step(tuple(places), update)
+        torch.cuda.current_stream(self._device).wait_stream(stream)
+        return graph, places, loss
+
+
+def recorded(loss: Callable[..., Tensor], parameters: Sequence[Tensor]) -> Gradients:
+    """The gradients of ``loss(*samples)`` by autograd; zero in parameters that it does not depend on."""
+
+    def gradients(samples: tuple[Tensor, ...], into: list[Tensor]) -> Tensor:
+        value = loss(*samples)
+        found = torch.autograd.grad(value, list(parameters), allow_unused=True, materialize_grads=True)
+        torch._foreach_copy_(into, list(found))
+        return value.detach()
+
+    return gradients
