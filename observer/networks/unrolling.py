@@ -23,7 +23,7 @@ def unroll(explicit: Any, x0: torch.Tensor, u: torch.Tensor, kernel: str = "auto
     leading axes; N may be 0. The same numbers as the loop over ``explicit.step``, to rounding, and differentiable.
 
     ``kernel``: "fused" takes all steps in one operation with a backward pass of its own (``fused_unroll``), differentiable
-    once, on the CPU; "loop" takes one step after the other, recorded by torch, on any device and for implicit RENs. "auto"
+    once, in main memory or on a GPU; "loop" takes one step after the other, recorded by torch, on any device and for implicit RENs. "auto"
     takes the fused one where it can. Second derivatives: a loop over ``explicit.step(x, u, kernel="reference")``. For NumPy,
     without gradients, see the compiled ``observer.networks.ren.rollout``.
 
@@ -44,8 +44,8 @@ def unroll(explicit: Any, x0: torch.Tensor, u: torch.Tensor, kernel: str = "auto
     able = _can_fuse(explicit, x0, u)
     if kernel == "fused" and not able:
         raise InputError(
-            "unroll kernel 'fused' takes a REN, or an R2DN with a hidden layer, in main memory and of one dtype, float32"
-            " or float64; use kernel='auto'"
+            "unroll kernel 'fused' takes a REN, or an R2DN with a hidden layer, of one dtype, float32 or float64,"
+            " in main memory or on one GPU; use kernel='auto'"
         )
     x, y = (_fused if able and kernel != "loop" else _loop)(explicit, matrices, x0, u)
     return x.reshape(*batch, steps + 1, matrices.nx), y.reshape(*batch, steps, matrices.ny)

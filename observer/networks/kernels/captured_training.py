@@ -63,7 +63,6 @@ class CapturedTraining:
         self.optimizer = DeviceAdam(parameters)
         self._of, self._device = gradients, parameters[0][0].device
         self.gradients_found = [torch.zeros_like(value) for value in self.optimizer.parameters]
-        self._hold = torch.ones((), device=self._device)
         self._graphs: dict[Any, tuple[torch.cuda.CUDAGraph, list[Tensor], Tensor]] = {}
 
     def gradients(self, *samples: Tensor) -> Tensor:
@@ -92,9 +91,8 @@ class CapturedTraining:
     def _step(self, samples: tuple[Tensor, ...], update: bool, hold: bool = False) -> Tensor:
         loss = self._of(samples, self.gradients_found)
         if update:
-            # A step length of zero would not do: an update by nan is nan.
-            torch.logical_not(torch.isfinite(loss), out=self._hold) if not hold else self._hold.fill_(1)
-            self.optimizer.step(self.gradients_found, self._hold)
+            held = torch.ones_like(loss) if hold else ~torch.isfinite(loss)
+            self.optimizer.step(self.gradients_found, held.float())
         return loss
 
     def _captured(

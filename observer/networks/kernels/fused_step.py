@@ -1,4 +1,4 @@
-"""One step of the explicit REN over a batch as one differentiable operation, for training on the CPU.
+"""One step of the explicit REN over a batch as one differentiable operation, for training.
 
     v = C1 x + D12 u + bv,   w = sigma(v + D11 w),   x+ = A x + B1 w + B2 u + bx
 
@@ -18,8 +18,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from observer.networks.kernels import fused_unroll
-from observer.networks.kernels.equilibrium import cpu
-from observer.networks.kernels.equilibrium.cpu_autograd import gradient_of_matrix, patience, product, without_denormals
+from observer.networks.kernels.equilibrium.stepwise import sweeps, without_denormals
 
 
 class NextState(torch.autograd.Function):
@@ -30,10 +29,11 @@ class NextState(torch.autograd.Function):
         ctx: Any, x: Tensor, u: Tensor, A: Tensor, B1: Tensor, B2: Tensor, C1: Tensor, D11: Tensor, D12: Tensor,
         bx: Tensor, bv: Tensor, code: int,
     ) -> Tensor:  # fmt: skip
-        with without_denormals():
-            v = torch.addmm(bv[:, None], C1, x.T).addmm_(D12, u.T)
-            w = torch.from_numpy(cpu.forward(D11.numpy(), v.T.numpy(), code, product, patience()))
-            x_next = torch.addmm(bx[:, None], A, x.T).addmm_(B2, u.T).addmm_(B1, w.T)
+        with without_denormals(x):
+            v, own = torch.addmm(bv[:, None], C1, x.T).addmm_(D12, u.T), sweeps(D11, code)
+            w = torch.empty_like(v)
+            own.forward(own.view(v), own.view(w))
+            x_next = torch.addmm(bx[:, None], A, x.T).addmm_(B2, u.T).addmm_(B1, w)
         ctx.save_for_backward(x, u, A, B1, B2, C1, D11, D12, w)
         ctx.code = code
         return x_next.T
@@ -42,19 +42,18 @@ class NextState(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, *gradients: Any) -> Any:
         x, u, A, B1, B2, C1, D11, D12, w = ctx.saved_tensors
-        with without_denormals():
-            g = gradients[0].T
-            h = (B1.T @ g).T
-            found = cpu.backward(D11.numpy(), w.numpy(), h.numpy(), ctx.code, product, patience())
-            delta = torch.from_numpy(found).T
+        with without_denormals(x):
+            g, own = gradients[0].T, sweeps(D11, ctx.code)
+            h, delta = B1.T @ g, torch.empty_like(w)
+            own.backward(own.view(w), own.view(h), own.view(delta))
             gx = (A.T @ g).addmm_(C1.T, delta).T if ctx.needs_input_grad[0] else None
             gu = (B2.T @ g).addmm_(D12.T, delta).T if ctx.needs_input_grad[1] else None
-            to_w = (delta @ x, gradient_of_matrix(delta.T, w), delta @ u)
-            return gx, gu, g @ x, g @ w, g @ u, *to_w, g.sum(1), delta.sum(1), None
+            to_w = (delta @ x, own.gradient(delta, w), delta @ u)
+            return gx, gu, g @ x, g @ w.T, g @ u, *to_w, g.sum(1), delta.sum(1), None
 
 
 def fits(x: Any, u: Any, weights: dict[str, Any]) -> bool:
-    """Whether :class:`NextState` takes these and has something to save: one batch axis, CPU, one dtype, recording."""
+    """Whether :class:`NextState` takes these and has something to save: one batch axis, one device and dtype, recording."""
     if not (x.ndim == u.ndim == 2 and len(x) == len(u) and torch.is_grad_enabled()):
         return False
     tensors = (x, u, *weights.values())

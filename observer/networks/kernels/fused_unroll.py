@@ -1,4 +1,4 @@
-"""Many steps of a recurrent network as one differentiable operation, for training on the CPU.
+"""Many steps of a recurrent network as one differentiable operation, for training, in main memory or on a GPU.
 
 With batches of columns and  [v; r] = F x + E u + b  (F = [C1; A], E = [D12; B2], b = [bv; bx]), a step is
 
@@ -21,14 +21,14 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from observer.networks.kernels.equilibrium import cpu
-from observer.networks.kernels.equilibrium.cpu_autograd import gradient_of_matrix, patience, product, without_denormals
+from observer.networks.kernels.equilibrium.stepwise import sweeps, without_denormals
 
 
 def fits(*tensors: Tensor) -> bool:
-    """Whether these can be taken: in main memory, of one dtype, float32 or float64."""
-    kind = tensors[0].dtype
-    return kind in (torch.float32, torch.float64) and all(t.device.type == "cpu" and t.dtype == kind for t in tensors)
+    """Whether these can be taken: in main memory or on one GPU, of one dtype, float32 or float64."""
+    kind, device = tensors[0].dtype, tensors[0].device
+    able = kind in (torch.float32, torch.float64) and device.type in ("cpu", "cuda")
+    return able and all(t.device == device and t.dtype == kind for t in tensors)
 
 
 class UnrolledREN(torch.autograd.Function):
@@ -39,15 +39,16 @@ class UnrolledREN(torch.autograd.Function):
         ctx: Any, x0: Tensor, u: Tensor, F: Tensor, E: Tensor, b: Tensor, D11: Tensor, B1: Tensor, code: int
     ) -> tuple[Tensor, Tensor]:
         (nx, nv), (_, steps, batch) = B1.shape, u.shape
-        with without_denormals():
+        with without_denormals(x0):
             given = _given(E, b, u)
             x, w = x0.new_empty(steps + 1, nx, batch), x0.new_empty(steps, nv, batch)
             both = x0.new_empty(nv + nx, batch)
             x[0] = x0
-            v, rest, D, arrays = both[:nv].numpy(), both[nv:], D11.contiguous().numpy(), w.numpy()
+            own, rest = sweeps(D11, code), both[nv:]
+            v, neurons = own.view(both[:nv]), own.view(w)
             for k in range(steps):
                 torch.addmm(given[:, k], F, x[k], out=both)
-                cpu.forward_into(D, v, arrays[k], code, product, patience())
+                own.forward(v, neurons[k])
                 torch.addmm(rest, B1, w[k], out=x[k + 1])
         ctx.save_for_backward(u, F, E, D11, B1, x, w)
         ctx.code = code
@@ -59,19 +60,19 @@ class UnrolledREN(torch.autograd.Function):
         u, F, E, D11, B1, x, w = ctx.saved_tensors
         to_x, to_w = gradients
         (nx, nv), steps = B1.shape, u.shape[1]
-        with without_denormals():
+        with without_denormals(x):
             back = x.new_empty(steps, nv + nx, u.shape[2])
             g, to_neurons, B1T, FT = to_x[steps], torch.empty_like(w[0]) if steps else w, B1.T, F.T
-            DT, outputs, inner = D11.T.contiguous().numpy(), w.numpy(), to_neurons.numpy()
-            below, filled = D11.numpy(), back.numpy()
+            own = sweeps(D11, ctx.code)
+            outputs, inner, filled = own.view(w), own.view(to_neurons), own.view(back)
             for k in reversed(range(steps)):
                 back[k, nv:] = g
                 torch.addmm(to_w[k], B1T, g, out=to_neurons)
-                cpu.backward_into(below, DT, outputs[k], inner, filled[k, :nv], ctx.code, product, patience())
+                own.backward(outputs[k], inner, filled[k, :nv])
                 g = torch.addmm(to_x[k], FT, back[k])
             S, X, W = _columns(back), _columns(x[:steps]), _columns(w)
             gF, gE, gb, gu = _of_affine(ctx, S, X, u, E)
-            gD = gradient_of_matrix(S[:nv].T, W.T) if ctx.needs_input_grad[5] else None
+            gD = own.gradient(S[:nv], W) if ctx.needs_input_grad[5] else None
             return g, gu, gF, gE, gb, gD, S[nv:] @ W.T, None
 
 
@@ -85,7 +86,7 @@ class UnrolledDeep(torch.autograd.Function):
         nx, (_, steps, batch) = len(T), u.shape
         matrices, columns = layers[::2], [bias[:, None] for bias in layers[1::2]]
         sizes = [len(F) - nx, *(len(W) for W in matrices)]
-        with without_denormals():
+        with without_denormals(x0):
             given = _given(E, b, u)
             x, both = x0.new_empty(steps + 1, nx, batch), x0.new_empty(len(F), batch)
             hidden = [x0.new_empty(steps, size, batch) for size in sizes]
@@ -111,7 +112,7 @@ class UnrolledDeep(torch.autograd.Function):
         nx, steps, batch = len(T), u.shape[1], u.shape[2]
         q = len(F) - nx
         times_slope = _TIMES_SLOPE[ctx.activation]
-        with without_denormals():
+        with without_denormals(x):
             back = x.new_empty(steps, q + nx, batch)
             deltas = [back[:, :q], *(torch.empty_like(h) for h in hidden[1:])]
             g, TT, FT, transposed = to_x[steps], T.T, F.T, [W.T for W in matrices]

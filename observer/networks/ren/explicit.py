@@ -120,7 +120,7 @@ class ExplicitREN(RecurrentWeights):
     def next_state(self, x: Any, u: Any, kernel: str = "auto") -> Any:
         """x+ (..., nx) alone, for x (..., nx) and u (..., nu): all that an observer with identity output needs.
 
-        With ``kernel`` "auto" it is one operation where gradients are recorded on the CPU (``fused_step``).
+        With ``kernel`` "auto" it is one operation where gradients are recorded (``fused_step``).
         """
         if kernel == "auto" and len(self.D11) and not isinstance(self.A, np.ndarray):
             from observer.networks.kernels.fused_step import NextState, fits

@@ -36,7 +36,7 @@ class LipschitzREN(SupplyREN):
         return self._gamma(self.tensors())
 
     def _gamma(self, direct: Tensors) -> torch.Tensor:
-        return direct["log_gamma"][0].exp() if self.learnable_gamma else direct["X"].new_tensor(self._given)
+        return direct["log_gamma"][0].exp() if self.learnable_gamma else direct["X"].new_full((), self._given)
 
     def _own_values(self) -> dict[str, torch.Tensor]:
         value = torch.tensor([math.log(self._given)], dtype=torch.float64)

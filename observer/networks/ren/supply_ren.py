@@ -6,6 +6,7 @@ from typing import Any, ClassVar
 import numpy as np
 import torch
 
+from observer.networks.linear_solves import cholesky
 from observer.networks.network import disturb
 from observer.networks.ren.base import REN, Tensors, Triple
 from observer.networks.ren.supply import (
@@ -65,7 +66,7 @@ class SupplyREN(REN):
         if self.nu:
             to_output = D22.T @ Q + S
             K = torch.cat((to_output @ C2, to_output @ D21 - direct["D12"].T, direct["B2"].T), dim=1)
-            G = G + K.T @ torch.cholesky_solve(K, torch.linalg.cholesky(residual_supply(Q, S, R, D22)))
+            G = G + K.T @ torch.cholesky_solve(K, cholesky(residual_supply(Q, S, R, D22)))
         return G
 
     def _check_feedthrough(self, feedthrough: str) -> str:

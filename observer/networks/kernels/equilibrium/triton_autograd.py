@@ -69,12 +69,12 @@ def _probe(device: int) -> None:
 
 
 def forward_into(D11: torch.Tensor, b: torch.Tensor, w: torch.Tensor, code: int) -> None:
-    """Write the equilibrium of b to w, both (nv, batch), two arrays with any strides; ``code`` is that of the Activation."""
+    """Write the equilibrium of b to w, both (nv, batch): b with any strides, w another array, of contiguous rows."""
     _launch(D11, b, w, w, code, False)
 
 
 def backward_into(D11: torch.Tensor, w: torch.Tensor, g: torch.Tensor, delta: torch.Tensor, code: int) -> None:
-    """Write dL/db to delta from w and g = dL/dw, all (nv, batch), of any strides."""
+    """Write dL/db to delta from w and g = dL/dw, all (nv, batch): g with any strides, the others of contiguous rows."""
     _launch(D11, g, w, delta, code, True)
 
 
@@ -86,7 +86,8 @@ def _launch(
     nv, batch = given.shape
     if not nv or not batch:
         return
-    strides = (*D11.stride(), *given.stride(), *outputs.stride(), *found.stride())
+    assert batch == 1 or outputs.stride(1) == found.stride(1) == 1, "rows of neurons that are not contiguous"
+    strides = (*D11.stride(), *given.stride(), outputs.stride(0), found.stride(0))
     with torch.cuda.device_of(given):
         sweep[(-(-batch // BLOCKS["COLS"]),)](
             D11, given, outputs, found, nv, batch, *strides, CODE=code, BACK=back, **BLOCKS

@@ -69,17 +69,19 @@ def _times_slope(v, w, CODE: tl.constexpr):
         return v * (w * (1.0 - w))
 
 
-@triton.jit(do_not_specialize=["nv", "batch", "D_row", "D_col"])
+# One compilation for all shapes and layouts. The samples of ``outputs`` and ``found`` lie next to one another, so that
+# threads read them side by side; of ``given`` a block of rows is read once, wherever it lies.
+@triton.jit(do_not_specialize=[*range(12)])
 def sweep(
-    D, given, outputs, found, nv, batch, D_row, D_col, given_row, given_col, outputs_row, outputs_col, found_row, found_col,
+    D, given, outputs, found, nv, batch, D_row, D_col, given_row, given_col, outputs_row, found_row,
     CODE: tl.constexpr, BACK: tl.constexpr, ROWS: tl.constexpr, DEPTH: tl.constexpr, COLS: tl.constexpr,
 ):  # fmt: skip
     """found (nv, batch) from given (nv, batch), another array; ``outputs``, the neurons w, is read when going back only."""
     column = tl.program_id(0).to(tl.int64) * COLS + tl.arange(0, COLS)
     real = column < batch
     given += column * given_col
-    outputs += column * outputs_col
-    found += column * found_col
+    outputs += column
+    found += column
     given_step = tl.cast(given_row, tl.int64)
     outputs_step = tl.cast(outputs_row, tl.int64)
     found_step = tl.cast(found_row, tl.int64)
