@@ -18,7 +18,7 @@ MOST_SHAPES = 8  # graphs that are kept; the oldest goes first
 class DeviceAdam:
     """The updates of ``torch.optim.Adam`` in one launch per step length, without its import of torch's compiler.
 
-    ``parameters``: pairs (tensor, rate). Without effect where ``hold`` (), a float, is 1. Source: arXiv 1412.6980.
+    ``parameters``: pairs (tensor, rate). Source: arXiv 1412.6980.
     """
 
     def __init__(
@@ -27,26 +27,23 @@ class DeviceAdam:
         self.betas, self.eps = betas, eps
         self.parameters = [value for value, _ in parameters]
         self.means, self.squares = ([torch.zeros_like(value) for value in self.parameters] for _ in range(2))
-        self.steps = [value.new_zeros((), dtype=torch.float32) for value in self.parameters]
+        self.steps = torch.zeros((), device=self.parameters[0].device)  # a count: float32 whatever the parameters are
         self.groups: dict[float, list[int]] = {}
         for k, (value, rate) in enumerate(parameters):
             if value.numel():
                 self.groups.setdefault(float(rate), []).append(k)
 
     @torch.no_grad()
-    def step(self, gradients: list[Tensor], hold: Tensor) -> None:
-        """One update of every parameter."""
+    def step(self, gradients: list[Tensor], go: Tensor) -> None:
+        """One update of every parameter where ``go`` () is 1, float32; none where it is 0, which the GPU alone knows."""
+        self.steps.add_(go)
+        skip = 1 - go
         for rate, members in self.groups.items():
-            arrays = [
-                [array[k] for k in members]
-                for array in (self.parameters, gradients, self.means, self.squares, self.steps)
-            ]
-            torch._foreach_add_(arrays[4], 1)
+            arrays = ([array[k] for k in members] for array in (self.parameters, gradients, self.means, self.squares))
             torch._fused_adam_(
-                *arrays[:4], [], arrays[4], lr=rate, beta1=self.betas[0], beta2=self.betas[1], weight_decay=0.0,
-                eps=self.eps, amsgrad=False, maximize=False, grad_scale=None, found_inf=hold,
+                *arrays, [], [self.steps] * len(members), lr=rate, beta1=self.betas[0], beta2=self.betas[1],
+                weight_decay=0.0, eps=self.eps, amsgrad=False, maximize=False, grad_scale=None, found_inf=skip,
             )  # fmt: skip
-            torch._foreach_sub_(arrays[4], hold)
 
 
 class CapturedTraining:
@@ -63,6 +60,7 @@ class CapturedTraining:
         self.optimizer = DeviceAdam(parameters)
         self._of, self._device = gradients, parameters[0][0].device
         self.gradients_found = [torch.zeros_like(value) for value in self.optimizer.parameters]
+        self._stream = torch.cuda.Stream(self._device) if self._device.type == "cuda" else None
         self._graphs: dict[Any, tuple[torch.cuda.CUDAGraph, list[Tensor], Tensor]] = {}
 
     def gradients(self, *samples: Tensor) -> Tensor:
@@ -91,16 +89,15 @@ class CapturedTraining:
     def _step(self, samples: tuple[Tensor, ...], update: bool, hold: bool = False) -> Tensor:
         loss = self._of(samples, self.gradients_found)
         if update:
-            held = torch.ones_like(loss) if hold else ~torch.isfinite(loss)
-            self.optimizer.step(self.gradients_found, held.float())
+            go = torch.zeros_like(loss) if hold else torch.isfinite(loss)
+            self.optimizer.step(self.gradients_found, go.float())
         return loss
 
-    def _captured(
-        self, samples: tuple[Tensor, ...], update: bool
-    ) -> tuple[torch.cuda.CUDAGraph, list[Tensor], Tensor]:
+    def _captured(self, samples: tuple[Tensor, ...], update: bool) -> tuple[torch.cuda.CUDAGraph, list[Tensor], Tensor]:
         """The step on places for the samples. It runs once before, without effect: what is compiled or allocated at first use."""
         places = [sample.clone() for sample in samples]
-        stream = torch.cuda.Stream(self._device)
+        stream = self._stream
+        assert stream is not None
         stream.wait_stream(torch.cuda.current_stream(self._device))
         graph = torch.cuda.CUDAGraph()
         with torch.cuda.device(self._device):

@@ -108,9 +108,7 @@ class _OnDevice:
         self._metric = None if metric is None else self.array(metric)
 
         def gradients(samples: tuple[torch.Tensor, ...], into: list[torch.Tensor]) -> torch.Tensor:
-            return one_step_gradients(
-                values, samples, self._metric, numbers, code, dict(zip(named, into, strict=True))
-            )
+            return one_step_gradients(values, samples, self._metric, numbers, code, dict(zip(named, into, strict=True)))
 
         self._training = CapturedTraining([(value, rates[name]) for name, value in named.items()], gradients)
         self.optimizer = self._training.optimizer

@@ -27,7 +27,7 @@ def test_the_kernel_by_the_interpreter():
 
 def test_tensors_in_main_memory_are_refused():
     D11, b = torch.zeros(3, 3), torch.zeros(2, 3)
-    with pytest.raises(InputError, match="kernel 'triton': got torch.float32 on cpu and torch.float32 on cpu; expected"):
+    with pytest.raises(InputError, match=r"'triton': got torch\.float32 on cpu and torch\.float32 on cpu; expected"):
         solve_equilibrium(D11, b, "tanh", "triton")
     with pytest.raises(InputError, match="kernel 'triton' takes torch tensors; got NumPy arrays"):
         solve_equilibrium(D11.numpy(), b.numpy(), "tanh", "triton")
@@ -41,7 +41,9 @@ def test_a_gpu_that_triton_does_not_compile_for_is_told_once_and_done_without(mo
     monkeypatch.setattr(triton_autograd, "find_spec", lambda name: object())
     triton_autograd.works_on.cache_clear()
     try:
-        with pytest.warns(RuntimeWarning, match=r"not compile for GPU 0 \(Failed to find C compiler.\); networks use slower"):
+        with pytest.warns(
+            RuntimeWarning, match=r"not compile for GPU 0 \(Failed to find C compiler.\); networks use slower"
+        ):
             assert not triton_autograd.works_on(0)
         assert not triton_autograd.works_on(0)
     finally:

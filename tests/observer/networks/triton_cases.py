@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from observer.networks import ContractingREN, solve_equilibrium, unroll
+from observer.networks import ContractingREN, solve_equilibrium
 from observer.networks.activations import ACTIVATIONS, get_activation
 from observer.networks.kernels.equilibrium import triton_autograd
 from observer.networks.ren import one_step_training
@@ -34,16 +34,16 @@ def close(found, expected, factor=100):
 
 @pytest.mark.parametrize("dtype", EPS, ids=str)
 @pytest.mark.parametrize("activation", ACTIVATIONS)
-@pytest.mark.parametrize(("nv", "batch"), [(1, 1), (7, 5), (8, 16), (19, 17), (41, 3)])
+@pytest.mark.parametrize(("nv", "batch"), [(1, 1), (9, 17)])
 def test_values_and_gradients_are_those_of_the_cpu(nv, batch, activation, dtype):
     given = problem(nv, batch, dtype)
     close(with_gradients(*given, activation, "triton"), with_gradients(*given, activation, "cpu"))
 
 
-@pytest.mark.parametrize(("ROWS", "COLS", "DEPTH"), [(16, 32, 16), (8, 16, 64)])
+@pytest.mark.parametrize(("ROWS", "COLS", "DEPTH"), [(16, 32, 16)])
 def test_any_size_of_the_blocks(monkeypatch, ROWS, COLS, DEPTH):
     monkeypatch.setattr(triton_autograd, "BLOCKS", dict(triton_autograd.BLOCKS, ROWS=ROWS, COLS=COLS, DEPTH=DEPTH))
-    given = problem(35, 33, torch.float64)
+    given = problem(19, 17, torch.float64)
     close(with_gradients(*given, "tanh", "triton"), with_gradients(*given, "tanh", "cpu"))
 
 
@@ -52,7 +52,11 @@ def test_any_layout_in_memory():
     expected = with_gradients(D11, b, g, "tanh", "cpu")
     wide = torch.empty(22, 33, dtype=D11.dtype)[::2, ::3].copy_(D11)
     for matrix in (D11.T.contiguous().T, wide):
-        for layout in (lambda z: z.contiguous(), lambda z: torch.stack((z, z), 1)[:, 0], lambda z: z.repeat(1, 2)[:, :11]):
+        for layout in (
+            lambda z: z.contiguous(),
+            lambda z: torch.stack((z, z), 1)[:, 0],
+            lambda z: z.repeat(1, 2)[:, :11],
+        ):
             close(with_gradients(matrix, layout(b), layout(g), "tanh", "triton"), expected)
 
 
@@ -64,10 +68,11 @@ def test_leading_axes_and_empty_ones():
     assert solve_equilibrium(D11[:0, :0], b[:, :0], "relu", "triton").shape == (6, 0)
 
 
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")  # NumPy tells of inf * 0 in rows that are not stored
 @pytest.mark.parametrize("dtype", EPS, ids=str)
 @pytest.mark.parametrize("activation", ACTIVATIONS)
 def test_activations_are_as_good_as_those_of_the_library(activation, dtype):
-    v = np.concatenate([np.linspace(-25, 25, 997), np.geomspace(1e-30, 1, 99), [0.0, -0.0, np.inf, -np.inf, 1e30]])
+    v = np.concatenate([np.linspace(-25, 25, 97), np.geomspace(1e-30, 1, 26), [0.0, -0.0, np.inf, -np.inf, 1e30]])
     v = torch.tensor(v, dtype=dtype)[:, None]
     w = solve_equilibrium(v.new_zeros(1, 1), v, activation, "triton")
     exact = get_activation(activation)(v.double())

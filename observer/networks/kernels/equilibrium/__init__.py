@@ -65,7 +65,9 @@ def solve_equilibrium(D11: Any, b: Any, activation: str, kernel: str = "auto") -
 
 def _solve_on_gpu(D11: Any, b: Any, function: Activation, kernel: str) -> Any:
     if isinstance(b, np.ndarray):
-        raise InputError(f"equilibrium kernel {kernel!r} takes torch tensors; got NumPy arrays: use 'cpu' or 'reference'")
+        raise InputError(
+            f"equilibrium kernel {kernel!r} takes torch tensors; got NumPy arrays: use 'cpu' or 'reference'"
+        )
     if kernel == "cuda":
         from observer.networks.kernels.equilibrium.cuda import solve_blocked_torch
 
