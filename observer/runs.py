@@ -12,12 +12,16 @@
 | ``starts.npz``         | worst initial states found by search, and the convergence map    | ``WorstCaseStudy``  |
 | ``fine_tuning.json``   | a fine-tuned run: what it came from, and errors before and after | the application |
 | ``metrics.json``       | the numbers                                                    | the application |
+
+Each part records what it was made from (``ORIGINS``): the SHA-256 of files, and entries of ``config.toml``. Parts that do not belong
+together, of two processes in one folder say, are refused by ``load_run``.
 """
 
 import csv
 import io
+import json
 import tomllib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field, fields, make_dataclass
 from functools import cache
 from pathlib import Path
@@ -56,6 +60,20 @@ CERTIFICATE, VALIDATION, VALIDATION_NOISE, METRICS = (
 FINE_TUNING = "fine_tuning.json"
 STARTS = "starts.npz"
 _ELSEWHERE = ("observer", "history")  # parts of a FitResult that have files of their own
+#: part -> (the files it is made from, the tables of config.toml that it is made by, the step that makes it again)
+ORIGINS: dict[str, tuple[tuple[str, ...], tuple[str, ...], str]] = {
+    TRAJECTORIES: ((SYSTEM, LOGS), ("data",), "run --fresh"),
+    FIT: ((SYSTEM, TRAJECTORIES, OBSERVER, HISTORY), ("data", "fit", "fine_tune"), "fit --fresh"),
+    FINE_TUNING: ((OBSERVER,), (), "fine-tune --fresh"),
+    CERTIFICATE: ((SYSTEM, OBSERVER), (), "certify"),
+    VALIDATION: ((SYSTEM, TRAJECTORIES, OBSERVER), ("validation",), "validate"),
+    VALIDATION_NOISE: ((SYSTEM, TRAJECTORIES, OBSERVER), ("validation",), "validate"),
+    STARTS: ((SYSTEM, TRAJECTORIES, OBSERVER, VALIDATION), ("validation",), "validate"),
+    METRICS: (
+        (SYSTEM, CONFIG, LOGS, TRAJECTORIES, OBSERVER, HISTORY, FIT, FINE_TUNING, CERTIFICATE, VALIDATION, VALIDATION_NOISE, STARTS),
+        (), "report",
+    ),
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -105,8 +123,15 @@ class Run:
         return load_trajectories(self.path)
 
 
-def load_run(path: "str | Path") -> Run:
+def load_run(path: "str | Path", *, without: Collection[str] = ()) -> Run:
     """Read a run folder. It never executes code: the plant comes from the graph stored as data in ``system.json``.
+
+    Parameters
+    ----------
+    path
+        The folder.
+    without
+        Names of files that are not looked at, because they are about to be made anew.
 
     Raises
     ------
@@ -123,10 +148,10 @@ def load_run(path: "str | Path") -> Run:
         )
 
     def part(name: str, load: Callable[[Path], Any], absent: Any = None) -> Any:
-        return load(path / name) if (path / name).is_file() else absent
+        return load(path / name) if name not in without and (path / name).is_file() else absent
 
     plant = load_plant(path)
-    fit = load_fit(path, plant) if (path / FIT).is_file() and (path / OBSERVER).is_file() else None
+    fit = part(FIT, lambda file: load_fit(path, plant)) if (path / OBSERVER).is_file() else None
     run = Run(
         path,
         plant,
@@ -140,19 +165,62 @@ def load_run(path: "str | Path") -> Run:
         fine_tuning=part(FINE_TUNING, read_json, {}),
         metrics=part(METRICS, read_json, {}),
     )
-    _check_hashes(path, run.metrics)
+    for name, text in foreign_parts(path, without):
+        raise InputError(f"{path / name}: {text}")
     return run
 
 
-def _check_hashes(folder: Path, metrics: Mapping[str, Any]) -> None:
-    """Refuse files other than those that ``metrics.json`` was made from; the certificate, which may be newer, has its own checksum."""
-    for name, stated in metrics.get("hashes", {}).items():
-        path = folder / Path(name).name
-        if name != CERTIFICATE and path.is_file() and file_hash(path) != stated:
-            raise InputError(
-                f"{path}: not the file that {METRICS} was made from, so it is damaged or was changed by hand; "
-                "restore it, or make the run again"
-            )
+def origins(folder: Path, name: str) -> dict[str, Any]:
+    """What part ``name`` of a run is made from, as it is now: ``hashes`` of files, and ``recipe``, entries of ``config.toml``."""
+    files, tables, _ = ORIGINS.get(name, ((), (), ""))
+    found: dict[str, Any] = {"hashes": hashes(folder, *files)}
+    if tables and (folder / CONFIG).is_file():
+        config = load_config(folder / CONFIG)
+        kept = {key: value for key, value in config.items() if not isinstance(value, dict) and key != "system"}
+        found["recipe"] = kept | {key: config[key] for key in tables if key in config}
+    return found
+
+
+def stored_origins(path: Path) -> dict[str, Any]:
+    """What a part says that it was made from; empty where it says nothing, as in earlier versions."""
+    if path.suffix == ".json":
+        return {key: value for key, value in read_json(path, changed=True).items() if key in ("hashes", "recipe")}
+
+    def read() -> dict[str, Any]:
+        with np.load(path, allow_pickle=False) as archive:
+            return json.loads(str(archive["origins"])) if "origins" in archive.files else {}
+
+    return guarded(path, read)
+
+
+def foreign_parts(folder: Path, without: Collection[str] = ()) -> Iterator[tuple[str, str]]:
+    """(part, how so) for each part of a run that was made from other files, or by another recipe, than those that are here."""
+    for name, (_, _, step) in ORIGINS.items():
+        if name in without or not (folder / name).is_file():
+            continue
+        stated, here = stored_origins(folder / name), origins(folder, name)
+        for other, digest in stated.get("hashes", {}).items():
+            file = Path(other).name
+            if file in without or not (folder / file).is_file():
+                continue
+            if here["hashes"].get(file, digest) != digest:
+                yield name, f"made from another {file} than the one that is here; {_repair(folder, step)}"
+        for key, value in _flat(stated.get("recipe", {})).items():
+            found = _flat(here.get("recipe", {key: value})).get(key)
+            if found != value:
+                yield name, f"made with {key} = {value!r}, and {CONFIG} says {found!r}; {_repair(folder, step)}"
+
+
+def _repair(folder: Path, step: str) -> str:
+    verb, _, option = step.partition(" ")
+    where = f"NAME_OR_FILE --out {folder}" if verb == "run" else f"RUN --out {folder}" if verb == "fine-tune" else f"{folder}"
+    return f"restore it, or `observer {verb} {where}{' ' + option if option else ''}` makes it anew"
+
+
+def _flat(document: Mapping[str, Any]) -> dict[str, Any]:
+    nested = {key: value for key, value in document.items() if isinstance(value, Mapping)}
+    flat = {key: value for key, value in document.items() if key not in nested}
+    return flat | {f"{table}.{key}": value for table, entries in nested.items() for key, value in entries.items()}
 
 
 def save_plant(folder: Path, plant: "DiscreteSystem", *, command: str = "") -> None:
@@ -192,7 +260,7 @@ def load_trajectories(folder: Path) -> "Trajectories":
 
 def save_trajectories(folder: Path, data: "Trajectories") -> None:
     """Write the simulated data in one step."""
-    data.save(folder / TRAJECTORIES)
+    data.save(folder / TRAJECTORIES, origins=origins(folder, TRAJECTORIES))
 
 
 def save_fit(folder: Path, fit: "FitResult", *, command: str = "") -> None:
@@ -200,7 +268,7 @@ def save_fit(folder: Path, fit: "FitResult", *, command: str = "") -> None:
     save_observer(folder / OBSERVER, fit.observer, command=command)
     write_text(folder / HISTORY, _history_to_csv(fit.history))
     content = {item.name: getattr(fit, item.name) for item in fields(fit) if item.name not in _ELSEWHERE}
-    write_json(folder / FIT, content, command=command, hashes=hashes(folder, SYSTEM, TRAJECTORIES, OBSERVER, HISTORY))
+    write_json(folder / FIT, content, command=command, **origins(folder, FIT))
 
 
 def load_fit(folder: Path, plant: "DiscreteSystem") -> "FitResult":
@@ -236,7 +304,7 @@ def _fit_record() -> type:
 
 def save_certificate(folder: Path, certificate: "Certificate", *, command: str = "") -> None:
     """Write the certificate and the hash of the weights that it belongs to."""
-    write_json(folder / CERTIFICATE, certificate.to_data(), command=command, hashes=hashes(folder, SYSTEM, OBSERVER))
+    write_json(folder / CERTIFICATE, certificate.to_data(), command=command, **origins(folder, CERTIFICATE))
 
 
 def load_certificate(path: Path) -> "Certificate":
@@ -249,7 +317,7 @@ def load_certificate(path: Path) -> "Certificate":
 
 def save_validation(path: Path, validation: "Validation") -> None:
     """Write the trials of a validation in one step."""
-    validation.save(path)
+    validation.save(path, origins=origins(path.parent, path.name))
 
 
 def load_validation(path: Path) -> "Validation":
@@ -257,6 +325,11 @@ def load_validation(path: Path) -> "Validation":
     from observer.validation.result import Validation
 
     return guarded(path, lambda: Validation.load(path))
+
+
+def save_worst_cases(folder: Path, found: "WorstCaseStudy") -> None:
+    """Write the worst initial states and the convergence map in one step."""
+    found.save(folder / STARTS, origins=origins(folder, STARTS))
 
 
 def load_worst_cases(path: Path) -> "WorstCaseStudy":

@@ -129,7 +129,7 @@ def validate(run_folder: Folder, **chosen: Any) -> int:
     from experiments.pipeline.prepare import reopen
     from experiments.pipeline.validation import validate_step
 
-    changes = to_keys(chosen)
+    changes = {"validation.seed" if key == "seed" else key: value for key, value in to_keys(chosen).items()}
     return finish(
         validate_step(*reopen(run_folder, changes, step="validate", fresh=False, console=console_of(chosen))), chosen
     )

@@ -48,7 +48,7 @@ def tune(source: Path, out: Path, given: dict[str, Any], *, fresh: bool, console
         run = certify_step(run, job)
     if not run.fine_tuning:
         content = _compared(before, run, job)
-        write_json(out / runs.FINE_TUNING, content, command=job.command, hashes=runs.hashes(out, runs.OBSERVER))
+        write_json(out / runs.FINE_TUNING, content, command=job.command, **runs.origins(out, runs.FINE_TUNING))
         clear(out, "validate")
         run = replace(run, fine_tuning=to_plain(content), validation=None, validation_noise=None, worst_cases=None)
     return finish(run, job)
@@ -83,8 +83,8 @@ def _prepare(before: Run, out: Path, given: dict[str, Any], fresh: bool, console
     for name in SOURCES:
         if (before.path / name).is_file():
             write_bytes(out / name, (before.path / name).read_bytes())
-    runs.save_trajectories(out, before.trajectories)
     write_text(out / runs.CONFIG, to_toml(recipe))
+    runs.save_trajectories(out, before.trajectories)
     return Run(out, plant, config=recipe.model_dump(exclude_none=True)), job
 
 

@@ -54,8 +54,8 @@ def keep_fit(run: Run, result: FitResult, job: Job, step: str, said: tuple[str, 
     stopped = result.status == "interrupted"
     room = sum(np.asarray(array).nbytes for array in result.observer.to_arrays().values())
     clear(run.path, "fit", room=room, keep=(CHECKPOINT,))
+    write_text(run.path / runs.CONFIG, to_toml(job.recipe))  # first: fit.json records the recipe that it was made by
     runs.save_fit(run.path, result, command=job.command)
-    write_text(run.path / runs.CONFIG, to_toml(job.recipe))
     if not stopped:  # not before: should the disk be full, the work is still there
         (run.path / CHECKPOINT).unlink(missing_ok=True)
     run = with_metrics(Run(run.path, run.plant, result, config=run.config, logs=run.logs), job)

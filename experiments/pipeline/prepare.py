@@ -6,7 +6,7 @@ from typing import Any
 
 import systems
 from experiments.pipeline.console import Console
-from experiments.pipeline.job import CHECKPOINT, Job
+from experiments.pipeline.job import CHECKPOINT, Job, remade
 from experiments.pipeline.logs import changed_logs, learned_plant
 from experiments.pipeline.options import command_for
 from experiments.pipeline.recipe import Recipe, differences, read_recipe
@@ -90,7 +90,7 @@ def reopen(out: Path, changes: dict[str, Any], *, step: str, fresh: bool, consol
 
     Raises InputError when other options are to be changed, or options of a fit that is done already (unless ``fresh``).
     """
-    run = load_run(out)
+    run = load_run(out, without=remade(step) if fresh or step != "fit" else ())
     recipe = read_recipe(out / runs.CONFIG)
     if step == "fit" and recipe.fine_tune.source is not None:
         raise InputError(f"{out}: holds a fine-tuned observer; `{command_for(recipe, out)} --fresh` tunes it again")

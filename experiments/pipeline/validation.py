@@ -37,7 +37,7 @@ def validate_step(run: Run, job: Job) -> Run:
     checked_map(job.recipe, run.system)
     shared = {
         "duration": options.duration,
-        "seed": job.recipe.seed + 1,
+        "seed": job.recipe.validation_seed + 1,
         "spread": options.spread,
         "estimate_start": options.estimate_start,
         "truth": options.truth,
@@ -52,12 +52,12 @@ def validate_step(run: Run, job: Job) -> Run:
             noisy = observer.validate(network, trials=fewer, noise=True, **shared)
     found = _study(run, job, check)
     clear(run.path, "validate", room=size_of(check) + size_of(noisy))
+    write_text(run.path / runs.CONFIG, to_toml(job.recipe))  # first: every part records the recipe that it was made by
     runs.save_validation(run.path / runs.VALIDATION, check)
     if found is not None:
-        found.save(run.path / runs.STARTS)
+        runs.save_worst_cases(run.path, found)
     if noisy is not None:
         runs.save_validation(run.path / runs.VALIDATION_NOISE, noisy)
-    write_text(run.path / runs.CONFIG, to_toml(job.recipe))
     return with_metrics(replace(run, validation=check, validation_noise=noisy, worst_cases=found), job)
 
 
@@ -77,7 +77,7 @@ def _study(run: Run, job: Job, check: "Validation") -> "WorstCaseStudy | None":
     ):
         try:
             found = study_worst_cases(
-                network, run.plant, duration, trials=worth, states=states, seed=job.recipe.seed + 1, spread=options.spread,
+                network, run.plant, duration, trials=worth, states=states, seed=job.recipe.validation_seed + 1, spread=options.spread,
                 truth=options.truth, window=float(check.window[0]),
             )  # fmt: skip
         except SimulationError as error:
@@ -102,11 +102,11 @@ def _replay_step(run: Run, job: Job) -> Run:
             )
     with job.console.step("validate", f"{options.trials} initial estimates on held-out logs"):
         check = validate_on_logs(
-            network, run.plant, run.trajectories, options.trials, options.duration, job.recipe.seed,
+            network, run.plant, run.trajectories, options.trials, options.duration, job.recipe.validation_seed,
             spread=options.spread, window=options.window,
         )  # fmt: skip
     job.console.say(f"{'validate':<10} {check.warnings[0]}")
     clear(run.path, "validate", room=size_of(check))
-    runs.save_validation(run.path / runs.VALIDATION, check)
     write_text(run.path / runs.CONFIG, to_toml(job.recipe))
+    runs.save_validation(run.path / runs.VALIDATION, check)
     return with_metrics(replace(run, validation=check, validation_noise=None, worst_cases=None), job)
