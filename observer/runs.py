@@ -123,7 +123,7 @@ class Run:
         return load_trajectories(self.path)
 
 
-def load_run(path: "str | Path", *, without: Collection[str] = ()) -> Run:
+def load_run(path: "str | Path", *, without: Collection[str] = (), strict: bool = True) -> Run:
     """Read a run folder. It never executes code: the plant comes from the graph stored as data in ``system.json``.
 
     Parameters
@@ -132,6 +132,8 @@ def load_run(path: "str | Path", *, without: Collection[str] = ()) -> Run:
         The folder.
     without
         Names of files that are not looked at, because they are about to be made anew.
+    strict
+        Refuse what does not match its checksum, or was not made from the other files that are here.
 
     Raises
     ------
@@ -150,22 +152,25 @@ def load_run(path: "str | Path", *, without: Collection[str] = ()) -> Run:
     def part(name: str, load: Callable[[Path], Any], absent: Any = None) -> Any:
         return load(path / name) if name not in without and (path / name).is_file() else absent
 
-    plant = load_plant(path)
-    fit = part(FIT, lambda file: load_fit(path, plant)) if (path / OBSERVER).is_file() else None
+    def document(file: Path) -> dict[str, Any]:
+        return read_json(file, changed=not strict)
+
+    plant = load_plant(path, strict=strict)
+    fit = part(FIT, lambda file: load_fit(path, plant, strict=strict)) if (path / OBSERVER).is_file() else None
     run = Run(
         path,
         plant,
         fit,
-        certificate=part(CERTIFICATE, load_certificate),
+        certificate=part(CERTIFICATE, lambda file: load_certificate(file, strict=strict)),
         validation=part(VALIDATION, load_validation),
         validation_noise=part(VALIDATION_NOISE, load_validation),
         worst_cases=part(STARTS, load_worst_cases),
         config=part(CONFIG, load_config, {}),
-        logs=part(LOGS, read_json, {}),
-        fine_tuning=part(FINE_TUNING, read_json, {}),
-        metrics=part(METRICS, read_json, {}),
+        logs=part(LOGS, document, {}),
+        fine_tuning=part(FINE_TUNING, document, {}),
+        metrics=part(METRICS, document, {}),
     )
-    for name, text in foreign_parts(path, without):
+    for name, text in foreign_parts(path, without) if strict else ():
         raise InputError(f"{path / name}: {text}")
     return run
 
@@ -213,7 +218,13 @@ def foreign_parts(folder: Path, without: Collection[str] = ()) -> Iterator[tuple
 
 def _repair(folder: Path, step: str) -> str:
     verb, _, option = step.partition(" ")
-    where = f"NAME_OR_FILE --out {folder}" if verb == "run" else f"RUN --out {folder}" if verb == "fine-tune" else f"{folder}"
+    where = (
+        f"NAME_OR_FILE --out {folder}"
+        if verb == "run"
+        else f"RUN --out {folder}"
+        if verb == "fine-tune"
+        else f"{folder}"
+    )
     return f"restore it, or `observer {verb} {where}{' ' + option if option else ''}` makes it anew"
 
 
@@ -230,12 +241,12 @@ def save_plant(folder: Path, plant: "DiscreteSystem", *, command: str = "") -> N
     write_json(folder / SYSTEM, content, command=command)
 
 
-def load_plant(folder: Path) -> "DiscreteSystem":
+def load_plant(folder: Path, *, strict: bool = True) -> "DiscreteSystem":
     """Rebuild the plant of a run from its stored graph."""
     from systems import System, discretize
 
     path = folder / SYSTEM
-    document = read_json(path)
+    document = read_json(path, changed=not strict)
     system = guarded(path, lambda: System.from_data(document["system"]))
     if system.fingerprint != document.get("fingerprint"):
         raise InputError(
@@ -271,15 +282,15 @@ def save_fit(folder: Path, fit: "FitResult", *, command: str = "") -> None:
     write_json(folder / FIT, content, command=command, **origins(folder, FIT))
 
 
-def load_fit(folder: Path, plant: "DiscreteSystem") -> "FitResult":
+def load_fit(folder: Path, plant: "DiscreteSystem", *, strict: bool = True) -> "FitResult":
     """Rebuild the FitResult of a run with its observer."""
     from observer.fitting.result import FitResult
     from systems.detectability import TradeOff
 
     path = folder / FIT
     observer = load_observer(folder / OBSERVER, plant)
-    document = read_json(path)
-    for name in (OBSERVER, HISTORY):
+    document = read_json(path, changed=not strict)
+    for name in (OBSERVER, HISTORY) if strict else ():
         stated = document.get("hashes", {}).get(name)
         if not (folder / name).is_file() or file_hash(folder / name) != stated:
             raise InputError(f"{folder / name}: not the file that {FIT} was written with; restore it, or fit again")
@@ -307,11 +318,11 @@ def save_certificate(folder: Path, certificate: "Certificate", *, command: str =
     write_json(folder / CERTIFICATE, certificate.to_data(), command=command, **origins(folder, CERTIFICATE))
 
 
-def load_certificate(path: Path) -> "Certificate":
+def load_certificate(path: Path, *, strict: bool = True) -> "Certificate":
     """The certificate of a run."""
     from observer.certification.certificate import Certificate
 
-    document = read_json(path)
+    document = read_json(path, changed=not strict)
     return guarded(path, lambda: Certificate.from_data(document))
 
 

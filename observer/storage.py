@@ -174,7 +174,17 @@ def save_observer(path: Path, observer: "RENObserver", *, command: str = "") -> 
         "system": observer.system.fingerprint,
         "meta": json.dumps(to_plain(observer.meta()), allow_nan=False),
     }
-    write_bytes(path, save(arrays, metadata=header))
+    write_bytes(path, _in_order(save(arrays, metadata=header)))
+
+
+def _in_order(content: bytes) -> bytes:
+    """Safetensors with the entries of its header in alphabetical order; the library shuffles them from run to run."""
+    size = int.from_bytes(content[:8], "little")
+    header = json.loads(content[8 : 8 + size])
+    header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
+    text = json.dumps(header, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 8)
+    return len(text).to_bytes(8, "little") + text + content[8 + size :]
 
 
 def load_observer(path: Path, plant: "DiscreteSystem") -> "RENObserver":

@@ -104,22 +104,30 @@ def certify(
 ) -> int:
     """Certify the observer of a run: contraction rate, gains, and a proved bound of its residual over the region."""
     from experiments.pipeline.prepare import reopen
-    from experiments.pipeline.recipe import seconds
     from experiments.pipeline.steps import certify_step
+    from systems.base.errors import InputError
+
+    time = _time(budget)
+    if gap is not None and not 0 < gap < float("inf"):
+        raise InputError(f"--gap is {gap}; expected a share above 0")
+    run, job = reopen(run_folder, {}, step="certify", fresh=False, console=console_of(chosen))
+    run = certify_step(run, job, budget=time, gap=gap)
+    print_results(run, chosen)
+    return DONE if run.certificate is not None and run.certificate.holds else FAILED
+
+
+def _time(budget: str | None) -> float | None:
+    """Seconds of ``--budget``. Raises InputError that names it."""
+    from experiments.pipeline.recipe import seconds
     from systems.base.errors import InputError
 
     try:
         time = None if budget is None else float(seconds(budget))
     except ValueError as error:
         raise InputError(f"--budget is {budget!r}; {error}") from error
-    if (time is not None and not 0 < time < float("inf")) or (gap is not None and not 0 < gap < float("inf")):
-        raise InputError(
-            f"--budget is {budget}, --gap is {gap}; expected a time above 0 such as 30s, and a share above 0"
-        )
-    run, job = reopen(run_folder, {}, step="certify", fresh=False, console=console_of(chosen))
-    run = certify_step(run, job, budget=time, gap=gap)
-    print_results(run, chosen)
-    return DONE if run.certificate is not None and run.certificate.holds else FAILED
+    if time is not None and not 0 < time < float("inf"):
+        raise InputError(f"--budget is {budget}; expected a time above 0 such as 30s")
+    return time
 
 
 @answers
@@ -147,16 +155,32 @@ def report(run_folder: Folder, **chosen: Any) -> int:
 
 @answers
 @takes("output")
-def verify(run_folder: Folder, **chosen: Any) -> int:
-    """Check the files of a run, and its certificate anew from the shipped matrices."""
+def verify(
+    run_folder: Folder,
+    fast: Annotated[
+        bool,
+        typer.Option("--fast", help="Only hashes, algebra, derived numbers and samples of the trials: some seconds."),
+    ] = False,
+    budget: Annotated[
+        str | None,
+        typer.Option(
+            "--budget", metavar="TIME", help="Time for what is searched and trained again, as 10m; 2m when left out."
+        ),
+    ] = None,
+    **chosen: Any,
+) -> int:
+    """Check a run: each of its parts is derived again from the parts before it, and compared with what is stored."""
+    from experiments.pipeline.verification.findings import ANSWERS
+    from experiments.pipeline.verify import BUDGET
     from experiments.pipeline.verify import verify as examine
 
-    found = examine(run_folder)
+    found = examine(run_folder, budget=_time(budget) or BUDGET, fast=fast)
     if chosen.get("json"):
         print(json.dumps(vars(found)))
     else:
-        for word, texts in (("agrees", found.agrees), ("absent", found.absent), ("DIFFERS", found.differs)):
-            for text in texts:
-                print(f"{word:<8} {text}")
-        print(f"{run_folder}: " + (f"{len(found.differs)} differ" if found.differs else "as certified"))
-    return FAILED if found.differs else DONE
+        for answer in ANSWERS:
+            word = answer.upper() if answer in ("differs", "unconfirmed") else answer
+            for text in getattr(found, answer):
+                print(f"{word:<11} {text}")
+        print(f"{run_folder}: {found.conclusion}")
+    return FAILED if found.differs or found.unconfirmed else DONE

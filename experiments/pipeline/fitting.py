@@ -1,14 +1,27 @@
 """The step that fits the observer of a run; an interrupted one leaves a checkpoint and the best observer so far."""
 
+from typing import Any
+
 import numpy as np
 
 import observer
 from experiments.pipeline.console import Interrupted
 from experiments.pipeline.job import CHECKPOINT, Job, clear, with_metrics
-from experiments.pipeline.recipe import to_toml
+from experiments.pipeline.recipe import Recipe, to_toml
 from observer import FitResult, runs
 from observer.runs import Run
 from observer.storage import write_text
+from systems import Trajectories
+
+
+def fit_arguments(run: Run, recipe: Recipe) -> tuple[Trajectories, dict[str, Any]]:
+    """(what the observer is fitted to, the keyword arguments of :func:`observer.fit` that the recipe gives)."""
+    data, options = run.trajectories, recipe.fit.model_dump()
+    if recipe.data.learned:
+        from observer.validation.on_logs import part
+
+        data = part(data, recipe.seed)[0]
+    return data, options | {"seed": recipe.seed, "transitions": "data" if recipe.data.learned else "model"}
 
 
 def fit_step(run: Run, job: Job, *, fresh: bool = False) -> Run:
@@ -16,33 +29,11 @@ def fit_step(run: Run, job: Job, *, fresh: bool = False) -> Run:
 
     Raises Interrupted, with the best so far saved, when a person or the system stops it.
     """
-    options, data = job.recipe.fit, run.trajectories
     if fresh:
         (run.path / CHECKPOINT).unlink(missing_ok=True)
-    learned_from = data
-    if job.recipe.data.learned:
-        from observer.validation.on_logs import part
-
-        learned_from = part(data, job.recipe.seed)[0]
-    with job.console.step("fit", f"{options.neurons} neurons, {options.activation}") as progress:
-        result = observer.fit(
-            run.plant,
-            learned_from,
-            options.neurons,
-            options.settling_time,
-            contraction_rate=options.contraction_rate,
-            activation=options.activation,
-            solver=options.solver,
-            iterations=options.iterations,
-            budget=options.budget,
-            tolerance=options.tolerance,
-            seed=job.recipe.seed,
-            dtype=options.dtype,
-            condition=options.condition,
-            transitions="data" if job.recipe.data.learned else "model",
-            progress=progress,
-            checkpoint=run.path / CHECKPOINT,
-        )
+    data, arguments = fit_arguments(run, job.recipe)
+    with job.console.step("fit", f"{arguments['neurons']} neurons, {arguments['activation']}") as progress:
+        result = observer.fit(run.plant, data, **arguments, progress=progress, checkpoint=run.path / CHECKPOINT)
     return keep_fit(run, result, job, "fit", said=data.warnings)
 
 

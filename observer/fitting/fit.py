@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from importlib import import_module
 from pathlib import Path
 
@@ -106,35 +106,60 @@ def fit(
         samples, transitions, start, region_share,
     )  # fmt: skip
     check(options, plant, data)
+    task = begin(plant, data, options, seed)
     with threadpool_limits(limits=1, user_api="blas"):  # small factorisations are 5-100 times slower on two threads
-        region = fitting_region(plant, data)
-        options = replace(options, samples=samples or _sample_count(plant, neurons))
-        train, held_out = _draw(plant, data, region, options, seed)
-        scaling = make_scaling(plant, region, train.y)
-        rate, found, warnings = choose_rate(
-            plant, region, settling_time, contraction_rate, condition, seed, _points(plant, train), visited_points(data)
-        )
-        if found.along_trajectories and transitions == "model":  # the corners cannot be fitted at this rate
-            train, held_out = _draw(plant, data, region, options, seed, filled=False)
-        problem = _problem(plant, train, held_out, scaling, rate, found, options, seed)
-        linear = _linear_solution(problem)
+        options, problem, linear, warnings = task.options, task.problem, task.linear, task.warnings
         name, solve, default = _solver(solver, parameter_count(plant.nx, neurons, problem.train.v.shape[1]))
         most = iterations or (default if budget is None else UNTIL_THE_BUDGET_ENDS)
-        limits = Limits(most, budget, options.allowed_error(plant, region))
+        limits = Limits(most, budget, options.allowed_error(plant, task.region))
         monitor = Monitor(limits, progress, Path(checkpoint) if checkpoint else None, started=started)
         solution = solve(problem, monitor) if neurons else linear
-        start_loss = _held_out_loss(linear, problem)
-        if not _held_out_loss(solution, problem) <= start_loss:
+        if not _held_out_loss(solution, problem) <= task.start_loss:
             solution = replace(linear, status=solution.status, iterations=solution.iterations)
             warnings = (*warnings, NOT_IMPROVED)
         observer = make_observer(solution, problem, plant, dtype)
-    one_step_loss, one_step_rms = one_step_errors(observer, held_out)
+    one_step_loss, one_step_rms = one_step_errors(observer, task.held_out)
     return FitResult(
         observer=observer, status=solution.status, message=solution.status.sentence, solver=name if neurons else "linear",
-        history=monitor.history, one_step_loss=one_step_loss, one_step_rms=one_step_rms, start_loss=start_loss,
-        seconds=monitor.seconds, iterations=solution.iterations, seed=seed, options=options.to_data(), search=found,
-        region=region, warnings=(*data.warnings, *warnings),
+        history=monitor.history, one_step_loss=one_step_loss, one_step_rms=one_step_rms, start_loss=task.start_loss,
+        seconds=monitor.seconds, iterations=solution.iterations, seed=seed, options=options.to_data(), search=task.found,
+        region=task.region, warnings=(*data.warnings, *warnings),
     )  # fmt: skip
+
+
+@dataclass(frozen=True, eq=False)
+class FitTask:
+    """A fit before its training: all that follows from plant, data, options and seed in closed form or by a short search.
+
+    ``found``: metric and fastest rate. ``linear``: the linear observer, and ``start_loss`` its held-out loss.
+    """
+
+    options: FitOptions
+    region: np.ndarray
+    held_out: Transitions
+    problem: Problem
+    found: MetricSearch
+    linear: Solution
+    start_loss: float
+    warnings: tuple[str, ...]
+
+
+def begin(plant: DiscreteSystem, data: Trajectories, options: FitOptions, seed: int) -> FitTask:
+    """Everything of :func:`fit` that comes before the training."""
+    with threadpool_limits(limits=1, user_api="blas"):
+        region = fitting_region(plant, data)
+        options = replace(options, samples=options.samples or _sample_count(plant, options.neurons))
+        train, held_out = _draw(plant, data, region, options, seed)
+        scaling = make_scaling(plant, region, train.y)
+        rate, found, warnings = choose_rate(
+            plant, region, options.settling_time, options.contraction_rate, options.condition, seed, _points(plant, train),
+            visited_points(data),
+        )  # fmt: skip
+        if found.along_trajectories and options.transitions == "model":  # the corners cannot be fitted at this rate
+            train, held_out = _draw(plant, data, region, options, seed, filled=False)
+        problem = _problem(plant, train, held_out, scaling, rate, found, options, seed)
+        linear = _linear_solution(problem)
+        return FitTask(options, region, held_out, problem, found, linear, _held_out_loss(linear, problem), warnings)
 
 
 def _solver(name: str, parameters: int) -> tuple[str, Solver, int]:
