@@ -7,6 +7,7 @@ from experiments.pipeline.verification.agreement import compared
 from experiments.pipeline.verification.findings import AGREES, DIFFERS, UNCONFIRMED, UNEXAMINED, Finding
 from observer import runs
 from observer.runs import Run
+from observer.storage import load_observer
 from systems.base.records import to_plain
 
 
@@ -16,12 +17,13 @@ def certificate_findings(run: Run, *, fast: bool, budget: float) -> Iterator[Fin
     from observer.certification.identity import changed
     from observer.certification.verification import verify_bounds
 
-    stored, observer, part = run.certificate, run.observer, runs.CERTIFICATE
-    if observer is None or stored is None:
+    stored, part = run.certificate, runs.CERTIFICATE
+    if stored is None or not (run.path / runs.OBSERVER).is_file():
         yield Finding(DIFFERS, runs.OBSERVER, "missing")
         return
+    observer = load_observer(run.path / runs.OBSERVER, run.plant)
     anew = certify(observer, run.plant, residual=False)
-    names = [item.name for item in fields(Certificate) if item.name not in ("bounds", "identity")]
+    names = [item.name for item in fields(Certificate) if item.name not in ("reason", "bounds", "identity")]
     one, two = ({name: to_plain(getattr(each, name)) for name in names} for each in (stored, anew))
     yield from compared(part, one, two, what="rate, metric and gains", near={"lmi_margin": 1e-6}, roundings=1e9)
     others = changed(stored.identity, anew.identity)

@@ -1,6 +1,7 @@
 """The plant and the data of a run: its source, its discretisation, and its trajectories from recipe and seed or from its logs."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -26,14 +27,18 @@ def plant_findings(run: Run, recipe: Recipe) -> Iterator[Finding]:
     document = read_json(path, changed=True)
     stored = {name: document.get(name) for name in ("system", "plant", "fingerprint")}
     anew = {"system": plant.system.to_data(), "plant": plant.to_data(), "fingerprint": plant.system.fingerprint}
-    near = {"plant.error": RTOL + 1e-4 * plant.error}  # of the reference integrator that measures it
-    yield from compared(runs.SYSTEM, stored, to_plain(anew), near=near)
+    yield from compared(runs.SYSTEM, stored, to_plain(anew), near={"plant.error": error_rounding(run)})
     settled = {"dt": recipe.dt, "method": recipe.method, "substeps": recipe.substeps}
     yield from compared(
         runs.CONFIG, {k: v for k, v in settled.items() if v is not None}, {k: getattr(plant, k) for k, v in settled.items() if v is not None},
         what="sampling of the plant",
     )  # fmt: skip
     yield from _source(run, recipe)
+
+
+def error_rounding(run: Run) -> np.ndarray:
+    """What the error of the discretisation ``(nx,)``, measured against the reference integrator, may be off by: that one's own."""
+    return RTOL + 1e-4 * run.plant.error
 
 
 def _source(run: Run, recipe: Recipe) -> Iterator[Finding]:
@@ -61,6 +66,10 @@ def _source(run: Run, recipe: Recipe) -> Iterator[Finding]:
         except InputError as error:
             yield Finding(ABSENT, runs.SYSTEM, f"its source is not here, so it was not read again ({error})")
             return
+    if written.is_file():  # the copy stands for the file, whose name it does not have
+        given = Path(recipe.system)
+        names = {"source": given.name} if system.source == written.name else {}
+        system = replace(system, **names, name=given.stem if system.name == written.stem else system.name)
     if recipe.fine_tune.noise is not None:
         system = noisy(system, recipe.fine_tune.noise)
     yield from compared(

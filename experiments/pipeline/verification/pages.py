@@ -10,6 +10,7 @@ from experiments.pipeline.metrics import metrics_of
 from experiments.pipeline.options import OPTIONS, command_for
 from experiments.pipeline.recipe import Recipe
 from experiments.pipeline.verification.agreement import apart, compared
+from experiments.pipeline.verification.data import error_rounding
 from experiments.pipeline.verification.findings import AGREES, DIFFERS, UNCONFIRMED, UNEXAMINED, Finding
 from observer import runs
 from observer.runs import Run
@@ -33,14 +34,14 @@ def metrics_findings(run: Run) -> Iterator[Finding]:
     hashes = {
         name: anew["hashes"].get(name) for name in stored.get("hashes", {})
     }  # of those that were there when it was written
+    near = {
+        f"discretization.error.{name}": value
+        for name, value in zip(run.system.state_names, error_rounding(run), strict=True)
+    }
     yield from compared(
-        runs.METRICS,
-        stored,
-        anew | old | {"hashes": hashes},
-        what="every number, from the parts",
-        exempt=TIMES,
+        runs.METRICS, stored, anew | old | {"hashes": hashes}, what="every number, from the parts", exempt=TIMES, near=near,
         roundings=1e4 * condition,
-    )
+    )  # fmt: skip
 
 
 def header_findings(run: Run, recipe: Recipe) -> Iterator[Finding]:
