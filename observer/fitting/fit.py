@@ -109,7 +109,7 @@ def fit(
     task = begin(plant, data, options, seed)
     with threadpool_limits(limits=1, user_api="blas"):  # small factorisations are 5-100 times slower on two threads
         options, problem, linear, warnings = task.options, task.problem, task.linear, task.warnings
-        name, solve, default = _solver(solver, parameter_count(plant.nx, neurons, problem.train.v.shape[1]))
+        solve, default = _solver(task.solver)
         most = iterations or (default if budget is None else UNTIL_THE_BUDGET_ENDS)
         limits = Limits(most, budget, options.allowed_error(plant, task.region))
         monitor = Monitor(limits, progress, Path(checkpoint) if checkpoint else None, started=started)
@@ -120,7 +120,7 @@ def fit(
         observer = make_observer(solution, problem, plant, dtype)
     one_step_loss, one_step_rms = one_step_errors(observer, task.held_out)
     return FitResult(
-        observer=observer, status=solution.status, message=solution.status.sentence, solver=name if neurons else "linear",
+        observer=observer, status=solution.status, message=solution.status.sentence, solver=task.solver if neurons else "linear",
         history=monitor.history, one_step_loss=one_step_loss, one_step_rms=one_step_rms, start_loss=task.start_loss,
         seconds=monitor.seconds, iterations=solution.iterations, seed=seed, options=options.to_data(), search=task.found,
         region=task.region, warnings=(*data.warnings, *warnings),
@@ -131,10 +131,12 @@ def fit(
 class FitTask:
     """A fit before its training: all that follows from plant, data, options and seed in closed form or by a short search.
 
-    ``found``: metric and fastest rate. ``linear``: the linear observer, and ``start_loss`` its held-out loss.
+    ``solver``: its name, "auto" resolved. ``found``: metric and fastest rate. ``linear``: the linear observer, and ``start_loss`` its
+    held-out loss.
     """
 
     options: FitOptions
+    solver: str
     region: np.ndarray
     held_out: Transitions
     problem: Problem
@@ -159,15 +161,18 @@ def begin(plant: DiscreteSystem, data: Trajectories, options: FitOptions, seed: 
             train, held_out = _draw(plant, data, region, options, seed, filled=False)
         problem = _problem(plant, train, held_out, scaling, rate, found, options, seed)
         linear = _linear_solution(problem)
-        return FitTask(options, region, held_out, problem, found, linear, _held_out_loss(linear, problem), warnings)
+        solver = options.solver
+        if solver == "auto":
+            size = parameter_count(plant.nx, options.neurons, problem.train.v.shape[1])
+            solver = "gauss_newton" if size <= LARGE else "adam"
+        start_loss = _held_out_loss(linear, problem)
+        return FitTask(options, solver, region, held_out, problem, found, linear, start_loss, warnings)
 
 
-def _solver(name: str, parameters: int) -> tuple[str, Solver, int]:
-    """(name, function, default iterations) of the solver that is asked for."""
-    if name == "auto":
-        name = "gauss_newton" if parameters <= LARGE else "adam"
+def _solver(name: str) -> tuple[Solver, int]:
+    """(function, default iterations) of a solver."""
     module = import_module(f"observer.fitting.solvers.{name}")
-    return name, getattr(module, name), module.ITERATIONS
+    return getattr(module, name), module.ITERATIONS
 
 
 def _sample_count(plant: DiscreteSystem, neurons: int) -> int:

@@ -28,11 +28,9 @@ def plant_findings(run: Run, recipe: Recipe) -> Iterator[Finding]:
     stored = {name: document.get(name) for name in ("system", "plant", "fingerprint")}
     anew = {"system": plant.system.to_data(), "plant": plant.to_data(), "fingerprint": plant.system.fingerprint}
     yield from compared(runs.SYSTEM, stored, to_plain(anew), near={"plant.error": error_rounding(run)})
-    settled = {"dt": recipe.dt, "method": recipe.method, "substeps": recipe.substeps}
-    yield from compared(
-        runs.CONFIG, {k: v for k, v in settled.items() if v is not None}, {k: getattr(plant, k) for k, v in settled.items() if v is not None},
-        what="sampling of the plant",
-    )  # fmt: skip
+    settled = {name: value for name in ("dt", "method", "substeps") if (value := getattr(recipe, name)) is not None}
+    sampling = {name: getattr(plant, name) for name in settled}
+    yield from compared(runs.CONFIG, settled, sampling, what="sampling of the plant")
     yield from _source(run, recipe)
 
 

@@ -6,7 +6,7 @@ nothing: then what only the training gives is not confirmed.
 
 import json
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
@@ -65,25 +65,25 @@ def algebra_findings(run: Run) -> Iterator[Finding]:
     except (ValueError, InputError, np.linalg.LinAlgError) as error:
         yield Finding(DIFFERS, part, " ".join(str(error).split()))
         return
-    single = np.array_equal(
-        observer.weights.A, observer.weights.A.astype(np.float32)
-    )  # weights rounded before they were shipped
-    roundings = 1e4 * np.linalg.cond(size) * (2.0**29 if single else 1.0)
-    form, anew = (
-        values["X"].T @ values["X"] for values in (observer.direct, direct)
-    )  # X itself is a root: ill-conditioned
-    scale = np.sqrt(np.diag(anew))
-    stored = {name: np.asarray(value) for name, value in observer.direct.items() if name != "X"} | {
-        "X'X": form / scale / scale[:, None]
-    }
-    direct = {name: value for name, value in direct.items() if name != "X"} | {"X'X": anew / scale / scale[:, None]}
-    if "X'X" in stored and not np.allclose(np.tril(observer.direct["X"], -1), 0, atol=0):
+    A = observer.weights.A
+    rounded = np.array_equal(A, A.astype(np.float32))  # to float32, before it was shipped
+    roundings = (64 * 2.0**29 if rounded else 1e4) * np.linalg.cond(size)
+    scale = np.linalg.norm(direct["X"], axis=0)
+    stored, anew = _forms(observer.direct, scale), _forms(direct, scale)
+    yield from compared(part, stored, anew, what="weights, by their direct parameters", roundings=roundings)
+    if np.tril(observer.direct["X"], -1).any():
         yield Finding(DIFFERS, part, "direct.X is not the triangular root that it is made as")
-    yield from compared(part, stored, direct, what="weights, by their direct parameters", roundings=roundings)
     if not observer.weights.has_identity_output:
         yield Finding(DIFFERS, part, "its output is not its state")
     yield from compared(part, {"eps": observer.eps}, {"eps": EPS}, what="margin of its parameters")
     yield from compared(part, _meta(run.path / part), to_plain(observer.meta()), what="its header", roundings=0.0)
+
+
+def _forms(direct: Mapping[str, Any], scale: np.ndarray) -> dict[str, np.ndarray]:
+    """Direct parameters with X'X, its columns over ``scale``, in place of its root X, which is ill-conditioned."""
+    values = {name: np.asarray(value) for name, value in direct.items()}
+    root = values.pop("X") / scale
+    return values | {"X'X": root.T @ root}
 
 
 def _meta(path: Path) -> dict[str, Any]:
@@ -111,7 +111,7 @@ def fit_findings(run: Run, recipe: Recipe, *, fast: bool, end: float) -> Iterato
     expected = replace(
         run.fit, message=run.fit.status.sentence, one_step_loss=loss, one_step_rms=rms, start_loss=task.start_loss, seed=recipe.seed,
         options=task.options.to_data(), search=task.found, region=task.region,
-        warnings=(*data.warnings, *task.warnings, *kept), solver=_solver(run, task.options),
+        warnings=(*data.warnings, *task.warnings, *kept), solver=task.solver if task.options.neurons else "linear",
     )  # fmt: skip
     yield from compared(
         runs.FIT, _stated(run.fit), _stated(expected), what="metric, scales, losses and options, from data and shipped weights",
@@ -131,15 +131,6 @@ def fit_findings(run: Run, recipe: Recipe, *, fast: bool, end: float) -> Iterato
         run.fit, lambda progress: library.fit(run.plant, data, **arguments, progress=progress), fast=fast, end=end,
         exempt=(*TIMES, "options.budget", "options.iterations"),
     )  # fmt: skip
-
-
-def _solver(run: Run, options: FitOptions) -> str:
-    from observer.fitting.fit import _solver as chosen
-    from observer.fitting.linear_algebra.least_squares import parameter_count
-
-    assert run.fit is not None
-    size = parameter_count(run.plant.nx, options.neurons, run.fit.observer.weights.nu)
-    return chosen(options.solver, size)[0] if options.neurons else "linear"
 
 
 def _stated(fit: FitResult) -> dict[str, Any]:

@@ -75,23 +75,19 @@ def _foreign(command: str, recipe: Recipe, folder: Path, groups: tuple[str, ...]
     expected = shlex.split(command_for(recipe, Path(out)))
     if groups is None:
         return "" if words == expected else apart(command, shlex.join(expected))
-    flags = {option.flag for option in OPTIONS if option.group not in groups}
+    later = {option.flag for option in OPTIONS if option.group not in groups}
+    same = _without(words, later) == _without(expected, later) or "--config" in words + expected
+    return "" if same else apart(command, shlex.join(expected))
 
-    def kept(line: list[str]) -> list[str]:
-        found, skip = [], False
-        for k, word in enumerate(line):
-            if word in flags:
-                skip = True
-            elif not skip or word.startswith("--"):
-                found.append(word)
-                skip = False
-            else:
-                skip = False
-        return found
 
-    return (
-        "" if kept(words) == kept(expected) or "--config" in words + expected else apart(command, shlex.join(expected))
-    )
+def _without(words: list[str], flags: set[str]) -> list[str]:
+    """A command line without some options and their values."""
+    found, skip = [], False
+    for word in words:
+        skip = word in flags or (skip and not word.startswith("--"))
+        found += [] if skip else [word]
+        skip = word in flags
+    return found
 
 
 def report_findings(run: Run, *, fast: bool) -> Iterator[Finding]:
