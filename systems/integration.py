@@ -46,12 +46,19 @@ def sample_region(low: np.ndarray, high: np.ndarray, count: int, seed: int) -> n
     return low + unit * (high - low)
 
 
-def time_scales(system: System, samples: int = 64) -> tuple[float, float]:
+def time_scales(system: System) -> tuple[float, float]:
     """(fastest, typical) time constants 1/|lambda| in seconds, over the region, of a continuous system.
 
     ``fastest`` is the smallest over the region; ``typical`` the median over points of the slowest mode that is not an
     integrator (|lambda| above 1e-3 of the fastest).
     """
+    known = vars(system)  # worked out once for each system, as its cached properties are
+    if "_time_scales" not in known:
+        known["_time_scales"] = _time_scales(system)
+    return known["_time_scales"]
+
+
+def _time_scales(system: System, samples: int = 64) -> tuple[float, float]:
     points = sample_region(system.state_ranges[:, 0], system.state_ranges[:, 1], samples, seed=0)
     inputs = sample_region(system.input_ranges[:, 0], system.input_ranges[:, 1], samples, seed=1)
     matrices = evaluate(jacobian(system.dynamics, "x"), t=np.zeros(1), x=points, u=inputs, p=system.parameter_values)
@@ -151,7 +158,7 @@ class _Effort:
             self.until, self.used, self.since = t + self.dt, 0, time.perf_counter()
         self.used += 1
         if self.used > self.allowed:
-            raise _Stuck(t, x.copy(), self.only)
+            raise _Stuck(t if t == t else self.until - self.dt, x.copy(), self.only)
         if self.used % 100 == 0 and time.perf_counter() - self.since > PATIENCE:
             raise SimulationError(_impatient(f"more than {PATIENCE:g} s for one sample near t = {t:g} s"))
 
@@ -239,7 +246,7 @@ def _cvodes(system: System, x0: np.ndarray, u: np.ndarray, dt: float, t0: float)
 def _place(system: System, stuck: _Stuck, x0: np.ndarray, u: np.ndarray, dt: float) -> str:
     """What adaptive steps are stuck on, in words. Raises SimulationError where no fixed step gets any further."""
     width, middle = np.ptp(system.state_ranges, axis=1), system.state_ranges.mean(axis=1)
-    x, t = stuck.x, stuck.t
+    x, t = np.where(np.isnan(stuck.x), x0, stuck.x), stuck.t
 
     def slope(at: np.ndarray) -> np.ndarray:
         return evaluate(system.dynamics, t=np.array([t]), x=at, u=u, p=system.parameter_values)
@@ -258,9 +265,8 @@ def _place(system: System, stuck: _Stuck, x0: np.ndarray, u: np.ndarray, dt: flo
     trial, state = largest(speed)
     if not speed[trial, state] <= RUNAWAY:
         raise SimulationError(
-            f"the derivative of '{system.state_names[state]}' is {slope(x)[trial, state]:.3g} near t = {t:.3g} s at {_named(system, x[trial])}, "
-            f"{speed[trial, state]:.2g} times its range in one sample, and no integrator gets past; narrow the ranges to where the "
-            "equations hold, or take a smaller dt"
+            f"the derivative of '{system.state_names[state]}' is {slope(x)[trial, state]:.3g} near t = {t:.3g} s at "
+            f"{_named(system, x[trial])}, and no integrator gets past; narrow the ranges to where the equations hold, or take a smaller dt"
         )
     along = slope(x) * (1e-6 / np.maximum(np.max(np.abs(slope(x)) / width, axis=1), 1e-300))[:, None]
     before, after = slope(x - along), slope(x + along)

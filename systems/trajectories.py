@@ -12,6 +12,7 @@ import numpy as np
 
 from systems.base.atomic_files import read_arrays, write_arrays
 from systems.base.errors import InputError, SimulationError
+from systems.base.memory import arrays, require
 from systems.discretization import DiscreteSystem
 from systems.excitations import excite
 from systems.integration import Motion, reference_motion, time_scales
@@ -263,6 +264,7 @@ def simulate(
         raise InputError(f"trajectories is {trajectories!r}; expected a whole number, 1 or more")
     steps = round(duration / dt) + 1
     if x0 is None:
+        require(arrays((trajectories, system.nx)), f"{trajectories} trajectories", "ask for fewer")
         x0 = draw_initial_states(system, trajectories, seed, spread)
     x0 = np.atleast_2d(np.asarray(x0, dtype=float))
     if x0.ndim != 2 or x0.shape[1] != system.nx:
@@ -270,6 +272,9 @@ def simulate(
             f"x0 has shape {x0.shape}; expected (trajectories, {system.nx}) for {', '.join(system.state_names)}"
         )
     count = len(x0)
+    needed = arrays((3, count, steps, system.nx), (2, count, steps, system.nu), (2, count, steps, system.ny))
+    way_out = "ask for fewer or shorter ones, or a larger dt"
+    require(needed, f"{count} trajectories of {duration:g} s in samples of {dt:g} s", way_out)
     if u is None:
         u = draw_inputs(system, dt, count, steps, seed, excitation)
     u = np.asarray(u, dtype=float)
