@@ -33,8 +33,8 @@ def shop(tmp_path_factory):
         "fit.neurons": 3,
         "fit.iterations": 8,
     }
-    run, job = prepare(build(flat), folder / "run", fresh=False, console=Console(quiet=True))
-    fit_step(simulate_step(run, job), job)
+    with prepare(build(flat), folder / "run", fresh=False, console=Console(quiet=True)) as (run, job):
+        fit_step(simulate_step(run, job), job)
     return folder
 
 
