@@ -10,8 +10,8 @@ import observer
 from experiments.pipeline.console import Console
 from experiments.pipeline.fitting import keep_fit
 from experiments.pipeline.job import CHECKPOINT, SOURCES, Job, clear
-from experiments.pipeline.options import command_for
 from experiments.pipeline.lock import working_in
+from experiments.pipeline.options import command_for
 from experiments.pipeline.prepare import begun, refuse_foreign, refuse_other
 from experiments.pipeline.recipe import differences, read_recipe, to_toml
 from experiments.pipeline.steps import certify_step, done, finish

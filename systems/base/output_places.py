@@ -1,4 +1,4 @@
-"""Where may be written: never over what is read, not into a run folder from outside, not through a link in one, not over the files of others.
+"""Where may be written: not over what is read or belongs to others, not into a run from outside, not through a link in one.
 
 A *kept folder* is one that this program made and goes on with: a run, an experiment or a comparison. It is known by a JSON
 file of ours at its top.
