@@ -1,11 +1,10 @@
 """The step that fits the observer of a run; an interrupted one leaves a checkpoint and the best observer so far."""
 
-from typing import Any
-
 import numpy as np
 
 import observer
 from experiments.pipeline.console import Interrupted
+from experiments.pipeline.decision import decide_fit, fit_arguments
 from experiments.pipeline.job import CHECKPOINT, Job, clear, with_metrics
 from experiments.pipeline.recipe import Recipe, to_toml
 from observer import FitResult, runs
@@ -14,14 +13,14 @@ from observer.storage import write_text
 from systems import Trajectories
 
 
-def fit_arguments(run: Run, recipe: Recipe) -> tuple[Trajectories, dict[str, Any]]:
-    """(what the observer is fitted to, the keyword arguments of :func:`observer.fit` that the recipe gives)."""
-    data, options = run.trajectories, recipe.fit.model_dump()
-    if recipe.data.learned:
-        from observer.validation.on_logs import part
+def fitted_data(run: Run, recipe: Recipe) -> Trajectories:
+    """What the observer is fitted to: of logs that are all there is of a plant, those that are not kept for the validation."""
+    data = run.trajectories
+    if not recipe.data.learned:
+        return data
+    from observer.validation.on_logs import part
 
-        data = part(data, recipe.seed)[0]
-    return data, options | {"seed": recipe.seed, "transitions": "data" if recipe.data.learned else "model"}
+    return part(data, recipe.seed)[0]
 
 
 def fit_step(run: Run, job: Job, *, fresh: bool = False) -> Run:
@@ -31,9 +30,18 @@ def fit_step(run: Run, job: Job, *, fresh: bool = False) -> Run:
     """
     if fresh:
         (run.path / CHECKPOINT).unlink(missing_ok=True)
-    data, arguments = fit_arguments(run, job.recipe)
-    with job.console.step("fit", f"{arguments['neurons']} neurons, {arguments['activation']}") as progress:
-        result = observer.fit(run.plant, data, **arguments, progress=progress, checkpoint=run.path / CHECKPOINT)
+    data = fitted_data(run, job.recipe)
+    options = job.recipe.fit
+    with job.console.step("fit", f"{options.neurons} neurons, {options.activation}") as progress:
+        result = observer.fit(
+            run.plant,
+            data,
+            **fit_arguments(job.recipe),
+            seed=job.recipe.seed,
+            progress=progress,
+            checkpoint=run.path / CHECKPOINT,
+            decided=decide_fit(job.recipe, run.plant, data),
+        )
     return keep_fit(run, result, job, "fit", said=data.warnings)
 
 

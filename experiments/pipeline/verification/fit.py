@@ -15,15 +15,17 @@ import numpy as np
 
 import observer as library
 from experiments.pipeline.console import Console
+from experiments.pipeline.decision import fit_arguments
 from experiments.pipeline.fine_tuning import side_by_side, tuning_arguments
-from experiments.pipeline.fitting import fit_arguments
+from experiments.pipeline.fitting import fitted_data
 from experiments.pipeline.job import Job
 from experiments.pipeline.recipe import Recipe
 from experiments.pipeline.verification.agreement import compared
 from experiments.pipeline.verification.findings import ABSENT, DIFFERS, UNCONFIRMED, UNEXAMINED, Finding
 from observer import FitResult, runs
 from observer.fine_tuning.task import task_transitions
-from observer.fitting.fit import EPS, HELD_OUT, NOT_IMPROVED, begin
+from observer.fitting.decision import HELD_OUT, decide
+from observer.fitting.fit import EPS, NOT_IMPROVED, held_out_loss, linear_solution, make_problem, solver_name
 from observer.fitting.options import FitOptions
 from observer.fitting.result import HISTORY, one_step_errors
 from observer.networks.ren.direct_map import DirectMap
@@ -99,28 +101,25 @@ def fit_findings(run: Run, recipe: Recipe, *, fast: bool, end: float) -> Iterato
     if recipe.fine_tune.source is not None:
         yield from _tuned(run, recipe, fast=fast, end=end)
         return
-    data, arguments = fit_arguments(run, recipe)
-    options = FitOptions(
-        **{item.name: arguments[item.name] for item in fields(FitOptions) if item.name in arguments},
-        samples=run.fit.options.get("samples") if "recipe" not in runs.stored_origins(run.path / runs.FIT) else None,
-        start="projected", region_share=0.5,
-    )  # fmt: skip
-    task = begin(run.plant, data, options, recipe.seed)
-    loss, rms = one_step_errors(run.fit.observer, task.held_out)
-    kept = (NOT_IMPROVED,) if NOT_IMPROVED in run.fit.warnings and loss >= task.start_loss * (1 - 1e-9) else ()
+    plant, data, arguments = run.plant, fitted_data(run, recipe), fit_arguments(recipe)
+    found = decide(plant, data, FitOptions(**arguments), recipe.seed)
+    problem = make_problem(plant, found, recipe.seed)
+    start_loss = held_out_loss(linear_solution(problem), problem)
+    loss, rms = one_step_errors(run.fit.observer, found.held_out)
+    kept = (NOT_IMPROVED,) if NOT_IMPROVED in run.fit.warnings and loss >= start_loss * (1 - 1e-9) else ()
     expected = replace(
-        run.fit, message=run.fit.status.sentence, one_step_loss=loss, one_step_rms=rms, start_loss=task.start_loss, seed=recipe.seed,
-        options=task.options.to_data(), search=task.found, region=task.region,
-        warnings=(*data.warnings, *task.warnings, *kept), solver=task.solver if task.options.neurons else "linear",
+        run.fit, message=run.fit.status.sentence, one_step_loss=loss, one_step_rms=rms, start_loss=start_loss, seed=recipe.seed,
+        options=found.options.to_data(), search=found.search, region=found.region,
+        warnings=(*data.warnings, *found.warnings, *kept), solver=solver_name(found.options, problem) if recipe.fit.neurons else "linear",
     )  # fmt: skip
+    roundings = SEARCHED * max(1.0, found.search.condition)
     yield from compared(
         runs.FIT, _stated(run.fit), _stated(expected), what="metric, scales, losses and options, from data and shipped weights",
-        exempt=TIMES, roundings=SEARCHED * max(1.0, task.found.condition),
+        exempt=TIMES, roundings=roundings,
     )  # fmt: skip
     yield from compared(
         runs.OBSERVER, {"scaling": vars(run.fit.observer.scaling), "contraction_rate": run.fit.observer.contraction_rate},
-        {"scaling": vars(task.problem.scaling), "contraction_rate": task.problem.rate}, what="scaling and rate bound",
-        roundings=SEARCHED * max(1.0, task.found.condition),
+        {"scaling": vars(problem.scaling), "contraction_rate": problem.rate}, what="scaling and rate bound", roundings=roundings,
     )  # fmt: skip
     yield from _shape_of_history(run.fit)
     arguments |= {
@@ -128,8 +127,9 @@ def fit_findings(run: Run, recipe: Recipe, *, fast: bool, end: float) -> Iterato
         "iterations": arguments["iterations"] or (run.fit.iterations if arguments["budget"] else None),
     }
     yield from _repeated(
-        run.fit, lambda progress: library.fit(run.plant, data, **arguments, progress=progress), fast=fast, end=end,
-        exempt=(*TIMES, "options.budget", "options.iterations"),
+        run.fit,
+        lambda progress: library.fit(plant, data, **arguments, seed=recipe.seed, progress=progress, decided=found),
+        fast=fast, end=end, exempt=(*TIMES, "options.budget", "options.iterations"),
     )  # fmt: skip
 
 
