@@ -10,7 +10,7 @@ from experiments.pipeline.logs import compared_logs, learn_from, learned_plant
 from experiments.pipeline.recipe import Recipe
 from experiments.pipeline.verification.agreement import EPS, ROUNDINGS, compared
 from experiments.pipeline.verification.findings import ABSENT, AGREES, DIFFERS, UNEXAMINED, Finding
-from experiments.pipeline.verification.motion import next_states
+from experiments.pipeline.verification.motion import motion_again
 from observer import runs
 from observer.runs import Run
 from observer.storage import read_json
@@ -18,7 +18,7 @@ from systems import load_system
 from systems.base.errors import InputError
 from systems.base.records import to_plain
 from systems.integration import RTOL
-from systems.trajectories import Trajectories, check_states, draw_initial_states, draw_inputs
+from systems.trajectories import Trajectories, draw_initial_states, draw_inputs, simulate
 
 
 def plant_findings(run: Run, recipe: Recipe) -> Iterator[Finding]:
@@ -149,14 +149,20 @@ def motion_findings(
         "lengths": np.full(trajectories, steps),
     }
     stored = {"t": data.t, "x[:, 0]": data.x[:, 0], "u": data.u, "lengths": data.lengths}
+    again = motion_again(
+        plant, data, truth, rows,
+        lambda: simulate(plant, trajectories, duration, seed, excitation, truth=truth),
+    )  # fmt: skip
+    drawn |= {"warnings": list(again.warnings), "method": again.method}
+    stored |= {"warnings": list(data.warnings), "method": data.method}
     if source:
-        drawn |= {"source": source, "warnings": motion_warnings(run, data)}
-        stored |= {"source": data.source, "warnings": list(data.warnings)}
+        drawn, stored = drawn | {"source": source}, stored | {"source": data.source}
+        if not data.method:  # it is not stored with the data of a fit
+            del drawn["method"], stored["method"]
     yield from compared(part, stored, drawn, what="initial states and inputs of its seed")
-    following, allowed = next_states(plant, data.x[rows], data.u[rows], truth)
     yield from compared(
-        part, {"x[:, 1:]": data.x[rows][:, 1:]}, {"x[:, 1:]": following}, what="every sample from the one before it by the plant",
-        near={"x[:, 1:]": allowed},
+        part, {"x[:, 1:]": data.x[rows][:, 1:]}, {"x[:, 1:]": again.following}, what="every sample from the one before it by the plant",
+        near={"x[:, 1:]": again.allowed},
     )  # fmt: skip
     y = system.measure(data.x, data.u, data.t)
     if noise:
@@ -164,11 +170,3 @@ def motion_findings(
         y = y + deviations * np.random.default_rng([seed, 3]).standard_normal(y.shape)
     size = max(ROUNDINGS, 4.0 * len(system.output.nodes)) * EPS * np.nanmax(np.abs(data.x), initial=0.0)
     yield from compared(part, {"y": data.y}, {"y": y}, what="outputs", near={"y": size})
-
-
-def motion_warnings(run: Run, data: Trajectories) -> list[str]:
-    """The warnings that a simulation gives with its result."""
-    try:
-        return [*run.system.unused, *run.plant.warnings, *check_states(run.system, data.t, data.x)]
-    except Exception as error:  # a forged state that leaves everything
-        return [str(error)]

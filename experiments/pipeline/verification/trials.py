@@ -10,7 +10,7 @@ import numpy as np
 from experiments.pipeline.recipe import Recipe
 from experiments.pipeline.validation import random_trials, study, worth
 from experiments.pipeline.verification.agreement import EPS, compared
-from experiments.pipeline.verification.data import motion_findings, motion_warnings
+from experiments.pipeline.verification.data import motion_findings
 from experiments.pipeline.verification.findings import DIFFERS, UNCONFIRMED, UNEXAMINED, Finding
 from observer import runs
 from observer.known_plant import periods, wrap
@@ -71,14 +71,12 @@ def _random(part: str, check: Validation, run: Run, recipe: Recipe, *, noise: bo
     assert observer is not None
     trials = random_trials(options.trials, extra=part != runs.VALIDATION)
     duration = trial_seconds(run.plant, observer, options.duration)
-    data = Trajectories(
-        check.t, check.x, check.u, check.y, np.full(len(check.x), len(check.t)), warnings=check.warnings
-    )
+    lengths = np.full(len(check.x), len(check.t))
+    data = Trajectories(check.t, check.x, check.u, check.y, lengths, "", check.warnings, check.plant_method)
     rows = np.unique(np.linspace(0, trials - 1, FEW).astype(int)) if fast else slice(None)
-    found = list(motion_findings(
+    yield from motion_findings(
         part, run, data, seed, options.excitation, trajectories=trials, duration=duration, truth=options.truth, noise=noise, rows=rows,
-    ))  # fmt: skip
-    yield from found
+    )  # fmt: skip
     if len(check.x) != trials or len(check.t) != round(duration / run.plant.dt) + 1:
         return
     if fast and trials > FEW:
@@ -112,14 +110,10 @@ def _judgement(part: str, check: Validation, data: Trajectories, run: Run, **how
     names = [item.name for item in fields(Validation) if item.name not in ("t", "x", "x_hat", "u", "y")]
     stored, again = ({name: _plain(getattr(each, name)) for name in names} for each in (check, anew))
     root = np.linalg.cond(observer.metric)
-    warnings = {} if how["truth"] == "logs" else {"warnings": _plain(check.warnings)}  # compared where they are made
+    made = {} if how["truth"] == "logs" else {"warnings": _plain(check.warnings)}  # compared with the motion
     yield from compared(
-        part, stored, again | warnings, what="errors, settling times, criteria and verdict", roundings=1e4 * root
+        part, stored, again | made, what="errors, settling times, criteria and verdict", roundings=1e4 * root
     )
-    if how["truth"] != "logs":
-        yield from compared(
-            part, {"warnings": list(check.warnings)}, {"warnings": motion_warnings(run, data)}, what="warnings"
-        )
 
 
 def _plain(value: Any) -> Any:
