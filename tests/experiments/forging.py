@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import re
 import tomllib
 from collections.abc import Iterator
 from contextlib import suppress
@@ -11,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from markupsafe import escape
 
 from observer import runs
 from observer.certification.identity import identity
@@ -120,6 +122,19 @@ def sign(folder: Path) -> None:
         else:
             arrays, meta = _read(path)
             _write(path, arrays, meta, made)
+
+    _sign_page(folder)
+
+
+def _sign_page(folder: Path) -> None:
+    """The page with the metrics that lie there now; what it says of them elsewhere stays."""
+    page = folder / "report.html"
+    if page.is_file():
+        document = json.loads((folder / runs.METRICS).read_text())
+        text = escape(json.dumps({key: value for key, value in document.items() if key != "checksum"}, indent=1))
+        old = page.read_text()
+        whole = re.sub(r"(?<=metrics.json</summary><pre>).*?(?=</pre>)", lambda _: text, old, flags=re.DOTALL)
+        page.write_text(whole if "</pre>" in old else text)
 
 
 def other(value: Any) -> Any:
