@@ -90,9 +90,13 @@ def _fit_folder(run_folder: Path | None, plant: str | None, out: Path | None, ch
 @takes("output")
 def certify(
     run_folder: Folder,
+    work: Annotated[
+        float | None,
+        typer.Option("--work", metavar="SHARE", help="Work to bound the residual: 1 is some 5 s, 4 four times as much."),
+    ] = None,
     budget: Annotated[
         str | None,
-        typer.Option("--budget", metavar="TIME", help="Time to bound the residual, as 30s; 5s when left out."),
+        typer.Option("--budget", metavar="TIME", help="Stop that work after this time, as 30s, done or not."),
     ] = None,
     gap: Annotated[
         float | None,
@@ -112,12 +116,12 @@ def certify(
         time = None if budget is None else float(seconds(budget))
     except ValueError as error:
         raise InputError(f"--budget is {budget!r}; {error}") from error
-    if (time is not None and not 0 < time < float("inf")) or (gap is not None and not 0 < gap < float("inf")):
+    if any(value is not None and not 0 < value < float("inf") for value in (work, time, gap)):
         raise InputError(
-            f"--budget is {budget}, --gap is {gap}; expected a time above 0 such as 30s, and a share above 0"
+            f"--work is {work}, --budget is {budget}, --gap is {gap}; expected a time above 0 such as 30s, and shares above 0"
         )
     run, job = reopen(run_folder, {}, step="certify", fresh=False, console=console_of(chosen))
-    run = certify_step(run, job, budget=time, gap=gap)
+    run = certify_step(run, job, work=work, budget=time, gap=gap)
     print_results(run, chosen)
     return DONE if run.certificate is not None and run.certificate.holds else FAILED
 

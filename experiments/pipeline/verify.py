@@ -1,25 +1,15 @@
 """Check a run folder that someone hands over: hashes of its files, and the certificate anew from its matrices."""
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
-
-import numpy as np
 
 from experiments.pipeline.logs import compared_logs
 from observer import runs
 from observer.runs import load_run
 from observer.storage import file_hash, guarded, load_observer, read_json
 from systems.base.errors import InputError
-from systems.base.records import to_plain
-
-if TYPE_CHECKING:
-    from observer.certification.bounds import Bounds
-    from observer.state_observer import RENObserver
-    from systems.discretization import DiscreteSystem
 
 BUDGET = 60.0  # seconds to prove the bounds again; seldom needed
-TOLERANCE = 1e-6  # relative; another BLAS changes the last digits of an eigenvalue, never the sixth
 
 
 @dataclass(frozen=True)
@@ -51,8 +41,8 @@ def verify(folder: Path) -> Findings:
 
 def _certificate(folder: Path, agrees: list[str], differs: list[str]) -> None:
     """Each number of the stored certificate against the one that the shipped matrices give."""
-    from observer import Certificate, certify
-    from observer.certification.identity import changed
+    from observer import Certificate
+    from observer.certification.verification import AGREES, verify_certificate
 
     plant = runs.load_plant(folder)
     if not (folder / runs.OBSERVER).is_file():
@@ -60,39 +50,11 @@ def _certificate(folder: Path, agrees: list[str], differs: list[str]) -> None:
         return
     path = folder / runs.CERTIFICATE
     stored = guarded(path, lambda: Certificate.from_data(read_json(path, changed=True)))
-    observer = load_observer(folder / runs.OBSERVER, plant)
-    anew = certify(observer, plant, residual=False)
-    for name in [item.name for item in fields(Certificate) if item.name not in ("reason", "bounds", "identity")]:
-        said, found = to_plain(getattr(stored, name)), to_plain(getattr(anew, name))
-        if same(name, said, found):
-            agrees.append(f"certificate {name}")
+    for finding in verify_certificate(stored, load_observer(folder / runs.OBSERVER, plant), plant, budget=BUDGET):
+        if finding.answer == AGREES:
+            agrees.append(f"certificate {finding.text}")
         else:
-            differs.append(f"{runs.CERTIFICATE}: {name} is {said!r} there and {found!r} from the shipped matrices")
-    others = changed(stored.identity, anew.identity)
-    for name in others:
-        what = "the plant and its discretisation are" if name == "plant" else f"{name} is"
-        differs.append(f"{runs.CERTIFICATE}: {what} not what was certified (its fingerprint differs)")
-    if stored.identity and not others:
-        agrees.append("identity of the matrices and of the plant")
-    if stored.bounds and others:
-        differs.append(
-            f"{runs.CERTIFICATE}: its bounds are those of another observer or plant, so they were not searched again"
-        )
-    elif stored.bounds:
-        _bounds(stored.bounds, observer, plant, agrees, differs)
-
-
-def _bounds(
-    bounds: "Bounds", observer: "RENObserver", plant: "DiscreteSystem", agrees: list[str], differs: list[str]
-) -> None:
-    """The stated region and accuracy, found and proved anew."""
-    from observer.certification.verification import verify_bounds
-
-    for holds, text in verify_bounds(bounds, observer, plant, budget=BUDGET):
-        if holds:
-            agrees.append(f"certificate {text}")
-        else:
-            differs.append(f"{runs.CERTIFICATE}: {text}")
+            differs.append(f"{runs.CERTIFICATE}: {finding.text}")
 
 
 def _hashes(folder: Path) -> tuple[list[str], list[str]]:
@@ -119,18 +81,3 @@ def _logs(folder: Path, agrees: list[str], differs: list[str]) -> list[str]:
         else:
             differs.append(f"log {log}: changed since the run learned from it")
     return absent
-
-
-def same(name: str, stored: object, anew: object) -> bool:
-    """True when two values of a certificate agree: numbers to ``TOLERANCE`` of the largest entry, all else exactly.
-
-    The margin, an eigenvalue of a form of unit diagonal, is about zero at the proved rate: it is compared as such.
-    """
-    try:
-        one, two = np.asarray(stored, dtype=float), np.asarray(anew, dtype=float)
-    except (TypeError, ValueError):
-        return stored == anew
-    if one.shape != two.shape:
-        return False
-    scale = 1.0 if name == "lmi_margin" else np.nanmax(np.abs(two), initial=0.0)
-    return bool(np.allclose(one, two, rtol=TOLERANCE, atol=TOLERANCE * scale, equal_nan=True))
