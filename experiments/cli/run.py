@@ -92,7 +92,9 @@ def certify(
     run_folder: Folder,
     work: Annotated[
         float | None,
-        typer.Option("--work", metavar="SHARE", help="Work to bound the residual: 1 is some 5 s, 4 four times as much."),
+        typer.Option(
+            "--work", metavar="SHARE", help="Work to bound the residual: 1 is some 5 s, 4 four times as much."
+        ),
     ] = None,
     budget: Annotated[
         str | None,

@@ -30,7 +30,10 @@ class RunStep:
     do: Callable[[Run, Job], Run]
 
 
-_LEAST_WORK, _FULL_FIT = 0.2, 5e8  # share of the usual work; rows x parameters x iterations of a fit that is worth all of it
+_LEAST_WORK, _FULL_FIT = (
+    0.2,
+    5e8,
+)  # share of the usual work; rows x parameters x iterations of a fit that is worth all of it
 
 
 def certify_step(

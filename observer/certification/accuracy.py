@@ -132,16 +132,18 @@ def _sharper(prover: Prover, area: Region, settled: Settled | None) -> list[Proo
     given = prover.given(name)
     metric, multipliers = (found if given is None else given.contraction).metric, found.multipliers
     multipliers = multipliers if given is None else given.contraction.multipliers
-    return _bounded(prover.proof(name, area.box, metric, multipliers, _REFINED))
+    return _bounded(prover, prover.proof(name, area.box, metric, multipliers, _REFINED))
 
 
 def _unforced(prover: Prover, proof: Proof, box: np.ndarray) -> list[Proof]:
-    return _bounded(prover.unforced_proof(proof, box, _UNFORCED)) if prover.wanted(f"{proof.name}, unforced") else []
+    if not prover.wanted(f"{proof.name}, unforced"):
+        return []
+    return _bounded(prover, prover.unforced_proof(proof, box, _UNFORCED))
 
 
-def _bounded(proof: Proof) -> list[Proof]:
-    """``proof`` where its residual is."""
-    return [proof] if np.isfinite(proof.residual.upper) else []
+def _bounded(prover: Prover, proof: Proof) -> list[Proof]:
+    """``proof`` where its residual is, or is said to be."""
+    return [proof] if np.isfinite(proof.residual.upper) or prover.given(proof.name) is not None else []
 
 
 def _settled_proofs(
@@ -156,7 +158,8 @@ def _horizon(
     prover: Prover, proof: Proof, others: tuple[Proof, ...], area: Region, held: np.ndarray, within: Settled | None
 ) -> HorizonBound | None:
     """With what the ``others`` left of the work; None when that did not suffice for any bound."""
-    if prover.stated is not None and prover.earlier and prover.stated.horizon is None:
+    stated = None if prover.stated is None else prover.stated.horizon
+    if prover.earlier and stated is None:
         return None
     left = 1 - sum(prover.spent(p.name, p.residual) for p in others) / prover.work
     seconds = max(prover.budget - sum(p.residual.seconds for p in others), _HORIZON * prover.budget)
@@ -164,7 +167,7 @@ def _horizon(
         found = prover.horizon(proof, area.box, held, within, max(left, _HORIZON), seconds)
     except Unprovable:
         return None
-    return found if np.isfinite([found.upper, *found.state_upper]).all() else None
+    return found if stated is not None or np.isfinite([found.upper, *found.state_upper]).all() else None
 
 
 def _settled(prover: Prover, box: np.ndarray, rate: float, name: str) -> Settled | None:

@@ -35,7 +35,8 @@ def _from_format_2(data: dict[str, Any]) -> dict[str, Any]:
 def _by_the_clock(value: Any) -> Any:
     if isinstance(value, dict):
         return {
-            name: "clock" if name == "status" and item == "budget" else _by_the_clock(item) for name, item in value.items()
+            name: "clock" if name == "status" and item == "budget" else _by_the_clock(item)
+            for name, item in value.items()
         }
     return [_by_the_clock(item) for item in value] if isinstance(value, list) else value
 

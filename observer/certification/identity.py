@@ -42,7 +42,12 @@ def changed(stated: dict[str, str], found: dict[str, str]) -> list[str]:
 def _found(bounds: Bounds) -> list[Any]:
     arrays: list[Any] = []
     for p in (*bounds.proofs, *bounds.unforced):
-        arrays += [p.contraction.metric, p.contraction.multipliers, p.gains.error_multipliers, p.gains.noise_multipliers]
+        arrays += [
+            p.contraction.metric,
+            p.contraction.multipliers,
+            p.gains.error_multipliers,
+            p.gains.noise_multipliers,
+        ]
         arrays += [p.residual.attained_at, p.before.attained_at]
     return arrays if bounds.horizon is None else [*arrays, bounds.horizon.metric, bounds.horizon.attained_at]
 

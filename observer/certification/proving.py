@@ -14,7 +14,7 @@ from observer.certification.bounds import Bounds, Proof, SettledPart
 from observer.certification.contraction import prove_contraction
 from observer.certification.gains import find_step_gains, proved_step_gains
 from observer.certification.residual import HorizonBound, ResidualBound, bound_horizon, bound_residual
-from observer.certification.residual.search import CLOCK, STOPPED
+from observer.certification.residual.search import CLOCK, STOPPED, WORK
 from observer.certification.settled import Settled
 from observer.networks.ren.explicit import ExplicitREN
 from observer.state_observer import RENObserver
@@ -90,7 +90,7 @@ class Prover:
         stated = None if given is None else given.residual
         limits = self._limits(stated, share, self.gap)
         found = bound_residual(self.observer, self.plant, region=box, metric=metric, within=within, **limits)
-        return _as_stated(found, stated)
+        return self._ended(found, stated, share)
 
     def proof(self, name: str, box: np.ndarray, metric: np.ndarray, multipliers: np.ndarray, share: float) -> Proof:
         """The residual over ``box``, and the gains, in one metric."""
@@ -125,16 +125,20 @@ class Prover:
             self.observer, self.plant, rate=proof.contraction.rate, step_gains=proof.gains.error, region=box,
             metric=proof.contraction.metric, within=within, stays=True, input=held if self.plant.nu else None, **limits,
         )  # fmt: skip
-        return _as_stated(found, stated)
+        return self._ended(found, stated, share)
+
+    def _ended(self, found: Any, stated: ResidualBound | HorizonBound | None, share: float) -> Any:
+        """A search that goes no further than a clock let the stated one go, with work left, was ended by that clock too."""
+        if (
+            stated is None
+            or stated.status not in (CLOCK, STOPPED)
+            or (found.status, found.cells) != (WORK, stated.cells)
+        ):
+            return found
+        left = share * self.work - found.operations
+        return replace(found, status=stated.status) if left >= 2 * found.operations / max(found.cells, 1) else found
 
 
 def _proofs(bounds: Bounds | None) -> Iterator[Proof]:
     if bounds is not None:
         yield from (*bounds.proofs, *bounds.unforced)
-
-
-def _as_stated(found: Any, stated: ResidualBound | HorizonBound | None) -> Any:
-    """A search that went as far as a clock let the stated one go was ended by that clock too."""
-    if stated is not None and stated.status in (CLOCK, STOPPED) and found.cells == stated.cells:
-        return replace(found, status=stated.status)
-    return found

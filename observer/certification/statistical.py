@@ -22,7 +22,11 @@ from systems.trajectories import draw_initial_states, simulate
 CONFIDENCE = 1 - 1e-6
 TRIALS = 1375  # coverage 99 % at that confidence; 13,809 for 99.9 %
 _CHUNK = 25
-_NODE, _NETWORK, _NO_GRAPH = 40.0, 1.0, 1000  # operations of a node and of a weight, in a batch; nodes of a step without a graph
+_NODE, _NETWORK, _NO_GRAPH = (
+    40.0,
+    1.0,
+    1000,
+)  # operations of a node and of a weight, in a batch; nodes of a step without a graph
 
 
 @dataclass(frozen=True, eq=False)

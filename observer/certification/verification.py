@@ -33,15 +33,23 @@ from systems.discretization import DiscreteSystem
 
 AGREES, DIFFERS, UNCONFIRMED = "agrees", "differs", "unconfirmed"
 TIMINGS = ("seconds",)
-_LAST_DIGITS = 16 * np.finfo(float).eps  # by which inputs are changed: the algorithms are backward stable, to a few of these
+_LAST_DIGITS = (
+    16 * np.finfo(float).eps
+)  # by which inputs are changed: the algorithms are backward stable, to a few of these
 _REPETITIONS, _FACTOR = 3, 16.0
 _MOST_CELLS = 100_000  # of a settled set that is found again
 _UP = 1 + 1e-9  # bounds of earlier formats are searched again until they are at most this much above
 _SEARCHES = (ResidualBound, HorizonBound, StatisticalBound)
-_NOT_EARLIER = ("work", "residual_map")  # what certificates of earlier formats do not have, or not as it would be now
+_NOT_EARLIER = ("work", "residual_map", "reason", "sentence")  # what earlier formats have not, or in other words
 _PARTS = {"horizon": "many-step bound", "settled": "settled set", "settled_unforced": "settled set, unforced"}
 _FROM = "from the shipped matrices and the plant"
+_INPUTS = {
+    "plant": "the plant and its discretisation are",
+    "options": "the options of its bounds are",
+    "found": "what its searches found (metrics, multipliers, points) is",
+}
 _ABSENT = object()
+_OUTPUT = ("C2", "D21", "D22", "by")  # of a network whose output is its state
 
 
 @dataclass(frozen=True)
@@ -69,22 +77,23 @@ def verify_certificate(
 def _findings(stored: Certificate, observer: RENObserver, plant: DiscreteSystem, budget: float) -> Iterator[Finding]:
     anew = certify(observer, plant, residual=False)
     reason = proved_sentence(stored.rate, stored.dt) if anew.holds else anew.reason
-    closed = _Comparison(lambda jitter: certify(_nudged(observer, jitter), plant, residual=False), budget, False)
+    earlier = bool(stored.bounds is None and not stored.identity) or _is_earlier(stored.bounds)
+    closed = _Comparison(lambda jitter: certify(_nudged(observer, jitter), plant, residual=False), budget, earlier)
     yield from closed.findings(_closed(stored), replace(_closed(anew), reason=reason))
-    found, earlier = identity(observer, plant, stored.bounds), _is_earlier(stored)
+    found = identity(observer, plant, stored.bounds)
     others = [name for name in changed(stored.identity, found) if not (earlier and name not in stored.identity)]
     for name in others:
-        what = {"plant": "the plant and its discretisation are", "options": "the options are"}.get(name, f"{name} is")
+        what = _INPUTS.get(name, f"{name} is")
         yield Finding(DIFFERS, "identity", f"{what} not what was certified (its fingerprint differs)")
-    if not others and found:
+    if not others:
         yield Finding(AGREES, "identity", "identity of the matrices and of the plant")
     if stored.bounds is None:
         return
     fault = _unusable(stored.bounds, observer, plant)
     if fault:
         yield Finding(DIFFERS, "bounds", fault)
-    elif set(others) - {"options", "found"}:
-        text = "its bounds are those of another observer or plant, so they were not searched again"
+    elif others:
+        text = "its bounds were derived from something else, so they were not derived again"
         yield Finding(DIFFERS, "bounds", text)
     else:
         yield from _bounds(stored.bounds, observer, plant, budget)
@@ -99,7 +108,7 @@ def _bounds(stored: Bounds, observer: RENObserver, plant: DiscreteSystem, budget
     except InputError as error:
         yield Finding(DIFFERS, "bounds", str(error))
         return
-    comparison = _Comparison(derive, budget, bool(np.isnan(stored.work)))
+    comparison = _Comparison(derive, budget, _is_earlier(stored))
     yield from comparison.findings(stored, anew)
     for p in (*stored.proofs, *stored.unforced) if comparison.earlier else ():
         yield from _attained(p, observer, plant)
@@ -109,8 +118,9 @@ def _closed(certificate: Certificate) -> Certificate:
     return replace(certificate, bounds=None, identity={})
 
 
-def _is_earlier(stored: Certificate) -> bool:
-    return stored.bounds is None or bool(np.isnan(stored.bounds.work))
+def _is_earlier(bounds: Bounds | None) -> bool:
+    """Whether no work was counted."""
+    return bounds is not None and bool(np.isnan(bounds.work))
 
 
 def _nudged(observer: RENObserver, jitter: float) -> RENObserver:
@@ -123,7 +133,8 @@ def _nudged(observer: RENObserver, jitter: float) -> RENObserver:
         array = np.asarray(array, dtype=float)
         return array * (1 + jitter * rng.choice([-1.0, 1.0], size=array.shape))
 
-    weights = replace(observer.weights, **{name: nudge(getattr(observer.weights, name)) for name in WEIGHTS})
+    ren = observer.weights
+    weights = replace(ren, **{name: nudge(getattr(ren, name)) for name in WEIGHTS if name not in _OUTPUT})
     metric = np.tril(nudge(observer.metric))
     metric = metric + np.tril(metric, -1).T
     return replace(observer, weights=weights, metric=metric, multipliers=nudge(observer.multipliers))
@@ -151,12 +162,12 @@ class _Comparison:
         return self._found
 
     def _parts(self, stored: Any, found: Any) -> Iterator[tuple[str, tuple[Any, ...]]]:
-        for name in _compared(stored):
+        for name in self._compared(stored):
             value, anew = getattr(stored, name), getattr(found, name)
             if name in ("proofs", "unforced"):
                 longer = value if len(value) >= len(anew) else anew
                 yield from ((f"proof '{p.name}'", (name, k)) for k, p in enumerate(longer))
-            elif not (self.earlier and name in _NOT_EARLIER):
+            else:
                 yield _PARTS.get(name, name.replace("_", " ")), (name,)
 
     def _visit(self, part: str, what: str, path: tuple[Any, ...], stored: Any, found: Any) -> None:
@@ -164,7 +175,7 @@ class _Comparison:
         if alike and isinstance(stored, _SEARCHES) and self._searched(part, what, stored, found):
             return
         if alike:
-            for name in _compared(stored):
+            for name in self._compared(stored):
                 inner = f"{what}, {name.replace('_', ' ')}"
                 self._visit(part, inner, (*path, name), getattr(stored, name), getattr(found, name))
         elif is_dataclass(stored) or is_dataclass(found) or found is _ABSENT:
@@ -173,12 +184,18 @@ class _Comparison:
             said, anew = _texts(stored, found)
             self._differs(part, f"{what} is {said} there and {anew} {_FROM}")
 
+    def _compared(self, record: Any) -> list[str]:
+        """Fields that are stored and no timing."""
+        left_out = (*TIMINGS, *(_NOT_EARLIER if self.earlier else ()))
+        return [f.name for f in fields(record) if f.metadata.get("stored", True) and f.name not in left_out]
+
     def _differs(self, part: str, text: str) -> None:
         self._found.append(Finding(DIFFERS, part, text))
 
     def _searched(self, part: str, what: str, stored: Any, found: Any) -> bool:
         """Judge a search that the clock ended here and not there, or that has no counted work; False for any other."""
-        by_clock = found.status in (CLOCK, STOPPED) and stored.status not in (CLOCK, STOPPED)
+        count = "trials" if isinstance(stored, StatisticalBound) else "cells"
+        by_clock = found.status in (CLOCK, STOPPED) and getattr(found, count) != getattr(stored, count)
         if isinstance(stored, StatisticalBound):
             text = f"{found.trials} of {stored.trials} trials were repeated"
         else:
@@ -186,7 +203,11 @@ class _Comparison:
                 said, reached = told_apart(stored.upper, found.lower)
                 self._differs(part, f"{what}: stated as at most {said}, but {reached} is reached")
                 return True
-            if self.earlier and found.upper <= stored.upper * _UP and (found.state_upper <= stored.state_upper * _UP).all():
+            if (
+                self.earlier
+                and found.upper <= stored.upper * _UP
+                and (found.state_upper <= stored.state_upper * _UP).all()
+            ):
                 return True
             said, anew = told_apart(stored.upper, found.upper)
             text = f"stated {said}, proved anew {anew} with {found.cells} cells, where {stored.cells} are stated"
@@ -197,21 +218,20 @@ class _Comparison:
         return True
 
     def _within_rounding(self, path: tuple[Any, ...], stored: Any, found: Any) -> bool:
+        if isinstance(stored, str | bool | None) and path[-1] != "status":
+            return False
         others = [_at(other, path) for other in self.repetitions]
+        if path[-1] == "status":
+            return stored in others
         try:
             one, two, *more = (np.asarray(value, dtype=float) for value in (stored, found, *others))
         except (TypeError, ValueError):  # a word
-            return any(_same(stored, other) for other in others)
+            return False
         if any(value.shape != two.shape for value in (one, *more)):
             return False
         with np.errstate(invalid="ignore"):
             allowed = _FACTOR * np.max(np.abs(np.array(more) - two), axis=0) + 8 * np.finfo(float).eps * np.abs(two)
             return bool(((np.abs(one - two) <= allowed) | (one == two) | (np.isnan(one) & np.isnan(two))).all())
-
-
-def _compared(record: Any) -> list[str]:
-    """Fields that are stored and no timing."""
-    return [f.name for f in fields(record) if f.metadata.get("stored", True) and f.name not in TIMINGS]
 
 
 def _at(value: Any, path: tuple[Any, ...]) -> Any:
@@ -255,7 +275,9 @@ def _attained(p: Proof, observer: RENObserver, plant: DiscreteSystem) -> Iterato
     there = metric_norm(residual(observer, plant, at[: plant.nx], at[plant.nx :]), p.contraction.metric)
     if not abs(float(there) - p.residual.lower) <= 2 * p.residual.rounding + 1e-9 * p.residual.lower:
         said, found = told_apart(p.residual.lower, float(there))
-        yield Finding(DIFFERS, f"proof '{p.name}'", f"proof '{p.name}': stated to attain {said}, but it is {found} there")
+        yield Finding(
+            DIFFERS, f"proof '{p.name}'", f"proof '{p.name}': stated to attain {said}, but it is {found} there"
+        )
 
 
 def _unusable(stored: Bounds, observer: RENObserver, plant: DiscreteSystem) -> str | None:

@@ -13,7 +13,7 @@ in the limit, beta_i being what one step makes of |e|_M in state i.
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -23,6 +23,7 @@ from observer.certification.residual.model import Model, make_model
 from observer.certification.residual.search import WORK, Limits, Search
 from observer.state_observer import RENObserver
 from systems.base.errors import InputError
+from systems.base.records import NOT_STORED
 from systems.discretization import DiscreteSystem
 
 BATCH = 128
@@ -48,6 +49,7 @@ class HorizonBound:
     steady_state : (nx,), the bound of |e_i| above, from ``upper`` and ``state_upper``.
     attained_at : (1 + nx, nx + nu), where ``lower`` and each of ``state_lower`` are attained.
     cells, seconds : what it took. status : "tight" (all within the gap that was asked for), "work", "clock" or "stopped".
+    operations : that the cells took, counted; not stored.
     """
 
     steps: int
@@ -63,6 +65,7 @@ class HorizonBound:
     cells: int
     seconds: float
     status: str
+    operations: float = field(default=0.0, metadata=NOT_STORED)
 
     def belongs_to(self, metric: np.ndarray, rate: float) -> bool:
         """Whether it was computed in this metric, with this rate."""
@@ -100,7 +103,8 @@ def bound_horizon(
         what is attained. region : (nx + nu, 2); the ranges when left out. within : count initial states in this part of the
         region only, a ``Settled`` set. stays : and only those from which the plant stays in the region for the N steps.
     input : (nu,) the input held over the stretch, zero when left out; or "held": any one of the region.
-    gap, budget, work, cells, until, threads, progress, seed : as for :func:`bound_residual`, for every |d_i|; |d|_M is searched to a gap of 1.
+    gap, budget, work, cells, until, threads, progress, seed : as for :func:`bound_residual`, for every |d_i|; |d|_M is searched to
+        a gap of 1.
 
     Raises :class:`Unprovable` and :class:`InputError` as :func:`bound_residual` does.
     """
@@ -198,5 +202,5 @@ def _result(model: Model, search: Search, rate: float, steps: int, fading: np.nd
         steps=steps, region=model.region, metric=model.metric, rate=rate, upper=float(upper[0]),
         lower=float(search.lower[0]), state_upper=upper[1:], state_lower=search.lower[1:].copy(),
         steady_state=(fading * remains * eta + upper[1:]) * (1 + 1e-12), attained_at=search.best.copy(), cells=search.cells,
-        seconds=search.seconds, status=status,
+        seconds=search.seconds, status=status, operations=search.cells * model.cost(steps),
     )  # fmt: skip

@@ -109,8 +109,8 @@ def test_nan_is_never_closed(monkeypatch):
     whole = bound_residual(observer, plant, threads=1)
     round_, done = Search._round, []
 
-    def spoilt(self):
-        round_(self)
+    def spoilt(self, most):
+        round_(self, most)
         if not done and len(self.open.cells):
             self.open.bounds[0] = np.nan
             done.append(1)
