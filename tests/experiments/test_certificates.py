@@ -325,7 +325,7 @@ def test_many_dimensions_get_statistics_and_never_the_word_proved():
 
 
 def test_the_experiment_at_toy_size_is_sound_and_resumes(tmp_path, monkeypatch):
-    size = CertificatesSize(4, 1.0, 1.0, 60, 12, ("box",), 30, 0.05, name="smoke")
+    size = CertificatesSize(4, 1.0, 0.2, 60, 12, ("box",), 30, 0.05, name="smoke")
     experiment, said = named("certificates"), []
     assert run_experiment(experiment, tmp_path, size=size, report=said.append) == 0
     document = json.loads((tmp_path / "metrics.json").read_text())
