@@ -74,7 +74,12 @@ class Prover:
 
     def _limits(self, stated: ResidualBound | HorizonBound | None, share: float, gap: float) -> dict[str, Any]:
         """Arguments of a search."""
-        limits = {"work": share * self.work, "budget": share * self.budget, "gap": gap, "seed": self.seed}
+        limits: dict[str, Any] = {
+            "work": share * self.work,
+            "budget": share * self.budget,
+            "gap": gap,
+            "seed": self.seed,
+        }
         if stated is None:
             return limits
         if self.earlier:
