@@ -28,7 +28,7 @@ from observer.certification.statistical import StatisticalBound
 from observer.networks.ren.explicit import WEIGHTS
 from observer.state_observer import RENObserver
 from systems.base.errors import InputError
-from systems.base.wording import told_apart
+from systems.base.wording import distinguished
 from systems.discretization import DiscreteSystem
 
 AGREES, DIFFERS, UNCONFIRMED = "agrees", "differs", "unconfirmed"
@@ -200,7 +200,7 @@ class _Comparison:
             text = f"{found.trials} of {stored.trials} trials were repeated"
         else:
             if found.lower > stored.upper:  # an upper bound covers the rounding of whoever evaluates it
-                said, reached = told_apart(stored.upper, found.lower)
+                said, reached = distinguished(stored.upper, found.lower)
                 self._differs(part, f"{what}: stated as at most {said}, but {reached} is reached")
                 return True
             if (
@@ -209,7 +209,7 @@ class _Comparison:
                 and (found.state_upper <= stored.state_upper * _UP).all()
             ):
                 return True
-            said, anew = told_apart(stored.upper, found.upper)
+            said, anew = distinguished(stored.upper, found.upper)
             text = f"stated {said}, proved anew {anew} with {found.cells} cells, where {stored.cells} are stated"
         if not by_clock and not (self.earlier and not isinstance(stored, StatisticalBound)):
             return False
@@ -259,9 +259,9 @@ def _texts(stored: Any, found: Any) -> tuple[str, str]:
     if one.shape != two.shape:
         return f"of shape {one.shape}", f"of shape {two.shape}"
     if not one.shape:
-        return told_apart(float(one), float(two))
+        return distinguished(float(one), float(two))
     at = tuple(int(k) for k in np.argwhere(~((one == two) | (np.isnan(one) & np.isnan(two))))[0])
-    said, anew = told_apart(float(one[at]), float(two[at]))
+    said, anew = distinguished(float(one[at]), float(two[at]))
     return f"{said} at {list(at)}", anew
 
 
@@ -274,7 +274,7 @@ def _attained(p: Proof, observer: RENObserver, plant: DiscreteSystem) -> Iterato
     at = p.residual.attained_at
     there = metric_norm(residual(observer, plant, at[: plant.nx], at[plant.nx :]), p.contraction.metric)
     if not abs(float(there) - p.residual.lower) <= 2 * p.residual.rounding + 1e-9 * p.residual.lower:
-        said, found = told_apart(p.residual.lower, float(there))
+        said, found = distinguished(p.residual.lower, float(there))
         yield Finding(
             DIFFERS, f"proof '{p.name}'", f"proof '{p.name}': stated to attain {said}, but it is {found} there"
         )

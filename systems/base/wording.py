@@ -25,10 +25,10 @@ def nearest(name: str, candidates: Iterable[str]) -> str:
     return "known: " + ", ".join(known[:12]) + (", ..." if len(known) > 12 else "")
 
 
-def told_apart(one: float, two: float, digits: int = 6) -> tuple[str, str]:
+def distinguished(one: float, two: float, digits: int = 6) -> tuple[str, str]:
     """Both numbers to ``digits`` digits, or to as many more as it takes to see that they differ.
 
-    >>> told_apart(0.000124442311, 0.000124442893)
+    >>> distinguished(0.000124442311, 0.000124442893)
     ('0.0001244423', '0.0001244429')
     """
     for count in range(digits, 18):

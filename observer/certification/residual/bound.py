@@ -15,11 +15,11 @@ import numpy as np
 
 from observer.certification.residual.attained import climb, sample
 from observer.certification.residual.model import Model, make_model
-from observer.certification.residual.search import WORK, Limits, Search
+from observer.certification.residual.search import WORK, Search, SearchLimits
 from observer.state_observer import RENObserver
 from systems.base.errors import InputError
 from systems.base.records import NOT_STORED
-from systems.base.wording import told_apart
+from systems.base.wording import distinguished
 from systems.discretization import DiscreteSystem
 
 BATCH = 2048
@@ -109,7 +109,7 @@ def bound_residual(
         if progress is not None:
             progress(_result(model, search, WORK, gap))
 
-    limits = Limits(budget, cells, until).at_most(work, model.cost())
+    limits = SearchLimits(budget, cells, until).at_most(work, model.cost())
     return _result(model, search, search.run(limits, report), gap)
 
 
@@ -145,7 +145,7 @@ def _resumed(model: Model, gap: float, old: ResidualBound) -> Search:
         raise InputError("resume: its region or metric differs; expected those of the bound to continue")
     there = float(model.norm(model.residual(old.attained_at[None]))[0])
     if not abs(there - old.lower) <= old.rounding:  # which covers whoever evaluates plant and network in float64
-        found, stated = told_apart(there, old.lower)
+        found, stated = distinguished(there, old.lower)
         raise InputError(
             f"resume: at its worst point this observer and plant have |r|_M = {found}, not {stated}; "
             "it belongs to another observer or plant"

@@ -20,7 +20,7 @@ import numpy as np
 
 from observer.certification.residual.attained import climb, sample
 from observer.certification.residual.model import Model, make_model
-from observer.certification.residual.search import WORK, Limits, Search
+from observer.certification.residual.search import WORK, Search, SearchLimits
 from observer.state_observer import RENObserver
 from systems.base.errors import InputError
 from systems.base.records import NOT_STORED
@@ -146,7 +146,7 @@ def bound_horizon(
         if progress is not None:
             progress(_result(model, search, rate, steps, fading, WORK))
 
-    limits = Limits(budget, cells, until).at_most(work, model.cost(steps))
+    limits = SearchLimits(budget, cells, until).at_most(work, model.cost(steps))
     return _result(model, search, rate, steps, fading, search.run(limits, report))
 
 

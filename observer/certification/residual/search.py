@@ -22,7 +22,7 @@ TIGHT, WORK, CLOCK, STOPPED = "tight", "work", "clock", "stopped"  # what ended 
 
 
 @dataclass(frozen=True, eq=False)
-class Limits:
+class SearchLimits:
     """What ends a search before all is within the gap.
 
     seconds : the clock, for when a machine is slow or busy. cells : as many are bounded, in all. until : (columns of the
@@ -33,7 +33,7 @@ class Limits:
     cells: int | None = None
     until: np.ndarray | None = None
 
-    def at_most(self, work: float | None, cost: float) -> "Limits":
+    def at_most(self, work: float | None, cost: float) -> "SearchLimits":
         """These, and no more operations than ``work`` at ``cost`` for a cell."""
         if work is None:
             return self
@@ -86,7 +86,7 @@ class Search:
         slack = slack if np.isfinite(slack) else 4 * self.closed[-1]
         return np.maximum((1 + self.gap) * self.lower, self.lower + slack * np.append(1.0, self.gains)[: self.columns])
 
-    def run(self, limits: "Limits", progress: Callable[["Search"], None] | None = None) -> str:
+    def run(self, limits: "SearchLimits", progress: Callable[["Search"], None] | None = None) -> str:
         """Go on until all is closed ("tight"), so many cells are bounded ("work"), the seconds are over ("clock"), or Ctrl-C
         ("stopped"); or until what is looked for is proved ("tight" too)."""
         begun, before, status = time.perf_counter(), self.seconds, WORK  # of cells too thin to be halved too

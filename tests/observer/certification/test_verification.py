@@ -14,7 +14,7 @@ from observer.certification.residual import bound_residual
 from observer.certification.verification import AGREES, DIFFERS, UNCONFIRMED, verify_certificate
 from systems.base.errors import InputError
 from systems.base.records import to_plain
-from systems.base.wording import told_apart
+from systems.base.wording import distinguished
 from tests.observer.certification.hand_fitted import swing, swinging_observer
 
 BOUNDS = ("upper", "lower", "state_upper", "state_lower", "residual", "steady_state", "discretisation", "structural")
@@ -235,8 +235,8 @@ def test_a_search_goes_on_where_its_point_differs_by_rounding(made):
     assert said[0] != said[1]
 
 
-def test_numbers_are_told_apart():
-    assert told_apart(0.1, 0.2) == ("0.1", "0.2")
-    one, two = told_apart(0.000124442311, 0.000124442893)
+def test_numbers_are_distinguished():
+    assert distinguished(0.1, 0.2) == ("0.1", "0.2")
+    one, two = distinguished(0.000124442311, 0.000124442893)
     assert one != two and len(one) < 14
-    assert told_apart(1.0, 1.0) == ("1", "1")
+    assert distinguished(1.0, 1.0) == ("1", "1")
