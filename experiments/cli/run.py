@@ -92,9 +92,15 @@ def _fit_folder(run_folder: Path | None, plant: str | None, out: Path | None, ch
 @takes("output")
 def certify(
     run_folder: Folder,
+    work: Annotated[
+        float | None,
+        typer.Option(
+            "--work", metavar="SHARE", help="Work to bound the residual: 1 is some 5 s, 4 four times as much."
+        ),
+    ] = None,
     budget: Annotated[
         str | None,
-        typer.Option("--budget", metavar="TIME", help="Time to bound the residual, as 30s; 5s when left out."),
+        typer.Option("--budget", metavar="TIME", help="Stop that work after this time, as 30s, done or not."),
     ] = None,
     gap: Annotated[
         float | None,
