@@ -116,10 +116,10 @@ def certify(
     from systems.base.errors import InputError
 
     time = _time(budget)
-    if gap is not None and not 0 < gap < float("inf"):
-        raise InputError(f"--gap is {gap}; expected a share above 0")
-    run, job = reopen(run_folder, {}, step="certify", fresh=False, console=console_of(chosen))
-    run = certify_step(run, job, budget=time, gap=gap)
+    if any(value is not None and not 0 < value < float("inf") for value in (work, gap)):
+        raise InputError(f"--work is {work}, --gap is {gap}; expected shares above 0")
+    with reopen(run_folder, {}, step="certify", fresh=False, console=console_of(chosen)) as (run, job):
+        run = certify_step(run, job, work=work, budget=time, gap=gap)
     print_results(run, chosen)
     return DONE if run.certificate is not None and run.certificate.holds else FAILED
 

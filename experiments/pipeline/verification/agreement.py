@@ -11,7 +11,7 @@ import numpy as np
 
 from experiments.pipeline.verification.findings import AGREES, DIFFERS, Finding
 from systems.base.records import to_plain
-from systems.base.wording import shorten
+from systems.base.wording import distinguished, shorten
 
 EPS = float(np.finfo(float).eps)
 ROUNDINGS = 1e4  # of a sum, norm or mean over so many numbers; more where the caller knows of more
@@ -131,12 +131,8 @@ def _largest(values: np.ndarray) -> float:
 
 def apart(stored: Any, anew: Any) -> str:
     """``"1.25 there and 1.5 when it is derived again"``: numbers to the digits that differ."""
-    one, two = _shown(stored), _shown(anew)
-    if isinstance(stored, float) and isinstance(anew, float):
-        for digits in range(6, 18):
-            one, two = f"{stored:.{digits}g}", f"{anew:.{digits}g}"
-            if one != two:
-                break
+    numbers = isinstance(stored, float) and isinstance(anew, float)
+    one, two = distinguished(stored, anew) if numbers else (_shown(stored), _shown(anew))
     return f"{one} there and {two} when it is derived again"
 
 
