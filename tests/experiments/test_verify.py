@@ -136,18 +136,18 @@ def test_parts_of_two_runs_in_every_mixture_are_refused(two, tmp_path):
     [
         (
             [runs.CERTIFICATE],
-            r"certificate\.json: made from another observer\.safetensors .*`observer certify .*` makes it anew",
+            r"certificate\.json: made from another system\.json .*`observer certify .*` makes it anew",
         ),
         (
             [runs.VALIDATION],
-            r"validation\.npz: made from another trajectories\.npz .*`observer validate .*` makes it anew",
+            r"validation\.npz: made from another system\.json .*`observer validate .*` makes it anew",
         ),
         (
             [runs.CONFIG],
             r"trajectories\.npz: made with seed = 0, and config\.toml says 1; .*`observer run NAME_OR_FILE --out .* --fresh`",
         ),
         ([runs.OBSERVER], r"observer\.safetensors: not the file that fit\.json was written with"),
-        ([runs.METRICS], r"metrics\.json: made from another config\.toml .*`observer report .*` makes it anew"),
+        ([runs.METRICS], r"metrics\.json: made from another system\.json .*`observer report .*` makes it anew"),
     ],
 )
 def test_a_foreign_part_is_refused_with_the_step_that_makes_it_anew(two, run, names, text):
