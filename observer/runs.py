@@ -178,53 +178,56 @@ def load_run(path: "str | Path", *, without: Collection[str] = (), strict: bool 
 def origins(folder: Path, name: str) -> dict[str, Any]:
     """What part ``name`` of a run is made from, as it is now: ``hashes`` of files, and ``recipe``, entries of ``config.toml``."""
     files, tables, _ = ORIGINS.get(name, ((), (), ""))
-    found: dict[str, Any] = {"hashes": hashes(folder, *files)}
-    if tables and (folder / CONFIG).is_file():
-        config = load_config(folder / CONFIG)
-        kept = {key: value for key, value in config.items() if not isinstance(value, dict) and key != "system"}
-        found["recipe"] = kept | {key: config[key] for key in tables if key in config}
-    return found
+    recipe = _recipe(folder, tables)
+    return {"hashes": hashes(folder, *files)} | ({} if recipe is None else {"recipe": recipe})
 
 
-def stored_origins(path: Path) -> dict[str, Any]:
+def _recipe(folder: Path, tables: tuple[str, ...]) -> dict[str, Any] | None:
+    """The entries of ``config.toml`` outside of tables and in these; None without any, or without the file."""
+    if not tables or not (folder / CONFIG).is_file():
+        return None
+    config = load_config(folder / CONFIG)
+    kept = {key: value for key, value in config.items() if not isinstance(value, dict) and key != "system"}
+    return kept | {key: config[key] for key in tables if key in config}
+
+
+def stored_origins(path: Path) -> dict[str, dict[str, Any]]:
     """What a part says that it was made from; empty where it says nothing, as in earlier versions."""
-    if path.suffix == ".json":
-        return {key: value for key, value in read_json(path, changed=True).items() if key in ("hashes", "recipe")}
 
     def read() -> dict[str, Any]:
-        with np.load(path, allow_pickle=False) as archive:
-            return json.loads(str(archive["origins"])) if "origins" in archive.files else {}
+        if path.suffix == ".json":
+            document = read_json(path, changed=True)
+        else:
+            with np.load(path, allow_pickle=False) as archive:
+                document = json.loads(str(archive["origins"])) if "origins" in archive.files else {}
+        found = {key: document[key] for key in ("hashes", "recipe") if key in document}
+        if not all(isinstance(value, dict) for value in found.values()):
+            raise ValueError("what it was made from is no table")
+        return found
 
     return guarded(path, read)
 
 
 def foreign_parts(folder: Path, without: Collection[str] = ()) -> Iterator[tuple[str, str]]:
     """(part, how so) for each part of a run that was made from other files, or by another recipe, than those that are here."""
-    for name, (_, _, step) in ORIGINS.items():
+    hashed = cache(lambda file: file_hash(folder / file))
+    for name, (_, tables, step) in ORIGINS.items():
         if name in without or not (folder / name).is_file():
             continue
-        stated, here = stored_origins(folder / name), origins(folder, name)
+        stated = stored_origins(folder / name)
         for other, digest in stated.get("hashes", {}).items():
             file = Path(other).name
-            if file in without or not (folder / file).is_file():
-                continue
-            if here["hashes"].get(file, digest) != digest:
+            if file not in without and (folder / file).is_file() and hashed(file) != digest:
                 yield name, f"made from another {file} than the one that is here; {_repair(folder, step)}"
-        for key, value in _flat(stated.get("recipe", {})).items():
-            found = _flat(here.get("recipe", {key: value})).get(key)
-            if found != value:
-                yield name, f"made with {key} = {value!r}, and {CONFIG} says {found!r}; {_repair(folder, step)}"
+        here = _flat(_recipe(folder, tables) or {})
+        for key, value in _flat(stated.get("recipe", {})).items() if here else ():
+            if here.get(key) != value:
+                yield name, f"made with {key} = {value!r}, and {CONFIG} says {here.get(key)!r}; {_repair(folder, step)}"
 
 
 def _repair(folder: Path, step: str) -> str:
     verb, _, option = step.partition(" ")
-    where = (
-        f"NAME_OR_FILE --out {folder}"
-        if verb == "run"
-        else f"RUN --out {folder}"
-        if verb == "fine-tune"
-        else f"{folder}"
-    )
+    where = {"run": f"NAME_OR_FILE --out {folder}", "fine-tune": f"RUN --out {folder}"}.get(verb, f"{folder}")
     return f"restore it, or `observer {verb} {where}{' ' + option if option else ''}` makes it anew"
 
 
