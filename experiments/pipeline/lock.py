@@ -67,9 +67,14 @@ def kept_folder(folder: Path, holds: str) -> Iterator[None]:
     _refuse_foreign(folder, holds)
     with working_in(folder):
         _refuse_foreign(folder, holds)
-        if not (folder / FOLDER).exists():
-            write_json(folder / FOLDER, {"holds": holds})
-        yield
+        mark = folder / FOLDER
+        if not mark.exists():
+            write_json(mark, {"holds": holds})
+        try:
+            yield
+        finally:
+            if {item.name for item in folder.iterdir()} <= {FOLDER, LOCK}:  # nothing came of it
+                mark.unlink()
 
 
 def _refuse_foreign(folder: Path, holds: str) -> None:

@@ -44,7 +44,9 @@ def holder():
     yield hold
     for process in started:
         process.kill()
-        process.communicate()
+        process.wait()
+        for stream in (process.stdin, process.stdout, process.stderr):
+            stream.close()
 
 
 WRITERS = [
