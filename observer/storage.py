@@ -165,7 +165,15 @@ def save_observer(path: Path, observer: "RENObserver", *, command: str = "") -> 
         "system": observer.system.fingerprint,
         "meta": json.dumps(to_plain(observer.meta()), allow_nan=False),
     }
-    write_bytes(path, save(arrays, metadata=header))
+    write_bytes(path, _in_order(save(arrays, metadata=header)))
+
+
+def _in_order(content: bytes) -> bytes:
+    """The same safetensors file with a sorted header: as it comes, its order is that of a hash table, another one in each process."""
+    length = int.from_bytes(content[:8], "little")
+    header = json.dumps(json.loads(content[8 : 8 + length]), sort_keys=True, separators=(",", ":")).encode()
+    header += b" " * (-len(header) % 8)
+    return len(header).to_bytes(8, "little") + header + content[8 + length :]
 
 
 def load_observer(path: Path, plant: "DiscreteSystem") -> "RENObserver":
