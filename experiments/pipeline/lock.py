@@ -107,6 +107,8 @@ def _acquired(folder: Path, made: list[Path]) -> "AcquireReturnProxy[BaseFileLoc
                 raise _refusal(folder) from None
         except FileNotFoundError:
             pass
+        except OSError as error:  # by the name that a person gave
+            raise OSError(error.errno, error.strerror, str(path)) from error
         time.sleep(0.01)
     raise _refusal(folder)
 

@@ -34,7 +34,7 @@ from tests.plants import FREE_SPRING
 SIZE = ["--trajectories", "10", "--duration", "4", "--neurons", "4", "--epochs", "60", "--trials", "5"]
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 #: What a signal may end with: the exit codes, or its own default where it came before the program was ready for it.
-CODES = {0, 1, 130, 143, -signal.SIGTERM, -signal.SIGHUP}
+CODES = {0, 1, 129, 130, 143, -signal.SIGTERM, -signal.SIGHUP}
 #: Names in files that say how long something took (and ``...seconds``), or what was made of such numbers.
 TIMINGS = ("seconds", "checksum", "hashes")
 
