@@ -13,7 +13,6 @@ from observer.state_observer import RENObserver, StateObserver
 from observer.validation.result import Criterion, Validation
 from systems.base.errors import InputError
 from systems.discretization import DiscreteSystem
-from systems.integration import stiff
 from systems.system import System
 from systems.trajectories import Trajectories, draw_initial_states, simulate
 
@@ -24,7 +23,8 @@ DIVERGED = 10.0  # ranges: an error beyond them has diverged
 TRUTHS = ("reference", "model", "oracle")  # the last is what "reference" was called once
 
 
-def _initial_estimates(system: System, kind: Any, trials: int, seed: int, spread: float) -> np.ndarray:
+def initial_estimates(system: System, kind: Any, trials: int, seed: int, spread: float) -> np.ndarray:
+    """``(trials, nx)`` initial estimates, as ``estimate_start`` of :func:`validate`."""
     if isinstance(kind, str):
         if kind == "random":
             return draw_initial_states(system, trials, seed + 7919, spread)
@@ -83,21 +83,25 @@ def validate(
         raise InputError(f"spread is {spread!r}; expected a positive number")
     if truth not in TRUTHS:
         raise InputError(f"truth is {truth!r}; expected reference or model")
-    if duration is None:
-        duration = system.duration
-        if duration is None and isinstance(observer, RENObserver) and observer.contraction_rate < 1:
-            duration = trial_duration(observer)
-        duration = 200 * plant.dt if duration is None else duration
+    duration = trial_seconds(plant, observer, duration)
     data = simulate(plant, trials, duration, seed, excitation, noise=noise, x0=x0, truth=truth)
-    x_hat0 = _initial_estimates(system, estimate_start, len(data), seed, spread)
+    x_hat0 = initial_estimates(system, estimate_start, len(data), seed, spread)
     return judge(
         observer, plant, data, x_hat0, truth=truth, seed=seed, noise=noise, window=window, required_fraction=required_fraction
     )  # fmt: skip
 
 
-def trial_duration(observer: RENObserver) -> float:
-    """Seconds of ten settling times at the contraction rate."""
-    return float(SETTLING_TIMES_PER_TRIAL * np.log(0.02) / np.log(observer.contraction_rate) * observer.dt)
+def trial_seconds(plant: DiscreteSystem, observer: StateObserver, asked: float | None = None) -> float:
+    """Seconds of a trial: as asked, else the plant's usual duration, ten settling times, or 200 samples."""
+    duration = plant.system.duration if asked is None else asked
+    if duration is None and isinstance(observer, RENObserver) and observer.contraction_rate < 1:
+        duration = trial_duration(observer.contraction_rate, observer.dt)
+    return 200 * plant.dt if duration is None else duration
+
+
+def trial_duration(contraction_rate: float, dt: float) -> float:
+    """Seconds of ten settling times at a contraction rate per sample."""
+    return float(SETTLING_TIMES_PER_TRIAL * np.log(0.02) / np.log(contraction_rate) * dt)
 
 
 def judge(
@@ -113,6 +117,34 @@ def judge(
     required_fraction: float = 0.99,
 ) -> Validation:
     """The verdict on an observer with initial estimates x_hat0 ``(K, nx)`` along complete ``data``; ``truth`` may be ``logs`` here."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        x_hat = observer.run(x_hat0, data.u, data.y)
+    return judged(
+        observer,
+        plant,
+        data,
+        x_hat,
+        truth=truth,
+        seed=seed,
+        noise=noise,
+        window=window,
+        required_fraction=required_fraction,
+    )
+
+
+def judged(
+    observer: StateObserver,
+    plant: DiscreteSystem,
+    data: Trajectories,
+    x_hat: np.ndarray,
+    *,
+    truth: str,
+    seed: int,
+    noise: bool,
+    window: tuple[float, float] | None = None,
+    required_fraction: float = 0.99,
+) -> Validation:
+    """All that follows from estimates x_hat ``(K, N, nx)`` along ``data``."""
     system, t, angles = plant.system, data.t, periods(plant.system.states)
     width = np.ptp(system.state_ranges, axis=1)
     start, stop = window if window is not None else (0.5 * t[-1], t[-1])
@@ -122,7 +154,6 @@ def judge(
     metric = observer.metric if isinstance(observer, RENObserver) else np.diag(1 / width**2)
     root = np.linalg.cholesky(metric)
     with np.errstate(over="ignore", invalid="ignore"):
-        x_hat = observer.run(x_hat0, data.u, data.y)
         error = wrap(x_hat - data.x, angles)
         relative = np.abs(error) / width
         diverged = _diverged(relative)
@@ -152,7 +183,7 @@ def judge(
             decay=np.minimum(rate, 1.0) ** np.arange(len(t)),
             residual_level=float(np.max(np.linalg.norm(one_step @ root, axis=-1))),
             criteria=tuple(criteria), verdict="pass" if all(c.passed for c in criteria) else "fail",
-            plant_method=_method(plant, truth), seed=seed, noise=noise, warnings=data.warnings,
+            plant_method="logged data" if truth == "logs" else data.method, seed=seed, noise=noise, warnings=data.warnings,
         )  # fmt: skip
 
 
@@ -182,13 +213,3 @@ def _proved_rate(observer: RENObserver, plant: DiscreteSystem) -> Criterion:
     proof = certify(observer, plant, residual=False)
     required = f"proved, at most {observer.contraction_rate:.6g}"
     return Criterion("certificate: contraction rate per sample", float(proof.rate), required, bool(proof.holds))
-
-
-def _method(plant: DiscreteSystem, truth: str) -> str:
-    if truth == "logs":
-        return "logged data"
-    if plant.system.kind == "discrete":
-        return "discrete map"
-    if truth == "model":
-        return plant.method
-    return "CVODES" if stiff(plant.system, plant.dt) else "DOP853"
