@@ -8,7 +8,8 @@ a block of ``ROWS`` neurons is a product of tiles; inside the block each neuron 
 row stays in registers, and so do all that it depends on.
 """
 
-# Triton's language has no starred tuples: ruff: noqa: RUF005
+# ruff: noqa: RUF005
+# (Triton's language has no starred tuples.)
 # Triton's decorator changes what a function takes, and its language has types of its own:
 # pyright: reportCallIssue=false, reportAttributeAccessIssue=false, reportArgumentType=false, reportIndexIssue=false
 # pyright: reportOperatorIssue=false, reportGeneralTypeIssues=false
