@@ -151,8 +151,9 @@ def check_equilibrium(found: Found, device: str, sizes: Sizes) -> None:
                 D11 = D11 / nv**0.5
                 exact = all_of(D11.double(), b.double(), g.double(), activation, found.exact)
                 for layout in layouts.values():
-                    given = (layout(value.to(device)) for value in (D11, b, g))
-                    worst = float(np.maximum(worst, off(all_of(*given, activation, found.kernel), exact)))
+                    matrix, inputs, outer = (layout(value.to(device)) for value in (D11, b, g))
+                    ours = all_of(matrix, inputs, outer, activation, found.kernel)
+                    worst = float(np.maximum(worst, off(ours, exact)))
             what = f"equilibrium and gradients, {str(dtype)[6:]}, {activation}, {len(sizes.shapes)} shapes x {len(layouts)} layouts"
             found.check(what, worst, bound)
 
