@@ -33,6 +33,7 @@ from observer.networks.ren.one_step_training import OneStepTraining, _OnDevice
 PAGE = Path(__file__).parents[1] / "docs" / "gpu.md"
 NX, NU = 51, 2
 BARS = {50: 0.6e-3, 200: 0.9e-3, 500: 1.6e-3}  # seconds of a training step with 500 samples, on an H100 or H200
+WRONG = 0.05  # an error that is no rounding
 FIRST_STEP = """
 import time
 start = time.perf_counter()
@@ -486,6 +487,8 @@ def run(sizes: Sizes, device: str, tune: bool, jax_seconds: float, after: Callab
     name = torch.cuda.get_device_name(0) if on_gpu else "no GPU"
     found = Found(name, f"torch {torch.__version__}, Triton {triton}", kernel, exact_kernel())
     print(f"{name}, {found.versions}, kernel {kernel}", flush=True)
+    if on_gpu:
+        found.check("Triton compiles for this GPU (1: it does not)", float(kernel != "triton"), 0.0)
     start = time.perf_counter()
     parts: list[Callable[[], object]] = [
         lambda: check_equilibrium(found, device, sizes),
@@ -504,6 +507,9 @@ def run(sizes: Sizes, device: str, tune: bool, jax_seconds: float, after: Callab
             found.check(f"{type(error).__name__}: {str(error)[:200]}", float("nan"), 0.0)
         print(f"--- {time.perf_counter() - start:.0f} s", flush=True)
         after(found)
+        if part in parts[:2] and any(not error <= WRONG for _, error, _ in found.checks):
+            print("wrong, not only inexact: what follows would measure nothing", flush=True)
+            break
     return found
 
 
