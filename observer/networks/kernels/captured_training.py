@@ -4,7 +4,8 @@ A step of a small network is some hundred short operations, whose launches take 
 are launched as one. The same steps run one by one where there is no GPU, so that all but the capture is tested there.
 """
 
-# torch marks operations on lists of tensors as its own: pyright: reportPrivateImportUsage=false, reportCallIssue=false
+# torch marks operations on lists of tensors as its own:
+# pyright: reportPrivateImportUsage=false, reportCallIssue=false
 
 from collections.abc import Callable, Sequence
 from typing import Any

@@ -5,7 +5,8 @@
 Nothing here waits for the GPU, so that it may be captured in a CUDA graph once it has run.
 """
 
-# Triton's decorator changes what a kernel takes: pyright: reportArgumentType=false
+# Triton's decorator changes what a kernel takes:
+# pyright: reportArgumentType=false
 
 import os
 import warnings
