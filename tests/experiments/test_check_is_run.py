@@ -32,6 +32,11 @@ def _decision(work, *arguments):
     return ("begins", "") if answer["detectable"] else ("NotDetectable", answer["reason"])
 
 
+def _run(recipe, folder, console):
+    with prepare(recipe, folder, fresh=False, console=console) as (run, job):
+        run_all(run, job)
+
+
 @pytest.fixture
 def both(tmp_path, monkeypatch):
     """The decisions of ``check`` and of a run, on few trajectories and trials."""
@@ -49,7 +54,7 @@ def both(tmp_path, monkeypatch):
         quiet = Console(quiet=True)
         checked = _decision(examine, recipe, quiet)
         folder = tmp_path / f"run{next(runs)}"
-        begun = _decision(lambda: run_all(*prepare(recipe, folder, fresh=False, console=quiet)))
+        begun = _decision(_run, recipe, folder, quiet)
         return SimpleNamespace(check=checked, run=begun)
 
     return decide
