@@ -178,13 +178,11 @@ def save_observer(path: Path, observer: "RENObserver", *, command: str = "") -> 
 
 
 def _in_order(content: bytes) -> bytes:
-    """Safetensors with the entries of its header in alphabetical order; the library shuffles them from run to run."""
-    size = int.from_bytes(content[:8], "little")
-    header = json.loads(content[8 : 8 + size])
-    header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
-    text = json.dumps(header, separators=(",", ":")).encode()
-    text += b" " * (-len(text) % 8)
-    return len(text).to_bytes(8, "little") + text + content[8 + size :]
+    """The same safetensors file with a sorted header: as it comes, its order is that of a hash table, another one in each process."""
+    length = int.from_bytes(content[:8], "little")
+    header = json.dumps(json.loads(content[8 : 8 + length]), sort_keys=True, separators=(",", ":")).encode()
+    header += b" " * (-len(header) % 8)
+    return len(header).to_bytes(8, "little") + header + content[8 + length :]
 
 
 def load_observer(path: Path, plant: "DiscreteSystem") -> "RENObserver":

@@ -8,6 +8,7 @@ from observer.runs import Run
 from observer.storage import write_bytes, write_text
 from reports.figures.catalogue import ALL_FIGURES, Picture, pictures
 from reports.page import EmbeddedPicture, embed, page_of, report_page
+from systems.base.output_places import refuse_links
 
 if TYPE_CHECKING:
     from reports.comparison import Variant
@@ -123,6 +124,7 @@ def write_tables_report(
 def publish(folder: Path, page: str, embedded: Sequence[EmbeddedPicture], known: Sequence[str]) -> Path:
     """Put all files in place, the page last; pictures of an earlier report that this one does not have are removed."""
     figures = folder / FIGURES
+    refuse_links(figures / PAGE)
     figures.mkdir(parents=True, exist_ok=True)
     written = set()
     for picture in embedded:
