@@ -51,13 +51,22 @@ def write_text(path: Path, content: str) -> None:
 
 
 def write_json(
-    path: Path, content: Mapping[str, Any], *, command: str = "", hashes: Mapping[str, str] | None = None
+    path: Path,
+    content: Mapping[str, Any],
+    *,
+    command: str = "",
+    hashes: Mapping[str, str] | None = None,
+    recipe: Mapping[str, Any] | None = None,
 ) -> None:
-    """Write ``content`` behind the common header; arrays become lists, and numbers that are not finite become null."""
+    """Write ``content`` behind the common header; arrays become lists, and numbers that are not finite become null.
+
+    ``hashes`` and ``recipe``: what it was made from.
+    """
     header = {"format_version": FORMAT_VERSION, "package_version": package_version()}
     if command:
         header["command"] = command
-    document = to_plain({**header, **content, **({"hashes": dict(hashes)} if hashes else {})})
+    origins = {name: dict(value) for name, value in (("recipe", recipe), ("hashes", hashes)) if value}
+    document = to_plain({**header, **content, **origins})
     document["checksum"] = _checksum(document)
     write_text(path, json.dumps(document, indent=1, allow_nan=False) + "\n")
 

@@ -38,9 +38,19 @@ def write_report(run: Run, *, command: str = "", title: str | None = None) -> Pa
     Path
         The page.
     """
-    embedded = [embed(picture) for picture in pictures(run)]
-    page = report_page(run, embedded, command or run.metrics.get("command", ""), title)
+    page, embedded = _drawn(run, command, title)
     return publish(run.path, page, embedded, [kind.name for kind in ALL_FIGURES])
+
+
+def drawn(run: Run) -> tuple[str, dict[str, bytes]]:
+    """(page, figures by file name) as :func:`write_report` writes them, in memory."""
+    page, embedded = _drawn(run)
+    return page, {name: content for picture in embedded for name, content in picture.files.items()}
+
+
+def _drawn(run: Run, command: str = "", title: str | None = None) -> tuple[str, list[EmbeddedPicture]]:
+    embedded = [embed(picture) for picture in pictures(run)]
+    return report_page(run, embedded, command or run.metrics.get("command", ""), title), embedded
 
 
 def write_comparison_report(
