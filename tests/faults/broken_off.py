@@ -137,8 +137,8 @@ def whole(folder: Path, words: list[str], log: Path) -> float:
     return time.perf_counter() - began
 
 
-def states(folder: Path, log: Path) -> list[Path]:
-    """``folder/0`` to ``folder/5``: the plant and its run after so many steps, never broken off."""
+def states(folder: Path, log: Path, count: int) -> list[Path]:
+    """``folder/0``, ``folder/1`` and so on: the plant and its run after so many steps, never broken off."""
     from systems import discretize, load_system, simulate, write_recordings
 
     found = [folder / "0"]
@@ -146,7 +146,7 @@ def states(folder: Path, log: Path) -> list[Path]:
     (found[0] / "plant.toml").write_text(FREE_SPRING)
     system = load_system(found[0] / "plant.toml")
     write_recordings(simulate(discretize(system), 1, duration=4.0, seed=1), found[0] / "log.csv", system)
-    for k, words in enumerate(STEPS):
+    for k, words in enumerate(STEPS[:count]):
         shutil.copytree(found[-1], folder / str(k + 1))
         found.append(folder / str(k + 1))
         whole(found[-1], words, log)
@@ -220,7 +220,7 @@ def break_off(folder: Path, count: int, seed: int, send: Callable[[random.Random
     log, moments, faults = folder / "log", random.Random(seed), Counter()
     chosen = os.environ.get("ROWS", ",".join(ROWS)).split(",")
     broken, codes = Counter(), Counter()
-    before = states(folder, log)
+    before = states(folder, log, max(ROWS[name].before for name in chosen))
     for name in chosen:
         row = ROWS[name]
         expected, work = folder / f"{name} unbroken", folder / f"{name} broken"
@@ -259,13 +259,14 @@ def twice(folder: Path, count: int, seed: int) -> dict[str, Any]:
     """Two processes on one folder: one works, the other is refused, and the result is that of one alone."""
     log, moments, faults = folder / "log", random.Random(seed), Counter()
     words, refused, same = ROWS["run"].words, 0, 0
-    before = states(folder, log)
+    before = states(folder, log, 0)
     whole(before[0], words, log)
     alone = content(before[0])
     for k in range(count):
         work = folder / f"round {k}"
-        shutil.copytree(before[1], work)
-        shutil.rmtree(work / "run")
+        work.mkdir()
+        for name in ("plant.toml", "log.csv"):
+            shutil.copy(before[0] / name, work)
         log.write_text("")
         processes = [child(work, words, log)]
         time.sleep(moments.choice([0.0, 0.0, moments.uniform(0.0, 0.05)]))
