@@ -11,7 +11,7 @@ import observer
 import reports
 from experiments.pipeline.data import simulate_step
 from experiments.pipeline.fitting import fit_step
-from experiments.pipeline.job import REPORT, Job, fitted_observer, with_metrics
+from experiments.pipeline.job import REPORT, Job, clear, fitted_observer, with_metrics
 from experiments.pipeline.validation import validate_step
 from observer import runs
 from observer.runs import Run
@@ -51,6 +51,7 @@ def certify_step(
     with job.console.step("certify", "contraction, gains, and the residual over the region"):
         certificate = observer.certify(network, work=share, budget=time, gap=tight, seed=job.recipe.seed)
     command = f"observer certify {run.path}{asked}" if asked else job.command
+    clear(run.path, "certify", keep=(runs.VALIDATION, runs.VALIDATION_NOISE, runs.STARTS))
     runs.save_certificate(run.path, certificate, command=command)
     if certificate.bounds is not None:
         job.console.say(f"{'certify':<10} {certificate.bounds.kind}: {certificate.bounds.reason}")
