@@ -2,7 +2,28 @@
 
 
 def main() -> None:
-    """Entry point of the command ``observer``."""
-    from experiments.cli.app import app
+    """Entry point of the command ``observer``: streams and signals first, then everything that takes time to import.
 
-    app()
+    It ends the process itself: what the interpreter does at its end (flushing, destructors, threads) could only fail.
+    """
+    import os
+
+    code = 130
+    try:
+        from experiments.pipeline import stopping, streams
+
+        streams.secure()
+        stopping.listen()
+        try:
+            from experiments.cli.app import app
+
+            app()
+        except SystemExit as ended:
+            code = int(ended.code or 0)
+        stopping.deafen()
+    except KeyboardInterrupt:  # before the application could answer it
+        try:
+            os.write(2, b"stopped\n")
+        except OSError:
+            pass
+    os._exit(code)

@@ -18,11 +18,10 @@ from experiments.cli.shared import (
     print_results,
     recipe_of,
 )
-from experiments.pipeline.console import DONE, FAILED, answers
-from experiments.pipeline.options import OPTIONS, takes, to_keys
+from experiments.pipeline.console import DONE, FAILED, show
+from experiments.pipeline.options import OPTIONS, place, takes, to_keys
 
 
-@answers
 @takes(*EVERY_OPTION)
 def run(system: Reference, out: Out, config: Config = None, **chosen: Any) -> int:
     """All steps: simulate, fit, certify, validate, report. The same command resumes what was stopped."""
@@ -33,15 +32,17 @@ def run(system: Reference, out: Out, config: Config = None, **chosen: Any) -> in
     return finish(run_all(*prepare(recipe, out, fresh=fresh, console=console_of(chosen))), chosen)
 
 
-@answers
 @takes("plant", "seed", "data", "fit", "fresh", "output")
 def fit(
-    run_folder: Annotated[Path | None, typer.Argument(metavar="[RUN]", help="The folder of a run.")] = None,
+    run_folder: Annotated[
+        Path | None, typer.Argument(metavar="[RUN]", parser=place, help="The folder of a run.")
+    ] = None,
     plant: Annotated[
         str | None, typer.Option("--plant", metavar="NAME_OR_FILE", help="With --data: the plant that was logged.")
     ] = None,
     out: Annotated[
-        Path | None, typer.Option("--out", metavar="RUN", help="With --data: the folder of the new run.")
+        Path | None,
+        typer.Option("--out", metavar="RUN", parser=place, help="With --data: the folder of the new run."),
     ] = None,
     **chosen: Any,
 ) -> int:
@@ -86,43 +87,23 @@ def _fit_folder(run_folder: Path | None, plant: str | None, out: Path | None, ch
     return run_folder
 
 
-@answers
-@takes("output")
+@takes("certify", "output")
 def certify(
     run_folder: Folder,
-    budget: Annotated[
-        str | None,
-        typer.Option("--budget", metavar="TIME", help="Time to bound the residual, as 30s; 5s when left out."),
-    ] = None,
-    gap: Annotated[
-        float | None,
-        typer.Option(
-            "--gap", metavar="SHARE", help="Stop when the proved bound exceeds an attained residual by this share."
-        ),
-    ] = None,
+    budget: float | None = None,
+    gap: float | None = None,
     **chosen: Any,
 ) -> int:
     """Certify the observer of a run: contraction rate, gains, and a proved bound of its residual over the region."""
     from experiments.pipeline.prepare import reopen
-    from experiments.pipeline.recipe import seconds
     from experiments.pipeline.steps import certify_step
-    from systems.base.errors import InputError
 
-    try:
-        time = None if budget is None else float(seconds(budget))
-    except ValueError as error:
-        raise InputError(f"--budget is {budget!r}; {error}") from error
-    if (time is not None and not 0 < time < float("inf")) or (gap is not None and not 0 < gap < float("inf")):
-        raise InputError(
-            f"--budget is {budget}, --gap is {gap}; expected a time above 0 such as 30s, and a share above 0"
-        )
     run, job = reopen(run_folder, {}, step="certify", fresh=False, console=console_of(chosen))
-    run = certify_step(run, job, budget=time, gap=gap)
+    run = certify_step(run, job, budget=budget, gap=gap)
     print_results(run, chosen)
     return DONE if run.certificate is not None and run.certificate.holds else FAILED
 
 
-@answers
 @takes("seed", "validation", "output")
 def validate(run_folder: Folder, **chosen: Any) -> int:
     """Validate the observer of a run from random initial states; options given here replace those of the run."""
@@ -135,7 +116,6 @@ def validate(run_folder: Folder, **chosen: Any) -> int:
     )
 
 
-@answers
 @takes("output")
 def report(run_folder: Folder, **chosen: Any) -> int:
     """Write the report of a run."""
@@ -145,7 +125,6 @@ def report(run_folder: Folder, **chosen: Any) -> int:
     return finish(report_step(*reopen(run_folder, {}, step="report", fresh=False, console=console_of(chosen))), chosen)
 
 
-@answers
 @takes("output")
 def verify(run_folder: Folder, **chosen: Any) -> int:
     """Check the files of a run, and its certificate anew from the shipped matrices."""
@@ -153,10 +132,10 @@ def verify(run_folder: Folder, **chosen: Any) -> int:
 
     found = examine(run_folder)
     if chosen.get("json"):
-        print(json.dumps(vars(found)))
+        show(json.dumps(vars(found)))
     else:
         for word, texts in (("agrees", found.agrees), ("absent", found.absent), ("DIFFERS", found.differs)):
             for text in texts:
-                print(f"{word:<8} {text}")
-        print(f"{run_folder}: " + (f"{len(found.differs)} differ" if found.differs else "as certified"))
+                show(f"{word:<8} {text}")
+        show(f"{run_folder}: " + (f"{len(found.differs)} differ" if found.differs else "as certified"))
     return FAILED if found.differs else DONE
