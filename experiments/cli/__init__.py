@@ -15,15 +15,18 @@ def main() -> None:
         streams.secure()
         stopping.listen()
         try:
-            from experiments.cli.app import app
+            from experiments.cli.app import begin
 
-            app()
+            begin()
         except SystemExit as ended:
             code = int(ended.code or 0)
+        except KeyboardInterrupt:
+            code = stopping.requested() or code
+            raise
         stopping.deafen()
     except KeyboardInterrupt:  # before the application could answer it
         try:
             os.write(2, b"stopped\n")
-        except OSError:
+        except OSError:  # nobody is there to read it
             pass
     os._exit(code)

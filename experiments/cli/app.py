@@ -11,6 +11,7 @@ from typing import Annotated, Any, NoReturn
 
 import typer
 from typer.core import TyperGroup
+from typer.main import get_command
 
 from experiments.cli import compare, experiment, logs, noise, plant, run
 from experiments.pipeline.console import answer, show
@@ -76,3 +77,8 @@ def _common(
     ] = False,
 ) -> None:
     pass
+
+
+def begin() -> NoReturn:
+    """Carry out the command line of this process and exit. (``app()`` would put typer's own hook for exceptions in place.)"""
+    get_command(app)()

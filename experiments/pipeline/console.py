@@ -135,7 +135,10 @@ def answer(command: Callable[[], int | None]) -> int:
     stopped = stopping.requested()
     if stopped is not None:  # whatever else went wrong after that
         code = stopped
-        text = text if text.startswith("stopped") else f"stopped; {_GO_ON}"
+        if code == BAD_INPUT:
+            text = f"error: the limit of processor time (ulimit -t) is used up; {_GO_ON}"
+        elif not text.startswith("stopped"):
+            text = f"stopped; {_GO_ON}"
     lost = lost_results()
     if lost is not None and not text:
         code, text = BAD_INPUT, f"error: the results could not be printed: {_disk_error(lost)}"

@@ -37,7 +37,7 @@ def listen() -> None:
             signal.signal(number, _asked)
     if hasattr(signal, "setitimer"):
         signal.signal(signal.SIGALRM, lambda _, frame: _deliver(frame))
-    usual = sys.unraisablehook
+    usual, printed = sys.unraisablehook, sys.excepthook
 
     def swallowed(fault: Any) -> None:
         """Of what a destructor or a callback cannot raise: a stop is tried again, and the rest is for debugging."""
@@ -47,7 +47,12 @@ def listen() -> None:
         elif os.environ.get("OBSERVER_DEBUG"):
             usual(fault)
 
-    sys.unraisablehook = swallowed
+    def shown(kind: Any, *fault: Any) -> None:
+        """Of what compiled code prints where it cannot raise."""
+        if not issubclass(kind, KeyboardInterrupt):
+            printed(kind, *fault)
+
+    sys.unraisablehook, sys.excepthook = swallowed, shown
 
 
 def deafen() -> None:

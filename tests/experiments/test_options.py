@@ -101,13 +101,18 @@ def test_the_refusal_states_value_and_range(answer):
 
 
 def test_options_that_exclude_each_other(answer):
-    assert "leave those options out" in answer("run", "box", "--out", "new", "--data", "a.csv", "--trajectories", "3")[2][-1]
+    assert (
+        "leave those options out"
+        in answer("run", "box", "--out", "new", "--data", "a.csv", "--trajectories", "3")[2][-1]
+    )
     assert "--data" in answer("run", "box", "--out", "new", "--columns", "a=b")[2][-1]
     assert "belongs to a new run" in answer("fit", "nowhere", "--dt", "0.1")[2][-1]
 
 
 @pytest.mark.parametrize("text", ["", " ", "a\0b", "a" * 300, "a/" * 1900, "b" * 5000])
-@pytest.mark.parametrize("words", [["run", "box", "--out"], ["new"], ["verify"], ["compare", "box", "--out", "new", "--with"]])
+@pytest.mark.parametrize(
+    "words", [["run", "box", "--out"], ["new"], ["verify"], ["compare", "box", "--out", "new", "--with"]]
+)
 def test_paths_that_no_file_system_has(answer, words, text):
     code, _, err = answer(*words, text)
     assert code == 2 and "expected" in err[-1] and len(err[-1]) < 400
