@@ -21,9 +21,8 @@ def main() -> None:
         except SystemExit as ended:
             code = int(ended.code or 0)
         except KeyboardInterrupt:
-            code = stopping.requested() or code
+            code = stopping.conclude() or code
             raise
-        stopping.deafen()
     except KeyboardInterrupt:  # before the application could answer it
         try:
             os.write(2, b"stopped\n")

@@ -127,12 +127,14 @@ def answer(command: Callable[[], int | None]) -> int:
     """The exit code of a command; whatever it raises, and a stop, becomes at most one message without a traceback."""
     with _warnings_in_one_line():
         try:
-            code, text = command() or DONE, ""
+            try:
+                code, text = command() or DONE, ""
+            finally:
+                stopped = stopping.conclude()
         except (Exception, KeyboardInterrupt) as error:
             if os.environ.get("OBSERVER_DEBUG"):
                 traceback.print_exc()
             code, text = _explained(error)
-    stopped = stopping.requested()
     if stopped is not None:  # whatever else went wrong after that
         code = stopped
         if code == BAD_INPUT:

@@ -26,12 +26,13 @@ def _printed(number: float) -> str:
 Positive = Annotated[float, between(SMALLEST, LARGEST)]
 Share = Annotated[float, between(1e-9, 1e3)]
 Deviation = Annotated[float, between(0, LARGEST)]
+Moment = Annotated[float, between(0, LARGEST)]
 Count = Annotated[int, between(1, 10_000_000)]
 Text = Annotated[str, Field(min_length=1, max_length=10_000)]
 _UNITS = {"ms": 1e-3, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0}
 
 
-class Section(BaseModel):
+class OptionSection(BaseModel):
     """Named options that belong together."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=False)

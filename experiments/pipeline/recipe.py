@@ -17,8 +17,9 @@ from experiments.pipeline.kinds import (
     Columns,
     Count,
     Deviations,
+    Moment,
     Positive,
-    Section,
+    OptionSection,
     SettlingTime,
     Share,
     Text,
@@ -29,7 +30,7 @@ from systems.base.errors import InputError
 from systems.base.wording import shorten
 from systems.signals import EXCITATIONS
 
-Model = TypeVar("Model", bound=Section)
+Model = TypeVar("Model", bound=OptionSection)
 
 
 def _covered(name: str) -> str:
@@ -61,7 +62,7 @@ def _truth(value: Any) -> Any:
 Excitation = Annotated[str, AfterValidator(_excitation)]
 
 
-class DataRecipe(Section):
+class DataRecipe(OptionSection):
     """Simulated data: how many trajectories, how long [s], and the excitation of the inputs (None: the plant's own).
 
     Or logs instead: ``files``, a path or a pattern, and ``columns`` as ``signal=column,...`` where the names differ.
@@ -85,7 +86,7 @@ class DataRecipe(Section):
         return self
 
 
-class FitRecipe(Section):
+class FitRecipe(OptionSection):
     """The observer and its fit: see ``observer.fit``, whose arguments these are."""
 
     neurons: Annotated[int, between(0, 100_000)] = 20
@@ -117,7 +118,7 @@ class FitRecipe(Section):
         return self
 
 
-class ValidationRecipe(Section):
+class ValidationRecipe(OptionSection):
     """Trials from random initial states: see ``observer.validate``, whose arguments these are."""
 
     trials: Count = 200
@@ -127,12 +128,12 @@ class ValidationRecipe(Section):
     truth: Annotated[Literal["reference", "model"], BeforeValidator(_truth)] = "reference"
     noise: bool = False
     excitation: Excitation | None = None
-    window: tuple[float, float] | None = None
+    window: tuple[Moment, Moment] | None = None
     map: Text | None = None
     worst_trials: Annotated[int, between(20, 1_000_000)] | None = None
 
 
-class FineTuneRecipe(Section):
+class FineTuneRecipe(OptionSection):
     """Where a fine-tuned run came from (None: it is none), and the arguments of ``observer.fine_tune``."""
 
     source: str | None = None
@@ -145,7 +146,7 @@ class FineTuneRecipe(Section):
     budget: Time | None = None
 
 
-class Recipe(Section):
+class Recipe(OptionSection):
     """A whole run. ``system`` is a name of the library or a file as it was given."""
 
     system: str
@@ -249,7 +250,7 @@ def validated(
         raise InputError((f"{source}: " if source else "") + "; ".join(faults)) from error
 
 
-def _fault(model: type[Section], item: Any, names: Mapping[str, str], section: str) -> str:
+def _fault(model: type[OptionSection], item: Any, names: Mapping[str, str], section: str) -> str:
     parts = [str(part) for part in (section, *item["loc"]) if part != "" and not str(part).startswith("function-")]
     key = ".".join(parts)
     key = names.get(key) or names.get(".".join(parts[:2]), key)  # an element of a sequence is named by its option

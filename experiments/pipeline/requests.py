@@ -3,11 +3,11 @@
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from experiments.pipeline.kinds import Columns, Count, Positive, Section, Share, Text, Time, between
+from experiments.pipeline.kinds import Columns, Count, Positive, OptionSection, Share, Text, Time, between
 from experiments.pipeline.recipe import FineTuneRecipe, Recipe, nested, validated
 
 
-class CompareRequest(Section):
+class CompareRequest(OptionSection):
     """``observer compare``."""
 
     trials: Count = 20
@@ -19,34 +19,34 @@ class CompareRequest(Section):
     limit: Positive = 60.0
 
 
-class CertifyRequest(Section):
+class CertifyRequest(OptionSection):
     """``observer certify``."""
 
     budget: Time | None = None
     gap: Share | None = None
 
 
-class ExperimentRequest(Section):
+class ExperimentRequest(OptionSection):
     """``observer experiment``."""
 
     rows: Text | None = None
     seeds: Text | None = None
 
 
-class EstimateRequest(Section):
+class EstimateRequest(OptionSection):
     """``observer estimate``."""
 
     columns: Columns | None = None
     initial_estimate: Text | None = None
 
 
-class ExportRequest(Section):
+class ExportRequest(OptionSection):
     """``observer export``."""
 
     format: Literal["csv", "parquet", "hdf5", "npz"] = "csv"
 
 
-SECTIONS: dict[str, type[Section]] = {
+SECTIONS: dict[str, type[OptionSection]] = {
     "compare": CompareRequest,
     "certify": CertifyRequest,
     "experiment": ExperimentRequest,

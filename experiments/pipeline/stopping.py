@@ -4,6 +4,7 @@ A stop is a KeyboardInterrupt, which iterations answer by saving what they have.
 being loaded in C, a callback, a destructor. So a stop waits until an import is over, and :func:`requested` remembers it.
 """
 
+import math
 import os
 import signal
 import sys
@@ -55,17 +56,9 @@ def listen() -> None:
     sys.unraisablehook, sys.excepthook = swallowed, shown
 
 
-def deafen() -> None:
-    """The outcome is decided: nothing stops the program in its last milliseconds."""
-    for name in CODES:
-        if hasattr(signal, name):
-            signal.signal(getattr(signal, name), signal.SIG_IGN)
-    if hasattr(signal, "setitimer"):
-        signal.setitimer(signal.ITIMER_REAL, 0)
-
-
-def requested() -> int | None:
-    """The exit code of the stop that was asked for, None where there was none."""
+def conclude() -> int | None:
+    """The outcome is decided, and no further stop is raised. Returns the exit code of the stop that was asked for, if any."""
+    _stop.raised = math.inf
     return CODES[signal.Signals(_stop.number).name] if _stop.number else None
 
 
@@ -79,12 +72,13 @@ def _asked(number: int, frame: FrameType | None) -> None:
     now = time.monotonic()
     if not _stop.number:
         _stop.number, _stop.asked = number, now
-    if now - _stop.raised > SAME:
-        _deliver(frame)
+    _deliver(frame)
 
 
 def _deliver(frame: FrameType | None) -> None:
     now = time.monotonic()
+    if now - _stop.raised < SAME:
+        return
     if hasattr(signal, "setitimer") and now - _stop.asked < PATIENCE and _imports(frame):
         _again()
         return
