@@ -171,6 +171,8 @@ def _explained(error: BaseException) -> tuple[int, str]:
             BAD_INPUT,
             f"error: not enough memory ({error}); ask for fewer trials or trajectories, shorter ones, or a larger dt",
         )
+    if isinstance(error, RecursionError):
+        return BAD_INPUT, "error: something given is nested too deeply (a file, an equation, a folder); make it flatter"
     if isinstance(error, OSError) and (error.filename is not None or error.errno in _WAY_OUT):
         return BAD_INPUT, f"error: {_disk_error(error)}"
     text = " ".join(str(error).split())

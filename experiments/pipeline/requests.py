@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from experiments.pipeline.kinds import Columns, Count, Positive, OptionSection, Share, Text, Time, between
+from experiments.pipeline.kinds import Columns, Count, OptionSection, Positive, Share, Text, Time, between
 from experiments.pipeline.recipe import FineTuneRecipe, Recipe, nested, validated
 
 
