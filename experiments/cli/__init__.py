@@ -6,14 +6,16 @@ def main() -> None:
 
     It ends the process itself: what the interpreter does at its end (flushing, destructors, threads) could only fail.
     """
+    import _signal  # built in, while the import of signal can be interrupted
     import os
 
-    code = 130
+    code, early = 130, []
+    _signal.signal(_signal.SIGINT, lambda *_: early.append(True))
     try:
         from experiments.pipeline import stopping, streams
 
         streams.secure()
-        stopping.listen()
+        stopping.listen(early)
         try:
             from experiments.cli.app import begin
 

@@ -9,6 +9,7 @@ import os
 import signal
 import sys
 import time
+from collections.abc import Sequence
 from types import FrameType
 from typing import Any
 
@@ -27,10 +28,11 @@ class _Stop:
 _stop = _Stop()
 
 
-def listen() -> None:
+def listen(early: Sequence[bool] = ()) -> None:
     """Let the signals stop the work from now on; those that the parent ignores (``nohup``) stay ignored, but for Ctrl-C.
 
-    SIGINT is set too, because a shell script starts its background jobs with it ignored.
+    SIGINT is set too, because a shell script starts its background jobs with it ignored. Raises KeyboardInterrupt where one
+    came ``early``.
     """
     for name in CODES:
         number = getattr(signal, name, None)
@@ -54,6 +56,8 @@ def listen() -> None:
             printed(kind, *fault)
 
     sys.unraisablehook, sys.excepthook = swallowed, shown
+    if early:
+        raise KeyboardInterrupt
 
 
 def conclude() -> int | None:

@@ -74,7 +74,7 @@ def test_hostile_words_of_the_command_line(observer, words, word):
 
 def test_hostile_texts_of_a_plant(observer, tmp_path):
     text = json.dumps("m\x1b[31m\u202e\r/s")
-    file = tmp_path / "a\x1b[31mb.toml"
+    file = tmp_path / "spring.toml"
     file.write_text(
         f'name = "spring"\ndescription = {text}\n[states]\nq = {{ range = [-1, 1], unit = {text} }}\n'
         '[dynamics]\nq = "-q"\n[outputs]\ny = "q"\n[sampling]\ndt = 0.1\n'

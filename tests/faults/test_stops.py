@@ -24,7 +24,7 @@ pytestmark = pytest.mark.skipif(
 @pytest.mark.parametrize(
     ("name", "code", "times", "instants"),
     [
-        ("SIGINT", 130, 1, "6,12,20,35,60,100,160,250,400,700,1000"),
+        ("SIGINT", 130, 1, "1,2,4,8,16,35,60,100,160,250,400,700,1000"),
         ("SIGINT", 130, 2, "8,300"),
         ("SIGTERM", 143, 1, "10,90,500"),
         ("SIGHUP", 129, 1, "200"),
