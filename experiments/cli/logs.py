@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from experiments.cli.shared import Folder, console_of
+from experiments.cli.shared import Folder, Force, console_of
 from experiments.pipeline.console import DONE, show
 from experiments.pipeline.options import place, takes
 
@@ -25,12 +25,13 @@ def estimate(
     ],
     columns: str | None = None,
     initial_estimate: str | None = None,
+    force: Force = False,
     **chosen: Any,
 ) -> int:
     """Replay the observer of a run over a log: estimates, and errors where the states were logged too."""
     from experiments.pipeline.replay import replay
 
-    summary, lines = replay(run_folder, log, out, columns, initial_estimate, console_of(chosen))
+    summary, lines = replay(run_folder, log, out, columns, initial_estimate, console_of(chosen), force=force)
     show(*([json.dumps(summary)] if chosen.get("json") else lines))
     return DONE
 
@@ -45,12 +46,13 @@ def export(
         ),
     ],
     format: str = "csv",
+    force: Force = False,
     **chosen: Any,
 ) -> int:
     """Write the trajectories and the validation trials of a run for other programs."""
     from experiments.pipeline.replay import export_run
 
-    written = export_run(run_folder, out, format)
+    written = export_run(run_folder, out, format, force=force)
     if chosen.get("json"):
         show(json.dumps([str(path) for path in written]))
     else:

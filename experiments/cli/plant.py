@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from experiments.cli.shared import EVERY_OPTION, Config, Out, Reference, console_of, print_metrics, recipe_of
+from experiments.cli.shared import EVERY_OPTION, Config, Force, Out, Reference, console_of, print_metrics, recipe_of
 from experiments.pipeline.console import DONE, FAILED, show
 from experiments.pipeline.options import place, takes
 
@@ -37,11 +37,12 @@ def list_(**chosen: Any) -> int:
 @takes()
 def new(
     file: Annotated[Path, typer.Argument(metavar="FILE", parser=place, help="The file to write, .toml or .py.")],
+    force: Force = False,
 ) -> int:
     """Write a plant as a template, with every field explained."""
     from systems.files import write_template
 
-    write_template(file)
+    write_template(file, force=force)
     show(f"{file} written; edit it, then `observer check {file}`")
     return DONE
 
@@ -67,11 +68,12 @@ def simulate(system: Reference, out: Out, config: Config = None, **chosen: Any) 
     from experiments.pipeline.steps import done
 
     console = console_of(chosen)
-    run, job = prepare(recipe_of(system, config, chosen), out, fresh=chosen.get("fresh", False), console=console)
-    if done("simulate", run):
-        console.say(f"{out}: simulated already")
-    else:
-        run = simulate_step(run, job)
+    recipe, reads = recipe_of(system, config, chosen), [config] if config is not None else []
+    with prepare(recipe, out, fresh=chosen.get("fresh", False), console=console, reads=reads) as (run, job):
+        if done("simulate", run):
+            console.say(f"{out}: simulated already")
+        else:
+            run = simulate_step(run, job)
     if chosen.get("json"):
         print_metrics(run)
     return DONE

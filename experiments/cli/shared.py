@@ -27,6 +27,7 @@ Config = Annotated[
         "--config", metavar="FILE", parser=place, help="A recipe to begin with, like the config.toml of a run."
     ),
 ]
+Force = Annotated[bool, typer.Option("--force", help="Replace files that exist; what is read, and runs, stay.")]
 EVERY_OPTION = ("plant", "seed", "data", "fit", "validation", "fresh", "output")
 
 
