@@ -6,7 +6,7 @@ def main() -> None:
 
     It ends the process itself: what the interpreter does at its end (flushing, destructors, threads) could only fail.
     """
-    import _signal  # built in, while the import of signal can be interrupted
+    import _signal  # pyright: ignore[reportMissingImports] # built in: the import of signal can be interrupted
     import os
 
     code, early = 130, []

@@ -79,6 +79,6 @@ def _common(
     pass
 
 
-def begin() -> NoReturn:
+def begin() -> None:
     """Carry out the command line of this process and exit. (``app()`` would put typer's own hook for exceptions in place.)"""
     get_command(app)()

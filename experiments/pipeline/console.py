@@ -160,8 +160,9 @@ def _explained(error: BaseException) -> tuple[int, str]:
 
     if isinstance(error, KeyboardInterrupt | Interrupted):
         return STOPPED, str(error) or f"stopped; {_GO_ON}"
-    if hasattr(error, "format_message"):  # of typer: a command line that cannot be read
-        return BAD_INPUT, f"error: {error.format_message().rstrip('.')}; --help shows the options"
+    unread = getattr(error, "format_message", None)  # of typer: a command line that cannot be read
+    if unread is not None:
+        return BAD_INPUT, f"error: {unread().rstrip('.')}; --help shows the options"
     if isinstance(error, InputError):
         return BAD_INPUT, f"error: {error}"
     if isinstance(error, NotDetectable):

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 
 import observer
 import reports
+from experiments.pipeline import stopping
 from experiments.pipeline.data import simulate_step
 from experiments.pipeline.fitting import fit_step
 from experiments.pipeline.job import REPORT, Job, fitted_observer, with_metrics
@@ -43,6 +44,7 @@ def certify_step(run: Run, job: Job, *, budget: float | None = None, gap: float 
     asked = f" --budget {time:g}s --gap {share:g}" if budget or gap else ""
     with job.console.step("certify", "contraction, gains, and the residual over the region"):
         certificate = observer.certify(network, budget=time, gap=share, seed=job.recipe.seed)
+    stopping.check()  # a stopped search has a bound, but not the one of an unbroken run
     command = f"observer certify {run.path}{asked}" if asked else job.command
     runs.save_certificate(run.path, certificate, command=command)
     if certificate.bounds is not None:

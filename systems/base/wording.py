@@ -24,6 +24,11 @@ def _escaped(character: str) -> str:
     return character.encode("unicode_escape").decode()
 
 
+def harmless(text: str) -> str:
+    """``text`` of a page: line ends stay, and what would change the direction of writing, or hide, is made visible."""
+    return text if text.isprintable() else "".join(c if c in "\n\t" else visible(c) for c in text)
+
+
 def message(text: str) -> str:
     """A message as it is printed: visible, with long words and lines cut; only indented lines (a quoted equation) follow it."""
     lines = re.split(r"\n(?=    )", text)

@@ -52,6 +52,14 @@ def test_everything_that_is_printed_is_visible(capsys):
     assert sendable(out) and sendable(err) and len(out.splitlines()) == 1 and len(err.splitlines()) == 4
 
 
+def test_pages_show_what_would_turn_or_hide_text():
+    from reports.page import _environment
+
+    page = _environment().from_string("<p>{{ text }}|{{ text | code }}</p>").render(text=f"<b>{HOSTILE}")
+    assert all(character.isprintable() or character == "\n" for character in page)
+    assert "<b>" not in page and page.count(r"\u202e") == 2
+
+
 def test_markup_in_a_name_is_text(capsys, monkeypatch):
     console = Console()
     monkeypatch.setattr(console, "live", True)
