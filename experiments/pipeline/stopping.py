@@ -16,7 +16,7 @@ from typing import Any
 #: The exit code of each signal that stops the work: 128 + number, and that of bad input for a limit.
 CODES = {"SIGINT": 130, "SIGTERM": 143, "SIGHUP": 129, "SIGXCPU": 2}
 SAME = 1.0  # s in which a second signal is the same wish: terminals, shells and `timeout` send several
-PATIENCE = 5.0  # s that an import may delay a stop
+PATIENCE = 2.0  # s that an import may delay a stop
 _RETRY = 0.02  # s
 
 

@@ -80,17 +80,18 @@ def test_hostile_words_of_the_command_line(observer, words, word):
     )
 
 
-def test_hostile_texts_of_a_plant(observer, tmp_path):
-    text = json.dumps("m\x1b[31m\u202e\r/s")
+@pytest.mark.parametrize(("description", "unit", "code"), [(HOSTILE, "m", 0), ("", HOSTILE, 2)])
+def test_hostile_texts_of_a_plant(observer, tmp_path, description, unit, code):
     file = tmp_path / "spring.toml"
+    texts = [json.dumps(text.replace("\udce9", "")) for text in (description, unit)]
     file.write_text(
-        f'name = "spring"\ndescription = {text}\n[states]\nq = {{ range = [-1, 1], unit = {text} }}\n'
+        f'name = "spring"\ndescription = {texts[0]}\n[states]\nq = {{ range = [-1, 1], unit = {texts[1]} }}\n'
         '[dynamics]\nq = "-q"\n[outputs]\ny = "q"\n[sampling]\ndt = 0.1\n'
     )
     for words in ([], ["--json"]):
         found = observer("check", file, *words)
-        assert found.code == 0 and sendable(found.out) and sendable(found.err)
-    json.loads(found.out)
+        assert found.code == code and sendable(found.out) and sendable(found.err), (found.out, found.err)
+    assert code or json.loads(found.out)["description"]
 
 
 @pytest.mark.parametrize(
