@@ -81,7 +81,7 @@ def test_every_option_but_switches_has_a_type_and_a_range():
         flag
         for command in COMMANDS
         for parameter in COMMAND.commands[command].params
-        if not parameter.is_flag and parameter.param_type_name == "option"
+        if parameter.param_type_name == "option" and not parameter.is_flag
         for flag in parameter.opts
         if flag not in table
     }
