@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
+from systems.base.arrays import read_arrays
 from systems.base.atomic_files import atomic_path
 from systems.base.errors import InputError
 from systems.base.records import to_plain
@@ -93,11 +94,7 @@ def read_json(path: Path, *, changed: bool = False) -> dict[str, Any]:
 def read_npz(path: Path) -> dict[str, np.ndarray]:
     """All arrays of an npz file; pickled objects are refused. Raises InputError that names the file."""
 
-    def parse() -> dict[str, np.ndarray]:
-        with np.load(path, allow_pickle=False) as archive:
-            return {name: archive[name] for name in archive.files}
-
-    arrays = guarded(path, parse)
+    arrays = guarded(path, lambda: read_arrays(path))
     version = arrays.get("format_version")
     if version is not None:
         check_version(path, version.item() if version.size == 1 else version.tolist(), None)

@@ -10,7 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from systems.base.atomic_files import read_arrays, write_arrays
+from systems.base.arrays import check_shapes, one_line, read_arrays
+from systems.base.atomic_files import write_arrays
 from systems.base.errors import InputError, SimulationError
 from systems.discretization import DiscreteSystem
 from systems.excitations import excite
@@ -111,16 +112,28 @@ class Trajectories:
             if int(data["format_version"]) > 1:
                 version = int(data["format_version"])
                 raise InputError(f"{path} was written by a newer version (format {version}); update ren-observer")
+            _check_stored(data)
             return cls(
                 *(data[name] for name in ("t", "x", "u", "y", "lengths")),
                 source=str(data["source"]), warnings=tuple(map(str, data["warnings"])),
             )  # fmt: skip
-        except InputError:
-            raise
         except Exception as error:
+            if str(path) in str(error) and isinstance(error, InputError):
+                raise
             raise InputError(
-                f"{path} is no trajectory file ({error}); make it again with `observer simulate`"
+                f"{path} is no trajectory file ({one_line(error)}); make it again with `observer simulate`"
             ) from error
+
+
+def _check_stored(data: dict[str, np.ndarray]) -> None:
+    """Raise :class:`InputError` for arrays that are no trajectories: shapes, lengths, and a time axis that increases."""
+    shapes = {"t": ("N",), "x": ("K", "N", "nx"), "u": ("K", "N", "nu"), "y": ("K", "N", "ny"), "lengths": ("K",)}
+    sizes = check_shapes(data, shapes)
+    lengths, t = data["lengths"], data["t"]
+    if lengths.dtype.kind not in "iu" or not ((lengths >= 0) & (lengths <= sizes["N"])).all():
+        raise InputError(f"lengths must be whole numbers from 0 to {sizes['N']}")
+    if not (np.isfinite(t).all() and (np.diff(t) > 0).all()):
+        raise InputError("t must be finite and increase")
 
 
 def draw_initial_states(system: System, count: int, seed: int, spread: float = 1.0) -> np.ndarray:
