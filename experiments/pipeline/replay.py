@@ -16,19 +16,29 @@ from observer.runs import load_run
 from observer.state_observer import RENObserver
 from systems import System
 from systems.base.errors import InputError
+from systems.base.output_places import check_files, check_folder
 from systems.base.wording import nearest, shorten
-from systems.recordings import FORMATS, OpenedLog, Recording, open_logs, parse_columns, write_recordings
+from systems.recordings import FORMATS, OpenedLog, Recording, log_files, open_logs, parse_columns, write_recordings
 from systems.recordings.columnar import check_installed
-from systems.recordings.sinks import Outline, open_sink
+from systems.recordings.sinks import Outline, column_files, open_sink
 from systems.trajectories import Trajectories
 
 LONG = 200_000  # samples of a log whose progress is told
 
 
 def replay(
-    folder: Path, log: str, out: Path, columns: str | None, initial: str | None, console: Console
+    folder: Path,
+    log: str,
+    out: Path,
+    columns: str | None,
+    initial: str | None,
+    console: Console,
+    *,
+    force: bool = False,
 ) -> tuple[dict[str, Any], list[str]]:
     """Run the observer of a run over a log and write its estimates to ``out``; returns (numbers, lines) that sum it up.
+
+    Raises InputError, before anything is written, for an ``out`` that is read or lies in a run, or exists (unless ``force``).
 
     Columns of ``out``: t, in the log's own seconds, ``<state>_hat``, and ``<state>_error`` for states that were logged. The log is
     read, estimated and written piece by piece: its length does not matter.
@@ -36,9 +46,12 @@ def replay(
     run = load_run(folder)
     system, observer = run.system, fitted_observer(run)
     given = _initial_estimate(initial, system)
+    reads = [folder, *log_files(log)]
+    check_files([out], reads=reads, force=True)
     logs = open_logs(
         log, system, run.plant.dt, columns=parse_columns(columns) if columns else None, required=("inputs", "outputs")
     )
+    check_files(column_files(out, len(logs)), reads=reads, force=force)
     units = {"t": "s"}
     for ending in ("hat", "error"):
         units |= {f"{signal.name}_{ending}": signal.unit for signal in system.states}
@@ -168,10 +181,11 @@ class _Sums:
         }, lines
 
 
-def export_run(folder: Path, out: Path, format: str) -> list[Path]:
+def export_run(folder: Path, out: Path, format: str, *, force: bool = False) -> list[Path]:
     """Write the trajectories and the validation trials of a run into the folder ``out``; returns the files.
 
-    Raises InputError for a format that is not in ``FORMATS``, or when ``out`` is a file.
+    Raises InputError for a format that is not in ``FORMATS``, when ``out`` is a file or lies in a run, and for files that exist
+    (unless ``force``); nothing is written then.
     """
     if format not in FORMATS:
         raise InputError(f"format is {format!r}; expected {', '.join(FORMATS)}")
@@ -182,10 +196,12 @@ def export_run(folder: Path, out: Path, format: str) -> list[Path]:
         if check is not None:
             lengths = np.full(check.trials, len(check.t))
             parts[name] = (Trajectories(check.t, check.x, check.u, check.y, lengths), check.x_hat)
-    if out.exists() and not out.is_dir():
-        raise InputError(f"{out}: is a file; expected a folder")
+    check_folder(out)
+    paths = {name: out / f"{name}{FORMATS[format]}" for name in parts}
+    files = [file for name, path in paths.items() for file in column_files(path, len(parts[name][0]))]
+    check_files(files, reads=[folder], force=force)
     out.mkdir(parents=True, exist_ok=True)
     written = []
     for name, (data, x_hat) in parts.items():
-        written += write_recordings(data, out / f"{name}{FORMATS[format]}", run.system, estimates=x_hat)
+        written += write_recordings(data, paths[name], run.system, estimates=x_hat)
     return written

@@ -42,9 +42,7 @@ class Sink(ABC):
 
     def __init__(self, path: Path, tables: Sequence[Outline], units: Mapping[str, str]) -> None:
         self.tables, self.units = tables, units
-        several = len(tables) > 1 and not self.one_file
-        numbered = [path.with_name(f"{path.stem}_{k:03d}{path.suffix}") for k in range(len(tables))]
-        self.paths = numbered if several else [path]
+        self.paths = column_files(path, len(tables))
         self._open = ExitStack()
 
     def __enter__(self) -> "Sink":
@@ -238,6 +236,14 @@ def _copy(source: IO[bytes], target: IO[bytes], rows: int, longest: int) -> None
 
 #: ending -> what writes it
 SINKS: dict[str, type[Sink]] = {".csv": _CsvSink, ".parquet": _ParquetSink, ".h5": _Hdf5Sink, ".npz": _NpzSink}
+
+
+def column_files(path: Path, count: int) -> list[Path]:
+    """The files that the sink for ``path`` makes of ``count`` tables."""
+    sink = SINKS.get(path.suffix.lower())
+    if count == 1 or (sink is not None and sink.one_file):
+        return [path]
+    return [path.with_name(f"{path.stem}_{k:03d}{path.suffix}") for k in range(count)]
 
 
 def open_sink(path: Path | str, tables: Sequence[Outline], units: Mapping[str, str]) -> Sink:
