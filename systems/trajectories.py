@@ -275,6 +275,8 @@ def simulate(
         raise InputError(f"duration is {duration:g} s; expected at least one sample (dt = {dt:g} s)")
     if x0 is None and (isinstance(trajectories, bool) or not isinstance(trajectories, int) or trajectories < 1):
         raise InputError(f"trajectories is {trajectories!r}; expected a whole number, 1 or more")
+    way_out = "ask for fewer or shorter ones, or a larger dt"
+    require(arrays((duration / dt, system.nx)), f"a trajectory of {duration:g} s in samples of {dt:g} s", way_out)
     steps = round(duration / dt) + 1
     if x0 is None:
         require(arrays((trajectories, system.nx)), f"{trajectories} trajectories", "ask for fewer")
@@ -286,7 +288,6 @@ def simulate(
         )
     count = len(x0)
     needed = arrays((3, count, steps, system.nx), (2, count, steps, system.nu), (2, count, steps, system.ny))
-    way_out = "ask for fewer or shorter ones, or a larger dt"
     require(needed, f"{count} trajectories of {duration:g} s in samples of {dt:g} s", way_out)
     if u is None:
         u = draw_inputs(system, dt, count, steps, seed, excitation)
