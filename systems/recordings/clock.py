@@ -39,7 +39,7 @@ class Clock:
         self.table, self.first = table, 0.0
         self._origin: Any = None
         self._before = np.zeros(0)  # up to two stamps before the block, in seconds, and as they stand in the file
-        self._printed: list[Any] = []
+        self._printed: list[str] = []
         self._rows: list[int] = []
 
     def seconds(self, block: Block) -> np.ndarray:
@@ -112,12 +112,11 @@ class Clock:
             place, what = self._place(self._row(block, index - count)), f"time {now} comes after {before}"
         raise InputError(f"{place}: {what}; expected times that increase, so sort the rows or remove this one")
 
-    def _as_written(self, values: np.ndarray, k: int) -> Any:
+    def _as_written(self, values: np.ndarray, k: int) -> str:
         """The stamp of row ``k`` of the block for a message; of a row before it where ``k`` is negative."""
         if k < 0:
             return self._printed[k]
-        value = values[k]
-        return shorten(float(f"{value:.12g}") if isinstance(value, np.number) else str(value), 40)
+        return _shown(values[k])
 
     def _row(self, block: Block, k: int) -> int:
         return self._rows[k] if k < 0 else block.row(k)
@@ -160,9 +159,12 @@ def measure(table: LogTable, dt: float, max_gap: int) -> Span:
 
 
 def _named(table: LogTable, block: Block, index: int) -> str:
-    value = block.columns[table.time][index]
-    shown = f"{value:.12g}" if isinstance(value, np.number) else shorten(str(value), 40)
+    shown = _shown(block.columns[table.time][index])
     return f"{table.label}, row {block.row(index)}, column '{table.time}': time {shown}"
+
+
+def _shown(stamp: Any) -> str:
+    return f"{stamp:.12g}" if isinstance(stamp, np.number) else shorten(str(stamp), 40)
 
 
 def _are_seconds(table: LogTable, spacing: float, dt: float) -> None:

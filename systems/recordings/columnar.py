@@ -90,7 +90,7 @@ def open_npz(path: Path, time: str | None) -> list[LogTable]:
 
 def _npz_tables(path: Path, file: ArrayFile, time: str | None) -> list[LogTable]:
     declared = dict(file.declared)
-    if {"t", "x", "u", "y", "lengths"} <= set(declared):
+    if {"t", "x", "u", "y", "lengths"} <= set(declared) and len(declared["x"].shape) == 3:
         raise InputError(
             f"{path} holds the trajectories of a run without names; `observer export RUN` writes them with names"
         )
