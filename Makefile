@@ -1,9 +1,9 @@
-# make demo: from nothing to a validated observer and its report. make test: the tests. make benchmark: docs/performance.md. Needs Python 3.11 or newer, with pip.
+# make demo: from nothing to a validated observer and its report. make test: the tests. make faults: kills and signals at many instants. make benchmark: docs/performance.md. Needs Python 3.11 or newer, with pip.
 PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.installed
 
-.PHONY: demo test lint benchmark clean
+.PHONY: demo test faults lint benchmark clean
 
 demo: $(READY)
 	$(BIN)/observer experiment box --out runs/box
@@ -11,6 +11,10 @@ demo: $(READY)
 
 test: $(READY)
 	$(BIN)/python -m pytest -n 2 -m "not slow"
+
+# Every command broken off six times by SIGKILL and six times by a signal, at random instants; some 20 minutes.
+faults: $(READY)
+	FAULTS=6 $(BIN)/python -m pytest tests/faults
 
 benchmark: $(READY)
 	$(BIN)/python -m benchmarks.kernels
