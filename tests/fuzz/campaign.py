@@ -1,0 +1,80 @@
+"""Many inputs of one entry point: each made, run and judged, and what came of them counted."""
+
+import re
+import shutil
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from tests.fuzz import equations, importers, logs, options, python_plants, recipes, run_folders, toml_plants
+from tests.fuzz.case import Case, Dice
+from tests.fuzz.judge import Fault, case_of, faults
+from tests.fuzz.server import Outcome, Server
+
+#: entry point -> its generator. To add one: a file with ``make``, a line here.
+ENTRIES: dict[str, Callable[[Dice], Case]] = {
+    module.__name__.rpartition(".")[2]: module.make
+    for module in (equations, toml_plants, python_plants, logs, recipes, run_folders, importers, options)
+}
+
+
+@dataclass
+class Tally:
+    """What came of the inputs of one entry point."""
+
+    entry: str
+    inputs: int = 0
+    codes: Counter[str] = field(default_factory=Counter)
+    findings: list[dict[str, Any]] = field(default_factory=list)
+    slowest: float = 0.0
+    largest: int = 0
+    seconds: float = 0.0
+
+    def row(self) -> dict[str, Any]:
+        """As plain data."""
+        return asdict(self) | {"codes": dict(sorted(self.codes.items()))}
+
+
+def again(entry: str, seed: int, index: int) -> str:
+    """The command that repeats one input and keeps its folder."""
+    return f"python -m tests.fuzz {entry} --seed {seed} --index {index} --keep"
+
+
+def run(server: Server, entry: str, seed: int, indices: Iterable[int], *, tell: Callable[[str], None] = lambda _: None, keep: bool = False) -> Tally:
+    """Run the inputs of one entry point one after the other."""
+    tally, began = Tally(entry), time.perf_counter()
+    for index in indices:
+        outcome = server.run(ENTRIES[entry], entry, seed, index)
+        wrong = faults(outcome)
+        case = case_of(outcome)
+        tally.inputs += 1
+        tally.codes["hang" if outcome.hung else str(outcome.code)] += 1
+        tally.slowest, tally.largest = max(tally.slowest, outcome.seconds), max(tally.largest, outcome.memory)
+        if wrong:
+            place = _where(server, entry, seed, index, outcome)
+            for fault in wrong:
+                tally.findings.append(_finding(fault, case, place, outcome, again(entry, seed, index)))
+                tell(f"{entry} {index}: {fault.kind}: {fault.seen[:200]!r} | {place} | {case.get('words')} | {str(case.get('note'))[:160]!r}")
+        if not keep:
+            shutil.rmtree(outcome.place, ignore_errors=True)
+    tally.seconds = time.perf_counter() - began
+    return tally
+
+
+def _finding(fault: Fault, case: dict[str, Any], place: str, outcome: Outcome, repeat: str) -> dict[str, Any]:
+    return {
+        "kind": fault.kind, "seen": fault.seen[:400], "words": case.get("words"), "note": str(case.get("note"))[:400], "place": place,
+        "seconds": round(outcome.seconds, 2), "repeat": repeat,
+    }  # fmt: skip
+
+
+def _where(server: Server, entry: str, seed: int, index: int, outcome: Outcome) -> str:
+    """The last line of the product in the traceback of a fault, which is run once more for it where it was caught."""
+    stderr = (outcome.place / "stderr").read_bytes().decode("utf-8", "replace")
+    if outcome.code == 3:
+        again = server.run(ENTRIES[entry], entry, seed, index, debug=True)
+        stderr = (again.place / "stderr").read_bytes().decode("utf-8", "replace")
+    found = re.findall(r'File "[^"]*?/((?:systems|observer|reports|experiments)/[^"]+)", line (\d+), in (\S+)', stderr)
+    return ":".join(found[-1]) if found else ""

@@ -1,0 +1,42 @@
+"""A log in one of the four formats, replayed over a finished run or learned from."""
+
+from tests.fuzz import array_logs, csv_logs
+from tests.fuzz.case import Case, Dice
+from tests.fuzz.columns import honest, spoiled
+from tests.fuzz.values import argument, place, word
+
+_FORMATS = {".csv": csv_logs.text, ".npz": array_logs.npz, ".h5": array_logs.hdf5, ".parquet": array_logs.parquet}
+_ENDINGS = (*_FORMATS, ".csv", ".tsv", ".txt", ".hdf5", ".CSV", ".json", "", ".gz")
+
+
+def make(dice: Dice) -> Case:
+    """Columns honest or spoiled, a format honest or spoiled, then estimated, fitted, or estimated onto itself."""
+    columns, notes = honest(dice), []
+    for _ in range(dice.choice((0, 0, 1, 1, 2))):
+        if columns:
+            columns, note = spoiled(dice, columns)
+            notes.append(note)
+    kind = dice.choice(list(_FORMATS))
+    content, note = _FORMATS[kind](dice, columns)
+    ending = kind if dice.chance(0.93) else dice.choice(_ENDINGS)
+    name = dice.write(f"log{ending}", content)
+    notes.append(f"{kind} as {ending}: {note}")
+    if dice.chance(0.06):
+        name = place(dice, dice.choice(list(_FORMATS)))
+        notes = [f"the log is {name[:40]!r}"]
+    return Case(_words(dice, name), "; ".join(notes), inputs=(name,) if name.startswith("log") else ())
+
+
+def _words(dice: Dice, name: str) -> list[str]:
+    if dice.chance(0.2):
+        dice.write("plant.toml", (dice.templates / "spring.toml").read_bytes())
+        words = ["fit", "--data", name if dice.chance(0.9) else dice.choice(("log*", "*", "[", "**/*", "log.{csv}", "log?csv")), "--plant", "plant.toml", "--out", "f"]
+        words += ["--neurons", "2", "--iterations", "2", "--quiet"]
+    else:
+        out = dice.one("e.csv", "e.csv", "e.csv", "e.npz", "e.parquet", "e.h5", name, f"./{name}", "r/validation.npz", "r", "e.xyz", lambda: place(dice, ".csv"))
+        words = ["estimate", dice.run(), name, "-o", out, *dice.choice(([], [], ["--json"], ["--quiet"]))]
+        if dice.chance(0.2):
+            words += ["--initial-estimate", argument(dice, dice.one("q=0", "q=1e300", "q=nan", "q=", "=1", "q=1,q=2", "z=1", lambda: word(dice), lambda: f"q={word(dice)}"))]
+    if dice.chance(0.2):
+        words += ["--columns", argument(dice, dice.one("y=q", "t=t", "t=u", "q=q,q=w", "y=nothing", "states.q=q", lambda: word(dice), lambda: f"y={word(dice)}", "=", ",", "y=y=y"))]
+    return words
