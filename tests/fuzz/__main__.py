@@ -11,7 +11,7 @@ from tests.fuzz.server import Server  # first: it sets the number of threads
 
 def main() -> int:
     """1 where there are findings."""
-    from tests.fuzz.campaign import ENTRIES, run
+    from tests.fuzz.campaign import ENTRIES, grouped, run
 
     parser = argparse.ArgumentParser(prog="python -m tests.fuzz", description=__doc__)
     parser.add_argument("entries", nargs="*", metavar="ENTRY", help=", ".join(ENTRIES))
@@ -21,7 +21,9 @@ def main() -> int:
     parser.add_argument("--index", type=int, help="only this input")
     parser.add_argument("--keep", action="store_true", help="keep the folders of the inputs, and say where they are")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all findings")
-    parser.add_argument("--serve", action="store_true", help="answer lines `ENTRY SEED COUNT` of stdin with lines of JSON")
+    parser.add_argument(
+        "--serve", action="store_true", help="answer lines `ENTRY SEED COUNT` of stdin with lines of JSON"
+    )
     given = parser.parse_args()
     server = Server()
     if given.serve:
@@ -30,20 +32,33 @@ def main() -> int:
     indices = range(given.first, given.first + given.count) if given.index is None else [given.index]
     rows = []
     for entry in given.entries or ENTRIES:
-        tally = run(server, entry, given.seed, indices, tell=lambda text: print(text.encode(errors="backslashreplace").decode(), flush=True), keep=given.keep)
+        tally = run(server, entry, given.seed, indices, keep=given.keep)
         rows.append(tally.row())
         kinds = ", ".join(f"{count} {kind}" for kind, count in Counter(item["kind"] for item in tally.findings).items())
-        print(f"{entry:<14} {tally.inputs:>6} inputs  {rows[-1]['codes']}  {kinds or 'no findings'}  slowest {tally.slowest:.1f} s, largest {tally.largest / 2**20:.0f} MB, {tally.seconds:.0f} s", flush=True)  # fmt: skip
+        print(f"{entry:<14} {tally.inputs:>6} inputs  {rows[-1]['codes']}  {kinds or 'no findings'}  slowest {tally.slowest:.1f} s, largest {tally.largest / 2**20:.0f} MB, {tally.seconds:.0f} s", *_shown(grouped(tally.findings)), sep="\n", flush=True)  # fmt: skip
     if given.json:
         given.json.write_text(json.dumps(rows, indent=1))
     if given.keep:
         print(f"kept in {server.root}")
-        for index in indices if len(rows) == 1 else ():
-            place = server.root / f"{rows[0]['entry']}-{given.seed}-{index}"
-            print((place / "case.json").read_text(errors="replace")[:2000], (place / "stderr").read_text(errors="replace")[-3000:], sep="\n")
+        for place in sorted(server.root.glob("*-*")) if given.index is not None else ():
+            print(
+                *_shown(
+                    [
+                        (place / name).read_text(errors="replace")[-3000:]
+                        for name in ("case.json", "stdout", "stderr")
+                        if (place / name).is_file()
+                    ]
+                ),
+                sep="\n",
+            )
     else:
         server.close()
     return int(any(row["findings"] for row in rows))
+
+
+def _shown(texts: list[str]) -> list[str]:
+    """What a terminal may be sent."""
+    return ["".join(c if c.isprintable() or c == "\n" else f"\\x{ord(c):02x}" for c in text) for text in texts]
 
 
 def _serve(server: Server) -> None:

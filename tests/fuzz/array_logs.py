@@ -5,6 +5,7 @@ import json
 import pickle
 import struct
 import zipfile
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -41,7 +42,23 @@ def retyped(dice: Dice, values: np.ndarray) -> np.ndarray:
 def npz(dice: Dice, columns: Columns) -> tuple[bytes, str]:
     """(bytes, what is odd)."""
     arrays = {name: np.asarray(values) for name, values in columns.items()}
-    kind = dice.choice(("types", "types", "lengths", "units", "claim", "pickle", "bomb", "zip", "npy", "repeat", "stacked", "plain", "paths"))
+    kind = dice.choice(
+        (
+            "types",
+            "types",
+            "lengths",
+            "units",
+            "claim",
+            "pickle",
+            "bomb",
+            "zip",
+            "npy",
+            "repeat",
+            "stacked",
+            "plain",
+            "paths",
+        )
+    )
     if kind == "types" and arrays:
         for name in dice.sample(list(arrays), dice.randint(1, len(arrays))):
             arrays[name] = retyped(dice, arrays[name])
@@ -54,7 +71,7 @@ def npz(dice: Dice, columns: Columns) -> tuple[bytes, str]:
     stream = io.BytesIO()
     with zipfile.ZipFile(stream, "w", dice.choice((zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED))) as archive:
         for name, values in arrays.items():
-            archive.writestr(f"{name}.npy", npy(dice, values, kind))
+            archive.writestr(f"{name}.npy".replace("\0", "_"), npy(dice, values, kind))
         if kind == "repeat" and arrays:
             archive.writestr("t.npy", npy(dice, arrays.get("t", np.arange(3.0)), ""))
         if kind == "npy":
@@ -71,10 +88,42 @@ def npy(dice: Dice, values: np.ndarray, kind: str) -> bytes:
     stream = io.BytesIO()
     if kind == "pickle" or values.dtype.hasobject:
         header = "{'descr': '|O', 'fortran_order': False, 'shape': (1,), }".ljust(117) + "\n"
-        return b"\x93NUMPY\x01\x00" + struct.pack("<H", len(header)) + header.encode() + pickle.dumps(_Acts(), dice.choice((0, 2, 4)))
+        return (
+            b"\x93NUMPY\x01\x00"
+            + struct.pack("<H", len(header))
+            + header.encode()
+            + pickle.dumps(_Acts(), dice.choice((0, 2, 4)))
+        )
     if kind in ("claim", "bomb"):
-        shape = dice.choice(("(1000000000000,)", "(10,)", "(-1,)", "(3000000000,)", "()", "(2, 1000000000)", "(0, 10000000000)", "(True,)", "(1.5,)", "[10]", "10", "(__import__('os'),)"))
-        descr = dice.choice(("'<f8'", "'<f8'", "'|O'", "'<U1000000000'", "[('a', '<f8')]", "'<M8[ns]'", "'V100000'", f"'{CANARY}'", "('<f8', (1000000,))"))
+        shape = dice.choice(
+            (
+                "(1000000000000,)",
+                "(10,)",
+                "(-1,)",
+                "(3000000000,)",
+                "()",
+                "(2, 1000000000)",
+                "(0, 10000000000)",
+                "(True,)",
+                "(1.5,)",
+                "[10]",
+                "10",
+                "(__import__('os'),)",
+            )
+        )
+        descr = dice.choice(
+            (
+                "'<f8'",
+                "'<f8'",
+                "'|O'",
+                "'<U1000000000'",
+                "[('a', '<f8')]",
+                "'<M8[ns]'",
+                "'V100000'",
+                f"'{CANARY}'",
+                "('<f8', (1000000,))",
+            )
+        )
         header = f"{{'descr': {descr}, 'fortran_order': False, 'shape': {shape}, }}".ljust(117) + "\n"
         body = b"\0" * dice.choice((0, 80, 50_000_000 if kind == "bomb" else 800))
         return b"\x93NUMPY\x01\x00" + struct.pack("<H", len(header)) + header.encode() + body
@@ -111,11 +160,9 @@ def hdf5(dice: Dice, columns: Columns) -> tuple[bytes, str]:
                 array = np.asarray(values)
                 if kind == "types" and dice.chance(0.4):
                     array = retyped(dice, array)
-                try:
+                with suppress(Exception):  # a type or a name that h5py does not write
                     place.create_dataset(name, data=array.astype("S") if array.dtype.kind in "UO" else array)
-                except (TypeError, ValueError, OSError):  # this type or name h5py does not write
-                    continue
-        if kind != "plain" and kind != "types":
+        with suppress(Exception):
             _HDF5_MAKERS[kind](dice, file, places[0])
     return broken(dice, stream.getvalue(), kind == "broken"), kind
 
@@ -130,12 +177,22 @@ def _replaced(dice: Dice, place: Any, make: Any) -> None:
 
 def _huge(dice: Dice, file: Any, place: Any) -> None:
     shape = dice.choice(((10**9,), (10**12,), (2**40,)))
-    _replaced(dice, place, lambda name: place.create_dataset(name, shape, "f8", chunks=(1024,), fillvalue=dice.choice((0, 1.5, float("nan")))))
+    _replaced(
+        dice,
+        place,
+        lambda name: place.create_dataset(
+            name, shape, "f8", chunks=(1024,), fillvalue=dice.choice((0, 1.5, float("nan")))
+        ),
+    )
 
 
 def _external(dice: Dice, file: Any, place: Any) -> None:
     source = dice.choice(("../outside/victim.txt", "/etc/passwd", "/dev/zero", "plant.toml"))
-    _replaced(dice, place, lambda name: place.create_dataset(name, (30,), "f8" if dice.chance(0.5) else "u1", external=[(source, 0, 240)]))
+    _replaced(
+        dice,
+        place,
+        lambda name: place.create_dataset(name, (30,), "f8" if dice.chance(0.5) else "u1", external=[(source, 0, 240)]),
+    )
 
 
 def _link(dice: Dice, file: Any, place: Any) -> None:
@@ -156,7 +213,16 @@ def _virtual(dice: Dice, file: Any, place: Any) -> None:
 def _attributes(dice: Dice, file: Any, place: Any) -> None:
     import h5py
 
-    values = ("s", b"\xff", 3, np.array(["s", "m"], dtype="S"), h5py.Empty("f"), np.float64("nan"), "\x1b[31m", "s" * 60_000)
+    values = (
+        "s",
+        b"\xff",
+        3,
+        np.array(["s", "m"], dtype="S"),
+        h5py.Empty("f"),
+        np.float64("nan"),
+        "\x1b[31m",
+        "s" * 60_000,
+    )
     for name in ("t", "q", "y"):
         if name in place:
             place[name].attrs[dice.choice(("unit", "units"))] = dice.choice(values)
@@ -169,13 +235,17 @@ def _odd(dice: Dice, file: Any, place: Any) -> None:
         lambda name: place.create_dataset(name, data=h5py.Empty("f8")),
         lambda name: place.create_dataset(name, data=[file.ref] * 3, dtype=h5py.ref_dtype),
         lambda name: place.create_dataset(name, data=["a", "ü", ""], dtype=h5py.string_dtype()),
-        lambda name: place.create_dataset(name, data=[np.arange(3)] * 3 if dice.chance(0.1) else np.arange(3), dtype=None),
+        lambda name: place.create_dataset(
+            name, data=[np.arange(3)] * 3 if dice.chance(0.1) else np.arange(3), dtype=None
+        ),
         lambda name: place.create_dataset(name, data=np.zeros(3, [("a", "f8"), ("b", "S3")])),
         lambda name: place.create_dataset(name, data=np.zeros(3), dtype=h5py.enum_dtype({"A": 0, "B": 1}, "i4")),
         lambda name: place.create_dataset(name, data=1.0),
         lambda name: place.create_dataset(name, data=np.zeros((3, 3))),
         lambda name: place.create_dataset(name, (0,), "f8", maxshape=(None,)),
-        lambda name: place.create_dataset(name, data=np.arange(30.0), chunks=(7,), compression="gzip", shuffle=True, fletcher32=True),
+        lambda name: place.create_dataset(
+            name, data=np.arange(30.0), chunks=(7,), compression="gzip", shuffle=True, fletcher32=True
+        ),
         lambda name: place.create_dataset(name, data=np.arange(30), dtype=dice.choice((">f8", "f2", "u1", "?", "c16"))),
         lambda name: place.create_group(name),
         lambda name: place.__setitem__(name, np.dtype("f8")),
@@ -191,9 +261,17 @@ def _nested(dice: Dice, file: Any, place: Any) -> None:
     group["t"] = np.arange(3.0)
 
 
-_HDF5_MAKERS = {"huge": _huge, "external": _external, "link": _link, "virtual": _virtual, "attributes": _attributes, "odd": _odd, "nested": _nested}
-_HDF5 = ("plain", "types", "types", "broken", "broken", *_HDF5_MAKERS, "odd", "odd", "plain")
-_HDF5_MAKERS["broken"] = lambda *_: None
+_HDF5_MAKERS = {
+    "huge": _huge,
+    "external": _external,
+    "link": _link,
+    "virtual": _virtual,
+    "attributes": _attributes,
+    "odd": _odd,
+    "nested": _nested,
+}
+_HDF5_MAKERS |= dict.fromkeys(("plain", "types", "broken"), lambda *_: None)
+_HDF5 = (*_HDF5_MAKERS, "types", "broken", "odd", "odd")
 
 
 def parquet(dice: Dice, columns: Columns) -> tuple[bytes, str]:
@@ -201,8 +279,12 @@ def parquet(dice: Dice, columns: Columns) -> tuple[bytes, str]:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    kind = dice.choice(("plain", "types", "types", "types", "broken", "broken", "twice", "metadata", "many groups", "index"))
-    arrays = {name: _arrow(dice, np.asarray(values), kind == "types" and dice.chance(0.5)) for name, values in columns.items()}
+    kind = dice.choice(
+        ("plain", "types", "types", "types", "broken", "broken", "twice", "metadata", "many groups", "index")
+    )
+    arrays = {
+        name: _arrow(dice, np.asarray(values), kind == "types" and dice.chance(0.5)) for name, values in columns.items()
+    }
     length = min((len(array) for array in arrays.values()), default=0)
     fields = [(name.replace("\0", ""), array.slice(0, length)) for name, array in arrays.items()]
     if kind == "twice" and fields:
@@ -212,7 +294,16 @@ def parquet(dice: Dice, columns: Columns) -> tuple[bytes, str]:
         claims = (b"{", b"null", b"[]", b"{}", b'{"index_columns": ["t"]}', b'{"index_columns": [{"kind": "range"}]}', b'{"index_columns": [{"kind": "range", "name": "t", "start": 0, "stop": 1000000000000, "step": 1}], "columns": [], "column_indexes": []}', b'{"index_columns": ["nothing"], "columns": [{"name": null}], "column_indexes": [{}]}')  # fmt: skip
         metadata = {b"pandas": dice.choice(claims)}
     schema = pa.schema(
-        [pa.field(name, array.type, metadata={b"unit": dice.choice((b"s", b"\xff", b"", b"\x1b[31m", b"m" * 50_000))} if kind == "metadata" else None) for name, array in fields],
+        [
+            pa.field(
+                name,
+                array.type,
+                metadata={b"unit": dice.choice((b"s", b"\xff", b"", b"\x1b[31m", b"m" * 50_000))}
+                if kind == "metadata"
+                else None,
+            )
+            for name, array in fields
+        ],
         metadata,
     )
     stream = io.BytesIO()

@@ -42,7 +42,7 @@ def again(entry: str, seed: int, index: int) -> str:
     return f"python -m tests.fuzz {entry} --seed {seed} --index {index} --keep"
 
 
-def run(server: Server, entry: str, seed: int, indices: Iterable[int], *, tell: Callable[[str], None] = lambda _: None, keep: bool = False) -> Tally:
+def run(server: Server, entry: str, seed: int, indices: Iterable[int], *, keep: bool = False) -> Tally:
     """Run the inputs of one entry point one after the other."""
     tally, began = Tally(entry), time.perf_counter()
     for index in indices:
@@ -56,11 +56,25 @@ def run(server: Server, entry: str, seed: int, indices: Iterable[int], *, tell: 
             place = _where(server, entry, seed, index, outcome)
             for fault in wrong:
                 tally.findings.append(_finding(fault, case, place, outcome, again(entry, seed, index)))
-                tell(f"{entry} {index}: {fault.kind}: {fault.seen[:200]!r} | {place} | {case.get('words')} | {str(case.get('note'))[:160]!r}")
         if not keep:
             shutil.rmtree(outcome.place, ignore_errors=True)
     tally.seconds = time.perf_counter() - began
     return tally
+
+
+def grouped(findings: list[dict[str, Any]]) -> list[str]:
+    """One line for each kind of finding, the most frequent first: how often, where, and how to repeat one of them."""
+    groups: dict[tuple[str, str, str], list[dict[str, Any]]] = {}
+    for item in findings:
+        groups.setdefault((item["kind"], item["place"], re.sub(r"[\W\d_]+", " ", item["seen"])[:60]), []).append(item)
+    lines = []
+    for (kind, place, _), items in sorted(groups.items(), key=lambda group: -len(group[1])):
+        first = items[0]
+        words = " ".join(str(word)[:40] for word in first["words"] or ())
+        lines.append(
+            f"  {len(items)} x {kind} {place}: {first['seen'][:240]!r}\n      {words[:160]!r} | {first['note'][:160]}\n      {first['repeat']}"
+        )
+    return lines
 
 
 def _finding(fault: Fault, case: dict[str, Any], place: str, outcome: Outcome, repeat: str) -> dict[str, Any]:

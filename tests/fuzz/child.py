@@ -35,7 +35,14 @@ def digest(folder: Path, names: tuple[str, ...] | None = None) -> dict[str, str]
     return found
 
 
-def run(make: Callable[[Dice], Case], place: Path, key: tuple[str, int, int], templates: Path, allowed: tuple[str, ...], debug: bool) -> NoReturn:
+def run(
+    make: Callable[[Dice], Case],
+    place: Path,
+    key: tuple[str, int, int],
+    templates: Path,
+    allowed: tuple[str, ...],
+    debug: bool,
+) -> NoReturn:
     """Never returns: the process ends here, without the parent's clean-up."""
     code = NO_INPUT
     try:
@@ -63,7 +70,9 @@ def run(make: Callable[[Dice], Case], place: Path, key: tuple[str, int, int], te
 def _sinks(place: Path) -> int:
     """Streams onto files of the place; the descriptor of the log."""
     os.chdir(place / "work")
-    for descriptor, (name, flags) in enumerate((("stdin", os.O_RDONLY), ("stdout", os.O_WRONLY), ("stderr", os.O_WRONLY))):
+    for descriptor, (name, flags) in enumerate(
+        (("stdin", os.O_RDONLY), ("stdout", os.O_WRONLY), ("stderr", os.O_WRONLY))
+    ):
         opened = os.open(place / name, flags | os.O_CREAT | (os.O_APPEND if descriptor else 0), 0o644)
         os.dup2(opened, descriptor)
         os.close(opened)

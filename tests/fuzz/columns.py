@@ -31,7 +31,25 @@ def spoiled(dice: Dice, columns: Columns) -> tuple[Columns, str]:
         return changed
 
     odd = dice.choice((np.nan, np.inf, -np.inf, 1e300, -1e300, 1e160, 1e7, 1e10, 1e15, 5e-324, -1.0, 0.0, 1e5))
-    kind = dice.choice(("glitch", "glitch", "all", "order", "shift", "scale", "name", "remove", "twice", "short", "dates", "constant", "more"))
+    kind = dice.choice(
+        (
+            "glitch",
+            "glitch",
+            "all",
+            "order",
+            "shift",
+            "scale",
+            "name",
+            "remove",
+            "twice",
+            "short",
+            "dates",
+            "constant",
+            "more",
+        )
+    )
+    if values.dtype == object and kind in ("glitch", "shift", "scale"):
+        kind = "remove"
     if kind == "glitch" and len(values):
         columns[name] = at(odd)
     elif kind == "all":
@@ -67,6 +85,18 @@ def _dates(dice: Dice, count: int) -> np.ndarray:
     except OverflowError:
         stamps = ["9999-12-31T23:59:59"] * count
     if stamps and dice.chance(0.5):
-        odd = ("", "2024-13-01", "2024-02-30", "24-1-1", "yesterday", "2024-03-31T01:59:58+02:00", "2024-W01-1", "99999-01-01", "0000-00-00", "NaT", "1e5")
+        odd = (
+            "",
+            "2024-13-01",
+            "2024-02-30",
+            "24-1-1",
+            "yesterday",
+            "2024-03-31T01:59:58+02:00",
+            "2024-W01-1",
+            "99999-01-01",
+            "0000-00-00",
+            "NaT",
+            "1e5",
+        )
         stamps[dice.randrange(len(stamps))] = dice.choice(odd)
     return np.array(stamps, dtype=object)

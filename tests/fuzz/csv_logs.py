@@ -5,8 +5,48 @@ from tests.fuzz.columns import Columns
 from tests.fuzz.texts import damaged
 from tests.fuzz.values import CONTROLS, FOREIGN, NUMBERS, PAYLOADS, word
 
-_CELLS = (*NUMBERS, *PAYLOADS, *CONTROLS, *FOREIGN, "N/A", "null", "-", "1,5", "1.234,5", "1 234.5", "1e5e5", '"', '""', '"1', "1\n2", "#", "#REF!", "TRUE", "0b1", "1_0", "1e+400")
-_UNITS = ("s", "ms", "m", "m/s", "N", "[s]", "(s)", "[", "", "-", "1", "µs", "\x1b[31m", "s" * 10_000, "2024-01-01", "{0}", "%")
+_CELLS = (
+    *NUMBERS,
+    *PAYLOADS,
+    *CONTROLS,
+    *FOREIGN,
+    "N/A",
+    "null",
+    "-",
+    "1,5",
+    "1.234,5",
+    "1 234.5",
+    "1e5e5",
+    '"',
+    '""',
+    '"1',
+    "1\n2",
+    "#",
+    "#REF!",
+    "TRUE",
+    "0b1",
+    "1_0",
+    "1e+400",
+)
+_UNITS = (
+    "s",
+    "ms",
+    "m",
+    "m/s",
+    "N",
+    "[s]",
+    "(s)",
+    "[",
+    "",
+    "-",
+    "1",
+    "µs",
+    "\x1b[31m",
+    "s" * 10_000,
+    "2024-01-01",
+    "{0}",
+    "%",
+)
 
 
 def text(dice: Dice, columns: Columns) -> tuple[bytes, str]:
@@ -20,7 +60,25 @@ def text(dice: Dice, columns: Columns) -> tuple[bytes, str]:
     if dice.chance(0.15):
         rows.insert(0, [dice.choice(_UNITS) for _ in names])
         notes.append("units row")
-    kind = dice.choice(("plain", "plain", "cell", "cell", "ragged", "quotes", "header", "comma", "comments", "wide", "index", "long cell", "blank rows", "damage", "damage"))
+    kind = dice.choice(
+        (
+            "plain",
+            "plain",
+            "cell",
+            "cell",
+            "ragged",
+            "quotes",
+            "header",
+            "comma",
+            "comments",
+            "wide",
+            "index",
+            "long cell",
+            "blank rows",
+            "damage",
+            "damage",
+        )
+    )
     if rows and kind == "cell":
         cell = dice.choice(_CELLS)
         dice.choice(rows)[dice.randrange(len(names)) if names else 0 :][:1] = [cell]
@@ -34,7 +92,19 @@ def text(dice: Dice, columns: Columns) -> tuple[bytes, str]:
         quote = dice.choice(('"', "'", '"""'))
         rows = [[f"{quote}{cell}{dice.choice((quote, quote, quote, ''))}" for cell in row] for row in rows]
     elif kind == "header":
-        header = dice.choice(([], header[::-1], header[:-1], [*header, ""], header * 2, [""] * len(header), [word(dice)[:200] for _ in header], ["1"] * len(header), header[:1]))
+        header = dice.choice(
+            (
+                [],
+                header[::-1],
+                header[:-1],
+                [*header, ""],
+                header * 2,
+                [""] * len(header),
+                [word(dice)[:200] for _ in header],
+                ["1"] * len(header),
+                header[:1],
+            )
+        )
     elif kind == "comma":
         rows = [[cell.replace(".", ",") for cell in row] for row in rows]
     elif kind == "comments":

@@ -67,7 +67,9 @@ def spoiled(dice: Dice, text: str) -> str:
     characters = list(text)
     for _ in range(dice.randint(1, 3)):
         place = dice.randrange(len(characters) + 1)
-        what = dice.choice((*"()+-*/^,<>=.eE_ \t\n'\"[]{}\\;:%$#@!~`|&?", "\0", dice.choice(CONTROLS), dice.choice(FOREIGN)))
+        what = dice.choice(
+            (*"()+-*/^,<>=.eE_ \t\n'\"[]{}\\;:%$#@!~`|&?", "\0", dice.choice(CONTROLS), dice.choice(FOREIGN))
+        )
         if dice.chance(0.5) and characters:
             characters[min(place, len(characters) - 1)] = dice.choice(("", what, what))
         else:
@@ -111,5 +113,9 @@ def make(dice: Dice) -> Case:
         f"[parameters]\nk = {dice.choice(('1.0', '0.0', '-2'))}\n[definitions]\nd = {quoted(texts['d'])}\n"
         f"[{table}]\nq = {quoted(texts['q'])}\nw = {quoted(texts['w'])}\n[outputs]\ny = {quoted(texts['y'])}\n[sampling]\ndt = 0.1\n",
     )
-    words = ["check", "plant.toml"] if dice.chance(0.85) else ["simulate", "plant.toml", "--out", "r", "--trajectories", "2"]
+    words = (
+        ["check", "plant.toml"]
+        if dice.chance(0.85)
+        else ["simulate", "plant.toml", "--out", "r", "--trajectories", "2"]
+    )
     return Case([*words, *dice.choice(([], ["--json"], ["--quiet"]))], "; ".join(notes))

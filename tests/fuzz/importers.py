@@ -35,9 +35,38 @@ def _spoiled(dice: Dice, parameters: dict[str, Any]) -> str:
     elif kind == "name":
         parameters[word(dice)[:200]] = parameters.pop(name)
     elif kind == "value":
-        parameters[name] = dice.choice((np.full(3, np.nan), np.full((2, 2), 1e300), np.array(0.0), np.zeros((0, 0)), np.full((1, 1), -1.0), np.array([[np.inf]])))
+        parameters[name] = dice.choice(
+            (
+                np.full(3, np.nan),
+                np.full((2, 2), 1e300),
+                np.array(0.0),
+                np.zeros((0, 0)),
+                np.full((1, 1), -1.0),
+                np.array([[np.inf]]),
+            )
+        )
     elif kind == "add":
-        parameters[dice.choice(("X", "log_gamma", "eps", "polar", "D22_free", "output_map", "layers_9.XY", "layers_x.XY", "params.X", "p", "XY0", "a0", "network.layers_0.XY"))] = dice.choice((np.array(1.0), np.array(True), np.zeros((2, 2)), np.array([1e300]), np.array([-1.0]), np.zeros(3)))
+        parameters[
+            dice.choice(
+                (
+                    "X",
+                    "log_gamma",
+                    "eps",
+                    "polar",
+                    "D22_free",
+                    "output_map",
+                    "layers_9.XY",
+                    "layers_x.XY",
+                    "params.X",
+                    "p",
+                    "XY0",
+                    "a0",
+                    "network.layers_0.XY",
+                )
+            )
+        ] = dice.choice(
+            (np.array(1.0), np.array(True), np.zeros((2, 2)), np.array([1e300]), np.array([-1.0]), np.zeros(3))
+        )
     elif kind == "polar":
         parameters["polar"] = dice.choice((np.array(True), np.array(0.5), np.array([1.0, 2.0]), np.zeros(0)))
     return f"{kind} of {name}"
@@ -53,14 +82,32 @@ def message_pack(dice: Dice) -> tuple[bytes, str]:
         if spoil < 0.15:
             triple[0] = dice.choice(([-1], [10**12], ["a"], [], 3, None, [1.5], [2**63], [[1]], {"a": 1}, [0, 10**18]))
         elif spoil < 0.3:
-            triple[1] = dice.choice(("O", "object", "V8", "U10", b"\xff", 3, None, "datetime64[ns]", "float128", "bfloat16", "", "float32,int8", ["float64"]))
+            triple[1] = dice.choice(
+                (
+                    "O",
+                    "object",
+                    "V8",
+                    "U10",
+                    b"\xff",
+                    3,
+                    None,
+                    "datetime64[ns]",
+                    "float128",
+                    "bfloat16",
+                    "",
+                    "float32,int8",
+                    ["float64"],
+                )
+            )
         elif spoil < 0.4:
             triple[2] = dice.choice((b"", b"abc", "text", None, [1, 2]))
         elif spoil < 0.5:
             triple = dice.choice(([], triple[:2], [*triple, 1], {"a": 1}, None, 3))
         return msgpack.ExtType(dice.choice((1, 1, 1, 1, 1, 3, 2, 0, 127)), msgpack.packb(triple))
 
-    kind = dice.choice(("arrays", "arrays", "arrays", "deep", "extensions", "keys", "claim", "random", "chunked", "numbers", "time"))
+    kind = dice.choice(
+        ("arrays", "arrays", "arrays", "deep", "extensions", "keys", "claim", "random", "chunked", "numbers", "time")
+    )
     if kind == "arrays":
         tree: Any = {"params": {name: array(np.asarray(value)) for name, value in _parameters(dice).items()}}
         return broken(dice, msgpack.packb(tree), False), kind
@@ -70,16 +117,35 @@ def message_pack(dice: Dice) -> tuple[bytes, str]:
     if kind == "extensions":
         content = msgpack.packb(1.0)
         for _ in range(dice.choice((5, 200, 1_500))):
-            content = msgpack.packb(msgpack.ExtType(dice.choice((1, 3)), content)) if dice.chance(0.9) else msgpack.packb([[1], "float32", msgpack.ExtType(1, content)])
+            content = (
+                msgpack.packb(msgpack.ExtType(dice.choice((1, 3)), content))
+                if dice.chance(0.9)
+                else msgpack.packb([[1], "float32", msgpack.ExtType(1, content)])
+            )
         return content, kind
     if kind == "keys":
-        return msgpack.packb({dice.choice((1, 1.5, None, True, b"x", "a")): {"__msgpack_chunked_array__": True, "shape": [1]}, word(dice)[:50].encode("utf-8", "replace"): 1}), kind
+        return msgpack.packb(
+            {
+                dice.choice((1, 1.5, None, True, b"x", "a")): {"__msgpack_chunked_array__": True, "shape": [1]},
+                word(dice)[:50].encode("utf-8", "replace"): 1,
+            }
+        ), kind
     if kind == "claim":
-        return dice.choice((b"\xdd\xff\xff\xff\xff", b"\xdf\xff\xff\xff\xff", b"\xc6\xff\xff\xff\xffabc", b"\xc9\xff\xff\xff\xff\x01abc", b"\xdb\xff\xff\xff\xff", b"\xdd\x00\xff\xff\xff" + b"\xc0" * 1000)), kind
+        return dice.choice(
+            (
+                b"\xdd\xff\xff\xff\xff",
+                b"\xdf\xff\xff\xff\xff",
+                b"\xc6\xff\xff\xff\xffabc",
+                b"\xc9\xff\xff\xff\xff\x01abc",
+                b"\xdb\xff\xff\xff\xff",
+                b"\xdd\x00\xff\xff\xff" + b"\xc0" * 1000,
+            )
+        ), kind
     if kind == "chunked":
         return msgpack.packb({"__msgpack_chunked_array__": True, "shape": {"0": 10**9}, "chunks": {"0": b""}}), kind
     if kind == "time":
-        return msgpack.packb({"a": msgpack.ExtType(-1, b"\xff" * dice.choice((4, 8, 12, 3)))}), kind
+        count = dice.choice((4, 8, 12, 3))
+        return b"\x81\xa1a\xc7" + bytes([count, 255]) + b"\xff" * count, kind
     if kind == "numbers":
         return msgpack.packb([1, 1.5, None, True, b"x", "ü", 2**64 - 1, -(2**63), float("nan")]), kind
     return dice.randbytes(dice.choice((0, 1, 20, 5_000))), kind
@@ -89,11 +155,31 @@ def bson(dice: Dice) -> tuple[bytes, str]:
     """As the Julia package writes it, and what it never writes."""
     import bson as codec
 
-    kind = dice.choice(("structs", "structs", "structs", "arrays", "multiply", "circle", "deep", "claim", "random", "types", "code"))
-    datatype = {"tag": "datatype", "params": [], "name": ["Main", dice.choice(("DirectLBDNParams", "DirectRENParams", "Dict", "Float64", "Any", ""))]}
+    kind = dice.choice(
+        ("structs", "structs", "structs", "arrays", "multiply", "circle", "deep", "claim", "random", "types", "code")
+    )
+    datatype = {
+        "tag": "datatype",
+        "params": [],
+        "name": ["Main", dice.choice(("DirectLBDNParams", "DirectRENParams", "Dict", "Float64", "Any", ""))],
+    }
     if kind == "structs":
         fields: Any = [dice.one(1.0, None, "x", True, [], {}, lambda: _julia(dice), {"tag": "tuple", "data": []}, {"tag": "struct"}, {"tag": "array"}, {"tag": "tuple"}, {"tag": "symbol"}, {"tag": "symbol", "name": 3}, {"tag": "backref"}, {"tag": "backref", "ref": "a"}, {"tag": 3}) for _ in range(dice.choice((0, 1, 2, 6, 19)))]  # fmt: skip
-        odd = {"type": dice.choice((datatype, datatype, None, 3, {}, {"tag": "datatype"}, {"tag": "datatype", "name": []}, {"tag": "datatype", "name": 3})), "data": dice.choice((fields, fields, fields, None, 3, b"abc", {"a": 1}))}
+        odd = {
+            "type": dice.choice(
+                (
+                    datatype,
+                    datatype,
+                    None,
+                    3,
+                    {},
+                    {"tag": "datatype"},
+                    {"tag": "datatype", "name": []},
+                    {"tag": "datatype", "name": 3},
+                )
+            ),
+            "data": dice.choice((fields, fields, fields, None, 3, b"abc", {"a": 1})),
+        }
         document: Any = {"model": {"tag": "struct", **odd}}
         if dice.chance(0.2):
             del document["model"][dice.choice(("type", "data"))]
@@ -107,8 +193,19 @@ def bson(dice: Dice) -> tuple[bytes, str]:
             references = [{"tag": "tuple", "data": item} for item in references]
         return codec.encode({"_backrefs": references, "model": {"tag": "backref", "ref": 1}}), f"{kind} {depth} {width}"
     if kind == "circle":
-        references = dice.choice(([{"tag": "backref", "ref": 1}], [[{"tag": "backref", "ref": 1}]], [{"tag": "backref", "ref": 2}, {"tag": "backref", "ref": 1}], 3, None, {"a": 1}))
-        return codec.encode({"_backrefs": references, "a": {"tag": "backref", "ref": dice.choice((0, 1, 2, -1, 10**9, 1.5, None))}}), kind
+        references = dice.choice(
+            (
+                [{"tag": "backref", "ref": 1}],
+                [[{"tag": "backref", "ref": 1}]],
+                [{"tag": "backref", "ref": 2}, {"tag": "backref", "ref": 1}],
+                3,
+                None,
+                {"a": 1},
+            )
+        )
+        return codec.encode(
+            {"_backrefs": references, "a": {"tag": "backref", "ref": dice.choice((0, 1, 2, -1, 10**9, 1.5, None))}}
+        ), kind
     if kind == "deep":
         value: Any = 1.0
         for _ in range(dice.choice((60, 70, 90))):
@@ -118,11 +215,29 @@ def bson(dice: Dice) -> tuple[bytes, str]:
             inner = struct.pack("<i", len(inner) + 8) + b"\x03a\x00" + inner + b"\x00"
         return (codec.encode({"a": value}) if dice.chance(0.5) else inner), kind
     if kind == "claim":
-        return dice.choice((b"\xff\xff\xff\x7f\x00", b"\x00\x00\x00\x00", b"\x05\x00\x00\x00", b"\x16\x00\x00\x00\x05a\x00\xff\xff\xff\x7f\x00abcdefgh\x00", b"\x0c\x00\x00\x00\x02a\x00\x00\x00\x00\x00\x00")), kind
+        return dice.choice(
+            (
+                b"\xff\xff\xff\x7f\x00",
+                b"\x00\x00\x00\x00",
+                b"\x05\x00\x00\x00",
+                b"\x16\x00\x00\x00\x05a\x00\xff\xff\xff\x7f\x00abcdefgh\x00",
+                b"\x0c\x00\x00\x00\x02a\x00\x00\x00\x00\x00\x00",
+            )
+        ), kind
     if kind == "types":
         import datetime
 
-        values = (codec.ObjectId(), datetime.datetime(2024, 1, 1), codec.Regex("(a+)+$"), codec.Int64(2**62), codec.MinKey(), codec.Timestamp(1, 1), codec.Binary(b"x", 3), codec.Decimal128("1"), codec.DBRef("a", 1))
+        values = (
+            codec.ObjectId(),
+            datetime.datetime(2024, 1, 1),
+            codec.Regex("(a+)+$"),
+            codec.Int64(2**62),
+            codec.MinKey(),
+            codec.Timestamp(1, 1),
+            codec.Binary(b"x", 3),
+            codec.Decimal128("1"),
+            codec.DBRef("a", 1),
+        )
         return codec.encode({"a": dice.choice(values), "b": [dice.choice(values)]}), kind
     if kind == "code":
         return codec.encode({"a": codec.Code("touch canary_7f3a"), "b": codec.Code("x", {"y": 1})}), kind
@@ -132,9 +247,13 @@ def bson(dice: Dice) -> tuple[bytes, str]:
 def _julia(dice: Dice) -> Any:
     """An array of Julia, mostly honest."""
     size = dice.choice(([2, 2], [2, 2], [4], [0], [], [-1], [10**12], ["a"], 3, None, [2.0], [2**62, 4], [True]))
-    data = dice.choice((bytes(32), bytes(32), b"", b"abc", [1.0, 2.0], None, "x", 3, {"tag": "backref", "ref": 1}, [[1.0]] * 3))
+    data = dice.choice(
+        (bytes(32), bytes(32), b"", b"abc", [1.0, 2.0], None, "x", 3, {"tag": "backref", "ref": 1}, [[1.0]] * 3)
+    )
     name = dice.choice(("Float64", "Float64", "Float32", "Bool", "Any", "String", "Complex", "UInt8"))
-    kind = dice.choice(({"tag": "datatype", "params": [], "name": ["Core", name]},) * 3 + (None, {}, {"tag": "datatype"}, "Float64"))
+    kind = dice.choice(
+        ({"tag": "datatype", "params": [], "name": ["Core", name]},) * 3 + (None, {}, {"tag": "datatype"}, "Float64")
+    )
     return {"tag": "array", "type": kind, "size": size, "data": data}
 
 
@@ -146,13 +265,24 @@ def npz_parameters(dice: Dice) -> tuple[bytes, str]:
     note = _spoiled(dice, parameters)
     stream = io.BytesIO()
     try:
-        np.savez(stream, **{(name.replace("/", "_").replace("\0", "_") or "_"): value for name, value in parameters.items() if name != "file"})
+        np.savez(
+            stream,
+            **{
+                (name.replace("/", "_").replace("\0", "_") or "_"): value
+                for name, value in parameters.items()
+                if name != "file"
+            },
+        )
     except (ValueError, TypeError):
         return b"", "nothing"
     return broken(dice, stream.getvalue(), False), note
 
 
-_FORMATS: dict[str, Callable[[Dice], tuple[bytes, str]]] = {".npz": npz_parameters, ".msgpack": message_pack, ".bson": bson}
+_FORMATS: dict[str, Callable[[Dice], tuple[bytes, str]]] = {
+    ".npz": npz_parameters,
+    ".msgpack": message_pack,
+    ".bson": bson,
+}
 
 
 def make(dice: Dice) -> Case:
@@ -163,7 +293,10 @@ def make(dice: Dice) -> Case:
         content, note = _FORMATS[ending](dice)
         if dice.chance(0.05):
             content, note = damaged(dice, content.decode("latin-1"))
-        name = dice.write(f"network{ending if dice.chance(0.95) else dice.choice(('.json', '.pkl', '.pt', '', '.NPZ', '.bson', '.npz'))}", content)
+        name = dice.write(
+            f"network{ending if dice.chance(0.95) else dice.choice(('.json', '.pkl', '.pt', '', '.NPZ', '.bson', '.npz'))}",
+            content,
+        )
         if dice.chance(0.05):
             name = place(dice, ending)
         network = dice.choice(_KINDS)
@@ -176,7 +309,11 @@ def make(dice: Dice) -> Case:
         return Case([], f"{network}: {note} {options!r:.80}", call=lambda: _load(network, parameters, options))
     name, loader = dice.choice(_LOADERS)
     path = dice.templates / "run" / name
-    content = broken(dice, path.read_bytes(), True) if dice.chance(0.5) else damaged(dice, path.read_bytes().decode("latin-1"))[0]
+    content = (
+        broken(dice, path.read_bytes(), True)
+        if dice.chance(0.5)
+        else damaged(dice, path.read_bytes().decode("latin-1"))[0]
+    )
     file = dice.write(name, content)
     return Case([], f"{loader} of a damaged {name}", call=lambda: _part(loader, file))
 

@@ -13,8 +13,14 @@ from tests.fuzz.values import CANARY
 _LONGEST = 4_000  # characters of a refusal
 _CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2066-\u2069\ufeff]")
 _FOREIGN = (
-    ("a traceback", re.compile(r"Traceback \(most recent call last\)|^Exception ignored|^Fatal Python error|HDF5-DIAG|Segmentation fault", re.M)),
-    ("a warning of a library", re.compile(r"^\S+\.py:\d+: \w*Warning|CasADi|cvxpy|clarabel|LLVM", re.M)),
+    (
+        "a traceback",
+        re.compile(
+            r"Traceback \(most recent call last\)|^Exception ignored|^Fatal Python error|HDF5-DIAG|Segmentation fault",
+            re.M,
+        ),
+    ),
+    ("a warning of a library", re.compile(r"^\S+\.py:\d+: \w*Warning|LLVM ERROR", re.M)),
     ("advice to allow pickles", re.compile(r"allow_pickle|allow pickle", re.I)),
     ("memory not foreseen", re.compile(r"not enough memory \(|Unable to allocate|MemoryError|std::bad_alloc")),
 )
@@ -96,7 +102,12 @@ def _disk(case: dict[str, Any], place: Path, outcome: Outcome) -> list[Fault]:
     after = digest(place / "outside")
     if after != case["outside"]:
         canary = any(CANARY in name for name in after)
-        found.append(Fault("code run" if canary else "a file outside", f"{sorted(set(after.items()) ^ set(case['outside'].items()))[:3]}"))
+        found.append(
+            Fault(
+                "code run" if canary else "a file outside",
+                f"{sorted(set(after.items()) ^ set(case['outside'].items()))[:3]}",
+            )
+        )
     if any((place / "home").rglob("*")):
         found.append(Fault("a file outside", f"home: {[path.name for path in (place / 'home').rglob('*')][:5]}"))
     work = place / "work"

@@ -28,7 +28,12 @@ def flags() -> dict[str, list[tuple[str, type]]]:
 
     group = typer.main.get_command(app)
     return {
-        name: [(flag, bool if option.is_flag else str) for option in command.params for flag in option.opts if flag.startswith("-")]  # type: ignore[attr-defined]
+        name: [
+            (flag, bool if option.is_flag else str)
+            for option in command.params
+            for flag in option.opts
+            if flag.startswith("-")
+        ]  # type: ignore[attr-defined]
         for name, command in group.commands.items()  # type: ignore[attr-defined]
     }
 
@@ -76,7 +81,28 @@ def make(dice: Dice) -> Case:
 
 
 def _value(dice: Dice, flag: str) -> str:
-    names = ("nothing", "q", "q,w", "w,w", "q,", "euler", "cvodes", "exact", "lm", "adam", "relu", "csv", "hdf5", "walk", "nominal", "ekf", "luenberger,ekf", "0-4", "9-0", "0-1000000000")
+    names = (
+        "nothing",
+        "q",
+        "q,w",
+        "w,w",
+        "q,",
+        "euler",
+        "cvodes",
+        "exact",
+        "lm",
+        "adam",
+        "relu",
+        "csv",
+        "hdf5",
+        "walk",
+        "nominal",
+        "ekf",
+        "luenberger,ekf",
+        "0-4",
+        "9-0",
+        "0-1000000000",
+    )
     return dice.one(
         lambda: dice.choice(NUMBERS), lambda: dice.choice(NUMBERS), lambda: dice.choice(TIMES), lambda: word(dice), lambda: dice.choice(names),
         lambda: place(dice, dice.choice(("", ".toml", ".csv"))), lambda: dice.choice(("1e5", "100000", "10000000", "1000000", "0.001", "1e-6")),

@@ -72,7 +72,18 @@ _ODD = {
     ),
 }  # fmt: skip
 #: what ends the program from within, by a person's own will: any exit code is theirs
-_THEIRS = ("os._exit", "sys.stdout", "sys.stderr", "sys.modules", "setrecursionlimit", "numpy.sin", "SIG_IGN", "atexit", "while x")
+_THEIRS = (
+    "os._exit",
+    "sys.stdout",
+    "sys.stderr",
+    "sys.modules",
+    "setrecursionlimit",
+    "numpy.sin",
+    "SIG_IGN",
+    "atexit",
+    "while x",
+    "KeyboardInterrupt",
+)
 
 
 def make(dice: Dice) -> Case:

@@ -12,8 +12,41 @@ _GOOD = {
     "validation": {"trials": "3", "duration": "2.0", "spread": "1.0", "estimate_start": '"random"', "truth": '"reference"', "noise": "false", "excitation": '"walk"', "window": "[0.5, 1.0]", "map": '"q,w"', "worst_trials": "20"},
     "fine_tune": {"source": '"r"', "noise": "[0.1]", "bias": "[0.1]", "dropout": "0.1", "horizon": "20", "contraction_rate": "0.9", "iterations": "2", "budget": '"2s"'},
 }  # fmt: skip
-_SAFE = {"": ("system", "dt", "seed"), "data": ("trajectories", "duration"), "fit": ("neurons", "iterations"), "validation": ("trials", "worst_trials"), "fine_tune": ()}
-_ODD = ("true", "[]", "{}", '""', "[1, 2]", "[nan, nan]", "[1, 0]", "[-1, -2]", "1979-05-27", "nan", "inf", "-inf", '"nan"', "1e300", "1e-300", "-1", "0", "100000", "10000000", "10000001", "0.5", '"0.5"', "9" * 400, "2147483648", "[[1]]", "''")
+_SAFE = {
+    "": ("system", "dt", "seed"),
+    "data": ("trajectories", "duration"),
+    "fit": ("neurons", "iterations"),
+    "validation": ("trials", "worst_trials"),
+    "fine_tune": (),
+}
+_ODD = (
+    "true",
+    "[]",
+    "{}",
+    '""',
+    "[1, 2]",
+    "[nan, nan]",
+    "[1, 0]",
+    "[-1, -2]",
+    "1979-05-27",
+    "nan",
+    "inf",
+    "-inf",
+    '"nan"',
+    "1e300",
+    "1e-300",
+    "-1",
+    "0",
+    "100000",
+    "10000000",
+    "10000001",
+    "0.5",
+    '"0.5"',
+    "9" * 400,
+    "2147483648",
+    "[[1]]",
+    "''",
+)
 
 
 def make(dice: Dice) -> Case:
@@ -35,7 +68,9 @@ def make(dice: Dice) -> Case:
     text = "\n".join(
         line
         for table, entries in tables.items()
-        for line in ([f"[{table}]"] * bool(table and entries) + [f"{name} = {value}" for name, value in entries.items()])
+        for line in (
+            [f"[{table}]"] * bool(table and entries) + [f"{name} = {value}" for name, value in entries.items()]
+        )
     )
     content: str | bytes = text + "\n"
     if dice.chance(0.12):
@@ -45,4 +80,8 @@ def make(dice: Dice) -> Case:
     if dice.chance(0.04):
         name = place(dice, ".toml")
     command = "simulate" if dice.chance(0.8) else "run"
-    return Case([command, dice.choice(("plant.toml", "plant.toml", "box")), "--config", name, "--out", "r", "--quiet"], "; ".join(notes), inputs=("plant.toml",))
+    return Case(
+        [command, dice.choice(("plant.toml", "plant.toml", "box")), "--config", name, "--out", "r", "--quiet"],
+        "; ".join(notes),
+        inputs=("plant.toml",),
+    )

@@ -65,7 +65,9 @@ def _mix(dice: Dice, folder: Path) -> str:
 
 def _link(dice: Dice, folder: Path) -> str:
     path = dice.choice([*_files(folder), folder / "figures", folder / "report.html", folder / ".lock"])
-    target = dice.choice((dice.outside / "victim.txt", dice.outside, "/dev/zero", "/dev/null", path.name, "nowhere", folder, "/"))
+    target = dice.choice(
+        (dice.outside / "victim.txt", dice.outside, "/dev/zero", "/dev/null", path.name, "nowhere", folder, "/")
+    )
     if path.is_dir():
         shutil.rmtree(path)
     path.unlink(missing_ok=True)
@@ -87,7 +89,20 @@ def _node(dice: Dice, folder: Path) -> str:
 
 
 def _add(dice: Dice, folder: Path) -> str:
-    name = dice.choice(("foreign.txt", ".lock", ".observer.lock", "checkpoint.npz", "fine_tuning.json", "logs.json", "figures/x.png", "report.html", ".run.partial", "source.py"))
+    name = dice.choice(
+        (
+            "foreign.txt",
+            ".lock",
+            ".observer.lock",
+            "checkpoint.npz",
+            "fine_tuning.json",
+            "logs.json",
+            "figures/x.png",
+            "report.html",
+            ".run.partial",
+            "source.py",
+        )
+    )
     path = folder / name
     path.parent.mkdir(exist_ok=True)
     path.write_bytes(dice.choice((b"", b"{}", b"[]", b"hello", b"\0" * 100, dice.randbytes(50))))
@@ -96,7 +111,9 @@ def _add(dice: Dice, folder: Path) -> str:
 
 def leaves(document: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
     """The paths of all values of a JSON document."""
-    items = document.items() if isinstance(document, dict) else enumerate(document) if isinstance(document, list) else ()
+    items = (
+        document.items() if isinstance(document, dict) else enumerate(document) if isinstance(document, list) else ()
+    )
     for key, value in items:
         yield (*path, key)
         yield from leaves(value, (*path, key))
@@ -105,7 +122,11 @@ def leaves(document: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...
 def _odd_value(dice: Dice, value: Any) -> Any:
     """Another value, of the same kind or of none that fits."""
     if dice.chance(0.4) and isinstance(value, bool | int | float):
-        return not value if isinstance(value, bool) else dice.choice((value * 1.001, -value, 0, value + 1, 1e300, 1e-300, 10**30, value * 0.5))
+        return (
+            not value
+            if isinstance(value, bool)
+            else dice.choice((value * 1.001, -value, 0, value + 1, 1e300, 1e-300, 10**30, value * 0.5))
+        )
     return dice.one(
         None, True, False, 0, -1, 1.5, 1e308, -1e308, 10**400, 2**63, "", [], {}, [None], [[]], {"a": 1}, "nan", "inf", [1] * 1_000, "x" * 10_000, [float("nan")],
         lambda: dice.choice(PAYLOADS), lambda: dice.choice(CONTROLS), lambda: word(dice)[:100],
@@ -159,7 +180,9 @@ def sign_again(folder: Path) -> None:
             try:
                 document = json.loads(path.read_text())
                 hashes = document["hashes"]
-                right = {name: file_hash(folder / name) if (folder / name).is_file() else old for name, old in hashes.items()}
+                right = {
+                    name: file_hash(folder / name) if (folder / name).is_file() else old for name, old in hashes.items()
+                }
                 if right == hashes:
                     continue
                 document["hashes"] = right
@@ -183,7 +206,9 @@ def _array(dice: Dice, folder: Path) -> str:
     values = arrays[name]
     if kind == "value" and values.size and values.dtype.kind in "fiu":
         values = values.copy()
-        values.flat[dice.randrange(values.size)] = dice.choice((0, 1, 100)) if values.dtype.kind != "f" else dice.choice((np.nan, np.inf, 1e300, 0.0, 1e-3))
+        values.flat[dice.randrange(values.size)] = (
+            dice.choice((0, 1, 100)) if values.dtype.kind != "f" else dice.choice((np.nan, np.inf, 1e300, 0.0, 1e-3))
+        )
         arrays[name] = values
     elif kind == "type":
         arrays[name] = retyped(dice, np.zeros(3) if values.dtype.kind not in "fiub" else values.reshape(-1))
@@ -192,7 +217,9 @@ def _array(dice: Dice, folder: Path) -> str:
     elif kind == "add":
         arrays["more"] = np.zeros(3)
     elif kind == "shape" and values.ndim:
-        arrays[name] = dice.choice((values[..., None], values[:1], values.reshape(-1), np.repeat(values, 2, axis=0), values[..., :1]))
+        arrays[name] = dice.choice(
+            (values[..., None], values[:1], values.reshape(-1), np.repeat(values, 2, axis=0), values[..., :1])
+        )
     else:
         arrays[name] = values[:0] if values.ndim else np.zeros(0)
     np.savez(path, **arrays)
@@ -222,7 +249,16 @@ def _weights(dice: Dice, folder: Path) -> str:
     elif kind == "metadata":
         meta = header.get("__metadata__", {})
         key = dice.choice(list(meta) or ["a"])
-        header["__metadata__"] = dice.choice(({}, None, {**meta, key: word(dice)[:200]}, {**meta, key: 3}, {**meta, key: "{" * 1_000}, {k: v for k, v in meta.items() if k != key}))
+        header["__metadata__"] = dice.choice(
+            (
+                {},
+                None,
+                {**meta, key: word(dice)[:200]},
+                {**meta, key: 3},
+                {**meta, key: "{" * 1_000},
+                {k: v for k, v in meta.items() if k != key},
+            )
+        )
     elif kind == "value" and body:
         place = dice.randrange(len(body))
         body = body[:place] + bytes([body[place] ^ (1 << dice.randrange(8))]) + body[place + 1 :]
@@ -241,7 +277,9 @@ def _config(dice: Dice, folder: Path) -> str:
     path = folder / "config.toml"
     lines = path.read_text().splitlines()
     place = dice.choice([k for k, line in enumerate(lines) if " = " in line and not line.startswith("#")])
-    lines[place] = f"{lines[place].partition(' = ')[0]} = {dice.choice(('nan', '-1', '0', 'true', '[]', '1e300', '1000000', 'x', '3', chr(34) + 'box' + chr(34)))}"
+    lines[place] = (
+        f"{lines[place].partition(' = ')[0]} = {dice.choice(('nan', '-1', '0', 'true', '[]', '1e300', '1000000', 'x', '3', chr(34) + 'box' + chr(34)))}"
+    )
     path.write_text("\n".join(lines) + "\n")
     sign_again(folder)
     return lines[place]

@@ -9,7 +9,22 @@ _ENCODINGS = ("utf-16", "utf-16-le", "utf-32", "latin-1", "utf-8-sig", "utf-7", 
 def damaged(dice: Dice, text: str) -> tuple[bytes, str]:
     """(bytes, what was done)."""
     content = text.encode("utf-8", "surrogatepass")
-    kind = dice.choice(("encoding", "cut", "bytes", "ends", "zero", "double", "empty", "inserted", "lines", "repeat", "binary", "blanks"))
+    kind = dice.choice(
+        (
+            "encoding",
+            "cut",
+            "bytes",
+            "ends",
+            "zero",
+            "double",
+            "empty",
+            "inserted",
+            "lines",
+            "repeat",
+            "binary",
+            "blanks",
+        )
+    )
     if kind == "encoding":
         name = dice.choice(_ENCODINGS)
         return ("größe °C\n" * dice.randint(0, 1) + text).encode(name, "replace"), f"encoded as {name}"
@@ -23,12 +38,17 @@ def damaged(dice: Dice, text: str) -> tuple[bytes, str]:
         return bytes(changed), "bytes replaced"
     if kind == "ends":
         end = dice.choice((b"\r\n", b"\r", b"\n\r", b"\x0b", b"\x85", "\u2028".encode(), b"\n\n\n"))
-        return content.replace(b"\n", end) if dice.chance(0.7) else content.replace(b"\n", end, content.count(b"\n") // 2), f"line ends {end!r}"
+        return content.replace(b"\n", end) if dice.chance(0.7) else content.replace(
+            b"\n", end, content.count(b"\n") // 2
+        ), f"line ends {end!r}"
     if kind == "zero":
         place = dice.randrange(len(content) + 1)
         return content[:place] + b"\0" * dice.choice((1, 100)) + content[place:], "NUL bytes"
     if kind == "inserted":
-        place, what = dice.randrange(len(content) + 1), dice.choice((*CONTROLS, *PAYLOADS)).encode("utf-8", "surrogatepass")
+        place, what = (
+            dice.randrange(len(content) + 1),
+            dice.choice((*CONTROLS, *PAYLOADS)).encode("utf-8", "surrogatepass"),
+        )
         return content[:place] + what + content[place:], f"inserted {what!r}"
     if kind == "lines":
         lines = content.splitlines(keepends=True)

@@ -13,7 +13,22 @@ _VALUES = (
     "[nan, 1]", "[-inf, inf]", "[1e160, 2e160]", "[-1e-300, 1e-300]", "[-1e300, 1e300]", "[0, 5e-324]", "[1, 1.0000000000000002]", '["a", "b"]',
     "[true, false]", "[-1, 1, ]", "{ range = [-1, 1] }", "{ range = [-1, 1], range = [0, 1] }", '"\\u0000"', '"\\u001b[31m"', "'''\n'''", "1_0", "-0.0",
 )  # fmt: skip
-_KEYS = ("range", "unit", "initial", "limits", "period", "noise", "role", "excitation", "equation", "value", "dt", "duration", "name", "nonsense")
+_KEYS = (
+    "range",
+    "unit",
+    "initial",
+    "limits",
+    "period",
+    "noise",
+    "role",
+    "excitation",
+    "equation",
+    "value",
+    "dt",
+    "duration",
+    "name",
+    "nonsense",
+)
 
 
 def document(dice: Dice) -> dict[str, dict[str, Any]]:
@@ -46,7 +61,11 @@ def _changed(dice: Dice, tables: dict[str, dict[str, Any]]) -> str:
     table = dice.choice(list(tables))
     entries = tables[table]
     name = dice.choice(list(entries))
-    value = dice.choice(_VALUES) if dice.chance(0.7) else dice.one(lambda: quoted(word(dice)), lambda: dice.choice(NUMBERS), lambda: quoted(equation(dice)))
+    value = (
+        dice.choice(_VALUES)
+        if dice.chance(0.7)
+        else dice.one(lambda: quoted(word(dice)), lambda: dice.choice(NUMBERS), lambda: quoted(equation(dice)))
+    )
     kind = dice.choice(("value", "value", "value", "key", "rename", "remove", "table", "new", "drop", "many"))
     if kind == "value" and isinstance(entries[name], dict):
         key = dice.choice((*entries[name], *entries[name], *_KEYS))
@@ -65,7 +84,9 @@ def _changed(dice: Dice, tables: dict[str, dict[str, Any]]) -> str:
     elif kind == "drop":
         del tables[table]
     elif kind == "new":
-        tables[quoted(word(dice)) if dice.chance(0.5) else dice.choice(("feedback", "region", "tables", "events"))] = {"a": value}
+        tables[quoted(word(dice)) if dice.chance(0.5) else dice.choice(("feedback", "region", "tables", "events"))] = {
+            "a": value
+        }
     elif kind == "many":
         count = dice.choice((10, 100, 1_000, 20_000))
         entries |= {f"{name}{k}": entries[name] for k in range(count)}
@@ -98,4 +119,10 @@ def _words(dice: Dice, name: str) -> list[str]:
         return ["check", name, *dice.choice(([], ["--json"], ["--settling-time", "1s"]))]
     if kind < 0.92:
         return ["simulate", name, "--out", "r", "--trajectories", "3"]
-    return ["run", name, "--out", "r", *"--trajectories 4 --duration 2 --neurons 2 --iterations 3 --trials 3 --worst-trials 20 --quiet".split()]
+    return [
+        "run",
+        name,
+        "--out",
+        "r",
+        *"--trajectories 4 --duration 2 --neurons 2 --iterations 3 --trials 3 --worst-trials 20 --quiet".split(),
+    ]

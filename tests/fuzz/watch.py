@@ -8,14 +8,38 @@ from typing import Any
 
 from tests.fuzz.values import CANARY
 
-_RUNS = {"os.system", "subprocess.Popen", "os.exec", "os.posix_spawn", "os.startfile", "pty.spawn", "socket.connect", "ctypes.dlopen"}
-_CHANGES = {"os.remove": 1, "os.rename": 2, "os.mkdir": 1, "os.rmdir": 1, "os.truncate": 1, "os.symlink": 2, "os.link": 2, "os.chmod": 1, "shutil.rmtree": 1}
+_RUNS = {
+    "os.system",
+    "subprocess.Popen",
+    "os.exec",
+    "os.posix_spawn",
+    "os.startfile",
+    "pty.spawn",
+    "socket.connect",
+    "ctypes.dlopen",
+}
+_CHANGES = {
+    "os.remove": 1,
+    "os.rename": 2,
+    "os.mkdir": 1,
+    "os.rmdir": 1,
+    "os.truncate": 1,
+    "os.symlink": 2,
+    "os.link": 2,
+    "os.chmod": 1,
+    "shutil.rmtree": 1,
+}
 _CALLED = {"system", "popen", "eval", "exec", "Popen", "call", "run", "__import__"}
 
 
 def watch(folder: Path, allowed: tuple[str, ...], log: int) -> None:
     """From now on, write a line of JSON to the descriptor ``log`` for each thing that no data may bring about."""
-    inside = (os.path.realpath(folder) + os.sep, *(os.path.realpath(place) + os.sep for place in allowed), "/dev/", "/proc/self/")
+    inside = (
+        os.path.realpath(folder) + os.sep,
+        *(os.path.realpath(place) + os.sep for place in allowed),
+        "/dev/",
+        "/proc/self/",
+    )
     busy = False
 
     def tell(kind: str, what: Any) -> None:
@@ -34,7 +58,11 @@ def watch(folder: Path, allowed: tuple[str, ...], log: int) -> None:
         try:
             if event == "open":
                 path, _, flags = arguments
-                if isinstance(flags, int) and flags & (os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC) and elsewhere(path):
+                if (
+                    isinstance(flags, int)
+                    and flags & (os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC)
+                    and elsewhere(path)
+                ):
                     tell("writes", path)
             elif event in _CHANGES:
                 for path in arguments[: _CHANGES[event]]:
@@ -45,7 +73,9 @@ def watch(folder: Path, allowed: tuple[str, ...], log: int) -> None:
                     tell("runs", (event, *arguments))
             elif event == "pickle.find_class" and arguments[1] in _CALLED:
                 tell("runs", (event, *arguments))
-            elif event == "compile" and CANARY in str(arguments[0])[:2_000_000] and not str(arguments[1]).endswith(".py"):
+            elif (
+                event == "compile" and CANARY in str(arguments[0])[:2_000_000] and not str(arguments[1]).endswith(".py")
+            ):
                 tell("runs", (event, str(arguments[0])[:200]))
         except (OSError, ValueError):
             pass
