@@ -3,7 +3,6 @@
 import argparse
 import json
 import sys
-from collections import Counter
 from pathlib import Path
 
 from tests.fuzz.server import Server  # first: it sets the number of threads
@@ -34,8 +33,7 @@ def main() -> int:
     for entry in given.entries or ENTRIES:
         tally = run(server, entry, given.seed, indices, keep=given.keep)
         rows.append(tally.row())
-        kinds = ", ".join(f"{count} {kind}" for kind, count in Counter(item["kind"] for item in tally.findings).items())
-        print(f"{entry:<14} {tally.inputs:>6} inputs  {rows[-1]['codes']}  {kinds or 'no findings'}  slowest {tally.slowest:.1f} s, largest {tally.largest / 2**20:.0f} MB, {tally.seconds:.0f} s", *_shown(grouped(tally.findings)), sep="\n", flush=True)  # fmt: skip
+        print(tally.line(), *_shown(grouped(tally.findings)), sep="\n", flush=True)
     if given.json:
         given.json.write_text(json.dumps(rows, indent=1))
     if given.keep:

@@ -32,6 +32,13 @@ class Tally:
     largest: int = 0
     seconds: float = 0.0
 
+    def line(self) -> str:
+        """For a person."""
+        kinds = Counter(item["kind"] for item in self.findings)
+        found = ", ".join(f"{count} {kind}" for kind, count in kinds.items()) or "no findings"
+        cost = f"slowest {self.slowest:.1f} s, largest {self.largest / 2**20:.0f} MB, all {self.seconds:.0f} s"
+        return f"{self.entry:<14} {self.inputs:>6} inputs  {self.row()['codes']}  {found}  {cost}"
+
     def row(self) -> dict[str, Any]:
         """As plain data."""
         return asdict(self) | {"codes": dict(sorted(self.codes.items()))}
@@ -71,9 +78,8 @@ def grouped(findings: list[dict[str, Any]]) -> list[str]:
     for (kind, place, _), items in sorted(groups.items(), key=lambda group: -len(group[1])):
         first = items[0]
         words = " ".join(str(word)[:40] for word in first["words"] or ())
-        lines.append(
-            f"  {len(items)} x {kind} {place}: {first['seen'][:240]!r}\n      {words[:160]!r} | {first['note'][:160]}\n      {first['repeat']}"
-        )
+        lines.append(f"  {len(items)} x {kind} {place}: {first['seen'][:240]!r}")
+        lines += [f"      {words[:160]!r} | {first['note'][:160]}", f"      {first['repeat']}"]
     return lines
 
 

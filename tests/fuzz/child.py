@@ -108,7 +108,8 @@ def _limits() -> None:
     pages, resident, *_ = map(int, Path("/proc/self/statm").read_text().split())
     size = resource.getpagesize()
     (Path.cwd().parent / "resident").write_text(str(resident * size))
-    resource.setrlimit(resource.RLIMIT_AS, (pages * size + 2 * MEMORY,) * 2)
+    most = pages * size + 2 * MEMORY
+    resource.setrlimit(resource.RLIMIT_AS, (most, most))
     resource.setrlimit(resource.RLIMIT_CPU, (SECONDS, SECONDS + 5))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 

@@ -49,7 +49,7 @@ _UNITS = (
 )
 
 
-def text(dice: Dice, columns: Columns) -> tuple[bytes, str]:
+def content(dice: Dice, columns: Columns) -> tuple[bytes, str]:
     """(bytes of the file, what is odd about them)."""
     names = list(columns)
     rows = [[str(value) for value in row] for row in zip(*columns.values(), strict=False)]
@@ -120,8 +120,8 @@ def text(dice: Dice, columns: Columns) -> tuple[bytes, str]:
     elif kind == "blank rows":
         rows = [row for item in rows for row in (item, [""] * dice.choice((0, 1, len(names))))]
     lines = [delimiter.join(header), *(delimiter.join(row) for row in rows)]
-    content = "\n".join(lines) + dice.choice(("\n", "", "\n\n\n", "\r"))
+    whole = "\n".join(lines) + dice.choice(("\n", "", "\n\n\n", "\r"))
     if kind == "damage":
-        found, note = damaged(dice, content)
+        found, note = damaged(dice, whole)
         return found, "; ".join([*notes, note])
-    return content.encode("utf-8", "surrogatepass"), "; ".join([*notes, kind, f"delimiter {delimiter!r}"])
+    return whole.encode("utf-8", "surrogatepass"), "; ".join([*notes, kind, f"delimiter {delimiter!r}"])

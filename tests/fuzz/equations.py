@@ -11,16 +11,22 @@ FUNCTIONS = {
 }  # fmt: skip
 NAMES = ("q", "w", "u", "k", "t", "pi", "e")
 CHATTER = (
-    "-sign(q)", "-1e6*sign(q)", "where(q > 0, -1, 1)", "1/q", "1/(q - q)", "q/0", "sqrt(q)", "log(q)", "tan(100*q)", "-sign(q)*sqrt(abs(q))",
-    "q^32", "q^33", "q^-1", "q^q", "q^(w^2)", "(q^8)^8", "q^0.333", "exp(exp(exp(q)))", "sin(1e9*t)", "1e308*q", "1e-308*q", "1e200*q*1e200",
+    "-sign(q)", "-1e6*sign(q)", "where(q > 0, -1, 1)", "1/q", "1/(q - q)", "q/0", "sqrt(q)", "log(q)", "tan(100*q)",
+        "-sign(q)*sqrt(abs(q))",
+    "q^32", "q^33", "q^-1", "q^q", "q^(w^2)", "(q^8)^8", "q^0.333", "exp(exp(exp(q)))", "sin(1e9*t)", "1e308*q", "1e-308*q",
+        "1e200*q*1e200",
     "q*1e9", "-1e9*q", "abs(q)^0.5", "atan2(0*q, 0*q)", "asin(5 + q)", "acosh(q)", "min(q)", "where(q, 1, 2)", "where(q > 0 > w, 1, 2)",
     "0", "1", "t", "q - q", "0*q", "max(q, w, u, 1, 2, 3)", "clip(q, 1, -1)", "1/(q^2 + 1e-300)", "where(abs(q) < 1e-9, 1e9, -1e9)",
 )  # fmt: skip
 HABITS = (
-    "np.sin(q)", "math.sin(q)", "q.real", "q[0]", "q if w else u", "q == w", "q = w", "q and w", "not q", "q % w", "q // w", "q ** w", "q ^^ w",
-    "lambda: q", "q;w", "q, w", "2q", "2 q", "q(w)", "sin q", "sin", "sin()", "sin(,)", "sin(q,)", "(q", "q)", "()", ")(", "q +", "+", "*q", "q w",
-    "0x10*q", "1_000*q", "1,5*q", "1e*q", "1e999*q", "1e-999*q", "1..2*q", ".", "'q'", '"q"', "f'{q}'", "q # comment", "q // comment", "/* q */",
-    "q!", "|q|", "{q}", "q\n+\nw", "q\r\n+ w", "\t", " ", "", "\\q", "q·w", "q−w", "q²", "∂q", "$q$", "\\frac{q}{w}", "dq/dt", "q'", "q_dot", "Q",
+    "np.sin(q)", "math.sin(q)", "q.real", "q[0]", "q if w else u", "q == w", "q = w", "q and w", "not q", "q % w", "q // w", "q ** w",
+        "q ^^ w",
+    "lambda: q", "q;w", "q, w", "2q", "2 q", "q(w)", "sin q", "sin", "sin()", "sin(,)", "sin(q,)", "(q", "q)", "()", ")(", "q +", "+",
+        "*q", "q w",
+    "0x10*q", "1_000*q", "1,5*q", "1e*q", "1e999*q", "1e-999*q", "1..2*q", ".", "'q'", '"q"', "f'{q}'", "q # comment", "q // comment",
+        "/* q */",
+    "q!", "|q|", "{q}", "q\n+\nw", "q\r\n+ w", "\t", " ", "", "\\q", "q·w", "q−w", "q²", "∂q", "$q$", "\\frac{q}{w}", "dq/dt", "q'",
+        "q_dot", "Q",
 )  # fmt: skip
 
 

@@ -1,11 +1,16 @@
 """A log in one of the four formats, replayed over a finished run or learned from."""
 
-from tests.fuzz import array_logs, csv_logs
+from tests.fuzz import csv_logs, hdf5_logs, npz_logs, parquet_logs
 from tests.fuzz.case import Case, Dice
 from tests.fuzz.columns import honest, spoiled
 from tests.fuzz.values import argument, place, word
 
-_FORMATS = {".csv": csv_logs.text, ".npz": array_logs.npz, ".h5": array_logs.hdf5, ".parquet": array_logs.parquet}
+_FORMATS = {
+    ".csv": csv_logs.content,
+    ".npz": npz_logs.content,
+    ".h5": hdf5_logs.content,
+    ".parquet": parquet_logs.content,
+}
 _ENDINGS = (*_FORMATS, ".csv", ".tsv", ".txt", ".hdf5", ".CSV", ".json", "", ".gz")
 
 

@@ -13,8 +13,10 @@ _TINY = {
 }
 #: command -> the words that it needs, as places; RUN is a finished run, DATA one that is only simulated
 _NEEDS = {
-    "list": (), "new": ("NEW",), "check": ("PLANT",), "simulate": ("PLANT", "--out", "NEW"), "fit": ("DATA",), "certify": ("RUN",), "validate": ("RUN",),
-    "report": ("RUN",), "verify": ("RUN",), "run": ("PLANT", "--out", "NEW"), "experiment": ("EXPERIMENT", "--out", "NEW"), "fine-tune": ("RUN", "--out", "NEW"),
+    "list": (), "new": ("NEW",), "check": ("PLANT",), "simulate": ("PLANT", "--out", "NEW"), "fit": ("DATA",), "certify": ("RUN",),
+        "validate": ("RUN",),
+    "report": ("RUN",), "verify": ("RUN",), "run": ("PLANT", "--out", "NEW"), "experiment": ("EXPERIMENT", "--out", "NEW"),
+        "fine-tune": ("RUN", "--out", "NEW"),
     "compare": ("RUN", "--out", "NEW"), "estimate": ("RUN", "LOG", "-o", "NEW"), "export": ("RUN", "-o", "NEW"),
 }  # fmt: skip
 _SLOW = ("experiment", "fine-tune", "compare", "certify", "validate", "report", "verify", "run", "fit")
@@ -104,8 +106,10 @@ def _value(dice: Dice, flag: str) -> str:
         "0-1000000000",
     )
     return dice.one(
-        lambda: dice.choice(NUMBERS), lambda: dice.choice(NUMBERS), lambda: dice.choice(TIMES), lambda: word(dice), lambda: dice.choice(names),
-        lambda: place(dice, dice.choice(("", ".toml", ".csv"))), lambda: dice.choice(("1e5", "100000", "10000000", "1000000", "0.001", "1e-6")),
+        lambda: dice.choice(NUMBERS), lambda: dice.choice(NUMBERS), lambda: dice.choice(TIMES), lambda: word(dice),
+            lambda: dice.choice(names),
+        lambda: place(dice, dice.choice(("", ".toml", ".csv"))), lambda: dice.choice(("1e5", "100000", "10000000", "1000000", "0.001",
+            "1e-6")),
     )  # fmt: skip
 
 

@@ -7,10 +7,14 @@ from tests.fuzz.values import NUMBERS, PAYLOADS, TIMES, place, word
 
 _GOOD = {
     "": {"system": '"plant.toml"', "dt": "0.1", "method": '"rk4"', "substeps": "1", "seed": "0"},
-    "data": {"trajectories": "4", "duration": "3.0", "excitation": '"walk"', "files": '"log.csv"', "columns": '"y=q"', "learned": "false"},
-    "fit": {"neurons": "2", "activation": '"tanh"', "settling_time": '"2s"', "contraction_rate": "0.9", "solver": '"auto"', "iterations": "3", "epochs": "3", "budget": '"5s"', "tolerance": "0.01", "dtype": '"float64"', "condition": "100.0"},
-    "validation": {"trials": "3", "duration": "2.0", "spread": "1.0", "estimate_start": '"random"', "truth": '"reference"', "noise": "false", "excitation": '"walk"', "window": "[0.5, 1.0]", "map": '"q,w"', "worst_trials": "20"},
-    "fine_tune": {"source": '"r"', "noise": "[0.1]", "bias": "[0.1]", "dropout": "0.1", "horizon": "20", "contraction_rate": "0.9", "iterations": "2", "budget": '"2s"'},
+    "data": {"trajectories": "4", "duration": "3.0", "excitation": '"walk"', "files": '"log.csv"', "columns": '"y=q"',
+        "learned": "false"},
+    "fit": {"neurons": "2", "activation": '"tanh"', "settling_time": '"2s"', "contraction_rate": "0.9", "solver": '"auto"',
+        "iterations": "3", "epochs": "3", "budget": '"5s"', "tolerance": "0.01", "dtype": '"float64"', "condition": "100.0"},
+    "validation": {"trials": "3", "duration": "2.0", "spread": "1.0", "estimate_start": '"random"', "truth": '"reference"',
+        "noise": "false", "excitation": '"walk"', "window": "[0.5, 1.0]", "map": '"q,w"', "worst_trials": "20"},
+    "fine_tune": {"source": '"r"', "noise": "[0.1]", "bias": "[0.1]", "dropout": "0.1", "horizon": "20", "contraction_rate": "0.9",
+        "iterations": "2", "budget": '"2s"'},
 }  # fmt: skip
 _SAFE = {
     "": ("system", "dt", "seed"),

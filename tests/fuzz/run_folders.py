@@ -11,12 +11,21 @@ from typing import Any
 
 import numpy as np
 
-from tests.fuzz.array_logs import broken, retyped
+from tests.fuzz.array_values import broken, retyped
 from tests.fuzz.case import Case, Dice
 from tests.fuzz.texts import damaged
 from tests.fuzz.values import CONTROLS, PAYLOADS, word
 
-_COMMANDS = (["verify", "r"], ["validate", "r", "--trials", "2"], ["report", "r"], ["estimate", "r", "log.csv", "-o", "e.csv"], ["export", "r", "-o", "x"], ["certify", "r", "--budget", "1s"], ["fit", "r"], ["run", "plant.toml", "--out", "r", "--quiet"])  # fmt: skip
+_COMMANDS = (
+    ["verify", "r"],
+    ["validate", "r", "--trials", "2"],
+    ["report", "r"],
+    ["estimate", "r", "log.csv", "-o", "e.csv"],
+    ["export", "r", "-o", "x"],
+    ["certify", "r", "--budget", "1s"],
+    ["fit", "r"],
+    ["run", "plant.toml", "--out", "r", "--quiet"],
+)
 
 
 def make(dice: Dice) -> Case:
@@ -128,7 +137,8 @@ def _odd_value(dice: Dice, value: Any) -> Any:
             else dice.choice((value * 1.001, -value, 0, value + 1, 1e300, 1e-300, 10**30, value * 0.5))
         )
     return dice.one(
-        None, True, False, 0, -1, 1.5, 1e308, -1e308, 10**400, 2**63, "", [], {}, [None], [[]], {"a": 1}, "nan", "inf", [1] * 1_000, "x" * 10_000, [float("nan")],
+        None, True, False, 0, -1, 1.5, 1e308, -1e308, 10**400, 2**63, "", [], {}, [None], [[]], {"a": 1}, "nan", "inf", [1] * 1_000,
+            "x" * 10_000, [float("nan")],
         lambda: dice.choice(PAYLOADS), lambda: dice.choice(CONTROLS), lambda: word(dice)[:100],
     )  # fmt: skip
 
@@ -277,9 +287,8 @@ def _config(dice: Dice, folder: Path) -> str:
     path = folder / "config.toml"
     lines = path.read_text().splitlines()
     place = dice.choice([k for k, line in enumerate(lines) if " = " in line and not line.startswith("#")])
-    lines[place] = (
-        f"{lines[place].partition(' = ')[0]} = {dice.choice(('nan', '-1', '0', 'true', '[]', '1e300', '1000000', 'x', '3', chr(34) + 'box' + chr(34)))}"
-    )
+    value = dice.choice(("nan", "-1", "0", "true", "[]", "1e300", "1000000", "x", "3", '"box"'))
+    lines[place] = f"{lines[place].partition(' = ')[0]} = {value}"
     path.write_text("\n".join(lines) + "\n")
     sign_again(folder)
     return lines[place]
@@ -298,4 +307,5 @@ def _history(dice: Dice, folder: Path) -> str:
     return "a cell"
 
 
-_CHANGES: tuple[Callable[[Dice, Path], str], ...] = (_damage, _damage, _lose, _exchange, _mix, _link, _link, _node, _add, _field, _field, _field, _field, _array, _array, _weights, _weights, _config, _history)  # fmt: skip
+_CHANGES: tuple[Callable[[Dice, Path], str], ...] = (_damage, _damage, _lose, _exchange, _mix, _link, _link, _node, _add, _field,
+    _field, _field, _field, _array, _array, _weights, _weights, _config, _history)  # fmt: skip

@@ -12,10 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS"):
-    os.environ[name] = "1"  # before NumPy is imported: a process that has threads cannot fork
-os.environ["JE_ARROW_MALLOC_CONF"] = "background_thread:false"  # Arrow's
-
+import tests.fuzz.one_thread  # noqa: F401 - before all that imports NumPy
 from tests.fuzz import child
 from tests.fuzz.case import Case, Dice
 

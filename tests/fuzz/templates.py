@@ -40,7 +40,7 @@ def make_templates(folder: Path) -> tuple[str, ...]:
     for name in _MODULES:
         import_module(name)
     torch.set_num_threads(1)
-    vars(reports)["write_report"] = _page  # figures take seconds, and have their own tests
+    reports.write_report = _page  # type: ignore[assignment]  # figures take seconds, and have their own tests
     plant = folder / "spring.toml"
     plant.write_text(DRIVEN_SPRING)
     for name, seed in (("data", 0), ("run", 0), ("other", 1)):
