@@ -11,9 +11,18 @@ from tests.fuzz.array_values import broken
 from tests.fuzz.case import Case, Dice
 from tests.fuzz.parameters import honest, spoiled
 from tests.fuzz.texts import damaged
-from tests.fuzz.values import NUMBERS, place
+from tests.fuzz.values import place
 
 _KINDS = ("contracting", "lipschitz", "general", "lbdn", "r2dn", "nothing")
+_FLOATS = (0.0, -1.0, 1.0, 1.5, 0.5, float("nan"), float("inf"), 1e300, 1e-300, 10**400, "1", None, [1.0], True)
+_OPTIONS: dict[str, tuple[Any, ...]] = {
+    "contraction_rate": _FLOATS,
+    "gamma": _FLOATS,
+    "eps": _FLOATS,
+    "activation": ("relu", "tanh", "nothing", "", "exec", None, 3),
+    "supply": (None, 3, ([[1.0]], [[0.0]], [[1.0]]), ([], [], []), "abc", ([[float("nan")]],) * 3),
+    "nothing": (1,),
+}
 
 
 def npz_parameters(dice: Dice) -> tuple[bytes, str]:
@@ -63,9 +72,10 @@ def make(dice: Dice) -> Case:
     if kind < 0.9:
         parameters = honest(dice)
         note = "; ".join(spoiled(dice, parameters) for _ in range(dice.choice((1, 1, 2))) if parameters)
-        options: dict[str, Any] = dict(dice.sample((("contraction_rate", _number(dice)), ("gamma", _number(dice)), ("activation", dice.choice(("relu",
-            "tanh", "nothing", "", "exec"))), ("supply", dice.choice((None, 3, ([[1.0]], [[0.0]], [[1.0]]), ([], [], []))))),
-            dice.choice((0, 0, 1))))  # fmt: skip
+        options: dict[str, Any] = {}
+        if dice.chance(0.3):
+            name = dice.choice(list(_OPTIONS))
+            options[name] = dice.choice(_OPTIONS[name])
         network = dice.choice(_KINDS[:5])
         return Case([], f"{network}: {note} {options!r:.80}", call=lambda: _load(network, parameters, options))
     name, loader = dice.choice(_LOADERS)
@@ -77,14 +87,6 @@ def make(dice: Dice) -> Case:
     )
     file = dice.write(name, content)
     return Case([], f"{loader} of a damaged {name}", call=lambda: _part(loader, file))
-
-
-def _number(dice: Dice) -> Any:
-    text = dice.choice(NUMBERS)
-    try:
-        return float(text)
-    except ValueError:
-        return text
 
 
 def _read(name: str, network: str) -> None:
