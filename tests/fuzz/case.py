@@ -17,9 +17,10 @@ class Case:
     """What is run in the folder, and what must hold afterwards.
 
     words : the command line behind ``observer``. note : what is hostile about the input. call : instead of a command, a
-    function of the library that is given nothing. inputs : files that must stay as they are. streams : a fault of
-    :mod:`tests.fuzz.streams`. theirs : a script that ends or ruins the process by its own
-    will, so that exit code and streams are its own too.
+    function of the library that is given nothing. inputs : files that must stay as they are. streams, limits, meanwhile : a
+    fault of :mod:`tests.fuzz.conditions`. environment : variables; None removes one. theirs : a script that ends or ruins the
+    process by its own will, so that exit code and streams are its own too. much : so much is asked for that the work may
+    last. forged : a run that is not what it was made as, so that no verification may call it certified. signals : one is sent.
     """
 
     words: list[str]
@@ -27,8 +28,13 @@ class Case:
     call: Callable[[], Any] | None = None
     inputs: tuple[str, ...] = ()
     streams: str = ""
-    environment: dict[str, str] = field(default_factory=dict)
+    limits: str = ""
+    meanwhile: Callable[[int], None] | None = None
+    environment: dict[str, str | None] = field(default_factory=dict)
     theirs: bool = False
+    much: bool = False
+    forged: bool = False
+    signals: bool = False
 
 
 class Dice(random.Random):

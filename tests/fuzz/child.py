@@ -11,14 +11,16 @@ import sys
 import traceback
 import warnings
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, NoReturn
 
 from tests.fuzz.case import Case, Dice
+from tests.fuzz.conditions import limited
 from tests.fuzz.streams import FAULTS, fresh
 from tests.fuzz.watch import watch
 
-SECONDS = 60  # of the clock, and of a processor
+SECONDS, MUCH = 60, 15  # of the clock, and of a processor; how long work is watched that may last
 MEMORY = 2 << 30  # bytes beyond those of an idle program; the limit of the system is at twice as many
 NO_INPUT = 99  # exit code: the generator failed
 
@@ -53,10 +55,7 @@ def run(
         log = _sinks(place)
         case = _made(make, place, key, templates)
         _limits()
-        os.environ |= {"HOME": str(place / "home"), **case.environment}
-        os.environ.pop("OBSERVER_DEBUG", None)
-        if debug:
-            os.environ["OBSERVER_DEBUG"] = "1"
+        _surroundings(case, place, debug)
         watch(place / "work", allowed, log)
         if case.streams:
             FAULTS[case.streams]()
@@ -92,7 +91,7 @@ def _made(make: Callable[[Dice], Case], place: Path, key: tuple[str, int, int], 
         "words": case.words,
         "note": case.note,
         "streams": case.streams,
-        "theirs": case.theirs,
+        **{name: getattr(case, name) for name in ("theirs", "much", "forged", "signals", "limits")},
         "inputs": digest(place / "work", case.inputs),
         "outside": digest(place / "outside"),
     }
@@ -112,6 +111,23 @@ def _limits() -> None:
     resource.setrlimit(resource.RLIMIT_AS, (most, most))
     resource.setrlimit(resource.RLIMIT_CPU, (SECONDS, SECONDS + 5))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+
+
+def _surroundings(case: Case, place: Path, debug: bool) -> None:
+    """The environment, a limit, and what another process does meanwhile."""
+    given = {"HOME": str(place / "home"), "OBSERVER_DEBUG": "1" if debug else None, **case.environment}
+    for name, value in given.items():
+        os.environ.pop(name, None)
+        if value is not None:
+            os.environ[name] = value
+    if case.meanwhile is not None:
+        pid = os.getpid()
+        if os.fork() == 0:
+            with suppress(Exception):
+                case.meanwhile(pid)
+            os._exit(0)
+    if case.limits:
+        limited(case.limits)
 
 
 def _answered(case: Case) -> int:

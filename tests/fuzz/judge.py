@@ -8,7 +8,7 @@ from typing import Any
 
 from tests.fuzz.child import MEMORY, NO_INPUT, digest
 from tests.fuzz.server import Outcome
-from tests.fuzz.values import CANARY
+from tests.fuzz.values import CANARY, PAYLOADS
 
 _LONGEST = 4_000  # characters of a refusal
 _CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2066-\u2069\ufeff]")
@@ -48,10 +48,12 @@ def faults(outcome: Outcome) -> list[Fault]:
     found: list[Fault] = []
     if not case or outcome.code == NO_INPUT:
         return [Fault("no input", errors[-500:])]
-    theirs, lost = case["theirs"], bool(case["streams"])
-    if outcome.hung:
+    theirs, lost = case["theirs"], bool(case["streams"] or case["limits"])
+    if outcome.hung and case["much"]:
+        pass  # it works on
+    elif outcome.hung:
         found.append(Fault("a hang", f"{outcome.seconds:.0f} s, {outcome.processor:.0f} s of a processor"))
-    elif outcome.code not in (0, 1, 2) and not theirs:
+    elif outcome.code not in (0, 1, 2, *((130, 143) if case["signals"] else ())) and not theirs:
         found.append(Fault(f"exit {outcome.code}", _last(errors)))
     if not theirs:
         for kind, pattern in _FOREIGN:
@@ -66,8 +68,10 @@ def faults(outcome: Outcome) -> list[Fault]:
             found += _refusal(errors)
     if outcome.memory > MEMORY:
         found.append(Fault("memory", f"{outcome.memory / 2**30:.1f} GB"))
+    if case["forged"] and case["words"][:1] == ["verify"] and outcome.code == 0:
+        found.append(Fault("forged, and called certified", case["note"]))
     found += _disk(case, place, outcome)
-    return found
+    return found + _pages(place / "work")
 
 
 def _text(path: Path) -> str:
@@ -123,10 +127,20 @@ def _disk(case: dict[str, Any], place: Path, outcome: Outcome) -> list[Fault]:
     return found
 
 
+def _pages(work: Path) -> list[Fault]:
+    """Texts of a plant stand on a page as texts."""
+    for path in work.rglob("*.html"):
+        content = _text(path) if path.is_file() and not path.is_symlink() else ""
+        raw = [item for item in PAYLOADS if item.startswith(("<", '"><')) and item in content]
+        if raw or "49{{" in content:
+            return [Fault("a page that acts", f"{path.name}: {raw[:1]}")]
+    return []
+
+
 def _unfinished(case: dict[str, Any], work: Path) -> list[Fault]:
     """A run that ends well has its report, or said that there is no such observer."""
     words = case["words"]
     if "--help" in words or "--out" not in words or "refused:" in _text(work.parent / "stderr"):
         return []
     report = work / words[words.index("--out") + 1] / "report.html"
-    return [] if report.is_file() or case["streams"] else [Fault("exit 0 of an unfinished run", " ".join(words)[:200])]
+    return [] if report.is_file() or case["theirs"] else [Fault("exit 0 of an unfinished run", " ".join(words)[:200])]

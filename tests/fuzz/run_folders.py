@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -35,8 +36,38 @@ def make(dice: Dice) -> Case:
     dice.write("log.csv", (dice.templates / "log.csv").read_bytes())
     change = dice.choice(_CHANGES)
     note = change(dice, dice.folder / "r")
-    words = dice.choice((*_COMMANDS, *_COMMANDS[3:5]))
-    return Case(list(words), f"{change.__name__.strip('_')}: {note}", inputs=("plant.toml", "log.csv"))
+    words = dice.choice((*_COMMANDS, _COMMANDS[0], *_COMMANDS[3:5]))
+    return Case(
+        list(words),
+        f"{change.__name__.strip('_')}: {note}",
+        inputs=("plant.toml", "log.csv"),
+        forged=change is not _add and not note.endswith("="),
+    )
+
+
+def _contents(folder: Path) -> dict[str, Any]:
+    """What the files of a run say, without signatures; foreign files and pages, which are made anew, left out."""
+    found: dict[str, Any] = {}
+    for path in sorted(folder.glob("*.[cjnsth]*")):
+        if path.is_symlink() or not path.is_file() or path.suffix == ".html" or path.name in _FOREIGN:
+            found[path.name] = path.is_symlink()
+            continue
+        content = path.read_bytes()
+        with suppress(Exception):
+            if path.suffix == ".json":
+                document = json.loads(content)
+                found[path.name] = json.dumps(
+                    {key: document[key] for key in document if key not in ("checksum", "hashes")}
+                )
+                continue
+            if path.suffix == ".npz":
+                with np.load(io.BytesIO(content)) as file:
+                    found[path.name] = {
+                        name: (file[name].dtype.str, file[name].shape, file[name].tobytes()) for name in file.files
+                    }
+                continue
+        found[path.name] = content
+    return {name: item for name, item in found.items() if item is not False and name not in _FOREIGN}
 
 
 def _files(folder: Path) -> list[Path]:
@@ -97,21 +128,12 @@ def _node(dice: Dice, folder: Path) -> str:
     return f"{path.name} is no file"
 
 
+_FOREIGN = ("foreign.txt", ".lock", ".observer.lock", "checkpoint.npz", "fine_tuning.json", "logs.json", "figures/x.png", "report.html",
+    ".run.partial", "source.py")  # fmt: skip
+
+
 def _add(dice: Dice, folder: Path) -> str:
-    name = dice.choice(
-        (
-            "foreign.txt",
-            ".lock",
-            ".observer.lock",
-            "checkpoint.npz",
-            "fine_tuning.json",
-            "logs.json",
-            "figures/x.png",
-            "report.html",
-            ".run.partial",
-            "source.py",
-        )
-    )
+    name = dice.choice(_FOREIGN)
     path = folder / name
     path.parent.mkdir(exist_ok=True)
     path.write_bytes(dice.choice((b"", b"{}", b"[]", b"hello", b"\0" * 100, dice.randbytes(50))))

@@ -17,10 +17,18 @@ pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="forks, and read
 def ended(tmp_path):
     """``ended(code, stderr=..., ...)``: the kinds that the judge finds."""
 
-    def judged(code=0, *, stdout="", stderr="", log="", words=("check",), inputs=None, hung=False, memory=0):
+    def judged(code=0, *, stdout="", stderr="", log="", words=("check",), inputs=None, hung=False, memory=0, **more):
         for name in ("work", "outside", "home"):
             (tmp_path / name).mkdir(exist_ok=True)
-        case = {"words": list(words), "note": "", "streams": "", "theirs": False, "inputs": inputs or {}, "outside": {}}
+        case = {
+            "words": list(words),
+            "note": "",
+            "streams": "",
+            **dict.fromkeys(("theirs", "much", "forged", "signals", "limits")),
+            **more,
+            "inputs": inputs or {},
+            "outside": {},
+        }
         (tmp_path / "case.json").write_text(json.dumps(case))
         for name, content in (("stdout", stdout), ("stderr", stderr), ("log", log)):
             (tmp_path / name).write_bytes(content if isinstance(content, bytes) else content.encode())
@@ -54,6 +62,7 @@ def test_an_answer_is_no_fault(ended):
         ("a file outside", {"log": '["writes", "/etc/passwd"]\n'}),
         ("code run", {"log": '["runs", "os.system"]\n'}),
         ("an input overwritten", {"inputs": {"log.csv": "of before"}}),
+        ("forged, and called certified", {"words": ("verify", "r"), "forged": True}),
         ("exit 0 of an unfinished run", {"words": ("run", "p.toml", "--out", "r")}),
     ],
 )
