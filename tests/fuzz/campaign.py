@@ -57,7 +57,7 @@ def run(server: Server, entry: str, seed: int, indices: Iterable[int], *, keep: 
         wrong = faults(outcome)
         case = case_of(outcome)
         tally.inputs += 1
-        tally.codes["hang" if outcome.hung else str(outcome.code)] += 1
+        tally.codes[("at work" if case.get("much") else "hang") if outcome.hung else str(outcome.code)] += 1
         tally.slowest, tally.largest = max(tally.slowest, outcome.seconds), max(tally.largest, outcome.memory)
         if wrong:
             place = _where(server, entry, seed, index, outcome)

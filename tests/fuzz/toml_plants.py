@@ -5,7 +5,7 @@ from typing import Any
 from tests.fuzz.case import Case, Dice
 from tests.fuzz.equations import equation, quoted
 from tests.fuzz.texts import damaged
-from tests.fuzz.values import NUMBERS, place, word
+from tests.fuzz.values import CONTROLS, NUMBERS, PAYLOADS, place, word
 
 _VALUES = (
     "nan", "inf", "-inf", "0", "1", "-1", "1e300", "1e-300", "1e160", "1e-160", "5e-324", "1.7e308", "true", '""', "[]", "{}",
@@ -17,6 +17,7 @@ _VALUES = (
     "[true, false]", "[-1, 1, ]", "{ range = [-1, 1] }", "{ range = [-1, 1], range = [0, 1] }", '"\\u0000"', '"\\u001b[31m"',
         "'''\n'''", "1_0", "-0.0",
 )  # fmt: skip
+_TINY = "--trajectories 4 --duration 2 --neurons 2 --iterations 3 --trials 3 --worst-trials 20 --quiet"
 _KEYS = (
     "range",
     "unit",
@@ -101,8 +102,13 @@ def _changed(dice: Dice, tables: dict[str, dict[str, Any]]) -> str:
 
 
 def make(dice: Dice) -> Case:
-    """Mostly checked; some are simulated, some are the plant of a tiny fit."""
-    tables = document(dice)
+    """Mostly checked; some are simulated, some are the plant of a tiny run with texts that a page must not obey."""
+    tables, kind = document(dice), dice.random()
+    if kind > 0.95:
+        tables[""] = {"name": quoted(dice.choice(PAYLOADS)), "description": quoted(dice.choice(PAYLOADS))}
+        tables["states"]["q"]["unit"] = tables["outputs"]["y"]["unit"] = quoted(dice.choice((*PAYLOADS, *CONTROLS)))
+        dice.write("plant.toml", text_of(tables))
+        return Case(["run", "plant.toml", "--out", "r", *_TINY.split()], "payloads as texts of the plant")
     notes = [_changed(dice, tables) for _ in range(dice.choice((0, 1, 1, 1, 2))) if tables and all(tables.values())]
     content: str | bytes = text_of(tables)
     name = "plant.toml"
@@ -114,19 +120,5 @@ def make(dice: Dice) -> Case:
         notes = [f"the plant is {name[:40]!r}"]
     else:
         dice.write(name, content)
-    return Case(_words(dice, name), "; ".join(notes))
-
-
-def _words(dice: Dice, name: str) -> list[str]:
-    kind = dice.random()
-    if kind < 0.75:
-        return ["check", name, *dice.choice(([], ["--json"], ["--settling-time", "1s"]))]
-    if kind < 0.92:
-        return ["simulate", name, "--out", "r", "--trajectories", "3"]
-    return [
-        "run",
-        name,
-        "--out",
-        "r",
-        *"--trajectories 4 --duration 2 --neurons 2 --iterations 3 --trials 3 --worst-trials 20 --quiet".split(),
-    ]
+    words = ["check", name, *dice.choice(([], ["--json"], ["--settling-time", "1s"]))]
+    return Case(words if kind < 0.75 else ["simulate", name, "--out", "r", "--trajectories", "3"], "; ".join(notes))
