@@ -17,6 +17,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from experiments.pipeline.console import DONE, FAILED, Interrupted
+from experiments.pipeline.lock import kept_folder
 from systems.base.errors import InputError
 
 if TYPE_CHECKING:
@@ -156,11 +157,12 @@ def run_experiment(
     of_size = {name: options.pop(name) for name in {f.name for f in fields(asked)} & set(options)}
     parts, begin = Parts(Path(out), fresh, quiet, report), time.perf_counter()
     stopped = Interrupted(f"stopped; the parts done so far are in {out}. The same command resumes from there")
-    try:
-        result = run.measure(replace(asked, **of_size), seed, parts, **options)
-    except KeyboardInterrupt:
-        raise stopped from None
-    passed = _write(experiment.name, page.page(result), parts, command, begin)
+    with kept_folder(parts.out, f"experiment {experiment.name}"):
+        try:
+            result = run.measure(replace(asked, **of_size), seed, parts, **options)
+        except KeyboardInterrupt:
+            raise stopped from None
+        passed = _write(experiment.name, page.page(result), parts, command, begin)
     if getattr(result, "stopped", False):  # what there is has its page
         raise stopped
     return DONE if passed else FAILED

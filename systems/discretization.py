@@ -19,11 +19,14 @@ from systems.base.errors import InputError
 from systems.compilation import compile_graph, worth_compiling
 from systems.evaluation import evaluate, from_expression, jacobian, symbols_of, to_casadi
 from systems.graph import Graph
-from systems.integration import integrate_reference, sample_region, time_scales, variational
+from systems.integration import integrate_reference, reference_motion, sample_region, time_scales, variational
+from systems.signals import LARGEST, check_number
 from systems.system import System
 
 TARGET_ERROR, WARN_ERROR, MAX_SUBSTEPS = 1e-6, 1e-3, 64
+MOST_STATES = 128
 COARSEST = 100.0  # time constants of the plant per sample
+STANDSTILL = 1e-9  # of a range: a motion in one sample that is lost in rounding
 
 
 def _euler(f: ca.Function, t: Any, x: Any, u: Any, p: Any, h: float) -> Any:
@@ -223,58 +226,54 @@ def discretize(
     InputError
         For a missing or non-positive dt, an unknown method, or ``exact`` on a nonlinear plant.
     """
+    if system.nx > MOST_STATES:  # work grows with the cube of their number
+        raise InputError(
+            f"system '{system.name}' has {system.nx} states; expected at most {MOST_STATES}, so model it more coarsely"
+        )
     dt = system.dt if dt is None else dt
     if dt is None and system.kind == "continuous":
         raise InputError(
             f"system '{system.name}' has no sampling time; give dt in seconds (--dt, or dt under [sampling])"
         )
     dt = 1.0 if dt is None else dt
-    if isinstance(dt, bool) or not isinstance(dt, int | float) or not 0 < dt < np.inf:
-        raise InputError(f"dt is {dt!r}; expected a positive number of seconds")
+    dt = check_number(f"system '{system.name}'", "dt", dt, "a positive number of seconds", least=0.0, zero=False)
+    x = sample_region(system.state_ranges[:, 0], system.state_ranges[:, 1], 64, seed=0)
+    u = sample_region(system.input_ranges[:, 0], system.input_ranges[:, 1], 64, seed=1)
+    motion = _checked_motion(system, x, u)
     if system.kind == "discrete":
         return DiscreteSystem(system, float(dt), "map", 1, system.dynamics, np.zeros(system.nx))
     if method not in METHODS:
         raise InputError(f"method is {method!r}; expected one of {', '.join(METHODS)}")
     if substeps is not None and (not isinstance(substeps, int) or isinstance(substeps, bool) or substeps < 1):
         raise InputError(f"substeps is {substeps!r}; expected a whole number, 1 or more")
-    dt = float(dt)
-    _, typical = time_scales(system)
+    fastest, typical = time_scales(system)
     if dt > COARSEST * typical:  # integrating over it could take for ever
         raise InputError(
             f"dt is {dt:g} s, {dt / typical:.2g} time constants of '{system.name}' ({typical:.3g} s): nothing of its motion "
             f"is left between two samples; expected at most {COARSEST * typical:.3g} s, better {0.1 * typical:.1g} s"
         )
-    if method in ("scipy", "cvodes"):
-        return DiscreteSystem(system, dt, method, 1, None, np.zeros(system.nx), _coarseness(system, dt))
-
-    x = sample_region(system.state_ranges[:, 0], system.state_ranges[:, 1], 64, seed=0)
-    u = sample_region(system.input_ranges[:, 0], system.input_ranges[:, 1], 64, seed=1)
-    finite = np.isfinite(system.derivative(x, u)).all(axis=1)
-    if not finite.all():
-        at = x[~finite][0]
-        where = ", ".join(f"{name}={value:.4g}" for name, value in zip(system.state_names, at, strict=True))
-        which = [
-            n
-            for n, v in zip(system.state_names, system.derivative(at, u[~finite][0]), strict=True)
-            if not np.isfinite(v)
-        ]
+    if 0 < dt * motion < STANDSTILL and dt < STANDSTILL * fastest:
         raise InputError(
-            f"system '{system.name}': the derivative of {', '.join(which)} is not finite inside the region, at {where}; "
-            "narrow the ranges to where the equations hold"
+            f"dt is {dt:g} s: in one sample no state of '{system.name}' moves by more than {dt * motion:.1g} of its range, which "
+            f"rounding blurs; expected at least {STANDSTILL / motion:.2g} s"
         )
-    truth = _short_truth(system, x, u, dt)
-    if method == "exact":
-        graph, count = _exact(system, dt), 1
-    else:
+    graph, count = None, 1
+    if method in ("scipy", "cvodes"):
+        x, u = x[:8], u[:8]  # it is its own measure: only whether it gets through
+    elif method == "exact":
+        graph = _exact(system, dt)
+    truth = reference_motion(system, x, u[:, None, :], dt, "cvodes" if method == "cvodes" else None)
+    end = truth.x[:, 1]
+    if method in _STEPPERS:
         count = substeps or 1
         graph = _stepped(system, dt, method, count)
         while substeps is None and method == "rk4" and count < MAX_SUBSTEPS:
-            if np.max(_measured_error(system, graph, dt, truth, x, u)) <= TARGET_ERROR:
+            if np.max(_measured_error(system, graph, dt, end, x, u)) <= TARGET_ERROR:
                 break
             count *= 2
             graph = _stepped(system, dt, method, count)
-    error = _measured_error(system, graph, dt, truth, x, u)
-    warnings = list(_coarseness(system, dt))
+    error = np.zeros(system.nx) if graph is None else _measured_error(system, graph, dt, end, x, u)
+    warnings = [*_coarseness(system, dt), *([truth.warning] if truth.warning else [])]
     if not np.max(error) <= WARN_ERROR:
         worst = system.state_names[int(np.argmax(np.nan_to_num(error, nan=np.inf)))]
         warnings.append(
@@ -284,8 +283,28 @@ def discretize(
     return DiscreteSystem(system, dt, method, count, graph, error, tuple(warnings))
 
 
-def _short_truth(system: System, x: np.ndarray, u: np.ndarray, dt: float) -> np.ndarray:
-    return integrate_reference(system, x, u[:, None, :], dt)[:, 1]
+def _checked_motion(system: System, x: np.ndarray, u: np.ndarray) -> float:
+    """The largest motion over the points x ``(m, nx)``, u ``(m, nu)`` of the region, in ranges per second.
+
+    Raises :class:`InputError` for derivatives that are not finite, and for sizes that cannot be computed with.
+    """
+    values = system.derivative(x, u), system.measure(x, u)
+    bad = ~np.isfinite(values[0]).all(axis=1)
+    if bad.any() and system.kind == "continuous":
+        at, which = x[bad][0], np.flatnonzero(~np.isfinite(values[0][bad][0]))
+        where = ", ".join(f"{name}={number:.4g}" for name, number in zip(system.state_names[:8], at[:8], strict=True))
+        raise InputError(
+            f"system '{system.name}': the derivative of {', '.join(system.state_names[k] for k in which[:8])} is not finite inside the "
+            f"region, at {where}; narrow the ranges to where the equations hold"
+        )
+    motion = "derivative" if system.kind == "continuous" else "next value"
+    for value, names, what in ((values[0], system.state_names, motion), (values[1], system.output_names, "output")):
+        sizes = np.max(np.abs(value), axis=0, where=np.isfinite(value), initial=0.0)
+        for name, size in zip(names, sizes.tolist(), strict=True):
+            if what == "output" or size > LARGEST:  # a motion may be as slow as it likes
+                check_number(f"system '{system.name}'", f"the {what} of '{name}' over the region", size, "numbers")
+    width = np.ptp(system.state_ranges, axis=1)
+    return float(np.max(np.abs(values[0]) / width)) if system.kind == "continuous" else 1.0
 
 
 def _coarseness(system: System, dt: float) -> tuple[str, ...]:

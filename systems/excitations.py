@@ -114,7 +114,7 @@ def excite(
     if kind == "zero":
         return np.full((count, steps), float(np.clip(0.0, low, high)))
     tau = time_scale if np.isfinite(time_scale) else 20 * dt
-    samples = max(1, round((hold if hold is not None else tau) / dt))
+    samples = max(1, round(min((hold if hold is not None else tau) / dt, steps)))
     tau = max(tau, 2 * dt)
     limits = band if band is not None else (1 / (20 * tau), min(1 / (2 * tau), 0.25 / dt))
     time = dt * np.arange(steps)

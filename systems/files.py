@@ -15,7 +15,9 @@ from importlib import resources
 from pathlib import Path
 from types import ModuleType
 
+from systems.base.atomic_files import atomic_path
 from systems.base.errors import InputError
+from systems.base.output_places import check_files
 from systems.base.wording import nearest, shorten
 from systems.system import System
 from systems.toml_files import outline_from_toml, system_from_toml
@@ -68,11 +70,11 @@ def load_outline(name_or_path: str) -> tuple[System, tuple[bool, ...]] | None:
     return outline_from_toml(_read(path, []), str(path), name=path.stem, source=path.name)
 
 
-def write_template(path: str | os.PathLike[str], kind: str | None = None) -> Path:
+def write_template(path: str | os.PathLike[str], kind: str | None = None, *, force: bool = False) -> Path:
     """Write a commented, working system file to start from, and return its path.
 
-    ``kind`` is ``"toml"`` or ``"py"``; taken from the ending of ``path`` when left out. Never overwrites: raises
-    :class:`InputError` when the file exists, cannot be written, or ends in neither ``.toml`` nor ``.py``.
+    ``kind`` is ``"toml"`` or ``"py"``; taken from the ending of ``path`` when left out. ``force``: replace a file that exists.
+    Raises :class:`InputError` when the file exists, cannot be written, or ends in neither ``.toml`` nor ``.py``.
     """
     path = Path(path)
     ending = path.suffix.lower().removeprefix(".")
@@ -82,10 +84,11 @@ def write_template(path: str | os.PathLike[str], kind: str | None = None) -> Pat
     text = (resources.files("systems") / "templates" / TEMPLATES[kind]).read_text(encoding="utf-8")
     text = text.replace(_TEMPLATE_NAME, json.dumps(path.stem), 1).replace("FILE", path.name)
     try:
-        with path.open("x", encoding="utf-8") as file:
-            file.write(text)
-    except FileExistsError:
-        raise InputError(f"{path} exists already; expected a new file, so choose another name or remove it") from None
+        check_files([path], force=force)
+        with atomic_path(path) as partial:
+            partial.write_text(text, encoding="utf-8")
+    except InputError:
+        raise
     except FileNotFoundError:
         raise InputError(f"{path}: there is no folder {path.parent}; create it first") from None
     except (OSError, ValueError) as error:

@@ -6,27 +6,64 @@ certificates. Units are labels and are never converted.
 
 import math
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 from systems.base.errors import InputError
+from systems.base.wording import shorten
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
 EXCITATIONS = ("zero", "constant", "steps", "sine", "chirp", "square", "prbs", "walk", "drift")
 ROLES = ("known", "disturbance")
+#: Sizes of all numbers of a plant that are not zero: the square of the ratio of any two of them is a finite, normal double.
+SMALLEST, LARGEST = 1e-75, 1e75
+SIZE = f"zero or from {SMALLEST:g} to {LARGEST:g} in size"
+NARROWEST = 1e-9  # width of an interval over its larger end: a millionth of it is still above the rounding
+LONGEST_NAME = 100
+
+
+def check_number(
+    owner: str,
+    what: str,
+    value: object,
+    expected: str = "a finite number",
+    *,
+    least: float = -math.inf,
+    zero: bool = True,
+) -> float:
+    """``value`` as a float, when it is zero (if ``zero``) or of a size that can be computed with, and not below ``least``.
+
+    Raises :class:`InputError` that names the owner and the bound.
+    """
+    try:
+        number = float(value) if isinstance(value, int | float) and not isinstance(value, bool) else math.nan
+    except OverflowError:  # an integer of more than 308 digits
+        number = math.inf
+    if number != number or number < least or (number == 0 and not zero):
+        raise InputError(f"{owner}: {what} is {shorten(value)}; expected {expected}")
+    if number != 0 and not SMALLEST <= abs(number) <= LARGEST:
+        raise InputError(f"{owner}: {what} is {shorten(value)}; expected {expected}, {SIZE}; choose other units")
+    return number
 
 
 def _interval(owner: str, what: str, value: object) -> tuple[float, float]:
     """A pair low < high of finite numbers, or an error that names the signal."""
-    try:
-        low, high = value  # type: ignore[misc]
-        low, high = float(low), float(high)
-    except (TypeError, ValueError) as error:
-        raise InputError(f"{owner}: {what} is {value!r}; expected two numbers (low, high)") from error
-    if not (math.isfinite(low) and math.isfinite(high)):
-        raise InputError(f"{owner}: {what} is ({low}, {high}); expected two finite numbers, low < high")
+    if not isinstance(value, Sequence | np.ndarray) or isinstance(value, str) or len(value) != 2:
+        raise InputError(f"{owner}: {what} is {shorten(value)}; expected two numbers (low, high)")
+    expected = "two finite numbers, low < high"
+    low, high = (
+        check_number(owner, what, end.item() if isinstance(end, np.generic) else end, expected) for end in value
+    )
     if not low < high:
         raise InputError(
             f"{owner}: {what} is ({low:g}, {high:g}); expected low < high, so swap or widen the two numbers"
+        )
+    if high - low < NARROWEST * max(abs(low), abs(high)):
+        raise InputError(
+            f"{owner}: {what} is ({low!r}, {high!r}); expected a width of at least {NARROWEST:g} of its ends, as rounding blurs a "
+            "narrower one; widen it, or count from another zero"
         )
     return low, high
 
@@ -34,8 +71,20 @@ def _interval(owner: str, what: str, value: object) -> tuple[float, float]:
 def check_name(kind: str, name: object) -> str:
     """Return ``name`` when it is an identifier (letters, digits, underscores); equations and files refer to it."""
     if not isinstance(name, str) or not _NAME.match(name):
-        raise InputError(f"{kind} name {name!r}: expected letters, digits and underscores, not starting with a digit")
+        raise InputError(
+            f"{kind} name {shorten(name)}: expected letters, digits and underscores, not starting with a digit"
+        )
+    if len(name) > LONGEST_NAME:
+        raise InputError(f"{kind} name {shorten(name)} has {len(name)} characters; expected at most {LONGEST_NAME}")
     return name
+
+
+def check_label(owner: str, what: str, text: object, expected: str) -> None:
+    """Raises :class:`InputError` for what is no text, long, or not to be shown as it is (control characters)."""
+    if not isinstance(text, str) or len(text) > LONGEST_NAME or not text.isprintable():
+        raise InputError(
+            f"{owner}: {what} is {shorten(text)}; expected {expected}, at most {LONGEST_NAME} printable characters"
+        )
 
 
 @dataclass(frozen=True)
@@ -82,19 +131,16 @@ class Signal:
     def __post_init__(self) -> None:
         check_name("signal", self.name)
         owner = f"signal '{self.name}'"
-        if not isinstance(self.unit, str):
-            raise InputError(f'{owner}: unit is {self.unit!r}; expected a text such as "m/s"')
+        check_label(owner, "unit", self.unit, 'a text such as "m/s"')
         for what in ("range", "initial", "limits"):
             if getattr(self, what) is not None:
                 object.__setattr__(self, what, _interval(owner, what, getattr(self, what)))
-        for what in ("noise", "period"):
-            value = getattr(self, what)
-            if value is None:
-                continue
-            if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value) or value < 0:
-                raise InputError(f"{owner}: {what} is {value!r}; expected a finite number, zero or positive")
-        if self.period == 0:
-            raise InputError(f"{owner}: period is 0; expected the period of the angle, for instance 6.283185307")
+        for what, zero in (("noise", True), ("period", False)):
+            expected = (
+                "a finite number, zero or positive" if zero else "the period of the angle, for instance 6.283185307"
+            )
+            if getattr(self, what) is not None:
+                check_number(owner, what, getattr(self, what), expected, least=0.0, zero=zero)
         if self.role not in ROLES:
             raise InputError(f"{owner}: role is {self.role!r}; expected one of {', '.join(ROLES)}")
         if self.excitation is not None and self.excitation not in EXCITATIONS:
@@ -129,9 +175,6 @@ class Parameter:
     range: tuple[float, float] | None = None
 
     def __post_init__(self) -> None:
-        value = self.value
-        if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-            raise InputError(f"parameter value is {value!r}; expected a finite number")
-        object.__setattr__(self, "value", float(value))
+        object.__setattr__(self, "value", check_number("parameter", "value", self.value))
         if self.range is not None:
             object.__setattr__(self, "range", _interval("parameter", "range", self.range))

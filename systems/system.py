@@ -8,7 +8,6 @@ A system does not depend on observers, sampling methods or data.
 
 import hashlib
 import json
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
@@ -20,7 +19,7 @@ from systems.base.errors import InputError
 from systems.base.wording import nearest
 from systems.evaluation import evaluate
 from systems.graph import Graph
-from systems.signals import Parameter, Signal, check_name
+from systems.signals import Parameter, Signal, check_label, check_name, check_number
 from systems.tracing import read_equations
 
 KINDS = ("continuous", "discrete")
@@ -84,13 +83,13 @@ class System:
     def __post_init__(self) -> None:
         if not isinstance(self.name, str) or not self.name.strip():
             raise InputError(f"system name is {self.name!r}; expected a text")
+        check_label("system", "name", self.name, "a text")
         if self.kind not in KINDS:
             raise InputError(f"system '{self.name}': kind is {self.kind!r}; expected one of {', '.join(KINDS)}")
         for what in ("states", "inputs", "outputs"):
             object.__setattr__(self, what, self._signals(what))
         parameters = {
-            check_name("parameter", name): value if isinstance(value, Parameter) else Parameter(value)
-            for name, value in dict(self.parameters).items()
+            check_name("parameter", name): self._parameter(name, value) for name, value in dict(self.parameters).items()
         }
         object.__setattr__(self, "parameters", parameters)
         if not self.states:
@@ -109,16 +108,21 @@ class System:
         if len(set(self.output_names)) < self.ny:
             raise InputError(f"system '{self.name}': two outputs have the same name; rename one")
         for what in ("dt", "duration"):
-            value = getattr(self, what)
-            if value is not None and (
-                isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < math.inf
-            ):
-                raise InputError(f"system '{self.name}': {what} is {value!r}; expected a positive number of seconds")
+            if getattr(self, what) is not None:
+                expected = "a positive number of seconds"
+                check_number(f"system '{self.name}'", what, getattr(self, what), expected, least=0.0, zero=False)
         object.__setattr__(self, "dynamics", self._graph(self.dynamics, "dynamics", self.nx))
         object.__setattr__(self, "output", self._graph(self.output, "output", self.ny))
         object.__setattr__(self, "symbols", None)
         for what in ("derivative", "measure"):
             self._check_centre(what)
+
+    @staticmethod
+    def _parameter(name: str, value: Any) -> Parameter:
+        try:
+            return value if isinstance(value, Parameter) else Parameter(value)
+        except InputError as error:
+            raise InputError(str(error).replace("parameter", f"parameter '{name}'", 1)) from None
 
     def _signals(self, what: str) -> tuple[Signal, ...]:
         signals = tuple(getattr(self, what))

@@ -26,6 +26,7 @@ def system_from_toml(text: str, file: str, name: str = "system", source: str = "
     :class:`InputError` with one message, located like ``states.x1.range``.
     """
     tables = read_tables(text, file)
+    _check_names(tables, file)
     kind, equations = _equations(tables, file)
     for key, output in tables.outputs.items():
         if output.equation is None:
@@ -47,12 +48,12 @@ def outline_from_toml(
     plain = tuple(output.equation is None for output in tables.outputs.values())
     still = {state: state for state in tables.states}
     tables = tables.model_copy(update={"difference": still})
+    _check_names(tables, file)
     _equations(tables, file)
     return _build(tables, file, name, source, "difference", still), plain
 
 
 def _build(tables: SystemTables, file: str, name: str, source: str, kind: str, equations: Mapping[str, str]) -> System:
-    _check_names(tables, file)
     known = ["t", *tables.states, *tables.inputs, *tables.parameters]
     definitions: dict[str, Equation] = {}
     for position, (definition, equation) in enumerate(tables.definitions.items()):
@@ -63,7 +64,7 @@ def _build(tables: SystemTables, file: str, name: str, source: str, kind: str, e
     measured = [parse(item.equation or "0", known, f"{file}: outputs.{key}") for key, item in tables.outputs.items()]
 
     sampling = tables.sampling
-    parameters = {key: Parameter(p.value, p.unit, p.range) for key, p in tables.parameters.items()}
+    parameters = {key: _parameter(f"{file}: parameters.{key}", entry) for key, entry in tables.parameters.items()}
     names = (list(tables.states), list(tables.inputs))
     states, inputs, outputs = (
         _signals(getattr(tables, what), f"{file}: {what}") for what in ("states", "inputs", "outputs")
@@ -116,12 +117,14 @@ def _equations(tables: SystemTables, file: str) -> tuple[str, dict[str, str]]:
 def _check_names(tables: SystemTables, file: str) -> None:
     """One name, one meaning, for what equations refer to; an output may be called like the state that it measures."""
     taken = {"t": "the time"}
-    for what in ("states", "inputs", "parameters", "definitions"):
+    for what in ("states", "inputs", "parameters", "definitions", "outputs"):
         for name in getattr(tables, what):
             try:
                 check_name(what[:-1], name)
             except InputError as error:
                 raise InputError(f"{file}: {error}") from None
+            if what == "outputs":
+                continue
             if name in taken:
                 raise InputError(
                     f"{file}: {what}.{name}: the name '{name}' is already {taken[name]}; choose another name"
@@ -141,6 +144,13 @@ def _parse(text: str, known: Sequence[str], owner: str, later: Iterable[str]) ->
             f"{owner}: '{early}' is not yet known here; definitions are worked out in order, so move it up"
         )
     return equation
+
+
+def _parameter(owner: str, entry: Any) -> Parameter:
+    try:
+        return Parameter(entry.value, entry.unit, entry.range)
+    except InputError as error:
+        raise InputError(f"{owner}." + str(error).removeprefix("parameter: ")) from None
 
 
 def _signals(entries: Mapping[str, BaseModel], owner: str) -> list[Signal]:

@@ -12,9 +12,10 @@ import numpy as np
 
 from systems.base.atomic_files import read_arrays, write_arrays
 from systems.base.errors import InputError, SimulationError
+from systems.base.memory import arrays, require
 from systems.discretization import DiscreteSystem
 from systems.excitations import excite
-from systems.integration import integrate_reference, time_scales
+from systems.integration import Motion, reference_motion, time_scales
 from systems.system import System
 
 
@@ -47,6 +48,8 @@ class Trajectories:
         Where they come from.
     warnings : tuple of str
         Sentences for a person.
+    method : str
+        What integrated or stepped the states; empty for logs. Not stored.
     """
 
     t: np.ndarray
@@ -56,6 +59,7 @@ class Trajectories:
     lengths: np.ndarray
     source: str = ""
     warnings: tuple[str, ...] = ()
+    method: str = ""
 
     def __len__(self) -> int:
         return len(self.x)
@@ -260,6 +264,7 @@ def simulate(
         raise InputError(f"trajectories is {trajectories!r}; expected a whole number, 1 or more")
     steps = round(duration / dt) + 1
     if x0 is None:
+        require(arrays((trajectories, system.nx)), f"{trajectories} trajectories", "ask for fewer")
         x0 = draw_initial_states(system, trajectories, seed, spread)
     x0 = np.atleast_2d(np.asarray(x0, dtype=float))
     if x0.ndim != 2 or x0.shape[1] != system.nx:
@@ -267,6 +272,9 @@ def simulate(
             f"x0 has shape {x0.shape}; expected (trajectories, {system.nx}) for {', '.join(system.state_names)}"
         )
     count = len(x0)
+    needed = arrays((3, count, steps, system.nx), (2, count, steps, system.nu), (2, count, steps, system.ny))
+    way_out = "ask for fewer or shorter ones, or a larger dt"
+    require(needed, f"{count} trajectories of {duration:g} s in samples of {dt:g} s", way_out)
     if u is None:
         u = draw_inputs(system, dt, count, steps, seed, excitation)
     u = np.asarray(u, dtype=float)
@@ -276,10 +284,12 @@ def simulate(
     if truth not in ("model", "reference", "oracle"):
         raise InputError(f"truth is {truth!r}; expected model or reference")
     if truth != "model" and system.kind == "continuous":
-        x = integrate_reference(system, x0, u[:, :-1], dt)
+        motion = reference_motion(system, x0, u[:, :-1], dt)
     else:
-        x = plant.rollout(x0, u[:, :-1])
-    warnings = check_states(system, t, x)
+        name = "discrete map" if system.kind == "discrete" else plant.method
+        motion = Motion(plant.rollout(x0, u[:, :-1]), name)
+    x, said = motion.x, (motion.warning,) if motion.warning else ()
+    warnings = (*said, *check_states(system, t, x))
     y = system.measure(x, u, t)
     if not np.isfinite(y).all():
         bad = int(np.argmax(~np.isfinite(y).all(axis=(0, 1))))
@@ -290,5 +300,6 @@ def simulate(
         deviations = np.array([s.noise for s in system.outputs])
         y = y + deviations * np.random.default_rng([seed, 3]).standard_normal(y.shape)
     return Trajectories(
-        t, x, u, y, np.full(count, steps), f"simulated, seed {seed}", (*system.unused, *plant.warnings, *warnings)
-    )
+        t, x, u, y, np.full(count, steps), f"simulated, seed {seed}", (*system.unused, *plant.warnings, *warnings),
+        motion.method,
+    )  # fmt: skip

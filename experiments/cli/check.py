@@ -23,10 +23,13 @@ def examine(recipe: Recipe, console: Console) -> dict[str, Any]:
     """Findings as plain data; ``detectable`` is the result. Raises InputError for a plant that cannot be used.
 
     The rate is that of the recipe (``fit.settling_time``, ``fit.contraction_rate``), or the one that a fit would choose. The
-    decision is the fit's own (:func:`observer.fitting.rate.choose_rate`); unobservable directions are searched more thoroughly.
+    decision is that of a run (:mod:`experiments.pipeline.decision`), on the same data; unobservable directions are searched more
+    thoroughly, for information.
     """
+    from experiments.pipeline.decision import decide_fit, simulated_data
     from experiments.pipeline.prepare import plan
-    from observer.fitting.rate import choose_rate, requested_rate
+    from observer.fitting.problem import fitting_region
+    from observer.fitting.rate import requested_rate
     from systems.base.errors import NotDetectable
     from systems.detectability import MetricSearch, settling_time
     from systems.observability import examine_observability
@@ -37,19 +40,14 @@ def examine(recipe: Recipe, console: Console) -> dict[str, Any]:
     notes: tuple[str, ...] = ()
     fit = recipe.fit
     with console.step("check", recipe.system):
-        _, plant = plan(recipe, console)
+        recipe, plant = plan(recipe, console)
         system = plant.system
         asked = requested_rate(fit.settling_time, fit.contraction_rate, fit.condition, plant.dt)
-        seen = examine_observability(plant, seed=recipe.seed)
+        data = simulated_data(recipe, plant)
+        seen = examine_observability(plant, data, region=fitting_region(plant, data), seed=recipe.seed)
         try:
-            chosen, found, notes = choose_rate(
-                plant,
-                system.state_ranges,
-                fit.settling_time,
-                fit.contraction_rate,
-                fit.condition,
-                hidden=seen.unobservable,
-            )
+            decision = decide_fit(recipe, plant, data)
+            chosen, found, notes = decision.rate, decision.search, decision.warnings
             table = found.trade_off
         except NotDetectable as error:
             refused, table = error, error.trade_off

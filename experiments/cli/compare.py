@@ -73,6 +73,7 @@ def compare(
     from experiments.compare.result import Settings
     from experiments.compare.run import compare as measured
     from experiments.compare.run import trial_duration
+    from experiments.pipeline.lock import kept_folder
     from observer.estimators import ESTIMATORS
     from observer.runs import load_run
     from observer.scenarios import SCENARIOS
@@ -83,13 +84,9 @@ def compare(
         estimators=_chosen_names("--estimators", estimators, ESTIMATORS),
         scenarios=_chosen_names("--scenarios", scenarios, [item.name for item in SCENARIOS]),
     )  # fmt: skip
-    _cleared(out, chosen.get("fresh", False))
     run, plant = _source(source, chosen, console)
     others = {f"REN {folder.name}": _checked(load_run(folder), plant) for folder in beside or []}
     samples = round((settings.duration or trial_duration(plant)) / plant.dt)
-    learned, refused = _learned(run, plant, out, samples, settings, fine_tune, console)
-    data = None if run is None else run.trajectories
-    result = measured(plant, settings, {**learned, **others}, data, out, console.say, refused)
     options = {
         "--trials": (trials, 20), "--duration": (duration, None), "--estimators": (estimators, None), "--scenarios": (scenarios, None),
         "--evaluations": (evaluations, 80), "--training": (training, 24), "--limit": (limit, 60.0), "--seed": (settings.seed, 0),
@@ -99,7 +96,13 @@ def compare(
     words += [word for flag, (value, usual) in options.items() if value != usual for word in (flag, f"{value}")]
     words += [] if fine_tune else ["--no-fine-tune"]
     words += [word for folder in beside or [] for word in ("--with", str(folder))]
-    report = page.write(out, result, shlex.join(words))
+    with kept_folder(out, "comparison"):
+        if chosen.get("fresh", False):
+            _clear(out, [Path(source), *(beside or [])])
+        learned, refused = _learned(run, plant, out, samples, settings, fine_tune, console)
+        data = None if run is None else run.trajectories
+        result = measured(plant, settings, {**learned, **others}, data, out, console.say, refused)
+        report = page.write(out, result, shlex.join(words))
     if chosen.get("json"):
         print(json.dumps(json.loads((out / page.METRICS).read_text(encoding="utf-8"))))
     else:
@@ -107,18 +110,16 @@ def compare(
     return DONE
 
 
-def _cleared(out: Path, fresh: bool) -> None:
-    """The folder of a comparison, which is no run, without earlier results where asked."""
+def _clear(out: Path, reads: Sequence[Path]) -> None:
+    """Remove the earlier results of a comparison, which may be nothing that it ``reads``."""
     from experiments.compare import learned, store, tuning
-    from observer import runs
-    from systems.base.errors import InputError
+    from systems.base.output_places import refuse_emptying
 
-    if (out / runs.SYSTEM).exists():
-        raise InputError(f"{out}: is the folder of a run, and it is kept; give another --out")
-    if fresh:
-        (out / tuning.TUNING).unlink(missing_ok=True)
-        for name in (learned.FOLDER, store.FOLDER):
-            shutil.rmtree(out / name, ignore_errors=True)
+    for name in (learned.FOLDER, store.FOLDER):
+        refuse_emptying(out / name, reads)
+    (out / tuning.TUNING).unlink(missing_ok=True)
+    for name in (learned.FOLDER, store.FOLDER):
+        shutil.rmtree(out / name, ignore_errors=True)
 
 
 def _source(source: str, chosen: Mapping[str, Any], console: Console) -> "tuple[Run | None, DiscreteSystem]":

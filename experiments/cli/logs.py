@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from experiments.cli.shared import Folder, console_of
+from experiments.cli.shared import Folder, Force, console_of
 from experiments.pipeline.console import DONE, answers
 from experiments.pipeline.options import takes
 
@@ -34,12 +34,13 @@ def estimate(
             help="Initial estimate; the first logged state, else the middle of the initial range, when left out.",
         ),
     ] = None,
+    force: Force = False,
     **chosen: Any,
 ) -> int:
     """Replay the observer of a run over a log: estimates, and errors where the states were logged too."""
     from experiments.pipeline.replay import replay
 
-    summary, lines = replay(run_folder, log, out, columns, initial_estimate, console_of(chosen))
+    summary, lines = replay(run_folder, log, out, columns, initial_estimate, console_of(chosen), force=force)
     print(json.dumps(summary) if chosen.get("json") else "\n".join(lines))
     return DONE
 
@@ -52,12 +53,13 @@ def export(
         Path, typer.Option("-o", "--out", metavar="FOLDER", help="Where to write; made when it does not exist.")
     ],
     format: Annotated[str, typer.Option("--format", metavar="NAME", help="csv, parquet, hdf5 or npz.")] = "csv",
+    force: Force = False,
     **chosen: Any,
 ) -> int:
     """Write the trajectories and the validation trials of a run for other programs."""
     from experiments.pipeline.replay import export_run
 
-    written = export_run(run_folder, out, format)
+    written = export_run(run_folder, out, format, force=force)
     if chosen.get("json"):
         print(json.dumps([str(path) for path in written]))
     else:

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from experiments.cli.shared import EVERY_OPTION, Config, Out, Reference, console_of, print_metrics, recipe_of
+from experiments.cli.shared import EVERY_OPTION, Config, Force, Out, Reference, console_of, print_metrics, recipe_of
 from experiments.pipeline.console import DONE, FAILED, answers
 from experiments.pipeline.options import takes
 
@@ -36,11 +36,13 @@ def list_(**chosen: Any) -> int:
 
 
 @answers
-def new(file: Annotated[Path, typer.Argument(metavar="FILE", help="The file to write, .toml or .py.")]) -> int:
+def new(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="The file to write, .toml or .py.")], force: Force = False
+) -> int:
     """Write a plant as a template, with every field explained."""
     from systems.files import write_template
 
-    write_template(file)
+    write_template(file, force=force)
     print(f"{file} written; edit it, then `observer check {file}`")
     return DONE
 
@@ -68,11 +70,12 @@ def simulate(system: Reference, out: Out, config: Config = None, **chosen: Any) 
     from experiments.pipeline.steps import done
 
     console = console_of(chosen)
-    run, job = prepare(recipe_of(system, config, chosen), out, fresh=chosen.get("fresh", False), console=console)
-    if done("simulate", run):
-        console.say(f"{out}: simulated already")
-    else:
-        run = simulate_step(run, job)
+    recipe, reads = recipe_of(system, config, chosen), [config] if config is not None else []
+    with prepare(recipe, out, fresh=chosen.get("fresh", False), console=console, reads=reads) as (run, job):
+        if done("simulate", run):
+            console.say(f"{out}: simulated already")
+        else:
+            run = simulate_step(run, job)
     if chosen.get("json"):
         print_metrics(run)
     return DONE

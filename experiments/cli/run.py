@@ -26,11 +26,11 @@ from experiments.pipeline.options import OPTIONS, takes, to_keys
 @takes(*EVERY_OPTION)
 def run(system: Reference, out: Out, config: Config = None, **chosen: Any) -> int:
     """All steps: simulate, fit, certify, validate, report. The same command resumes what was stopped."""
-    from experiments.pipeline.prepare import prepare
-    from experiments.pipeline.steps import run_all
+    from experiments.pipeline.prepare import run_in
 
     recipe, fresh = recipe_of(system, config, chosen), chosen.get("fresh", False)
-    return finish(run_all(*prepare(recipe, out, fresh=fresh, console=console_of(chosen))), chosen)
+    reads = [config] if config is not None else []
+    return finish(run_in(out, recipe, fresh=fresh, console=console_of(chosen), reads=reads), chosen)
 
 
 @answers
@@ -54,14 +54,16 @@ def fit(
     console, fresh = console_of(chosen), chosen.get("fresh", False)
     folder = _fit_folder(run_folder, plant, out, chosen)
     if plant is not None:
-        run, job = prepare(recipe_of(plant, None, chosen), folder, fresh=fresh, console=console)
-        run = run if done("simulate", run) else simulate_step(run, job)
+        opened = prepare(recipe_of(plant, None, chosen), folder, fresh=fresh, console=console)
     else:
-        run, job = reopen(folder, to_keys(chosen), step="fit", fresh=fresh, console=console)
-    if done("fit", run) and not fresh:
-        console.say(f"{folder}: fitted already; --fresh fits again")
-    else:
-        run = fit_step(run, job, fresh=fresh)
+        opened = reopen(folder, to_keys(chosen), step="fit", fresh=fresh, console=console)
+    with opened as (run, job):
+        if plant is not None and not done("simulate", run):
+            run = simulate_step(run, job)
+        if done("fit", run) and not fresh:
+            console.say(f"{folder}: fitted already; --fresh fits again")
+        else:
+            run = fit_step(run, job, fresh=fresh)
     print_results(run, chosen)
     return FAILED if run.fit is None or run.fit.status == "non_finite" else DONE
 
@@ -116,8 +118,8 @@ def certify(
         raise InputError(
             f"--budget is {budget}, --gap is {gap}; expected a time above 0 such as 30s, and a share above 0"
         )
-    run, job = reopen(run_folder, {}, step="certify", fresh=False, console=console_of(chosen))
-    run = certify_step(run, job, budget=time, gap=gap)
+    with reopen(run_folder, {}, step="certify", fresh=False, console=console_of(chosen)) as (run, job):
+        run = certify_step(run, job, budget=time, gap=gap)
     print_results(run, chosen)
     return DONE if run.certificate is not None and run.certificate.holds else FAILED
 
@@ -129,10 +131,10 @@ def validate(run_folder: Folder, **chosen: Any) -> int:
     from experiments.pipeline.prepare import reopen
     from experiments.pipeline.validation import validate_step
 
-    changes = to_keys(chosen)
-    return finish(
-        validate_step(*reopen(run_folder, changes, step="validate", fresh=False, console=console_of(chosen))), chosen
-    )
+    console = console_of(chosen)
+    with reopen(run_folder, to_keys(chosen), step="validate", fresh=False, console=console) as (run, job):
+        run = validate_step(run, job)
+    return finish(run, chosen)
 
 
 @answers
@@ -142,7 +144,9 @@ def report(run_folder: Folder, **chosen: Any) -> int:
     from experiments.pipeline.prepare import reopen
     from experiments.pipeline.steps import report_step
 
-    return finish(report_step(*reopen(run_folder, {}, step="report", fresh=False, console=console_of(chosen))), chosen)
+    with reopen(run_folder, {}, step="report", fresh=False, console=console_of(chosen)) as (run, job):
+        run = report_step(run, job)
+    return finish(run, chosen)
 
 
 @answers

@@ -22,6 +22,7 @@ Out = Annotated[Path, typer.Option("--out", metavar="RUN", help="The folder of t
 Config = Annotated[
     Path | None, typer.Option("--config", metavar="FILE", help="A recipe to begin with, like the config.toml of a run.")
 ]
+Force = Annotated[bool, typer.Option("--force", help="Replace files that exist; what is read, and runs, stay.")]
 EVERY_OPTION = ("plant", "seed", "data", "fit", "validation", "fresh", "output")
 
 

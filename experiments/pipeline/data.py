@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-import systems
+from experiments.pipeline.decision import simulated_data
 from experiments.pipeline.job import Job, clear, size_of
 from experiments.pipeline.logs import learn_from, log_record
 from experiments.pipeline.recipe import to_toml
@@ -24,7 +24,7 @@ def simulate_step(run: Run, job: Job) -> Run:
         length = f" of {options.duration:g} s" if options.duration else ""
         about = f"{options.trajectories} trajectories{length}, dt {plant.dt:g} s ({plant.method})"
         with job.console.step("simulate", about):
-            data = systems.simulate(plant, options.trajectories, options.duration, job.recipe.seed, options.excitation)
+            data = simulated_data(job.recipe, plant)
     for text in data.warnings:
         job.console.warn(text)
     run.path.mkdir(parents=True, exist_ok=True)

@@ -10,8 +10,9 @@ import observer
 from experiments.pipeline.console import Console
 from experiments.pipeline.fitting import keep_fit
 from experiments.pipeline.job import CHECKPOINT, SOURCES, Job, clear
+from experiments.pipeline.lock import working_in
 from experiments.pipeline.options import command_for
-from experiments.pipeline.prepare import begun, refuse_other
+from experiments.pipeline.prepare import begun, refuse_foreign, refuse_other
 from experiments.pipeline.recipe import differences, read_recipe, to_toml
 from experiments.pipeline.steps import certify_step, done, finish
 from observer import runs
@@ -39,19 +40,23 @@ def tune(source: Path, out: Path, given: dict[str, Any], *, fresh: bool, console
     before = load_run(source)
     if before.fit is None or before.fit.status == "interrupted":
         raise InputError(f"{source}: holds no finished fit to tune; `observer fit {source}` makes one")
-    run, job = _prepare(before, out, given, fresh, console)
-    if not done("fit", run):
-        run = _tune_step(before, run, job)
-    elif not fresh:
-        console.say(f"resuming {out}: tuned already")
-    if not done("certify", run):
-        run = certify_step(run, job)
-    if not run.fine_tuning:
-        content = _compared(before, run, job)
-        write_json(out / runs.FINE_TUNING, content, command=job.command, hashes=runs.hashes(out, runs.OBSERVER))
-        clear(out, "validate")
-        run = replace(run, fine_tuning=to_plain(content), validation=None, validation_noise=None, worst_cases=None)
-    return finish(run, job)
+    if out.resolve() == before.path.resolve():
+        raise InputError(f"{out}: is the run to be tuned, and it is kept; give another --out")
+    refuse_foreign(out)
+    with working_in(out):
+        run, job = _prepare(before, out, given, fresh, console)
+        if not done("fit", run):
+            run = _tune_step(before, run, job)
+        elif not fresh:
+            console.say(f"resuming {out}: tuned already")
+        if not done("certify", run):
+            run = certify_step(run, job)
+        if not run.fine_tuning:
+            content = _compared(before, run, job)
+            write_json(out / runs.FINE_TUNING, content, command=job.command, hashes=runs.hashes(out, runs.OBSERVER))
+            clear(out, "validate")
+            run = replace(run, fine_tuning=to_plain(content), validation=None, validation_noise=None, worst_cases=None)
+        return finish(run, job)
 
 
 def _prepare(before: Run, out: Path, given: dict[str, Any], fresh: bool, console: Console) -> tuple[Run, Job]:
@@ -67,8 +72,6 @@ def _prepare(before: Run, out: Path, given: dict[str, Any], fresh: bool, console
             raise InputError(f"--{name} has {len(values)} numbers; expected one, or one for each output ({outputs})")
     plant = _noisy(before.plant, recipe.fine_tune.noise)
     job = Job(recipe, command_for(recipe, out), console)
-    if out.resolve() == before.path.resolve():
-        raise InputError(f"{out}: is the run to be tuned, and it is kept; give another --out")
     found = begun(out, fresh=fresh)
     if found is not None:
         differing = differences(read_recipe(out / runs.CONFIG), recipe) if found.config else []

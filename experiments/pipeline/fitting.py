@@ -4,6 +4,7 @@ import numpy as np
 
 import observer
 from experiments.pipeline.console import Interrupted
+from experiments.pipeline.decision import decide_fit, fit_arguments
 from experiments.pipeline.job import CHECKPOINT, Job, clear, with_metrics
 from experiments.pipeline.recipe import to_toml
 from observer import FitResult, runs
@@ -28,20 +29,11 @@ def fit_step(run: Run, job: Job, *, fresh: bool = False) -> Run:
         result = observer.fit(
             run.plant,
             learned_from,
-            options.neurons,
-            options.settling_time,
-            contraction_rate=options.contraction_rate,
-            activation=options.activation,
-            solver=options.solver,
-            iterations=options.iterations,
-            budget=options.budget,
-            tolerance=options.tolerance,
+            **fit_arguments(job.recipe),
             seed=job.recipe.seed,
-            dtype=options.dtype,
-            condition=options.condition,
-            transitions="data" if job.recipe.data.learned else "model",
             progress=progress,
             checkpoint=run.path / CHECKPOINT,
+            decided=decide_fit(job.recipe, run.plant, learned_from),
         )
     return keep_fit(run, result, job, "fit", said=data.warnings)
 

@@ -25,7 +25,7 @@ def learned_plant(recipe: "Recipe", console: Console) -> "System | None":
 
     What :func:`observer.fit` holds out of these logs, and what is kept for the validation, is left out here too.
     """
-    from observer.fitting.fit import HELD_OUT
+    from observer.fitting.decision import HELD_OUT
     from observer.validation.on_logs import held_out_stretches, part
     from systems.files import load_outline
     from systems.recordings.learned import learn_system

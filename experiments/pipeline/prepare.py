@@ -1,21 +1,26 @@
 """Before the steps of a run: its plant as the recipe states it, and the folder to begin in or to go on from."""
 
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
 import systems
 from experiments.pipeline.console import Console
-from experiments.pipeline.job import CHECKPOINT, Job
+from experiments.pipeline.job import CHECKPOINT, FIGURES, Job
+from experiments.pipeline.lock import LOCK, working_in
 from experiments.pipeline.logs import changed_logs, learned_plant
 from experiments.pipeline.options import command_for
 from experiments.pipeline.recipe import Recipe, differences, read_recipe
-from experiments.pipeline.steps import done
+from experiments.pipeline.steps import done, run_all
 from experiments.pipeline.validation import checked_map
 from observer import runs
 from observer.runs import Run, load_run
 from systems import DiscreteSystem
 from systems.base.errors import InputError
+from systems.base.output_places import check_folder, refuse_emptying
+from systems.recordings import log_files
 
 
 def plan(recipe: Recipe, console: Console) -> tuple[Recipe, DiscreteSystem]:
@@ -32,16 +37,38 @@ def plan(recipe: Recipe, console: Console) -> tuple[Recipe, DiscreteSystem]:
     return recipe.changed(dt=plant.dt, substeps=plant.substeps, **found), plant
 
 
-def prepare(recipe: Recipe, out: Path, *, fresh: bool, console: Console) -> tuple[Run, Job]:
-    """The Run in folder ``out`` to go on from, or a new one of which nothing is written yet.
+def run_in(out: Path, recipe: Recipe, *, fresh: bool, console: Console, reads: Iterable[Path] = ()) -> Run:
+    """Every step of a run in folder ``out`` that is not done yet; see :func:`prepare`."""
+    with prepare(recipe, out, fresh=fresh, console=console, reads=reads) as (run, job):
+        return run_all(run, job)
 
-    Raises InputError when ``out`` is something else than a run folder, or holds a run with another recipe or plant.
+
+@contextmanager
+def prepare(
+    recipe: Recipe, out: Path, *, fresh: bool, console: Console, reads: Iterable[Path] = ()
+) -> Iterator[tuple[Run, Job]]:
+    """The Run in folder ``out`` to go on from, or a new one of which nothing is written yet; no other process works there meanwhile.
+
+    Raises InputError when ``out`` is something else than a run folder, or holds a run with another recipe or plant, or when it
+    is to begin anew and holds what the run is made from: plant, logs, or other files that the command ``reads``.
     """
     recipe, plant = plan(recipe, console)
     job = Job(recipe, command_for(recipe, out), console)
-    run = begun(out, fresh=fresh)
-    if run is None:
-        return Run(out, plant), job
+    refuse_foreign(out)
+    with working_in(out):
+        run = begun(out, fresh=fresh)
+        if run is None:
+            logs = log_files(recipe.data.files) if recipe.data.files else []
+            refuse_emptying(out, [Path(recipe.system), *logs, *reads])
+            yield Run(out, plant), job
+        else:
+            _compare(run, recipe, plant, console)
+            yield run, job
+
+
+def _compare(run: Run, recipe: Recipe, plant: DiscreteSystem, console: Console) -> None:
+    """Raise InputError where ``run`` is not the one asked for."""
+    out = run.path
     if done("fit", run):  # of a run that was killed just before it let go of its checkpoint
         (out / CHECKPOINT).unlink(missing_ok=True)
     differing = differences(read_recipe(out / runs.CONFIG), recipe)
@@ -56,24 +83,28 @@ def prepare(recipe: Recipe, out: Path, *, fresh: bool, console: Console) -> tupl
     refuse_other(out, differing)
     for log in changed:
         console.warn(f"{log} changed since {out} learned from it; add --fresh to learn from it anew")
-    return run, job
 
 
 def begun(out: Path, *, fresh: bool) -> Run | None:
     """The run that folder ``out`` holds; None where a new one may begin. Raises InputError for any other folder."""
-    if out.exists() and not out.is_dir():
-        raise InputError(f"{out}: is a file; give a folder that is new, empty or a run")
-    names = {item.name for item in out.iterdir()} if out.is_dir() else set()
-    if not names & {runs.SYSTEM, runs.CONFIG}:
-        # what a new run leaves that was killed while it wrote its very first file
-        if all(fnmatch(name, f".{Path(runs.SYSTEM).stem}.*.partial*") for name in names):
-            return None
-        raise InputError(f"{out}: holds other files and is no run folder; give a folder that is new, empty or a run")
+    names = refuse_foreign(out)
     if fresh or not names & {runs.CONFIG, runs.TRAJECTORIES}:
         return None
-    for leftover in out.rglob(".*.partial*"):  # of a run that was killed while it wrote
-        leftover.unlink(missing_ok=True)
+    for folder in (out, out / FIGURES):
+        for leftover in folder.glob(".*.partial*"):  # of a run that was killed while it wrote
+            leftover.unlink(missing_ok=True)
     return load_run(out)
+
+
+def refuse_foreign(out: Path) -> set[str]:
+    """Raise InputError where ``out`` is no place for a run: a file, a folder of other things; else the names in it."""
+    check_folder(out)
+    names = {item.name for item in out.iterdir() if item.name != LOCK} if out.is_dir() else set()
+    # what a new run leaves that was killed while it wrote its very first file
+    begun = all(fnmatch(name, f".{Path(runs.SYSTEM).stem}.*.partial*") for name in names)
+    if not begun and not names & {runs.SYSTEM, runs.CONFIG}:
+        raise InputError(f"{out}: holds other files and is no run folder; give a folder that is new, empty or a run")
+    return names
 
 
 def refuse_other(out: Path, differing: list[str]) -> None:
@@ -85,17 +116,23 @@ def refuse_other(out: Path, differing: list[str]) -> None:
         )
 
 
-def reopen(out: Path, changes: dict[str, Any], *, step: str, fresh: bool, console: Console) -> tuple[Run, Job]:
-    """The run in folder ``out`` for one more step, with options of that step changed.
+@contextmanager
+def reopen(
+    out: Path, changes: dict[str, Any], *, step: str, fresh: bool, console: Console
+) -> Iterator[tuple[Run, Job]]:
+    """The run in folder ``out`` for one more step, with options of that step changed; no other process works there meanwhile.
 
     Raises InputError when other options are to be changed, or options of a fit that is done already (unless ``fresh``).
     """
-    run = load_run(out)
-    recipe = read_recipe(out / runs.CONFIG)
-    if step == "fit" and recipe.fine_tune.source is not None:
-        raise InputError(f"{out}: holds a fine-tuned observer; `{command_for(recipe, out)} --fresh` tunes it again")
-    asked = recipe.changed(**changes)
-    differing = differences(recipe, asked)
-    if differing and step == "fit" and done("fit", run) and not fresh:
-        raise InputError(f"{out}: holds a fit that differs in {', '.join(differing)}; add --fresh to fit again")
-    return run, Job(asked, command_for(asked, out), console)
+    if not (out / runs.SYSTEM).is_file():
+        load_run(out)  # says what is wrong with the folder
+    with working_in(out):
+        run = load_run(out)
+        recipe = read_recipe(out / runs.CONFIG)
+        if step == "fit" and recipe.fine_tune.source is not None:
+            raise InputError(f"{out}: holds a fine-tuned observer; `{command_for(recipe, out)} --fresh` tunes it again")
+        asked = recipe.changed(**changes)
+        differing = differences(recipe, asked)
+        if differing and step == "fit" and done("fit", run) and not fresh:
+            raise InputError(f"{out}: holds a fit that differs in {', '.join(differing)}; add --fresh to fit again")
+        yield run, Job(asked, command_for(asked, out), console)

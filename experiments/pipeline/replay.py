@@ -12,25 +12,39 @@ from observer.runs import load_run
 from observer.state_observer import RENObserver
 from systems import System
 from systems.base.errors import InputError
+from systems.base.output_places import check_files, check_folder
 from systems.base.wording import nearest, shorten
-from systems.recordings import FORMATS, Recording, parse_columns, read_logs, write_columns, write_recordings
+from systems.recordings import FORMATS, Recording, log_files, parse_columns, read_logs, write_columns, write_recordings
 from systems.recordings.columnar import check_installed
+from systems.recordings.writing import column_files
 from systems.trajectories import Trajectories
 
 
 def replay(
-    folder: Path, log: str, out: Path, columns: str | None, initial: str | None, console: Console
+    folder: Path,
+    log: str,
+    out: Path,
+    columns: str | None,
+    initial: str | None,
+    console: Console,
+    *,
+    force: bool = False,
 ) -> tuple[dict[str, Any], list[str]]:
     """Run the observer of a run over a log and write its estimates to ``out``; returns (numbers, lines) that sum it up.
+
+    Raises InputError, before anything is written, for an ``out`` that is read or lies in a run, or exists (unless ``force``).
 
     Columns of ``out``: t, in the log's own seconds, ``<state>_hat``, and ``<state>_error`` for states that were logged.
     """
     run = load_run(folder)
     system, observer = run.system, fitted_observer(run)
     given = _initial_estimate(initial, system)
+    reads = [folder, *log_files(log)]
+    check_files([out], reads=reads, force=True)
     logs = read_logs(
         log, system, run.plant.dt, columns=parse_columns(columns) if columns else None, required=("inputs", "outputs")
     )
+    check_files(column_files(out, len(logs)), reads=reads, force=force)
     tables, squares = [], []
     units = {"t": "s"}
     for item in logs:
@@ -118,10 +132,11 @@ def _units(system: System) -> list[tuple[str, str]]:
     return [(signal.name, signal.unit) for signal in system.states]
 
 
-def export_run(folder: Path, out: Path, format: str) -> list[Path]:
+def export_run(folder: Path, out: Path, format: str, *, force: bool = False) -> list[Path]:
     """Write the trajectories and the validation trials of a run into the folder ``out``; returns the files.
 
-    Raises InputError for a format that is not in ``FORMATS``, or when ``out`` is a file.
+    Raises InputError for a format that is not in ``FORMATS``, when ``out`` is a file or lies in a run, and for files that exist
+    (unless ``force``); nothing is written then.
     """
     if format not in FORMATS:
         raise InputError(f"format is {format!r}; expected {', '.join(FORMATS)}")
@@ -132,10 +147,12 @@ def export_run(folder: Path, out: Path, format: str) -> list[Path]:
         if check is not None:
             lengths = np.full(check.trials, len(check.t))
             parts[name] = (Trajectories(check.t, check.x, check.u, check.y, lengths), check.x_hat)
-    if out.exists() and not out.is_dir():
-        raise InputError(f"{out}: is a file; expected a folder")
+    check_folder(out)
+    paths = {name: out / f"{name}{FORMATS[format]}" for name in parts}
+    files = [file for name, path in paths.items() for file in column_files(path, len(parts[name][0]))]
+    check_files(files, reads=[folder], force=force)
     out.mkdir(parents=True, exist_ok=True)
     written = []
     for name, (data, x_hat) in parts.items():
-        written += write_recordings(data, out / f"{name}{FORMATS[format]}", run.system, estimates=x_hat)
+        written += write_recordings(data, paths[name], run.system, estimates=x_hat)
     return written

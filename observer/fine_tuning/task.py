@@ -11,7 +11,7 @@ import numpy as np
 from observer.fine_tuning.constant_gain import GainDesign, best_gain, design
 from observer.fine_tuning.reference_observer import ProgressCallback
 from observer.fine_tuning.rollouts import Rollouts, Sensing, make_rollouts, make_sensing
-from observer.fitting.fit import HELD_OUT
+from observer.fitting.decision import HELD_OUT
 from observer.fitting.linear_algebra.least_squares import parameter_count
 from observer.fitting.options import check_positive
 from observer.fitting.problem import Samples, held_out_count, logged_transitions, model_transitions, to_samples

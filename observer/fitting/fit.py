@@ -9,36 +9,26 @@ from pathlib import Path
 import numpy as np
 from threadpoolctl import threadpool_limits
 
+from observer.fitting.decision import Decision, decide
 from observer.fitting.initial.linear import projected_network
 from observer.fitting.linear_algebra.least_squares import parameter_count, residual
-from observer.fitting.options import FitOptions, check
+from observer.fitting.options import FitOptions
 from observer.fitting.problem import (
-    FILLED_DIMENSIONS,
     Problem,
-    fitting_region,
-    held_out_count,
-    logged_transitions,
-    make_scaling,
-    model_transitions,
     to_samples,
-    visited_points,
 )
-from observer.fitting.rate import choose_rate
 from observer.fitting.result import FitResult, Progress, Status, one_step_errors
 from observer.fitting.solvers.loop import Limits, Monitor
 from observer.fitting.solvers.solver import Solution, Solver
 from observer.networks.ren.direct_map import DirectMap
-from observer.scaling import Scaling
 from observer.state_observer import RENObserver
-from systems.detectability import MetricSearch
 from systems.discretization import DiscreteSystem
-from systems.trajectories import Trajectories, Transitions
+from systems.trajectories import Trajectories
 
 LARGE = 60_000  # weights up to which ``auto`` takes Gauss-Newton
 UNTIL_THE_BUDGET_ENDS = 1_000_000  # iterations, where a time budget is the only limit
 EPS = 1e-9  # of the direct parameters: H = X'X + eps I
 NOT_IMPROVED = "training did not improve on the linear observer on held-out transitions; the linear observer was kept"
-HELD_OUT = 0.2  # of logged trajectories, for the held-out loss and for the validation by replay
 
 
 def fit(
@@ -62,6 +52,7 @@ def fit(
     region_share: float = 0.5,
     progress: Callable[[Progress], None] | None = None,
     checkpoint: Path | str | None = None,
+    decided: Decision | None = None,
 ) -> FitResult:
     """Fit a contracting REN as observer of ``plant`` by the one-step-ahead loss.
 
@@ -87,6 +78,7 @@ def fit(
     start, region_share : for ablations. The initial network (:mod:`observer.fitting.initial.networks`), and the share of training
         transitions that fill the region; held-out transitions are half and half whatever it is.
     progress : called with :class:`Progress`. checkpoint : ``.npz`` from which an interrupted fit resumes.
+    decided : what :func:`observer.fitting.decision.decide` found for the same arguments, when that is known already.
 
     Returns
     -------
@@ -105,18 +97,10 @@ def fit(
         neurons, settling_time, contraction_rate, activation, solver, iterations, budget, tolerance, dtype, condition,
         samples, transitions, start, region_share,
     )  # fmt: skip
-    check(options, plant, data)
     with threadpool_limits(limits=1, user_api="blas"):  # small factorisations are 5-100 times slower on two threads
-        region = fitting_region(plant, data)
-        options = replace(options, samples=samples or _sample_count(plant, neurons))
-        train, held_out = _draw(plant, data, region, options, seed)
-        scaling = make_scaling(plant, region, train.y)
-        rate, found, warnings = choose_rate(
-            plant, region, settling_time, contraction_rate, condition, seed, _points(plant, train), visited_points(data)
-        )
-        if found.along_trajectories and transitions == "model":  # the corners cannot be fitted at this rate
-            train, held_out = _draw(plant, data, region, options, seed, filled=False)
-        problem = _problem(plant, train, held_out, scaling, rate, found, options, seed)
+        found = decided or decide(plant, data, options, seed)
+        options, region, warnings = found.options, found.region, found.warnings
+        problem = _problem(plant, found, seed)
         linear = _linear_solution(problem)
         name, solve, default = _solver(solver, parameter_count(plant.nx, neurons, problem.train.v.shape[1]))
         most = iterations or (default if budget is None else UNTIL_THE_BUDGET_ENDS)
@@ -128,11 +112,11 @@ def fit(
             solution = replace(linear, status=solution.status, iterations=solution.iterations)
             warnings = (*warnings, NOT_IMPROVED)
         observer = make_observer(solution, problem, plant, dtype)
-    one_step_loss, one_step_rms = one_step_errors(observer, held_out)
+    one_step_loss, one_step_rms = one_step_errors(observer, found.held_out)
     return FitResult(
         observer=observer, status=solution.status, message=solution.status.sentence, solver=name if neurons else "linear",
         history=monitor.history, one_step_loss=one_step_loss, one_step_rms=one_step_rms, start_loss=start_loss,
-        seconds=monitor.seconds, iterations=solution.iterations, seed=seed, options=options.to_data(), search=found,
+        seconds=monitor.seconds, iterations=solution.iterations, seed=seed, options=options.to_data(), search=found.search,
         region=region, warnings=(*data.warnings, *warnings),
     )  # fmt: skip
 
@@ -145,51 +129,13 @@ def _solver(name: str, parameters: int) -> tuple[str, Solver, int]:
     return name, getattr(module, name), module.ITERATIONS
 
 
-def _sample_count(plant: DiscreteSystem, neurons: int) -> int:
-    """Training transitions. A surface over more dimensions needs more before its held-out supremum is that of the points."""
-    known = len(plant.system.known)
-    dimensions = plant.nx + known
-    spread = 1000 * min(max(dimensions - 1, 1), 3 if dimensions <= FILLED_DIMENSIONS else 2)
-    return max(spread, 4 * parameter_count(plant.nx, neurons, known + plant.ny) // plant.nx)
-
-
-def _draw(
-    plant: DiscreteSystem,
-    data: Trajectories,
-    region: np.ndarray,
-    options: FitOptions,
-    seed: int,
-    *,
-    filled: bool = True,
-) -> tuple[Transitions, Transitions]:
-    """Transitions to fit and to hold out."""
-    count = options.samples
-    assert count is not None
-    fewer, offset = held_out_count(count)
-    if options.transitions == "data":
-        train, rest = data.split(HELD_OUT, seed)
-        return logged_transitions(plant, train, count, seed), logged_transitions(plant, rest, fewer, seed + offset)
-    share = options.region_share
-    train = model_transitions(plant, data, region, count, seed, filled=filled, region_share=share)
-    return train, model_transitions(plant, data, region, fewer, seed + offset, filled=filled)
-
-
-def _points(plant: DiscreteSystem, train: Transitions) -> np.ndarray | None:
-    """Where the metric has to hold, where it is not all over the region."""
-    if plant.nx + plant.nu <= FILLED_DIMENSIONS:
-        return None
-    return np.concatenate([train.x, train.u], axis=1)[:: max(1, len(train) // 512)]
-
-
-def _problem(
-    plant: DiscreteSystem, train: Transitions, held_out: Transitions, scaling: Scaling, rate: float,
-    found: MetricSearch, options: FitOptions, seed: int,
-) -> Problem:  # fmt: skip
+def _problem(plant: DiscreteSystem, decided: Decision, seed: int) -> Problem:
     """The fit in network units."""
-    scaling, basis = scaling.in_coordinates(found.coordinates), found.coordinates
+    search, options = decided.search, decided.options
+    scaling, basis = decided.scaling.in_coordinates(search.coordinates), search.coordinates
     return Problem(
-        train=to_samples(plant, scaling, train, basis), held_out=to_samples(plant, scaling, held_out, basis),
-        metric=found.metric, rate=rate, fastest=found.rate, activation=options.activation, neurons=options.neurons,
+        train=to_samples(plant, scaling, decided.train, basis), held_out=to_samples(plant, scaling, decided.held_out, basis),
+        metric=search.metric, rate=decided.rate, fastest=search.rate, activation=options.activation, neurons=options.neurons,
         inputs=len(plant.system.known), scaling=scaling, seed=seed, initial=options.start,
     )  # fmt: skip
 

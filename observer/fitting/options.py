@@ -28,10 +28,10 @@ class FitOptions:
     tolerance: float | Mapping[str, float] | None
     dtype: str
     condition: float | None
-    samples: int | None
-    transitions: str
-    start: str
-    region_share: float
+    samples: int | None = None
+    transitions: str = "model"
+    start: str = "projected"
+    region_share: float = 0.5
 
     def to_data(self) -> dict[str, Any]:
         """As plain data, for the result."""

@@ -33,7 +33,7 @@ from systems.detectability import (
 )
 from systems.discretization import DiscreteSystem
 from systems.integration import time_scales
-from systems.observability import UnobservableDirections, UnobservableModes, unobservable_directions
+from systems.observability import UnobservableModes, unobservable_directions
 from systems.observability.places import TRAJECTORY
 from systems.observability.unobservable import KINDS
 
@@ -88,14 +88,12 @@ def choose_rate(
     seed: int = 0,
     points: np.ndarray | None = None,
     visited: np.ndarray | None = None,
-    hidden: UnobservableDirections | None = None,
 ) -> tuple[float, MetricSearch, tuple[str, ...]]:
     """(rate bound, metric, warnings): the smallest condition number whose metric allows the rate; the metric carries the curve.
 
     ``settling_time`` in seconds, or "auto" (also when left out): the rule above. ``points`` ``(m, nx + nu)``: where to look,
-    instead of all over the region; ``visited``: where to look when nothing useful is found all over the region. ``hidden``:
-    the unobservable directions, when they are known already. One that decays at the rate on its own is a warning, as no observer is
-    faster in it.
+    instead of all over the region; ``visited``: where to look when nothing useful is found all over the region. An unobservable
+    direction that decays at the rate on its own is a warning, as no observer is faster in it.
 
     Raises :class:`NotDetectable` when no metric reaches the rate, or an unobservable direction does not decay at it, with the
     fastest rate found, the undetectable direction, and a lower bound on the error of every observer; :class:`InputError` for
@@ -117,11 +115,10 @@ def choose_rate(
             metrics = tuple(replace(m, along_trajectories=visited is not None and points is None) for m in metrics)
             if table.rate.min() >= BLIND:  # nothing is gained: the refusal refers to the whole region
                 jacobians, table, metrics = everywhere
-    if hidden is None:
-        where = points if points is not None else visited
-        hidden = unobservable_directions(plant, region, visited=where, seed=seed, thorough=False)
+    where = points if points is not None else visited
+    unobservable = unobservable_directions(plant, region, visited=where, seed=seed, thorough=False)
     # Places that the plant never visits do not count where the metric does not hold there either.
-    unseen = hidden.slowest((TRAJECTORY,) if any(m.along_trajectories for m in metrics) else KINDS)
+    unseen = unobservable.slowest((TRAJECTORY,) if any(m.along_trajectories for m in metrics) else KINDS)
     warnings: list[str] = []
     rate = asked
     if rate is None:
@@ -155,10 +152,10 @@ def choose_rate(
 
 
 def _natural(plant: DiscreteSystem) -> float:
-    """Four of the plant's own time constants as a rate, at most 1000 samples to settle."""
+    """Four of the plant's own time constants as a rate, from one to 1000 samples to settle."""
     own = time_scales(plant.system)[1] if plant.system.kind == "continuous" else np.inf
     natural = rate_of_settling(4 * own, plant.dt) if np.isfinite(own) else 0.0
-    return min(natural, USELESS)
+    return float(np.clip(natural, SETTLED, USELESS))
 
 
 def _automatic(plant: DiscreteSystem, jacobians: Jacobians, table: TradeOff, warnings: list[str]) -> float:

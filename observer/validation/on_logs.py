@@ -10,7 +10,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from observer.fitting.fit import HELD_OUT
+from observer.fitting.decision import HELD_OUT
 from observer.state_observer import RENObserver
 from observer.validation.result import Validation
 from observer.validation.validate import judge, trial_duration
@@ -43,7 +43,7 @@ def validate_on_logs(
     _, held_out, apart = part(data, seed)
     runs, longest = held_out_stretches(held_out)
     if duration is None and observer.contraction_rate < 1:
-        duration = trial_duration(observer)
+        duration = trial_duration(observer.contraction_rate, observer.dt)
     length = longest if duration is None else min(longest, round(duration / plant.dt) + 1)
     if length < SHORTEST:
         raise InputError(

@@ -13,7 +13,6 @@ from observer.state_observer import RENObserver, StateObserver
 from observer.validation.result import Criterion, Validation
 from systems.base.errors import InputError
 from systems.discretization import DiscreteSystem
-from systems.integration import stiff
 from systems.system import System
 from systems.trajectories import Trajectories, draw_initial_states, simulate
 
@@ -86,7 +85,7 @@ def validate(
     if duration is None:
         duration = system.duration
         if duration is None and isinstance(observer, RENObserver) and observer.contraction_rate < 1:
-            duration = trial_duration(observer)
+            duration = trial_duration(observer.contraction_rate, observer.dt)
         duration = 200 * plant.dt if duration is None else duration
     data = simulate(plant, trials, duration, seed, excitation, noise=noise, x0=x0, truth=truth)
     x_hat0 = _initial_estimates(system, estimate_start, len(data), seed, spread)
@@ -95,9 +94,9 @@ def validate(
     )  # fmt: skip
 
 
-def trial_duration(observer: RENObserver) -> float:
-    """Seconds of ten settling times at the contraction rate."""
-    return float(SETTLING_TIMES_PER_TRIAL * np.log(0.02) / np.log(observer.contraction_rate) * observer.dt)
+def trial_duration(contraction_rate: float, dt: float) -> float:
+    """Seconds of ten settling times at a contraction rate per sample."""
+    return float(SETTLING_TIMES_PER_TRIAL * np.log(0.02) / np.log(contraction_rate) * dt)
 
 
 def judge(
@@ -152,7 +151,7 @@ def judge(
             decay=np.minimum(rate, 1.0) ** np.arange(len(t)),
             residual_level=float(np.max(np.linalg.norm(one_step @ root, axis=-1))),
             criteria=tuple(criteria), verdict="pass" if all(c.passed for c in criteria) else "fail",
-            plant_method=_method(plant, truth), seed=seed, noise=noise, warnings=data.warnings,
+            plant_method="logged data" if truth == "logs" else data.method, seed=seed, noise=noise, warnings=data.warnings,
         )  # fmt: skip
 
 
@@ -182,13 +181,3 @@ def _proved_rate(observer: RENObserver, plant: DiscreteSystem) -> Criterion:
     proof = certify(observer, plant, residual=False)
     required = f"proved, at most {observer.contraction_rate:.6g}"
     return Criterion("certificate: contraction rate per sample", float(proof.rate), required, bool(proof.holds))
-
-
-def _method(plant: DiscreteSystem, truth: str) -> str:
-    if truth == "logs":
-        return "logged data"
-    if plant.system.kind == "discrete":
-        return "discrete map"
-    if truth == "model":
-        return plant.method
-    return "CVODES" if stiff(plant.system, plant.dt) else "DOP853"

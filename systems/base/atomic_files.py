@@ -11,6 +11,8 @@ from typing import Any
 
 import numpy as np
 
+from systems.base.output_places import refuse_links
+
 
 @cache
 def _umask() -> int:
@@ -23,9 +25,11 @@ def _umask() -> int:
 def atomic_path(path: Path) -> Iterator[Path]:
     """A temporary path beside ``path`` that replaces it when the block ends well, and vanishes otherwise.
 
-    Raises OSError, which names ``path`` whatever call failed; the file that was there before is then as it was.
+    Raises OSError, which names ``path`` whatever call failed; the file that was there before is then as it was. A link of
+    that name is replaced, its target kept; InputError for a ``path`` that leads through a link inside a run folder.
     """
     path = Path(path)
+    refuse_links(path)
     partial: Path | None = None
     try:
         handle, name = tempfile.mkstemp(prefix=f".{path.stem}.", suffix=f".partial{path.suffix}", dir=path.parent)

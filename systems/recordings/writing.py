@@ -13,6 +13,7 @@ from systems.trajectories import Trajectories
 
 #: format -> ending of its files
 FORMATS = {"csv": ".csv", "parquet": ".parquet", "hdf5": ".h5", "npz": ".npz"}
+_TOGETHER = (".h5", ".npz")  # endings of files that hold several tables
 _CHUNK = 50_000
 
 
@@ -84,14 +85,20 @@ def write_columns(path: Path | str, tables: Sequence[Mapping[str, np.ndarray]], 
         raise InputError(f"{path}: there is no folder {path.parent}; create it first")
     if path.is_dir():
         raise InputError(f"{path} is a folder; expected the name of a file")
-    if ending in (".h5", ".npz"):
+    if ending in _TOGETHER:
         (write_hdf5 if ending == ".h5" else write_npz)(path, tables, units)
         return [path]
-    several = len(tables) > 1
-    paths = [path.with_name(f"{path.stem}_{k:03d}{path.suffix}") if several else path for k in range(len(tables))]
+    paths = column_files(path, len(tables))
     for one, table in zip(paths, tables, strict=True):
         (_write_csv if ending == ".csv" else write_parquet)(one, table, units)
     return paths
+
+
+def column_files(path: Path, count: int) -> list[Path]:
+    """The files that :func:`write_columns` makes of ``count`` tables."""
+    if count == 1 or path.suffix.lower() in _TOGETHER:
+        return [path]
+    return [path.with_name(f"{path.stem}_{k:03d}{path.suffix}") for k in range(count)]
 
 
 def _write_csv(path: Path, table: Mapping[str, np.ndarray], units: Mapping[str, str]) -> None:

@@ -33,8 +33,8 @@ def shop(tmp_path_factory):
         "fit.neurons": 3,
         "fit.iterations": 8,
     }
-    run, job = prepare(build(flat), folder / "run", fresh=False, console=Console(quiet=True))
-    fit_step(simulate_step(run, job), job)
+    with prepare(build(flat), folder / "run", fresh=False, console=Console(quiet=True)) as (run, job):
+        fit_step(simulate_step(run, job), job)
     return folder
 
 
@@ -135,7 +135,7 @@ def test_estimate_writes_estimates_and_errors(observer, shop, tmp_path, ending):
     np.testing.assert_allclose(np.stack([found["gap_hat"], found["speed_hat"]], axis=1), x_hat, atol=1e-12)
     np.testing.assert_allclose(found["speed_error"], found["speed_hat"] - log["speed"], atol=1e-12)
     np.testing.assert_allclose(found["t"], log["t"], atol=1e-9)
-    summary = json.loads(observer("estimate", shop / "run", shop / "log_001.csv", "-o", out, "--json").out)
+    summary = json.loads(observer("estimate", shop / "run", shop / "log_001.csv", "-o", out, "--json", "--force").out)
     assert summary["rms_error"]["gap"] == pytest.approx(np.sqrt(np.mean(found["gap_error"] ** 2)), rel=1e-9)
 
 
@@ -143,7 +143,7 @@ def test_estimate_without_states_begins_in_the_middle_or_as_given(observer, shop
     log = columns(shop / "log_000.csv")
     rows = [f"{t + 5:.3f},{u},{y}" for t, u, y in zip(log["t"], log["push"], log["sensor"], strict=True)]
     (tmp_path / "log.csv").write_text("t,push,probe\n" + "\n".join(rows))
-    words = ["estimate", shop / "run", tmp_path / "log.csv", "-o", tmp_path / "out.csv", "--columns", "sensor=probe"]
+    words = ["estimate", shop / "run", tmp_path / "log.csv", "-o", tmp_path / "out.csv", "--columns", "sensor=probe", "--force"]
     answer = observer(*words)
     assert answer.code == 0 and "RMS" not in answer.out
     found = columns(tmp_path / "out.csv")

@@ -13,9 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 from experiments.named.box import published as published_box
 from experiments.pipeline.console import Console
-from experiments.pipeline.prepare import prepare
+from experiments.pipeline.prepare import run_in
 from experiments.pipeline.recipe import build
-from experiments.pipeline.steps import run_all
 from experiments.runner import Parts, Size
 from observer.runs import Run
 
@@ -76,7 +75,7 @@ def _variant(
     values |= {f"validation.{key}": value for key, value in (PROTOCOL | {"trials": size.trials}).items()}
     values |= {f"fit.{key}": value for key, value in options.items()}
     parts.out.mkdir(parents=True, exist_ok=True)
-    return run_all(*prepare(build(values), parts.out / name, fresh=parts.fresh, console=Console(parts.quiet)))
+    return run_in(parts.out / name, build(values), fresh=parts.fresh, console=Console(parts.quiet))
 
 
 def _trials(ours: Run, observer: "RENObserver", truth: str, seed: int, trials: int) -> "Validation":

@@ -12,9 +12,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from experiments.pipeline.console import Console
-from experiments.pipeline.prepare import prepare
+from experiments.pipeline.prepare import run_in
 from experiments.pipeline.recipe import build
-from experiments.pipeline.steps import run_all
 from experiments.runner import Parts, Size
 from observer.runs import Run
 
@@ -66,7 +65,7 @@ def measure(size: PdeSize, seed: int, parts: Parts, **options: Any) -> Pde:
     }  # fmt: skip
     values |= {f"fit.{key}": value for key, value in options.items()}
     parts.out.mkdir(parents=True, exist_ok=True)
-    ours = run_all(*prepare(build(values), parts.out / "ours", fresh=parts.fresh, console=Console(parts.quiet)))
+    ours = run_in(parts.out / "ours", build(values), fresh=parts.fresh, console=Console(parts.quiet))
     assert ours.observer is not None
     tests = {"ours": [published_test(ours.plant, ours.observer.weights, draw) for draw in range(size.draws)]}
     if GOLDEN.is_file():

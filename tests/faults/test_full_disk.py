@@ -147,7 +147,7 @@ CHILD = """
 import resource, sys
 import reports
 from experiments.cli import main
-from tests.experiments.test_full_disk import _report
+from tests.faults.test_full_disk import _report
 reports.write_report = _report
 limit = int(sys.argv.pop(1))
 if limit:
