@@ -55,6 +55,7 @@ def run(
         log = _sinks(place)
         case = _made(make, place, key, templates)
         _limits()
+        code = 1  # what the interpreter says when even its last words are lost
         _surroundings(case, place, debug)
         watch(place / "work", allowed, log)
         if case.streams:
