@@ -31,12 +31,13 @@ class Tally:
     slowest: float = 0.0
     largest: int = 0
     seconds: float = 0.0
+    processor: float = 0.0
 
     def line(self) -> str:
         """For a person."""
         kinds = Counter(item["kind"] for item in self.findings)
         found = ", ".join(f"{count} {kind}" for kind, count in kinds.items()) or "no findings"
-        cost = f"slowest {self.slowest:.1f} s, largest {self.largest / 2**20:.0f} MB, all {self.seconds:.0f} s"
+        cost = f"slowest {self.slowest:.1f} s, largest {self.largest / 2**20:.0f} MB, all {self.seconds:.0f} s ({self.processor:.0f} s of a processor)"
         return f"{self.entry:<14} {self.inputs:>6} inputs  {self.row()['codes']}  {found}  {cost}"
 
     def row(self) -> dict[str, Any]:
@@ -57,6 +58,7 @@ def run(server: Server, entry: str, seed: int, indices: Iterable[int], *, keep: 
         wrong = faults(outcome)
         case = case_of(outcome)
         tally.inputs += 1
+        tally.processor += outcome.processor
         tally.codes[("at work" if case.get("much") else "hang") if outcome.hung else str(outcome.code)] += 1
         tally.slowest, tally.largest = max(tally.slowest, outcome.seconds), max(tally.largest, outcome.memory)
         if wrong:
