@@ -37,8 +37,9 @@ class Tally:
         """For a person."""
         kinds = Counter(item["kind"] for item in self.findings)
         found = ", ".join(f"{count} {kind}" for kind, count in kinds.items()) or "no findings"
-        cost = f"slowest {self.slowest:.1f} s, largest {self.largest / 2**20:.0f} MB, all {self.seconds:.0f} s ({self.processor:.0f} s of a processor)"
-        return f"{self.entry:<14} {self.inputs:>6} inputs  {self.row()['codes']}  {found}  {cost}"
+        most = f"slowest {self.slowest:.1f} s, largest {self.largest / 2**20:.0f} MB"
+        cost = f"all {self.seconds:.0f} s, {self.processor:.0f} s of a processor"
+        return f"{self.entry:<14} {self.inputs:>6} inputs  {self.row()['codes']}  {found}  {most}, {cost}"
 
     def row(self) -> dict[str, Any]:
         """As plain data."""

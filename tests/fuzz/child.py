@@ -95,6 +95,7 @@ def _made(make: Callable[[Dice], Case], place: Path, key: tuple[str, int, int], 
         **{name: getattr(case, name) for name in ("theirs", "much", "forged", "signals", "limits")},
         "inputs": digest(place / "work", case.inputs),
         "outside": digest(place / "outside"),
+        "partial": [path.name for path in (place / "work").rglob("*.partial*")],
     }
     (place / "case.json").write_text(json.dumps(before, default=str), encoding="utf-8", errors="surrogatepass")
     gc.collect()

@@ -119,7 +119,7 @@ def _disk(case: dict[str, Any], place: Path, outcome: Outcome) -> list[Fault]:
     if lost:
         found.append(Fault("an input overwritten", ", ".join(lost)))
     killed = outcome.hung or outcome.code < 0
-    partial = [path.name for path in work.rglob("*.partial*")]
+    partial = [path.name for path in work.rglob("*.partial*") if path.name not in case["partial"]]
     if partial and not killed and not case["theirs"]:
         found.append(Fault("a half-written file", ", ".join(partial[:3])))
     if outcome.code in (0, 1) and case["words"][:1] == ["run"]:

@@ -41,7 +41,7 @@ def make(dice: Dice) -> Case:
         list(words),
         f"{change.__name__.strip('_')}: {note}",
         inputs=("plant.toml", "log.csv"),
-        forged=change is not _add and not note.endswith("="),
+        forged=_contents(dice.folder / "r") != _contents(dice.templates / "run"),
     )
 
 
@@ -294,6 +294,8 @@ def _weights(dice: Dice, folder: Path) -> str:
     elif kind == "value" and body:
         place = dice.randrange(len(body))
         body = body[:place] + bytes([body[place] ^ (1 << dice.randrange(8))]) + body[place + 1 :]
+    elif kind == "empty":
+        del header[name]
     elif kind == "deep":
         path.write_bytes((100_000).to_bytes(8, "little") + b"[" * 100_000)
         return kind

@@ -50,6 +50,13 @@ def watch(folder: Path, allowed: tuple[str, ...], log: int) -> None:
             return False
         return not (os.path.realpath(os.fsdecode(path)) + os.sep).startswith(inside)
 
+    def names_elsewhere(path: Any) -> bool:
+        """Of a change to a name, which leaves what a link points to alone."""
+        if not isinstance(path, str | bytes | os.PathLike):
+            return False
+        folder, name = os.path.split(os.fsdecode(path))
+        return not os.path.join(os.path.realpath(folder), name, "").startswith(inside)
+
     def hook(event: str, arguments: tuple[Any, ...]) -> None:
         nonlocal busy
         if busy:
@@ -66,7 +73,7 @@ def watch(folder: Path, allowed: tuple[str, ...], log: int) -> None:
                     tell("writes", path)
             elif event in _CHANGES:
                 for path in arguments[: _CHANGES[event]]:
-                    if elsewhere(path) and not (event == "os.symlink" and path is arguments[0]):
+                    if names_elsewhere(path) and not (event == "os.symlink" and path is arguments[0]):
                         tell("writes", (event, path))
             elif event in _RUNS:
                 if not (event == "ctypes.dlopen" and CANARY not in repr(arguments)):
