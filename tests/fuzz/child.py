@@ -22,6 +22,7 @@ from tests.fuzz.watch import watch
 
 SECONDS, MUCH = 60, 15  # of the clock, and of a processor; how long work is watched that may last
 MEMORY = 2 << 30  # bytes beyond those of an idle program; the limit of the system is at twice as many
+CACHES = (".cache/ren-observer", ".cache/matplotlib", ".config/matplotlib")  # of a home; the rest of it is not ours
 NO_INPUT = 99  # exit code: the generator failed
 
 
@@ -57,7 +58,7 @@ def run(
         _limits()
         code = 1  # what the interpreter says when even its last words are lost
         _surroundings(case, place, debug)
-        watch(place / "work", allowed, log)
+        watch(place / "work", (*allowed, *(str(place / "home" / name) for name in CACHES)), log)
         if case.streams:
             FAULTS[case.streams]()
         code = _answered(case)

@@ -3,7 +3,7 @@
 from tests.fuzz import csv_logs, hdf5_logs, npz_logs, parquet_logs
 from tests.fuzz.case import Case, Dice
 from tests.fuzz.columns import honest, spoiled
-from tests.fuzz.values import argument, place, word
+from tests.fuzz.values import argument, file_name, place, word
 
 _FORMATS = {
     ".csv": csv_logs.content,
@@ -24,12 +24,14 @@ def make(dice: Dice) -> Case:
     kind = dice.choice(list(_FORMATS))
     content, note = _FORMATS[kind](dice, columns)
     ending = kind if dice.chance(0.93) else dice.choice(_ENDINGS)
-    name = dice.write(f"log{ending}", content)
+    name = dice.write(file_name(dice, ending), content)
+    if dice.chance(0.1):
+        dice.write(f"file2{ending}", dice.choice((content, b"t,q\n0,1\n")))
     notes.append(f"{kind} as {ending}: {note}")
     if dice.chance(0.06):
         name = place(dice, dice.choice(list(_FORMATS)))
         notes = [f"the log is {name[:40]!r}"]
-    return Case(_words(dice, name), "; ".join(notes), inputs=(name,) if name.startswith("log") else ())
+    return Case(_words(dice, name), "; ".join(notes), inputs=(name,) if name.startswith("file") else ())
 
 
 def _words(dice: Dice, name: str) -> list[str]:
@@ -38,7 +40,9 @@ def _words(dice: Dice, name: str) -> list[str]:
         words = [
             "fit",
             "--data",
-            name if dice.chance(0.9) else dice.choice(("log*", "*", "[", "**/*", "log.{csv}", "log?csv")),
+            name
+            if dice.chance(0.9)
+            else dice.choice(("file*", "*", "[", "**/*", "file.{csv}", "file?csv", "r/*", "[!a]*")),
             "--plant",
             "plant.toml",
             "--out",

@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+import os
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -52,4 +53,5 @@ def make_templates(folder: Path) -> tuple[str, ...]:
     t = [0.1 * k for k in range(30)]
     (folder / "log.csv").write_text("t,u,y\n" + "".join(f"{now:.1f},0.1,{0.5 - 0.01 * now:.3f}\n" for now in t))
     command("estimate", folder / "run", folder / "log.csv", "-o", folder / "estimates.csv")
+    os.environ["REN_OBSERVER_CACHE"] = str(cache_folder().parent)  # also for those who are at home elsewhere
     return str(cache_folder().parent), matplotlib.get_cachedir(), matplotlib.get_configdir()

@@ -28,6 +28,7 @@ def ended(tmp_path):
             **more,
             "inputs": inputs or {},
             "outside": {},
+            "partial": [],
         }
         (tmp_path / "case.json").write_text(json.dumps(case))
         for name, content in (("stdout", stdout), ("stderr", stderr), ("log", log)):
@@ -71,7 +72,7 @@ def test_a_fault_is_seen(ended, kind, outcome):
 
 
 def test_files_left_are_seen(ended, tmp_path):
-    for name in ("work/.a.partial.npz", "outside/new", "home/.cache"):
+    for name in ("work/.a.partial.npz", "outside/new", "home/.ours"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text("x")
     assert sorted(ended()) == ["a file outside", "a file outside", "a half-written file"]

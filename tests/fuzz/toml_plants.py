@@ -5,7 +5,7 @@ from typing import Any
 from tests.fuzz.case import Case, Dice
 from tests.fuzz.equations import equation, quoted
 from tests.fuzz.texts import damaged
-from tests.fuzz.values import CONTROLS, NUMBERS, PAYLOADS, place, word
+from tests.fuzz.values import CONTROLS, NUMBERS, PAYLOADS, file_name, place, word
 
 _VALUES = (
     "nan", "inf", "-inf", "0", "1", "-1", "1e300", "1e-300", "1e160", "1e-160", "5e-324", "1.7e308", "true", '""', "[]", "{}",
@@ -34,6 +34,19 @@ _KEYS = (
     "name",
     "nonsense",
 )
+
+
+_LINES = (
+    "[[states]]", "states.q.range = [0, 1]", "a" + ".a" * 5_000 + " = 1", "x = " + "[" * 1_000, "x = " + "[" * 1_000 + "]" * 1_000,
+        '"" = 1', "[states]",
+    "[states.q]", "[a.b.c]", "x = " + "'" * 3, "x = " + '"' * 3, 'x = "\\u0000"', 'x = "\\ud800"', "x = 1 y = 2", "= 1", "[", "[]",
+        "[ ]", "x", "x =",
+    "x = {a = 1,}", "x = 1e5_0", "x = 0b2", "x = +-1", "x = 00:00:00", "x = 2024-02-30", "\ufeff", "#\x01", "x = '\x1b[31m'",
+        "!!python/object:os.system",
+    "<<: *a", "{% include 'x' %}", "include = '/etc/passwd'", "x = $HOME", "x = {" + "a = {" * 500, "\t[dynamics]\tq=''",
+        "dynamics = 'x'", "[dynamics.q]",
+    "q.q.q = 1",
+)  # fmt: skip
 
 
 def document(dice: Dice) -> dict[str, dict[str, Any]]:
@@ -111,7 +124,12 @@ def make(dice: Dice) -> Case:
         return Case(["run", "plant.toml", "--out", "r", *_TINY.split()], "payloads as texts of the plant")
     notes = [_changed(dice, tables) for _ in range(dice.choice((0, 1, 1, 1, 2))) if tables and all(tables.values())]
     content: str | bytes = text_of(tables)
-    name = "plant.toml"
+    name = file_name(dice, ".toml")
+    if dice.chance(0.1):
+        lines = text_of(tables).splitlines()
+        lines.insert(dice.randrange(len(lines) + 1), dice.choice(_LINES))
+        content = "\n".join(lines)
+        notes.append("a line inserted")
     if not notes or dice.chance(0.15):
         content, note = damaged(dice, text_of(tables))
         notes.append(note)

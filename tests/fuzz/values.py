@@ -30,6 +30,7 @@ CONTROLS = (
     "\u2066x\u2069", "\ufeff", "\u2028", "\v\f", "\x1b[2J\x1b[H",
 )  # fmt: skip
 FOREIGN = (
+    "\udcff",
     "größe",
     "速度",
     "µ",
@@ -109,6 +110,12 @@ def word(dice: Dice) -> str:
         lambda: "".join(chr(dice.choice((dice.randint(32, 126), dice.randint(1, 0x2FF)))) for _ in range(dice.randint(1, 12))),
         "", " ", "a b", "a.b", "a=b", "a,b", "_", "__class__", "A", "q", "w", "y", "states.q", "q_hat", "-q", "--help", "\\", "'", '"',
     )  # fmt: skip
+
+
+def file_name(dice: Dice, ending: str) -> str:
+    """A name for a file, seldom a good one."""
+    odd = argument(dice, word(dice)).replace("/", "_").lstrip("-")[:60]
+    return f"file{ending}" if dice.chance(0.9) else f"{odd}{ending}"
 
 
 def argument(dice: Dice, text: str) -> str:
