@@ -24,20 +24,9 @@ def content(dice: Dice) -> tuple[bytes, str]:
             {"tag": "array"}, {"tag": "tuple"}, {"tag": "symbol"}, {"tag": "symbol", "name": 3}, {"tag": "backref"}, {"tag": "backref",
             "ref": "a"}, {"tag": 3}) for _ in range(dice.choice((0, 1, 2, 6, 19)))]  # fmt: skip
         odd = {
-            "type": dice.choice(
-                (
-                    datatype,
-                    datatype,
-                    None,
-                    3,
-                    {},
-                    {"tag": "datatype"},
-                    {"tag": "datatype", "name": []},
-                    {"tag": "datatype", "name": 3},
-                )
-            ),
-            "data": dice.choice((fields, fields, fields, None, 3, b"abc", {"a": 1})),
-        }
+            "type": dice.choice( ( datatype, datatype, None, 3, {}, {"tag": "datatype"}, {"tag": "datatype", "name": []},
+            {"tag": "datatype", "name": 3}, ) ), "data": dice.choice((fields, fields, fields, None, 3, b"abc", {"a": 1})),
+        }  # fmt: skip
         document: Any = {"model": {"tag": "struct", **odd}}
         if dice.chance(0.2):
             del document["model"][dice.choice(("type", "data"))]

@@ -86,17 +86,8 @@ def _dates(dice: Dice, count: int) -> np.ndarray:
         stamps = ["9999-12-31T23:59:59"] * count
     if stamps and dice.chance(0.5):
         odd = (
-            "",
-            "2024-13-01",
-            "2024-02-30",
-            "24-1-1",
-            "yesterday",
-            "2024-03-31T01:59:58+02:00",
-            "2024-W01-1",
-            "99999-01-01",
-            "0000-00-00",
-            "NaT",
-            "1e5",
-        )
+            "", "2024-13-01", "2024-02-30", "24-1-1", "yesterday", "2024-03-31T01:59:58+02:00", "2024-W01-1", "99999-01-01",
+            "0000-00-00", "NaT", "1e5",
+        )  # fmt: skip
         stamps[dice.randrange(len(stamps))] = dice.choice(odd)
     return np.array(stamps, dtype=object)

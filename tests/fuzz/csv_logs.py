@@ -6,47 +6,12 @@ from tests.fuzz.texts import damaged
 from tests.fuzz.values import CONTROLS, FOREIGN, NUMBERS, PAYLOADS, word
 
 _CELLS = (
-    *NUMBERS,
-    *PAYLOADS,
-    *CONTROLS,
-    *FOREIGN,
-    "N/A",
-    "null",
-    "-",
-    "1,5",
-    "1.234,5",
-    "1 234.5",
-    "1e5e5",
-    '"',
-    '""',
-    '"1',
-    "1\n2",
-    "#",
-    "#REF!",
-    "TRUE",
-    "0b1",
-    "1_0",
-    "1e+400",
-)
+    *NUMBERS, *PAYLOADS, *CONTROLS, *FOREIGN, "N/A", "null", "-", "1,5", "1.234,5", "1 234.5", "1e5e5", '"', '""', '"1', "1\n2", "#",
+    "#REF!", "TRUE", "0b1", "1_0", "1e+400",
+)  # fmt: skip
 _UNITS = (
-    "s",
-    "ms",
-    "m",
-    "m/s",
-    "N",
-    "[s]",
-    "(s)",
-    "[",
-    "",
-    "-",
-    "1",
-    "µs",
-    "\x1b[31m",
-    "s" * 10_000,
-    "2024-01-01",
-    "{0}",
-    "%",
-)
+    "s", "ms", "m", "m/s", "N", "[s]", "(s)", "[", "", "-", "1", "µs", "\x1b[31m", "s" * 10_000, "2024-01-01", "{0}", "%",
+)  # fmt: skip
 
 
 def content(dice: Dice, columns: Columns) -> tuple[bytes, str]:

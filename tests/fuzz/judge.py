@@ -13,17 +13,12 @@ from tests.fuzz.values import CANARY, PAYLOADS
 _LONGEST = 4_000  # characters of a refusal
 _CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2066-\u2069\ufeff]")
 _FOREIGN = (
-    (
-        "a traceback",
-        re.compile(
-            r"Traceback \(most recent call last\)|^Exception ignored|^Fatal Python error|HDF5-DIAG|Segmentation fault",
-            re.M,
-        ),
-    ),
+    ( "a traceback", re.compile(
+    r"Traceback \(most recent call last\)|^Exception ignored|^Fatal Python error|HDF5-DIAG|Segmentation fault", re.M, ), ),
     ("a warning of a library", re.compile(r"^\S+\.py:\d+: \w*Warning|LLVM ERROR", re.M)),
     ("advice to allow pickles", re.compile(r"allow_pickle|allow pickle", re.I)),
     ("memory not foreseen", re.compile(r"not enough memory \(|Unable to allocate|MemoryError|std::bad_alloc")),
-)
+)  # fmt: skip
 
 
 @dataclass(frozen=True)

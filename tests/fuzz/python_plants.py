@@ -19,18 +19,10 @@ system = System(name={name}, states=[Signal("q", "m", {range}), Signal("w", "m/s
 {after}
 """
 _PARTS = {
-    "before": ("pass",),
-    "dynamics": ("[x[1], -p['k']*x[0] - 0.2*x[1] + u[0]]",),
-    "output": ("[x[0]]",),
-    "name": ("'plant'",),
-    "range": ("(-1, 1)",),
-    "noise": ("0.01",),
-    "parameters": ("{'k': 1.0}",),
-    "function": ("dynamics",),
-    "dt": ("0.1",),
-    "kind": ("'continuous'",),
-    "after": ("",),
-}
+    "before": ("pass",), "dynamics": ("[x[1], -p['k']*x[0] - 0.2*x[1] + u[0]]",), "output": ("[x[0]]",), "name": ("'plant'",),
+    "range": ("(-1, 1)",), "noise": ("0.01",), "parameters": ("{'k': 1.0}",), "function": ("dynamics",), "dt": ("0.1",),
+    "kind": ("'continuous'",), "after": ("",),
+}  # fmt: skip
 _ODD = {
     "before": (
         "raise ValueError('no')", "raise SystemExit(0)", "import sys; sys.exit(3)", "raise KeyboardInterrupt", "return None",
@@ -98,17 +90,9 @@ _ODD = {
 }  # fmt: skip
 #: what ends the program from within, by a person's own will: any exit code is theirs
 _THEIRS = (
-    "os._exit",
-    "sys.stdout",
-    "sys.stderr",
-    "sys.modules",
-    "setrecursionlimit",
-    "numpy.sin",
-    "SIG_IGN",
-    "atexit",
-    "while x",
+    "os._exit", "sys.stdout", "sys.stderr", "sys.modules", "setrecursionlimit", "numpy.sin", "SIG_IGN", "atexit", "while x",
     "KeyboardInterrupt",
-)
+)  # fmt: skip
 
 
 def make(dice: Dice) -> Case:

@@ -17,17 +17,11 @@ from tests.fuzz.case import Case, Dice
 from tests.fuzz.texts import damaged
 
 _COMMANDS = (
-    ["verify", "r"],
-    ["validate", "r", "--trials", "2"],
-    ["report", "r"],
-    ["estimate", "r", "log.csv", "-o", "e.csv"],
-    ["export", "r", "-o", "x"],
-    ["certify", "r", "--budget", "1s"],
-    ["fit", "r"],
-    ["run", "plant.toml", "--out", "r", "--quiet"],
+    ["verify", "r"], ["validate", "r", "--trials", "2"], ["report", "r"], ["estimate", "r", "log.csv", "-o", "e.csv"],
+    ["export", "r", "-o", "x"], ["certify", "r", "--budget", "1s"], ["fit", "r"], ["run", "plant.toml", "--out", "r", "--quiet"],
     ["fine-tune", "r", "--out", "n", "--iterations", "1", "--horizon", "5", "--budget", "1s"],
     ["compare", "r", "--out", "c", "--trials", "1", "--duration", "1", "--estimators", "luenberger", "--no-fine-tune"],
-)
+)  # fmt: skip
 
 
 def make(dice: Dice) -> Case:

@@ -19,21 +19,9 @@ _VALUES = (
 )  # fmt: skip
 _TINY = "--trajectories 4 --duration 2 --neurons 2 --iterations 3 --trials 3 --worst-trials 20 --quiet"
 _KEYS = (
-    "range",
-    "unit",
-    "initial",
-    "limits",
-    "period",
-    "noise",
-    "role",
-    "excitation",
-    "equation",
-    "value",
-    "dt",
-    "duration",
-    "name",
+    "range", "unit", "initial", "limits", "period", "noise", "role", "excitation", "equation", "value", "dt", "duration", "name",
     "nonsense",
-)
+)  # fmt: skip
 
 
 _LINES = (

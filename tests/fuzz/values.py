@@ -8,89 +8,31 @@ from tests.fuzz.case import Dice
 CANARY = "canary_7f3a"
 #: what each would do: make the file CANARY beside the folder, or show itself unescaped
 PAYLOADS = (
-    f"__import__('os').system('touch ../outside/{CANARY}')",
-    f"');__import__('os').system('touch ../outside/{CANARY}');('",
-    f"$(touch ../outside/{CANARY})",
-    f"`touch ../outside/{CANARY}`",
-    f"; touch ../outside/{CANARY} #",
-    f"| touch ../outside/{CANARY}",
+    f"__import__('os').system('touch ../outside/{CANARY}')", f"');__import__('os').system('touch ../outside/{CANARY}');('",
+    f"$(touch ../outside/{CANARY})", f"`touch ../outside/{CANARY}`", f"; touch ../outside/{CANARY} #", f"| touch ../outside/{CANARY}",
     f"!!python/object/apply:os.system ['touch ../outside/{CANARY}']",
-    f"{{{{ cycler.__init__.__globals__.os.system('touch ../outside/{CANARY}') }}}}",
-    f"<script>{CANARY}</script>",
-    f"<img src=x onerror={CANARY}>",
-    f'"><svg onload={CANARY}>',
-    f"=cmd|'/c touch ../outside/{CANARY}'!A0",
-    "{0.__class__.__mro__}",
-    "%s%s%s%n",
-    "{7*7}{{7*7}}${7*7}",
-    "../../../etc/passwd",
-)
+    f"{{{{ cycler.__init__.__globals__.os.system('touch ../outside/{CANARY}') }}}}", f"<script>{CANARY}</script>",
+    f"<img src=x onerror={CANARY}>", f'"><svg onload={CANARY}>', f"=cmd|'/c touch ../outside/{CANARY}'!A0", "{0.__class__.__mro__}",
+    "%s%s%s%n", "{7*7}{{7*7}}${7*7}", "../../../etc/passwd",
+)  # fmt: skip
 CONTROLS = (
     "\x1b[31mred\x1b[0m", "\x1b]0;title\x07", "\a", "\b\b\b", "a\rb", "\x00", "\x7f", "\x9b31m", "\u202eevil", "\u200bzero",
     "\u2066x\u2069", "\ufeff", "\u2028", "\v\f", "\x1b[2J\x1b[H",
 )  # fmt: skip
 FOREIGN = (
-    "\udcff",
-    "größe",
-    "速度",
-    "µ",
-    "ﬁ",
-    "İ",
-    "ß",
-    "ͅ",
-    "a\u0301",
-    "😀",
-    "q\u0430",
-    "x²",
-    "−1",
-    "٣",
-    "Ⅳ",
-    "\u00a0",
-    "nan",
-    "inf",
-)
+    "\udcff", "größe", "速度", "µ", "ﬁ", "İ", "ß", "ͅ", "a\u0301", "😀", "q\u0430", "x²", "−1", "٣", "Ⅳ", "\u00a0", "nan", "inf",
+)  # fmt: skip
 NUMBERS = (
     "0", "-0.0", "1", "-1", "nan", "inf", "-inf", "1e-300", "-1e-300", "5e-324", "1e300", "-1e300", "1e308", "1e400", "1e160", "1e-160",
     "1e10", "1e-10", "0.1", "2", "1e5", "1e30", "1" + "0" * 30, "9" * 400, "2147483648", "9223372036854775808", "-2147483649", "0x10",
     "1_000", "1,5", "1.5.2", "1e", "+1", " 1 ", "١", "", "x", "true", "None", "1j", "1/3", "--", "3.0", "0.5s", "1e-9",
 )  # fmt: skip
 TIMES = (
-    *NUMBERS,
-    "0s",
-    "-1s",
-    "1e-300s",
-    "1e300h",
-    "nans",
-    "infs",
-    "5 s",
-    "2m",
-    "1ms",
-    "s",
-    "1d",
-    "1h30m",
-    "auto",
-    "AUTO",
-    "1s1",
-)
+    *NUMBERS, "0s", "-1s", "1e-300s", "1e300h", "nans", "infs", "5 s", "2m", "1ms", "s", "1d", "1h30m", "auto", "AUTO", "1s1",
+)  # fmt: skip
 RESERVED = (
-    "t",
-    "pi",
-    "e",
-    "sin",
-    "x",
-    "u",
-    "p",
-    "dt",
-    "where",
-    "lambda",
-    "class",
-    "None",
-    "import",
-    "self",
-    "numpy",
-    "nan",
-    "lengths",
-)
+    "t", "pi", "e", "sin", "x", "u", "p", "dt", "where", "lambda", "class", "None", "import", "self", "numpy", "nan", "lengths",
+)  # fmt: skip
 
 
 def number(dice: Dice) -> str:
