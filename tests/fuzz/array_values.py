@@ -30,7 +30,7 @@ def broken(dice: Dice, content: bytes, surely: bool) -> bytes:
     if not surely and not dice.chance(0.1):
         return content
     changed = bytearray(content)
-    kind = dice.choice(("flip", "flip", "cut", "double", "zero"))
+    kind = dice.among("flip flip cut double zero")
     if kind == "cut":
         return content[: dice.randrange(len(content) + 1)]
     if kind == "double":

@@ -11,13 +11,11 @@ def content(dice: Dice) -> tuple[bytes, str]:
     """As the Julia package writes it, and what it never writes."""
     import bson as codec
 
-    kind = dice.choice(
-        ("structs", "structs", "structs", "arrays", "multiply", "circle", "deep", "claim", "random", "types", "code")
-    )
+    kind = dice.among("structs structs structs arrays multiply circle deep claim random types code")
     datatype = {
         "tag": "datatype",
         "params": [],
-        "name": ["Main", dice.choice(("DirectLBDNParams", "DirectRENParams", "Dict", "Float64", "Any", ""))],
+        "name": ["Main", dice.among("DirectLBDNParams|DirectRENParams|Dict|Float64|Any|", "|")],
     }
     if kind == "structs":
         fields: Any = [dice.one(1.0, None, "x", True, [], {}, lambda: _julia(dice), {"tag": "tuple", "data": []}, {"tag": "struct"},
@@ -97,7 +95,7 @@ def _julia(dice: Dice) -> Any:
     data = dice.choice(
         (bytes(32), bytes(32), b"", b"abc", [1.0, 2.0], None, "x", 3, {"tag": "backref", "ref": 1}, [[1.0]] * 3)
     )
-    name = dice.choice(("Float64", "Float64", "Float32", "Bool", "Any", "String", "Complex", "UInt8"))
+    name = dice.among("Float64 Float64 Float32 Bool Any String Complex UInt8")
     kind = dice.choice(
         ({"tag": "datatype", "params": [], "name": ["Core", name]},) * 3 + (None, {}, {"tag": "datatype"}, "Float64")
     )

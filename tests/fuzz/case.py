@@ -53,6 +53,10 @@ class Dice(random.Random):
         item = self.choice(items)
         return item() if callable(item) else item
 
+    def among(self, texts: str, between: str | None = None) -> str:
+        """One of these texts, which blanks (or ``between``) separate."""
+        return self.choice(texts.split(between))
+
     def chance(self, share: float) -> bool:
         """True in this share of the cases."""
         return self.random() < share

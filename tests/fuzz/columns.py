@@ -31,23 +31,7 @@ def spoiled(dice: Dice, columns: Columns) -> tuple[Columns, str]:
         return changed
 
     odd = dice.choice((np.nan, np.inf, -np.inf, 1e300, -1e300, 1e160, 1e7, 1e10, 1e15, 5e-324, -1.0, 0.0, 1e5))
-    kind = dice.choice(
-        (
-            "glitch",
-            "glitch",
-            "all",
-            "order",
-            "shift",
-            "scale",
-            "name",
-            "remove",
-            "twice",
-            "short",
-            "dates",
-            "constant",
-            "more",
-        )
-    )
+    kind = dice.among("glitch glitch all order shift scale name remove twice short dates constant more")
     if values.dtype == object and kind in ("glitch", "shift", "scale"):
         kind = "remove"
     if kind == "glitch" and len(values):

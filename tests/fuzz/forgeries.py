@@ -48,7 +48,7 @@ def field(dice: Dice, folder: Path) -> str:
     target = document
     for key in place[:-1]:
         target = target[key]
-    old, kind = target[place[-1]], dice.choice(("value", "value", "value", "lose", "nest"))
+    old, kind = target[place[-1]], dice.among("value value value lose nest")
     if kind == "lose":
         del target[place[-1]]
     elif kind == "nest":
@@ -108,7 +108,7 @@ def array(dice: Dice, folder: Path) -> str:
     with np.load(path) as file:
         arrays = {name: file[name] for name in file.files}
     name = dice.choice(list(arrays))
-    kind = dice.choice(("value", "value", "type", "lose", "add", "shape", "empty"))
+    kind = dice.among("value value type lose add shape empty")
     values = arrays[name]
     if kind == "value" and values.size and values.dtype.kind in "fiu":
         values = values.copy()
@@ -140,7 +140,7 @@ def weights(dice: Dice, folder: Path) -> str:
     size = int.from_bytes(content[:8], "little")
     header, body = json.loads(content[8 : 8 + size]), content[8 + size :]
     name = dice.choice([key for key in header if key != "__metadata__"])
-    kind = dice.choice(("size", "offsets", "shape", "dtype", "name", "metadata", "value", "empty", "deep"))
+    kind = dice.among("size offsets shape dtype name metadata value empty deep")
     if kind == "size":
         path.write_bytes(dice.choice((2**63, 2**40, 0, 1, size + 1, size - 1)).to_bytes(8, "little") + content[8:])
         return kind

@@ -32,7 +32,7 @@ def content(dice: Dice, columns: Columns) -> tuple[bytes, str]:
 
 def _replaced(dice: Dice, place: Any, make: Any) -> None:
     """One of the usual data sets, made anew."""
-    name = dice.choice(("t", "q", "u", "y", "other"))
+    name = dice.among("t q u y other")
     if name in place:
         del place[name]
     make(name)
@@ -110,7 +110,7 @@ def _odd(dice: Dice, file: Any, place: Any) -> None:
         lambda name: place.create_dataset(
             name, data=np.arange(30.0), chunks=(7,), compression="gzip", shuffle=True, fletcher32=True
         ),
-        lambda name: place.create_dataset(name, data=np.arange(30), dtype=dice.choice((">f8", "f2", "u1", "?", "c16"))),
+        lambda name: place.create_dataset(name, data=np.arange(30), dtype=dice.among(">f8 f2 u1 ? c16")),
         lambda name: place.create_group(name),
         lambda name: place.__setitem__(name, np.dtype("f8")),
         lambda name: place.__setitem__(name, file["/"]),

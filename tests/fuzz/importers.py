@@ -61,10 +61,8 @@ def make(dice: Dice) -> Case:
         content, note = _FORMATS[ending](dice)
         if dice.chance(0.05):
             content, note = damaged(dice, content.decode("latin-1"))
-        name = dice.write(
-            f"network{ending if dice.chance(0.95) else dice.choice(('.json', '.pkl', '.pt', '', '.NPZ', '.bson', '.npz'))}",
-            content,
-        )
+        final = ending if dice.chance(0.95) else dice.among(".json|.pkl|.pt||.NPZ|.bson|.npz", "|")
+        name = dice.write(f"network{final}", content)
         if dice.chance(0.05):
             name = place(dice, ending)
         network = dice.choice(_KINDS)

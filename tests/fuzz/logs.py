@@ -37,70 +37,16 @@ def make(dice: Dice) -> Case:
 def _words(dice: Dice, name: str) -> list[str]:
     if dice.chance(0.2):
         dice.write("plant.toml", (dice.templates / "spring.toml").read_bytes())
-        words = [
-            "fit",
-            "--data",
-            name
-            if dice.chance(0.9)
-            else dice.choice(("file*", "*", "[", "**/*", "file.{csv}", "file?csv", "r/*", "[!a]*")),
-            "--plant",
-            "plant.toml",
-            "--out",
-            "f",
-        ]
-        words += ["--neurons", "2", "--iterations", "2", "--quiet"]
+        files = name if dice.chance(0.9) else dice.among("file* * [ **/* file.{csv} file?csv r/* [!a]*")
+        words = ["fit", "--data", files, *"--plant plant.toml --out f --neurons 2 --iterations 2 --quiet".split()]
     else:
-        out = dice.one(
-            "e.csv",
-            "e.csv",
-            "e.csv",
-            "e.npz",
-            "e.parquet",
-            "e.h5",
-            name,
-            f"./{name}",
-            "r/validation.npz",
-            "r",
-            "e.xyz",
-            lambda: place(dice, ".csv"),
-        )
+        new = dice.among("e.csv e.csv e.npz e.parquet e.h5 e.xyz")
+        out = dice.one(new, new, new, new, name, f"./{name}", "r/validation.npz", "r", lambda: place(dice, ".csv"))
         words = ["estimate", dice.run(), name, "-o", out, *dice.choice(([], [], ["--json"], ["--quiet"]))]
         if dice.chance(0.2):
-            words += [
-                "--initial-estimate",
-                argument(
-                    dice,
-                    dice.one(
-                        "q=0",
-                        "q=1e300",
-                        "q=nan",
-                        "q=",
-                        "=1",
-                        "q=1,q=2",
-                        "z=1",
-                        lambda: word(dice),
-                        lambda: f"q={word(dice)}",
-                    ),
-                ),
-            ]
+            given = dice.among("q=0 q=1e300 q=nan q= =1 q=1,q=2 z=1")
+            words += ["--initial-estimate", argument(dice, dice.one(given, f"q={word(dice)}", lambda: word(dice)))]
     if dice.chance(0.2):
-        words += [
-            "--columns",
-            argument(
-                dice,
-                dice.one(
-                    "y=q",
-                    "t=t",
-                    "t=u",
-                    "q=q,q=w",
-                    "y=nothing",
-                    "states.q=q",
-                    lambda: word(dice),
-                    lambda: f"y={word(dice)}",
-                    "=",
-                    ",",
-                    "y=y=y",
-                ),
-            ),
-        ]
+        given = dice.among("y=q t=t t=u q=q,q=w y=nothing states.q=q = , y=y=y")
+        words += ["--columns", argument(dice, dice.one(given, f"y={word(dice)}", lambda: word(dice)))]
     return words

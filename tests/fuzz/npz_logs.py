@@ -27,23 +27,7 @@ class _Acts:
 def content(dice: Dice, columns: Columns) -> tuple[bytes, str]:
     """(bytes, what is odd)."""
     arrays = {name: np.asarray(values) for name, values in columns.items()}
-    kind = dice.choice(
-        (
-            "types",
-            "types",
-            "lengths",
-            "units",
-            "claim",
-            "pickle",
-            "bomb",
-            "zip",
-            "npy",
-            "repeat",
-            "stacked",
-            "plain",
-            "paths",
-        )
-    )
+    kind = dice.among("types types lengths units claim pickle bomb zip npy repeat stacked plain paths")
     if kind == "types" and arrays:
         for name in dice.sample(list(arrays), dice.randint(1, len(arrays))):
             arrays[name] = retyped(dice, arrays[name])

@@ -58,7 +58,7 @@ def make(dice: Dice) -> Case:
     if kind == "place":
         slots = [k for k, item in enumerate(_NEEDS[command]) if not item.startswith("-")] or [len(words)]
         slot = dice.choice(slots)
-        words[slot : slot + 1] = [argument(dice, place(dice, dice.choice(("", "", ".toml", ".csv", ".npz"))))]
+        words[slot : slot + 1] = [argument(dice, place(dice, dice.among("||.toml|.csv|.npz", "|")))]
         return Case([command, *words], f"word {slot} is {words[slot][:60]!r}")
     if kind == "words":
         return Case([command, *_mixed(dice, words)], "words lost, doubled or mixed")
@@ -119,7 +119,7 @@ def _value(dice: Dice) -> str:
         lambda: word(dice),
         lambda: dice.choice(names),
         lambda: place(dice, dice.choice(("", ".toml", ".csv"))),
-        lambda: dice.choice(("1e5", "100000", "10000000", "1000000", "0.001", "1e-6")),
+        lambda: dice.among("1e5 100000 10000000 1000000 0.001 1e-6"),
     )
     return dice.choice(kinds)()
 
@@ -130,7 +130,7 @@ def _word(dice: Dice, item: str) -> str:
         "RUN": dice.run,
         "DATA": lambda: dice.run("data", "d"),
         "LOG": lambda: dice.write("log.csv", (dice.templates / "log.csv").read_bytes()),
-        "NEW": lambda: dice.choice(("new", "new", "new.toml", "new.csv", "a/b/c")),
+        "NEW": lambda: dice.among("new new new.toml new.csv a/b/c"),
         "EXPERIMENT": lambda: dice.choice(("nothing", "box", "curve_fit", "")),
     }
     return makers[item]() if item in makers else item

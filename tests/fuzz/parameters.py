@@ -21,7 +21,7 @@ def honest(dice: Dice) -> dict[str, Any]:
 
 def spoiled(dice: Dice, parameters: dict[str, Any]) -> str:
     name = dice.choice(list(parameters))
-    kind = dice.choice(("type", "type", "lose", "name", "value", "add", "polar", "none"))
+    kind = dice.among("type type lose name value add polar none")
     if kind == "type":
         parameters[name] = retyped(dice, np.asarray(parameters[name], dtype=float).reshape(-1))
     elif kind == "lose":

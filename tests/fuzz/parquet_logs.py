@@ -15,9 +15,7 @@ def content(dice: Dice, columns: Columns) -> tuple[bytes, str]:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    kind = dice.choice(
-        ("plain", "types", "types", "types", "broken", "broken", "twice", "metadata", "many groups", "index")
-    )
+    kind = dice.among("plain|types|types|types|broken|broken|twice|metadata|many groups|index", "|")
     arrays = {
         name: _arrow(dice, np.asarray(values), kind == "types" and dice.chance(0.5)) for name, values in columns.items()
     }

@@ -9,22 +9,7 @@ _ENCODINGS = ("utf-16", "utf-16-le", "utf-32", "latin-1", "utf-8-sig", "utf-7", 
 def damaged(dice: Dice, text: str) -> tuple[bytes, str]:
     """(bytes, what was done)."""
     content = text.encode("utf-8", "surrogatepass")
-    kind = dice.choice(
-        (
-            "encoding",
-            "cut",
-            "bytes",
-            "ends",
-            "zero",
-            "double",
-            "empty",
-            "inserted",
-            "lines",
-            "repeat",
-            "binary",
-            "blanks",
-        )
-    )
+    kind = dice.among("encoding cut bytes ends zero double empty inserted lines repeat binary blanks")
     if kind == "encoding":
         name = dice.choice(_ENCODINGS)
         return ("größe °C\n" * dice.randint(0, 1) + text).encode(name, "replace"), f"encoded as {name}"

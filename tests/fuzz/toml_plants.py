@@ -72,7 +72,7 @@ def _changed(dice: Dice, tables: dict[str, dict[str, Any]]) -> str:
         if dice.chance(0.7)
         else dice.one(lambda: quoted(word(dice)), lambda: dice.choice(NUMBERS), lambda: quoted(equation(dice)))
     )
-    kind = dice.choice(("value", "value", "value", "key", "rename", "remove", "table", "new", "drop", "many"))
+    kind = dice.among("value value value key rename remove table new drop many")
     if kind == "value" and isinstance(entries[name], dict):
         key = dice.choice((*entries[name], *entries[name], *_KEYS))
         entries[name][key] = value

@@ -85,8 +85,7 @@ def place(dice: Dice, ending: str = "") -> str:
         "dangling": lambda: (path.symlink_to("nowhere"), name)[1],
         "loop": lambda: (path.symlink_to(name), name)[1],
         "elsewhere": lambda: (path.symlink_to(dice.outside / "victim.txt"), name)[1],
-        "device": lambda: dice.choice(("/dev/zero", "/dev/null", "/dev/full", "/dev/stdin", "/dev/random", "/proc/self/mem",
-            "/proc/self/status")),
+        "device": lambda: dice.among("/dev/zero /dev/null /dev/full /dev/stdin /dev/random /proc/self/mem /proc/self/status"),
         "device link": lambda: (path.symlink_to(dice.choice(("/dev/zero", "/dev/null", "/dev/full"))), name)[1],
         "empty": lambda: dice.write(name, b""),
         "closed": lambda: (dice.write(name, b"x"), path.chmod(0), name)[2],
@@ -94,7 +93,7 @@ def place(dice: Dice, ending: str = "") -> str:
         "deep": deep,
         "long": lambda: "n" * dice.choice((255, 256, 5_000)) + ending,
         "odd": lambda: argument(dice, word(dice)).replace("/", "_")[:200] + ending,
-        "root": lambda: dice.choice(("/", ".", "..", "", " ", "~", "//", "./.", "-")),
+        "root": lambda: dice.among("/|.|..|| |~|//|./.|-", "|"),
         "outside": lambda: "../outside/victim.txt",
     }  # fmt: skip
     return kinds[dice.choice(list(kinds))]()
