@@ -1,9 +1,9 @@
-# make demo: from nothing to a validated observer and its report. make test: the tests. make benchmark: docs/performance.md. Needs Python 3.11 or newer, with pip.
+# make demo: from nothing to a validated observer and its report. make test: the tests. make fuzz: other hostile inputs than those of every day. make benchmark: docs/performance.md. Needs Python 3.11 or newer, with pip.
 PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.installed
 
-.PHONY: demo test lint benchmark clean
+.PHONY: demo test fuzz lint benchmark clean
 
 demo: $(READY)
 	$(BIN)/observer experiment box --out runs/box
@@ -11,6 +11,9 @@ demo: $(READY)
 
 test: $(READY)
 	$(BIN)/python -m pytest -n 2 -m "not slow"
+
+fuzz: $(READY)
+	$(BIN)/python -m tests.fuzz --count 200 --seed $$(date +%s)
 
 benchmark: $(READY)
 	$(BIN)/python -m benchmarks.kernels

@@ -10,21 +10,19 @@ from typing import Any
 
 import pytest
 
-FEW = 12
-
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--fuzz", type=int, default=FEW, metavar="N", help="hostile inputs of each entry point")
+    parser.addoption("--fuzz", type=int, metavar="N", help="hostile inputs of each entry point")
     parser.addoption("--fuzz-seed", type=int, default=0, metavar="S", help="other inputs than those of every day")
 
 
 @pytest.fixture(scope="session")
 def campaign(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Callable[[str], dict[str, Any]]]:
-    """Run the inputs of an entry point in a server of their own: ``campaign("logs")`` gives what came of them."""
+) -> Iterator[Callable[[str, int], dict[str, Any]]]:
+    """Run the inputs of an entry point in a server of their own: ``campaign("logs", 20)`` gives what came of 20, or of --fuzz."""
     options = request.config.option  # not there when pytest began elsewhere and saw this file too late
-    count, seed = getattr(options, "fuzz", FEW), getattr(options, "fuzz_seed", 0)
+    asked, seed = getattr(options, "fuzz", None), getattr(options, "fuzz_seed", 0)
     root = Path(__file__).parents[2]
     server = subprocess.Popen(
         [sys.executable, "-m", "tests.fuzz", "--serve"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=root,
@@ -33,9 +31,9 @@ def campaign(
     assert server.stdin is not None and server.stdout is not None
     assert server.stdout.readline() == "ready\n", "the server did not start"
 
-    def run(entry: str) -> dict[str, Any]:
+    def run(entry: str, few: int) -> dict[str, Any]:
         assert server.stdin is not None and server.stdout is not None
-        print(entry, seed, count, file=server.stdin, flush=True)
+        print(entry, seed, asked or few, file=server.stdin, flush=True)
         return json.loads(server.stdout.readline())
 
     yield run
