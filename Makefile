@@ -1,9 +1,9 @@
-# make demo: from nothing to a validated observer and its report. make test: the tests. make fuzz: other hostile inputs than those of every day. make benchmark: docs/performance.md. Needs Python 3.11 or newer, with pip.
+# make demo: from nothing to a validated observer and its report. make test: the tests. make faults, make fuzz: kills and signals at many instants, hostile inputs. make benchmark: docs/performance.md. Needs Python 3.11 or newer, with pip.
 PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.installed
 
-.PHONY: demo test fuzz lint benchmark clean
+.PHONY: demo test faults fuzz lint benchmark clean
 
 demo: $(READY)
 	$(BIN)/observer experiment box --out runs/box
@@ -12,6 +12,11 @@ demo: $(READY)
 test: $(READY)
 	$(BIN)/python -m pytest -n 2 -m "not slow"
 
+# Every command broken off six times by SIGKILL and six times by a signal, at random instants; some 20 minutes.
+faults: $(READY)
+	FAULTS=6 $(BIN)/python -m pytest tests/faults
+
+# Hostile inputs of every entry point, others each time; some 20 minutes.
 fuzz: $(READY)
 	$(BIN)/python -m tests.fuzz --count 200 --seed $$(date +%s)
 

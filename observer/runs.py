@@ -12,12 +12,16 @@
 | ``starts.npz``         | worst initial states found by search, and the convergence map    | ``WorstCaseStudy``  |
 | ``fine_tuning.json``   | a fine-tuned run: what it came from, and errors before and after | the application |
 | ``metrics.json``       | the numbers                                                    | the application |
+
+Each part records what it was made from (``ORIGINS``): the SHA-256 of files, and entries of ``config.toml``. Parts that do not belong
+together, of two processes in one folder say, are refused by ``load_run``.
 """
 
 import csv
 import io
+import json
 import tomllib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field, fields, make_dataclass
 from functools import cache
 from pathlib import Path
@@ -56,6 +60,20 @@ CERTIFICATE, VALIDATION, VALIDATION_NOISE, METRICS = (
 FINE_TUNING = "fine_tuning.json"
 STARTS = "starts.npz"
 _ELSEWHERE = ("observer", "history")  # parts of a FitResult that have files of their own
+#: part -> (the files it is made from, the tables of config.toml that it is made by, the step that makes it again)
+ORIGINS: dict[str, tuple[tuple[str, ...], tuple[str, ...], str]] = {
+    TRAJECTORIES: ((SYSTEM, LOGS), ("data",), "run --fresh"),
+    FIT: ((SYSTEM, TRAJECTORIES, OBSERVER, HISTORY), ("data", "fit", "fine_tune"), "fit --fresh"),
+    FINE_TUNING: ((OBSERVER,), (), "fine-tune --fresh"),
+    CERTIFICATE: ((SYSTEM, OBSERVER), (), "certify"),
+    VALIDATION: ((SYSTEM, TRAJECTORIES, OBSERVER), ("validation",), "validate"),
+    VALIDATION_NOISE: ((SYSTEM, TRAJECTORIES, OBSERVER), ("validation",), "validate"),
+    STARTS: ((SYSTEM, TRAJECTORIES, OBSERVER, VALIDATION), ("validation",), "validate"),
+    METRICS: (
+        (SYSTEM, CONFIG, LOGS, TRAJECTORIES, OBSERVER, HISTORY, FIT, FINE_TUNING, CERTIFICATE, VALIDATION, VALIDATION_NOISE, STARTS),
+        (), "report",
+    ),
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -105,8 +123,17 @@ class Run:
         return load_trajectories(self.path)
 
 
-def load_run(path: "str | Path") -> Run:
+def load_run(path: "str | Path", *, without: Collection[str] = (), strict: bool = True) -> Run:
     """Read a run folder. It never executes code: the plant comes from the graph stored as data in ``system.json``.
+
+    Parameters
+    ----------
+    path
+        The folder.
+    without
+        Names of files that are not looked at, because they are about to be made anew.
+    strict
+        Refuse what does not match its checksum, or was not made from the other files that are here.
 
     Raises
     ------
@@ -123,36 +150,91 @@ def load_run(path: "str | Path") -> Run:
         )
 
     def part(name: str, load: Callable[[Path], Any], absent: Any = None) -> Any:
-        return load(path / name) if (path / name).is_file() else absent
+        return load(path / name) if name not in without and (path / name).is_file() else absent
 
-    plant = load_plant(path)
-    fit = load_fit(path, plant) if (path / FIT).is_file() and (path / OBSERVER).is_file() else None
+    def document(file: Path) -> dict[str, Any]:
+        return read_json(file, changed=not strict)
+
+    plant = load_plant(path, strict=strict)
+    fit = part(FIT, lambda file: load_fit(path, plant, strict=strict)) if (path / OBSERVER).is_file() else None
     run = Run(
         path,
         plant,
         fit,
-        certificate=part(CERTIFICATE, load_certificate),
+        certificate=part(CERTIFICATE, lambda file: load_certificate(file, strict=strict)),
         validation=part(VALIDATION, load_validation),
         validation_noise=part(VALIDATION_NOISE, load_validation),
         worst_cases=part(STARTS, load_worst_cases),
         config=part(CONFIG, load_config, {}),
-        logs=part(LOGS, read_json, {}),
-        fine_tuning=part(FINE_TUNING, read_json, {}),
-        metrics=part(METRICS, read_json, {}),
+        logs=part(LOGS, document, {}),
+        fine_tuning=part(FINE_TUNING, document, {}),
+        metrics=part(METRICS, document, {}),
     )
-    _check_hashes(path, run.metrics)
+    for name, text in foreign_parts(path, without) if strict else ():
+        raise InputError(f"{path / name}: {text}")
     return run
 
 
-def _check_hashes(folder: Path, metrics: Mapping[str, Any]) -> None:
-    """Refuse files other than those that ``metrics.json`` was made from; the certificate, which may be newer, has its own checksum."""
-    for name, stated in metrics.get("hashes", {}).items():
-        path = folder / Path(name).name
-        if name != CERTIFICATE and path.is_file() and file_hash(path) != stated:
-            raise InputError(
-                f"{path}: not the file that {METRICS} was made from, so it is damaged or was changed by hand; "
-                "restore it, or make the run again"
-            )
+def origins(folder: Path, name: str) -> dict[str, Any]:
+    """What part ``name`` of a run is made from, as it is now: ``hashes`` of files, and ``recipe``, entries of ``config.toml``."""
+    files, tables, _ = ORIGINS.get(name, ((), (), ""))
+    recipe = _recipe(folder, tables)
+    return {"hashes": hashes(folder, *files)} | ({} if recipe is None else {"recipe": recipe})
+
+
+def _recipe(folder: Path, tables: tuple[str, ...]) -> dict[str, Any] | None:
+    """The entries of ``config.toml`` outside of tables and in these; None without any, or without the file."""
+    if not tables or not (folder / CONFIG).is_file():
+        return None
+    config = load_config(folder / CONFIG)
+    kept = {key: value for key, value in config.items() if not isinstance(value, dict) and key != "system"}
+    return kept | {key: config[key] for key in tables if key in config}
+
+
+def stored_origins(path: Path) -> dict[str, dict[str, Any]]:
+    """What a part says that it was made from; empty where it says nothing, as in earlier versions."""
+
+    def read() -> dict[str, Any]:
+        if path.suffix == ".json":
+            document = read_json(path, changed=True)
+        else:
+            with np.load(path, allow_pickle=False) as archive:
+                document = json.loads(str(archive["origins"])) if "origins" in archive.files else {}
+        found = {key: document[key] for key in ("hashes", "recipe") if key in document}
+        if not all(isinstance(value, dict) for value in found.values()):
+            raise ValueError("what it was made from is no table")
+        return found
+
+    return guarded(path, read)
+
+
+def foreign_parts(folder: Path, without: Collection[str] = ()) -> Iterator[tuple[str, str]]:
+    """(part, how so) for each part of a run that was made from other files, or by another recipe, than those that are here."""
+    hashed = cache(lambda file: file_hash(folder / file))
+    for name, (_, tables, step) in ORIGINS.items():
+        if name in without or not (folder / name).is_file():
+            continue
+        stated = stored_origins(folder / name)
+        for other, digest in stated.get("hashes", {}).items():
+            file = Path(other).name
+            if file not in without and (folder / file).is_file() and hashed(file) != digest:
+                yield name, f"made from another {file} than the one that is here; {_repair(folder, step)}"
+        here = _flat(_recipe(folder, tables) or {})
+        for key, value in _flat(stated.get("recipe", {})).items() if here else ():
+            if here.get(key) != value:
+                yield name, f"made with {key} = {value!r}, and {CONFIG} says {here.get(key)!r}; {_repair(folder, step)}"
+
+
+def _repair(folder: Path, step: str) -> str:
+    verb, _, option = step.partition(" ")
+    where = {"run": f"NAME_OR_FILE --out {folder}", "fine-tune": f"RUN --out {folder}"}.get(verb, f"{folder}")
+    return f"restore it, or `observer {verb} {where}{' ' + option if option else ''}` makes it anew"
+
+
+def _flat(document: Mapping[str, Any]) -> dict[str, Any]:
+    nested = {key: value for key, value in document.items() if isinstance(value, Mapping)}
+    flat = {key: value for key, value in document.items() if key not in nested}
+    return flat | {f"{table}.{key}": value for table, entries in nested.items() for key, value in entries.items()}
 
 
 def save_plant(folder: Path, plant: "DiscreteSystem", *, command: str = "") -> None:
@@ -162,12 +244,12 @@ def save_plant(folder: Path, plant: "DiscreteSystem", *, command: str = "") -> N
     write_json(folder / SYSTEM, content, command=command)
 
 
-def load_plant(folder: Path) -> "DiscreteSystem":
+def load_plant(folder: Path, *, strict: bool = True) -> "DiscreteSystem":
     """Rebuild the plant of a run from its stored graph."""
     from systems import System, discretize
 
     path = folder / SYSTEM
-    document = read_json(path)
+    document = read_json(path, changed=not strict)
     system = guarded(path, lambda: System.from_data(document["system"]))
     if system.fingerprint != document.get("fingerprint"):
         raise InputError(
@@ -192,7 +274,7 @@ def load_trajectories(folder: Path) -> "Trajectories":
 
 def save_trajectories(folder: Path, data: "Trajectories") -> None:
     """Write the simulated data in one step."""
-    data.save(folder / TRAJECTORIES)
+    data.save(folder / TRAJECTORIES, origins=origins(folder, TRAJECTORIES))
 
 
 def save_fit(folder: Path, fit: "FitResult", *, command: str = "") -> None:
@@ -200,18 +282,18 @@ def save_fit(folder: Path, fit: "FitResult", *, command: str = "") -> None:
     save_observer(folder / OBSERVER, fit.observer, command=command)
     write_text(folder / HISTORY, _history_to_csv(fit.history))
     content = {item.name: getattr(fit, item.name) for item in fields(fit) if item.name not in _ELSEWHERE}
-    write_json(folder / FIT, content, command=command, hashes=hashes(folder, SYSTEM, TRAJECTORIES, OBSERVER, HISTORY))
+    write_json(folder / FIT, content, command=command, **origins(folder, FIT))
 
 
-def load_fit(folder: Path, plant: "DiscreteSystem") -> "FitResult":
+def load_fit(folder: Path, plant: "DiscreteSystem", *, strict: bool = True) -> "FitResult":
     """Rebuild the FitResult of a run with its observer."""
     from observer.fitting.result import FitResult
     from systems.detectability import TradeOff
 
     path = folder / FIT
     observer = load_observer(folder / OBSERVER, plant)
-    document = read_json(path)
-    for name in (OBSERVER, HISTORY):
+    document = read_json(path, changed=not strict)
+    for name in (OBSERVER, HISTORY) if strict else ():
         stated = document.get("hashes", {}).get(name)
         if not (folder / name).is_file() or file_hash(folder / name) != stated:
             raise InputError(f"{folder / name}: not the file that {FIT} was written with; restore it, or fit again")
@@ -236,20 +318,20 @@ def _fit_record() -> type:
 
 def save_certificate(folder: Path, certificate: "Certificate", *, command: str = "") -> None:
     """Write the certificate and the hash of the weights that it belongs to."""
-    write_json(folder / CERTIFICATE, certificate.to_data(), command=command, hashes=hashes(folder, SYSTEM, OBSERVER))
+    write_json(folder / CERTIFICATE, certificate.to_data(), command=command, **origins(folder, CERTIFICATE))
 
 
-def load_certificate(path: Path) -> "Certificate":
+def load_certificate(path: Path, *, strict: bool = True) -> "Certificate":
     """The certificate of a run."""
     from observer.certification.certificate import Certificate
 
-    document = read_json(path)
+    document = read_json(path, changed=not strict)
     return guarded(path, lambda: Certificate.from_data(document))
 
 
 def save_validation(path: Path, validation: "Validation") -> None:
     """Write the trials of a validation in one step."""
-    validation.save(path)
+    validation.save(path, origins=origins(path.parent, path.name))
 
 
 def load_validation(path: Path) -> "Validation":
@@ -257,6 +339,11 @@ def load_validation(path: Path) -> "Validation":
     from observer.validation.result import Validation
 
     return guarded(path, lambda: Validation.load(path))
+
+
+def save_worst_cases(folder: Path, found: "WorstCaseStudy") -> None:
+    """Write the worst initial states and the convergence map in one step."""
+    found.save(folder / STARTS, origins=origins(folder, STARTS))
 
 
 def load_worst_cases(path: Path) -> "WorstCaseStudy":

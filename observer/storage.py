@@ -51,13 +51,22 @@ def write_text(path: Path, content: str) -> None:
 
 
 def write_json(
-    path: Path, content: Mapping[str, Any], *, command: str = "", hashes: Mapping[str, str] | None = None
+    path: Path,
+    content: Mapping[str, Any],
+    *,
+    command: str = "",
+    hashes: Mapping[str, str] | None = None,
+    recipe: Mapping[str, Any] | None = None,
 ) -> None:
-    """Write ``content`` behind the common header; arrays become lists, and numbers that are not finite become null."""
+    """Write ``content`` behind the common header; arrays become lists, and numbers that are not finite become null.
+
+    ``hashes`` and ``recipe``: what it was made from.
+    """
     header = {"format_version": FORMAT_VERSION, "package_version": package_version()}
     if command:
         header["command"] = command
-    document = to_plain({**header, **content, **({"hashes": dict(hashes)} if hashes else {})})
+    origins = {name: dict(value) for name, value in (("recipe", recipe), ("hashes", hashes)) if value}
+    document = to_plain({**header, **content, **origins})
     document["checksum"] = _checksum(document)
     write_text(path, json.dumps(document, indent=1, allow_nan=False) + "\n")
 
@@ -165,7 +174,15 @@ def save_observer(path: Path, observer: "RENObserver", *, command: str = "") -> 
         "system": observer.system.fingerprint,
         "meta": json.dumps(to_plain(observer.meta()), allow_nan=False),
     }
-    write_bytes(path, save(arrays, metadata=header))
+    write_bytes(path, _in_order(save(arrays, metadata=header)))
+
+
+def _in_order(content: bytes) -> bytes:
+    """The same safetensors file with a sorted header: as it comes, its order is that of a hash table, another one in each process."""
+    length = int.from_bytes(content[:8], "little")
+    header = json.dumps(json.loads(content[8 : 8 + length]), sort_keys=True, separators=(",", ":")).encode()
+    header += b" " * (-len(header) % 8)
+    return len(header).to_bytes(8, "little") + header + content[8 + length :]
 
 
 def load_observer(path: Path, plant: "DiscreteSystem") -> "RENObserver":

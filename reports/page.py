@@ -55,6 +55,18 @@ def embed(picture: Picture) -> EmbeddedPicture:
     )
 
 
+def metrics_text(run: Run) -> str:
+    """The metrics of a run as its page holds them, escaped: what shows that a page belongs to them."""
+    return str(escape(json.dumps(to_plain(run.metrics), indent=1)))
+
+
+def drawn_elsewhere(page: str) -> str:
+    """The versions that a page names, where they are not those that are installed here; else empty."""
+    here = ", ".join(f"{name} {version}" for name, version in versions())
+    found = re.search(r"<p class=\"muted\">(Python [^<]*?)\.\s", page)
+    return found[1] if found and found[1] != here else ""
+
+
 def report_page(run: Run, pictures: Sequence[EmbeddedPicture], command: str = "", title: str | None = None) -> str:
     """The HTML of the report of one run."""
     metrics = json.dumps(to_plain(run.metrics), indent=1) if run.metrics else ""

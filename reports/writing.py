@@ -8,6 +8,7 @@ from observer.runs import Run
 from observer.storage import write_bytes, write_text
 from reports.figures.catalogue import ALL_FIGURES, Picture, pictures
 from reports.page import EmbeddedPicture, embed, page_of, report_page
+from systems.base.output_places import refuse_links
 
 if TYPE_CHECKING:
     from reports.comparison import Variant
@@ -37,9 +38,19 @@ def write_report(run: Run, *, command: str = "", title: str | None = None) -> Pa
     Path
         The page.
     """
-    embedded = [embed(picture) for picture in pictures(run)]
-    page = report_page(run, embedded, command or run.metrics.get("command", ""), title)
+    page, embedded = _drawn(run, command, title)
     return publish(run.path, page, embedded, [kind.name for kind in ALL_FIGURES])
+
+
+def drawn(run: Run) -> tuple[str, dict[str, bytes]]:
+    """(page, figures by file name) as :func:`write_report` writes them, in memory."""
+    page, embedded = _drawn(run)
+    return page, {name: content for picture in embedded for name, content in picture.files.items()}
+
+
+def _drawn(run: Run, command: str = "", title: str | None = None) -> tuple[str, list[EmbeddedPicture]]:
+    embedded = [embed(picture) for picture in pictures(run)]
+    return report_page(run, embedded, command or run.metrics.get("command", ""), title), embedded
 
 
 def write_comparison_report(
@@ -113,6 +124,7 @@ def write_tables_report(
 def publish(folder: Path, page: str, embedded: Sequence[EmbeddedPicture], known: Sequence[str]) -> Path:
     """Put all files in place, the page last; pictures of an earlier report that this one does not have are removed."""
     figures = folder / FIGURES
+    refuse_links(figures / PAGE)
     figures.mkdir(parents=True, exist_ok=True)
     written = set()
     for picture in embedded:

@@ -24,7 +24,7 @@ from systems.signals import LARGEST, check_number
 from systems.system import System
 
 TARGET_ERROR, WARN_ERROR, MAX_SUBSTEPS = 1e-6, 1e-3, 64
-MOST_STATES = 128
+MOST_STATES = 100
 COARSEST = 100.0  # time constants of the plant per sample
 STANDSTILL = 1e-9  # of a range: a motion in one sample that is lost in rounding
 
@@ -302,7 +302,7 @@ def _checked_motion(system: System, x: np.ndarray, u: np.ndarray) -> float:
         sizes = np.max(np.abs(value), axis=0, where=np.isfinite(value), initial=0.0)
         for name, size in zip(names, sizes.tolist(), strict=True):
             if what == "output" or size > LARGEST:  # a motion may be as slow as it likes
-                check_number(f"system '{system.name}'", f"the {what} of '{name}' over the region", size, "numbers")
+                check_number(f"system '{system.name}'", f"the {what} of '{name}' over the region", float(f"{size:.4g}"), "numbers")
     width = np.ptp(system.state_ranges, axis=1)
     return float(np.max(np.abs(values[0]) / width)) if system.kind == "continuous" else 1.0
 

@@ -32,6 +32,7 @@ PATIENCE, SLOW = 30.0, 0.1  # s of computing within one sample; s per sample of 
 STIFF = 200.0  # fastest time constants per sample, over which an explicit integrator spends its steps on stability
 FAR = 10.0  # ranges, beyond which a state has run away
 RUNAWAY = 1e3  # ranges per sample: a derivative that no fixed step follows either
+FIXED = "RK4 with fixed steps"  # the method, where adaptive ones get stuck
 AGREED = 0.1  # of a range: where fixed steps of two lengths differ by more, neither is a reference
 
 
@@ -138,7 +139,7 @@ def reference_motion(
         f"{place}; there {substeps} Runge-Kutta steps of one length per sample replace the adaptive reference integrator, "
         f"accurate to {error[worst]:.1e} of the range of '{name}'"
     )
-    return Motion(x, "RK4 with fixed steps", warning)
+    return Motion(x, FIXED, warning)
 
 
 @dataclass

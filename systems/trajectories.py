@@ -3,6 +3,8 @@
 One time axis for all signals: row k of x, u and y belongs to t_k; u[k] is held until t_{k+1}; y[k] = h(x[k], u[k]).
 """
 
+import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -100,11 +102,12 @@ class Trajectories:
         """Some of the trajectories, by index."""
         return Trajectories(self.t, self.x[which], self.u[which], self.y[which], self.lengths[which], self.source)
 
-    def save(self, path: Path | str) -> None:
-        """Write as ``.npz``, atomically."""
+    def save(self, path: Path | str, origins: Mapping[str, Any] | None = None) -> None:
+        """Write as ``.npz``, atomically; ``origins``: what they were made from, kept as JSON."""
         write_arrays(
             path, format_version=1, t=self.t, x=self.x, u=self.u, y=self.y, lengths=self.lengths,
             source=self.source, warnings=np.array(self.warnings, dtype=str),
+            **({"origins": json.dumps(origins)} if origins else {}),
         )  # fmt: skip
 
     @classmethod

@@ -92,9 +92,15 @@ def _fit_folder(run_folder: Path | None, plant: str | None, out: Path | None, ch
 @takes("output")
 def certify(
     run_folder: Folder,
+    work: Annotated[
+        float | None,
+        typer.Option(
+            "--work", metavar="SHARE", help="Work to bound the residual: 1 is some 5 s, 4 four times as much."
+        ),
+    ] = None,
     budget: Annotated[
         str | None,
-        typer.Option("--budget", metavar="TIME", help="Time to bound the residual, as 30s; 5s when left out."),
+        typer.Option("--budget", metavar="TIME", help="Stop that work after this time, as 30s, done or not."),
     ] = None,
     gap: Annotated[
         float | None,
@@ -106,22 +112,30 @@ def certify(
 ) -> int:
     """Certify the observer of a run: contraction rate, gains, and a proved bound of its residual over the region."""
     from experiments.pipeline.prepare import reopen
-    from experiments.pipeline.recipe import seconds
     from experiments.pipeline.steps import certify_step
+    from systems.base.errors import InputError
+
+    time = _time(budget)
+    if any(value is not None and not 0 < value < float("inf") for value in (work, gap)):
+        raise InputError(f"--work is {work}, --gap is {gap}; expected shares above 0")
+    with reopen(run_folder, {}, step="certify", fresh=False, console=console_of(chosen)) as (run, job):
+        run = certify_step(run, job, work=work, budget=time, gap=gap)
+    print_results(run, chosen)
+    return DONE if run.certificate is not None and run.certificate.holds else FAILED
+
+
+def _time(budget: str | None) -> float | None:
+    """Seconds of ``--budget``. Raises InputError that names it."""
+    from experiments.pipeline.recipe import seconds
     from systems.base.errors import InputError
 
     try:
         time = None if budget is None else float(seconds(budget))
     except ValueError as error:
         raise InputError(f"--budget is {budget!r}; {error}") from error
-    if (time is not None and not 0 < time < float("inf")) or (gap is not None and not 0 < gap < float("inf")):
-        raise InputError(
-            f"--budget is {budget}, --gap is {gap}; expected a time above 0 such as 30s, and a share above 0"
-        )
-    with reopen(run_folder, {}, step="certify", fresh=False, console=console_of(chosen)) as (run, job):
-        run = certify_step(run, job, budget=time, gap=gap)
-    print_results(run, chosen)
-    return DONE if run.certificate is not None and run.certificate.holds else FAILED
+    if time is not None and not 0 < time < float("inf"):
+        raise InputError(f"--budget is {budget}; expected a time above 0 such as 30s")
+    return time
 
 
 @answers
@@ -131,8 +145,8 @@ def validate(run_folder: Folder, **chosen: Any) -> int:
     from experiments.pipeline.prepare import reopen
     from experiments.pipeline.validation import validate_step
 
-    console = console_of(chosen)
-    with reopen(run_folder, to_keys(chosen), step="validate", fresh=False, console=console) as (run, job):
+    changes = {"validation.seed" if key == "seed" else key: value for key, value in to_keys(chosen).items()}
+    with reopen(run_folder, changes, step="validate", fresh=False, console=console_of(chosen)) as (run, job):
         run = validate_step(run, job)
     return finish(run, chosen)
 
@@ -151,16 +165,32 @@ def report(run_folder: Folder, **chosen: Any) -> int:
 
 @answers
 @takes("output")
-def verify(run_folder: Folder, **chosen: Any) -> int:
-    """Check the files of a run, and its certificate anew from the shipped matrices."""
+def verify(
+    run_folder: Folder,
+    fast: Annotated[
+        bool,
+        typer.Option("--fast", help="Only hashes, algebra, derived numbers and samples of the trials: some seconds."),
+    ] = False,
+    budget: Annotated[
+        str | None,
+        typer.Option(
+            "--budget", metavar="TIME", help="Time for what is searched and trained again, as 10m; 2m when left out."
+        ),
+    ] = None,
+    **chosen: Any,
+) -> int:
+    """Check a run: each of its parts is derived again from the parts before it, and compared with what is stored."""
+    from experiments.pipeline.verification.findings import ANSWERS
+    from experiments.pipeline.verify import BUDGET
     from experiments.pipeline.verify import verify as examine
 
-    found = examine(run_folder)
+    found = examine(run_folder, budget=_time(budget) or BUDGET, fast=fast)
     if chosen.get("json"):
         print(json.dumps(vars(found)))
     else:
-        for word, texts in (("agrees", found.agrees), ("absent", found.absent), ("DIFFERS", found.differs)):
-            for text in texts:
-                print(f"{word:<8} {text}")
-        print(f"{run_folder}: " + (f"{len(found.differs)} differ" if found.differs else "as certified"))
-    return FAILED if found.differs else DONE
+        for answer in ANSWERS:
+            word = answer.upper() if answer in ("differs", "unconfirmed") else answer
+            for text in getattr(found, answer):
+                print(f"{word:<11} {text}")
+        print(f"{run_folder}: {found.conclusion}")
+    return FAILED if found.differs or found.unconfirmed else DONE

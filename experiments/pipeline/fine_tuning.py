@@ -13,12 +13,12 @@ from experiments.pipeline.job import CHECKPOINT, SOURCES, Job, clear
 from experiments.pipeline.lock import working_in
 from experiments.pipeline.options import command_for
 from experiments.pipeline.prepare import begun, refuse_foreign, refuse_other
-from experiments.pipeline.recipe import differences, read_recipe, to_toml
+from experiments.pipeline.recipe import Recipe, differences, read_recipe, to_toml
 from experiments.pipeline.steps import certify_step, done, finish
-from observer import runs
+from observer import FitResult, runs
 from observer.runs import Run, load_run
 from observer.storage import file_hash, write_bytes, write_json, write_text
-from systems import DiscreteSystem
+from systems import System
 from systems.base.errors import InputError
 from systems.base.records import to_plain
 
@@ -52,8 +52,8 @@ def tune(source: Path, out: Path, given: dict[str, Any], *, fresh: bool, console
         if not done("certify", run):
             run = certify_step(run, job)
         if not run.fine_tuning:
-            content = _compared(before, run, job)
-            write_json(out / runs.FINE_TUNING, content, command=job.command, hashes=runs.hashes(out, runs.OBSERVER))
+            content = side_by_side(before, run, job)
+            write_json(out / runs.FINE_TUNING, content, command=job.command, **runs.origins(out, runs.FINE_TUNING))
             clear(out, "validate")
             run = replace(run, fine_tuning=to_plain(content), validation=None, validation_noise=None, worst_cases=None)
         return finish(run, job)
@@ -70,7 +70,9 @@ def _prepare(before: Run, out: Path, given: dict[str, Any], fresh: bool, console
         if values is not None and len(values) not in (1, before.system.ny):
             outputs = ", ".join(before.system.output_names)
             raise InputError(f"--{name} has {len(values)} numbers; expected one, or one for each output ({outputs})")
-    plant = _noisy(before.plant, recipe.fine_tune.noise)
+    plant, noise = before.plant, recipe.fine_tune.noise
+    if noise is not None:
+        plant = plant.with_system(noisy(plant.system, noise))
     job = Job(recipe, command_for(recipe, out), console)
     found = begun(out, fresh=fresh)
     if found is not None:
@@ -86,34 +88,37 @@ def _prepare(before: Run, out: Path, given: dict[str, Any], fresh: bool, console
     for name in SOURCES:
         if (before.path / name).is_file():
             write_bytes(out / name, (before.path / name).read_bytes())
-    runs.save_trajectories(out, before.trajectories)
     write_text(out / runs.CONFIG, to_toml(recipe))
+    runs.save_trajectories(out, before.trajectories)
     return Run(out, plant, config=recipe.model_dump(exclude_none=True)), job
 
 
-def _noisy(plant: DiscreteSystem, noise: tuple[float, ...] | None) -> DiscreteSystem:
+def noisy(system: System, noise: tuple[float, ...]) -> System:
     """The plant whose outputs state the noise of the tuning, so that validation and report refer to it."""
-    if noise is None:
-        return plant
-    system = plant.system
     values = np.broadcast_to(noise, (system.ny,)).tolist()
-    stated = {name: {"noise": value} for name, value in zip(system.output_names, values, strict=True)}
-    return plant.with_system(system.with_outputs(**stated))
+    return system.with_outputs(
+        **{name: {"noise": value} for name, value in zip(system.output_names, values, strict=True)}
+    )
+
+
+def tuning_arguments(before: Run, run: Run, recipe: Recipe) -> tuple[FitResult, dict[str, Any]]:
+    """(the fit that is tuned, with the plant of the new run, and the keyword arguments of :func:`observer.fine_tune`)."""
+    assert before.fit is not None
+    fitted = replace(before.fit, observer=replace(before.fit.observer, plant=run.plant))
+    options = recipe.fine_tune.model_dump(exclude={"source"}, exclude_none=True)
+    return fitted, options | {"noise": recipe.fine_tune.noise, "seed": recipe.seed}
 
 
 def _tune_step(before: Run, run: Run, job: Job) -> Run:
-    options = job.recipe.fine_tune.model_dump(exclude={"source", "noise"}, exclude_none=True)
-    assert before.fit is not None
-    fitted = replace(before.fit, observer=replace(before.fit.observer, plant=run.plant))
+    fitted, arguments = tuning_arguments(before, run, job.recipe)
     with job.console.step("fine-tune", f"observer of {before.path}") as progress:
         result = observer.fine_tune(
-            fitted, run.trajectories, noise=job.recipe.fine_tune.noise, seed=job.recipe.seed,
-            progress=progress, checkpoint=run.path / CHECKPOINT, **options,
-        )  # fmt: skip
+            fitted, run.trajectories, **arguments, progress=progress, checkpoint=run.path / CHECKPOINT
+        )
     return keep_fit(run, result, job, "fine-tune")
 
 
-def _compared(before: Run, run: Run, job: Job) -> dict[str, Any]:
+def side_by_side(before: Run, run: Run, job: Job) -> dict[str, Any]:
     """Errors of both observers, and of the best constant gain, on the same trials; their rates; the curve of constant gains."""
     from observer.fine_tuning.constant_gain import CURVE, ConstantGain, design
     from observer.fine_tuning.rollouts import make_sensing

@@ -6,10 +6,21 @@ import observer
 from experiments.pipeline.console import Interrupted
 from experiments.pipeline.decision import decide_fit, fit_arguments
 from experiments.pipeline.job import CHECKPOINT, Job, clear, with_metrics
-from experiments.pipeline.recipe import to_toml
+from experiments.pipeline.recipe import Recipe, to_toml
 from observer import FitResult, runs
 from observer.runs import Run
 from observer.storage import write_text
+from systems import Trajectories
+
+
+def fitted_data(run: Run, recipe: Recipe) -> Trajectories:
+    """What the observer is fitted to: of logs that are all there is of a plant, those that are not kept for the validation."""
+    data = run.trajectories
+    if not recipe.data.learned:
+        return data
+    from observer.validation.on_logs import part
+
+    return part(data, recipe.seed)[0]
 
 
 def fit_step(run: Run, job: Job, *, fresh: bool = False) -> Run:
@@ -17,23 +28,19 @@ def fit_step(run: Run, job: Job, *, fresh: bool = False) -> Run:
 
     Raises Interrupted, with the best so far saved, when a person or the system stops it.
     """
-    options, data = job.recipe.fit, run.trajectories
     if fresh:
         (run.path / CHECKPOINT).unlink(missing_ok=True)
-    learned_from = data
-    if job.recipe.data.learned:
-        from observer.validation.on_logs import part
-
-        learned_from = part(data, job.recipe.seed)[0]
+    data = fitted_data(run, job.recipe)
+    options = job.recipe.fit
     with job.console.step("fit", f"{options.neurons} neurons, {options.activation}") as progress:
         result = observer.fit(
             run.plant,
-            learned_from,
+            data,
             **fit_arguments(job.recipe),
             seed=job.recipe.seed,
             progress=progress,
             checkpoint=run.path / CHECKPOINT,
-            decided=decide_fit(job.recipe, run.plant, learned_from),
+            decided=decide_fit(job.recipe, run.plant, data),
         )
     return keep_fit(run, result, job, "fit", said=data.warnings)
 
@@ -46,8 +53,8 @@ def keep_fit(run: Run, result: FitResult, job: Job, step: str, said: tuple[str, 
     stopped = result.status == "interrupted"
     room = sum(np.asarray(array).nbytes for array in result.observer.to_arrays().values())
     clear(run.path, "fit", room=room, keep=(CHECKPOINT,))
+    write_text(run.path / runs.CONFIG, to_toml(job.recipe))  # first: fit.json records the recipe that it was made by
     runs.save_fit(run.path, result, command=job.command)
-    write_text(run.path / runs.CONFIG, to_toml(job.recipe))
     if not stopped:  # not before: should the disk be full, the work is still there
         (run.path / CHECKPOINT).unlink(missing_ok=True)
     run = with_metrics(Run(run.path, run.plant, result, config=run.config, logs=run.logs), job)

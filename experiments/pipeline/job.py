@@ -58,6 +58,13 @@ def clear(folder: Path, step: str, *, room: int = 0, keep: tuple[str, ...] = ())
             (folder / name).unlink(missing_ok=True)
 
 
+def remade(step: str) -> tuple[str, ...]:
+    """The files of a run that a step makes anew: a damaged or foreign one is no reason to refuse the step."""
+    steps = list(FILES)
+    last = len(steps) if step == "fit" else steps.index(step) + 1  # what was validated does not rest on the certificate
+    return (*(name for later in steps[steps.index(step) : last] for name in FILES[later]), runs.METRICS)
+
+
 def size_of(result: "Trajectories | Validation | None") -> int:
     """Bytes of a result before compression."""
     return (

@@ -46,6 +46,8 @@ def working_in(folder: Path) -> Iterator[None]:
                     (folder / LOCK).write_text(json.dumps(_owner()), encoding="utf-8")
             try:
                 _refuse_others_above(folder)
+                for place in (folder, folder / FIGURES):
+                    _remove_partial(place)
                 yield
             finally:
                 if not _by_existence(lock):
@@ -67,9 +69,17 @@ def kept_folder(folder: Path, holds: str) -> Iterator[None]:
     _refuse_foreign(folder, holds)
     with working_in(folder):
         _refuse_foreign(folder, holds)
-        if not (folder / FOLDER).exists():
-            write_json(folder / FOLDER, {"holds": holds})
-        yield
+        for item in folder.iterdir():
+            if item.is_dir() and not is_run(item):  # a run has a lock of its own
+                _remove_partial(item)
+        mark = folder / FOLDER
+        if not mark.exists():
+            write_json(mark, {"holds": holds})
+        try:
+            yield
+        finally:
+            if {item.name for item in folder.iterdir()} <= {FOLDER, LOCK}:  # nothing came of it
+                mark.unlink()
 
 
 def _refuse_foreign(folder: Path, holds: str) -> None:
@@ -102,8 +112,17 @@ def _acquired(folder: Path, made: list[Path]) -> "AcquireReturnProxy[BaseFileLoc
                 raise _refusal(folder) from None
         except FileNotFoundError:
             pass
+        except OSError as error:  # by the name that a person gave
+            raise OSError(error.errno, error.strerror, str(path)) from error
         time.sleep(0.01)
     raise _refusal(folder)
+
+
+def _remove_partial(folder: Path) -> None:
+    """Remove what a process left there that was killed while it wrote: see :func:`systems.base.atomic_files.atomic_path`."""
+    if not folder.is_symlink():
+        for leftover in folder.glob(".*.????????.partial*"):
+            leftover.unlink(missing_ok=True)
 
 
 def _by_existence(lock: "BaseFileLock") -> bool:

@@ -17,20 +17,6 @@ if TYPE_CHECKING:
     from observer.fitting.result import FitResult
     from observer.state_observer import RENObserver
 
-SHIPPED = (
-    runs.SYSTEM,
-    runs.CONFIG,
-    runs.LOGS,
-    runs.TRAJECTORIES,
-    runs.OBSERVER,
-    runs.HISTORY,
-    runs.FIT,
-    runs.CERTIFICATE,
-    runs.VALIDATION,
-    runs.VALIDATION_NOISE,
-    runs.FINE_TUNING,
-    runs.STARTS,
-)
 _CERTIFICATE = (
     "rate",
     "rate_per_second",
@@ -87,7 +73,7 @@ def metrics_of(run: Run, command: str = "") -> dict[str, Any]:
         document["fine_tuning"] = {name: value for name, value in run.fine_tuning.items() if name not in _HEADER}
     if "validation" in document:
         document["verdict"] = verdict(run)
-    document["hashes"] = runs.hashes(run.path, *SHIPPED)
+    document |= runs.origins(run.path, runs.METRICS)
     return to_plain(document)
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import systems
 from experiments.pipeline.console import Console
-from experiments.pipeline.job import CHECKPOINT, FIGURES, Job
+from experiments.pipeline.job import CHECKPOINT, Job, remade
 from experiments.pipeline.lock import LOCK, working_in
 from experiments.pipeline.logs import changed_logs, learned_plant
 from experiments.pipeline.options import command_for
@@ -90,9 +90,6 @@ def begun(out: Path, *, fresh: bool) -> Run | None:
     names = refuse_foreign(out)
     if fresh or not names & {runs.CONFIG, runs.TRAJECTORIES}:
         return None
-    for folder in (out, out / FIGURES):
-        for leftover in folder.glob(".*.partial*"):  # of a run that was killed while it wrote
-            leftover.unlink(missing_ok=True)
     return load_run(out)
 
 
@@ -127,7 +124,7 @@ def reopen(
     if not (out / runs.SYSTEM).is_file():
         load_run(out)  # says what is wrong with the folder
     with working_in(out):
-        run = load_run(out)
+        run = load_run(out, without=remade(step) if fresh or step != "fit" else ())
         recipe = read_recipe(out / runs.CONFIG)
         if step == "fit" and recipe.fine_tune.source is not None:
             raise InputError(f"{out}: holds a fine-tuned observer; `{command_for(recipe, out)} --fresh` tunes it again")

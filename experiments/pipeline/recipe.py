@@ -16,6 +16,7 @@ from systems.signals import EXCITATIONS
 
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Count = Annotated[int, Field(ge=1, le=10_000_000)]
+Seed = Annotated[int, Field(ge=0, lt=2**31)]
 _UNITS = {"ms": 1e-3, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0}
 
 
@@ -141,7 +142,10 @@ class FitRecipe(_Section):
 
 
 class ValidationRecipe(_Section):
-    """Trials from random initial states: see ``observer.validate``, whose arguments these are."""
+    """Trials from random initial states: see ``observer.validate``, whose arguments these are.
+
+    ``seed``: of a validation that was repeated with another one than that of the run.
+    """
 
     trials: Count = 200
     duration: Positive | None = None
@@ -153,6 +157,7 @@ class ValidationRecipe(_Section):
     window: tuple[float, float] | None = None
     map: Annotated[str, Field(min_length=1)] | None = None
     worst_trials: Annotated[int, Field(ge=20, le=1_000_000)] | None = None
+    seed: Seed | None = None
 
 
 class FineTuneRecipe(_Section):
@@ -175,11 +180,16 @@ class Recipe(_Section):
     dt: Positive | None = None
     method: Literal["rk4", "euler", "exact", "scipy", "cvodes"] = "rk4"
     substeps: Annotated[int, Field(ge=1, le=100_000)] | None = None
-    seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
+    seed: Seed = 0
     data: DataRecipe = Field(default_factory=DataRecipe)
     fit: FitRecipe = Field(default_factory=FitRecipe)
     validation: ValidationRecipe = Field(default_factory=ValidationRecipe)
     fine_tune: FineTuneRecipe = Field(default_factory=FineTuneRecipe)
+
+    @property
+    def validation_seed(self) -> int:
+        """The seed of the validation; in its trials it is one more, so that they are not those of the fit."""
+        return self.seed if self.validation.seed is None else self.validation.seed
 
     def flat(self) -> dict[str, Any]:
         """Every key with its section in front, ``{"dt": 0.05, "fit.neurons": 20, ...}``."""

@@ -11,7 +11,7 @@ import observer
 import reports
 from experiments.pipeline.data import simulate_step
 from experiments.pipeline.fitting import fit_step
-from experiments.pipeline.job import REPORT, Job, fitted_observer, with_metrics
+from experiments.pipeline.job import REPORT, Job, clear, fitted_observer, with_metrics
 from experiments.pipeline.validation import validate_step
 from observer import runs
 from observer.runs import Run
@@ -30,24 +30,41 @@ class RunStep:
     do: Callable[[Run, Job], Run]
 
 
-def certify_step(run: Run, job: Job, *, budget: float | None = None, gap: float | None = None) -> Run:
-    """Certify the shipped matrices, and bound the residual over the region within ``budget`` seconds.
+_LEAST_WORK, _FULL_FIT = (
+    0.2,
+    5e8,
+)  # share of the usual work; rows x parameters x iterations of a fit that is worth all of it
 
-    Left out, the budget is 5 s, or what the fit took where that was less (at least 1 s): a small trial stays small.
+
+def certify_step(
+    run: Run, job: Job, *, work: float | None = None, budget: float | None = None, gap: float | None = None
+) -> Run:
+    """Certify the shipped matrices, and bound the residual over the region by ``work`` times the usual searches.
+
+    Left out, the work goes by what the fit had to do, counted and not timed: a small trial stays small. ``budget`` [s] only stops.
     """
     from observer.certification.certificate import BUDGET, GAP
 
     network = fitted_observer(run)
-    taken = run.fit.seconds if run.fit is not None else BUDGET
-    time, share = budget or min(BUDGET, max(1.0, taken)), gap or GAP
-    asked = f" --budget {time:g}s --gap {share:g}" if budget or gap else ""
+    share, time, tight = work or _work(run), budget or BUDGET, gap or GAP
+    asked = f" --work {share:g} --budget {time:g}s --gap {tight:g}" if work or budget or gap else ""
     with job.console.step("certify", "contraction, gains, and the residual over the region"):
-        certificate = observer.certify(network, budget=time, gap=share, seed=job.recipe.seed)
+        certificate = observer.certify(network, work=share, budget=time, gap=tight, seed=job.recipe.seed)
     command = f"observer certify {run.path}{asked}" if asked else job.command
+    clear(run.path, "certify", keep=(runs.VALIDATION, runs.VALIDATION_NOISE, runs.STARTS))
     runs.save_certificate(run.path, certificate, command=command)
     if certificate.bounds is not None:
         job.console.say(f"{'certify':<10} {certificate.bounds.kind}: {certificate.bounds.reason}")
     return with_metrics(replace(run, certificate=certificate), job)
+
+
+def _work(run: Run) -> float:
+    """Share of the usual work, by the size of the fit."""
+    fit = run.fit
+    if fit is None or not fit.options.get("samples"):
+        return 1.0
+    parameters = sum(array.size for array in fit.observer.direct.values())
+    return float(min(1.0, max(_LEAST_WORK, fit.options["samples"] * parameters * fit.iterations / _FULL_FIT)))
 
 
 def report_step(run: Run, job: Job) -> Run:

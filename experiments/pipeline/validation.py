@@ -37,7 +37,7 @@ def validate_step(run: Run, job: Job) -> Run:
     checked_map(job.recipe, run.system)
     shared = {
         "duration": options.duration,
-        "seed": job.recipe.seed + 1,
+        "seed": job.recipe.validation_seed + 1,
         "spread": options.spread,
         "estimate_start": options.estimate_start,
         "truth": options.truth,
@@ -48,45 +48,62 @@ def validate_step(run: Run, job: Job) -> Run:
     with job.console.step("validate", f"{options.trials} trials from random initial states"):
         check = observer.validate(network, trials=options.trials, noise=options.noise, **shared)
         if not options.noise and any(signal.noise > 0 for signal in run.system.outputs):
-            fewer = min(options.trials, max(20, options.trials // 4))
-            noisy = observer.validate(network, trials=fewer, noise=True, **shared)
+            noisy = observer.validate(network, trials=random_trials(options.trials, extra=True), noise=True, **shared)
     found = _study(run, job, check)
     clear(run.path, "validate", room=size_of(check) + size_of(noisy))
+    write_text(run.path / runs.CONFIG, to_toml(job.recipe))  # first: every part records the recipe that it was made by
     runs.save_validation(run.path / runs.VALIDATION, check)
     if found is not None:
-        found.save(run.path / runs.STARTS)
+        runs.save_worst_cases(run.path, found)
     if noisy is not None:
         runs.save_validation(run.path / runs.VALIDATION_NOISE, noisy)
-    write_text(run.path / runs.CONFIG, to_toml(job.recipe))
     return with_metrics(replace(run, validation=check, validation_noise=noisy, worst_cases=found), job)
+
+
+def random_trials(trials: int, *, extra: bool) -> int:
+    """How many trials: as asked, and fewer of the ``extra`` ones with noise."""
+    return min(trials, max(20, trials // 4)) if extra else trials
+
+
+def worth(recipe: Recipe, run: Run, samples: int) -> int:
+    """Trials of the search for the worst initial state."""
+    from observer.validation.worst_cases.trials import trials_worth
+
+    options = recipe.validation
+    # A validation of a few trials only tries the program out: its search is as small.
+    most = max(20, 20 * options.trials)
+    return options.worst_trials or min(trials_worth(fitted_observer(run), run.plant, samples), most)
 
 
 def _study(run: Run, job: Job, check: "Validation") -> "WorstCaseStudy | None":
     """Worst initial states and convergence map, for trials as long as those of ``check``; None where the plant diverges."""
-    from observer.validation.envelopes import sampled_residual
-    from observer.validation.worst_cases import GOALS, study_worst_cases
-    from observer.validation.worst_cases.trials import trials_worth
+    from observer.validation.worst_cases import GOALS
     from systems.base.errors import SimulationError
 
-    network, options, duration = fitted_observer(run), job.recipe.validation, float(check.t[-1])
-    states = checked_map(job.recipe, run.system)
-    # A validation of a few trials only tries the program out: its search is as small.
-    worth = options.worst_trials or min(trials_worth(network, run.plant, len(check.t)), max(20, 20 * options.trials))
-    with job.console.step(
-        "validate", f"worst of {worth} initial states by search, for {' and '.join(GOALS)} error, and the map"
-    ):
+    trials = worth(job.recipe, run, len(check.t))
+    about = f"worst of {trials} initial states by search, for {' and '.join(GOALS)} error, and the map"
+    with job.console.step("validate", about):
         try:
-            found = study_worst_cases(
-                network, run.plant, duration, trials=worth, states=states, seed=job.recipe.seed + 1, spread=options.spread,
-                truth=options.truth, window=float(check.window[0]),
-            )  # fmt: skip
+            return study(run, job.recipe, check)
         except SimulationError as error:
             job.console.warn(f"no worst initial state: {error}")
             return None
+
+
+def study(run: Run, recipe: Recipe, check: "Validation") -> "WorstCaseStudy":
+    """The worst initial states that the recipe of a run asks for. Raises SimulationError where the plant diverges."""
+    from observer.validation.envelopes import sampled_residual
+    from observer.validation.worst_cases import study_worst_cases
+
+    network, options = fitted_observer(run), recipe.validation
+    found = study_worst_cases(
+        network, run.plant, float(check.t[-1]), trials=worth(recipe, run, len(check.t)), states=checked_map(recipe, run.system),
+        seed=recipe.validation_seed + 1, spread=options.spread, truth=options.truth, window=float(check.window[0]),
+    )  # fmt: skip
     data = run.trajectories if (run.path / runs.TRAJECTORIES).is_file() else None
-    if data is None or not np.isfinite(data.x).any() or run.certificate is None:
+    if data is None or not np.isfinite(data.x).any():
         return found
-    return replace(found, residual=sampled_residual(network, run.plant, data, run.certificate.metric))
+    return replace(found, residual=sampled_residual(network, run.plant, data, network.metric))
 
 
 def _replay_step(run: Run, job: Job) -> Run:
@@ -102,11 +119,11 @@ def _replay_step(run: Run, job: Job) -> Run:
             )
     with job.console.step("validate", f"{options.trials} initial estimates on held-out logs"):
         check = validate_on_logs(
-            network, run.plant, run.trajectories, options.trials, options.duration, job.recipe.seed,
+            network, run.plant, run.trajectories, options.trials, options.duration, job.recipe.validation_seed,
             spread=options.spread, window=options.window,
         )  # fmt: skip
     job.console.say(f"{'validate':<10} {check.warnings[0]}")
     clear(run.path, "validate", room=size_of(check))
-    runs.save_validation(run.path / runs.VALIDATION, check)
     write_text(run.path / runs.CONFIG, to_toml(job.recipe))
+    runs.save_validation(run.path / runs.VALIDATION, check)
     return with_metrics(replace(run, validation=check, validation_noise=None, worst_cases=None), job)

@@ -1,136 +1,135 @@
-"""Check a run folder that someone hands over: hashes of its files, and the certificate anew from its matrices."""
+"""Check a run folder that someone hands over: every part derived again from the parts before it, and compared as a whole.
 
-from dataclasses import dataclass, fields
+What may differ by rounding, threads or another processor agrees; what a person changed differs, whatever was signed anew; what takes longer
+than the time given is not confirmed. Nothing is written.
+"""
+
+import time
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-import numpy as np
-
-from experiments.pipeline.logs import compared_logs
+from experiments.pipeline.job import REPORT
+from experiments.pipeline.recipe import read_recipe
+from experiments.pipeline.verification.certificate import certificate_findings
+from experiments.pipeline.verification.data import data_findings, log_findings, plant_findings
+from experiments.pipeline.verification.findings import AGREES, DIFFERS, UNCONFIRMED, Finding, Findings
+from experiments.pipeline.verification.fit import algebra_findings, fit_findings
+from experiments.pipeline.verification.pages import header_findings, metrics_findings, report_findings
+from experiments.pipeline.verification.trials import trial_findings, worst_findings
 from observer import runs
-from observer.runs import load_run
-from observer.storage import file_hash, guarded, load_observer, read_json
+from observer.runs import Run, foreign_parts, load_run
+from observer.storage import package_version, read_json
 from systems.base.errors import InputError
-from systems.base.records import to_plain
 
-if TYPE_CHECKING:
-    from observer.certification.bounds import Bounds
-    from observer.state_observer import RENObserver
-    from systems.discretization import DiscreteSystem
-
-BUDGET = 60.0  # seconds to prove the bounds again; seldom needed
-TOLERANCE = 1e-6  # relative; another BLAS changes the last digits of an eigenvalue, never the sixth
+BUDGET = 120.0  # seconds for all that is searched and trained again
+CERTIFIED = 0.5  # share of them that the certificate may take
 
 
-@dataclass(frozen=True)
-class Findings:
-    """Sentences: what agrees, what differs, and what is missing and so could not be compared."""
+def verify(folder: Path, *, budget: float = BUDGET, fast: bool = False) -> Findings:
+    """Compare a run with its own statements.
 
-    agrees: list[str]
-    differs: list[str]
-    absent: list[str]
+    Parameters
+    ----------
+    folder
+        A run that was certified at least.
+    budget
+        Seconds for the bounds of the certificate, the search for the worst initial states and the training, all done again.
+    fast
+        Only what takes seconds: hashes, algebra, derived numbers, and samples of the trials. What is left out is ``unexamined``.
 
-
-def verify(folder: Path) -> Findings:
-    """Compare a run with its own statements. Raises InputError when the folder holds no certified run."""
+    Raises
+    ------
+    InputError
+        When the folder holds no certified run.
+    """
     if not (folder / runs.METRICS).is_file() or not (folder / runs.CERTIFICATE).is_file():
         if not (folder / runs.SYSTEM).is_file():
             load_run(folder)  # says what is wrong with the folder
         raise InputError(
             f"{folder}: not certified yet, so there is nothing to verify; `observer certify {folder}` does it"
         )
-    agrees, differs = _hashes(folder)
-    for check in (load_run, lambda folder: _certificate(folder, agrees, differs)):
-        try:
-            check(folder)
-        except InputError as error:  # too damaged to be looked into
-            if not any(str(error).startswith(f"{folder / text.partition(':')[0]}:") for text in differs):
-                differs.append(str(error))
-    return Findings(agrees, differs, _logs(folder, agrees, differs))
-
-
-def _certificate(folder: Path, agrees: list[str], differs: list[str]) -> None:
-    """Each number of the stored certificate against the one that the shipped matrices give."""
-    from observer import Certificate, certify
-    from observer.certification.identity import changed
-
-    plant = runs.load_plant(folder)
-    if not (folder / runs.OBSERVER).is_file():
-        differs.append(f"{runs.OBSERVER}: missing")
-        return
-    path = folder / runs.CERTIFICATE
-    stored = guarded(path, lambda: Certificate.from_data(read_json(path, changed=True)))
-    observer = load_observer(folder / runs.OBSERVER, plant)
-    anew = certify(observer, plant, residual=False)
-    for name in [item.name for item in fields(Certificate) if item.name not in ("reason", "bounds", "identity")]:
-        said, found = to_plain(getattr(stored, name)), to_plain(getattr(anew, name))
-        if same(name, said, found):
-            agrees.append(f"certificate {name}")
-        else:
-            differs.append(f"{runs.CERTIFICATE}: {name} is {said!r} there and {found!r} from the shipped matrices")
-    others = changed(stored.identity, anew.identity)
-    for name in others:
-        what = "the plant and its discretisation are" if name == "plant" else f"{name} is"
-        differs.append(f"{runs.CERTIFICATE}: {what} not what was certified (its fingerprint differs)")
-    if stored.identity and not others:
-        agrees.append("identity of the matrices and of the plant")
-    if stored.bounds and others:
-        differs.append(
-            f"{runs.CERTIFICATE}: its bounds are those of another observer or plant, so they were not searched again"
-        )
-    elif stored.bounds:
-        _bounds(stored.bounds, observer, plant, agrees, differs)
-
-
-def _bounds(
-    bounds: "Bounds", observer: "RENObserver", plant: "DiscreteSystem", agrees: list[str], differs: list[str]
-) -> None:
-    """The stated region and accuracy, found and proved anew."""
-    from observer.certification.verification import verify_bounds
-
-    for holds, text in verify_bounds(bounds, observer, plant, budget=BUDGET):
-        if holds:
-            agrees.append(f"certificate {text}")
-        else:
-            differs.append(f"{runs.CERTIFICATE}: {text}")
-
-
-def _hashes(folder: Path) -> tuple[list[str], list[str]]:
-    agrees, differs = [], []
-    for name, stated in read_json(folder / runs.METRICS, changed=True).get("hashes", {}).items():
-        path = folder / Path(name).name
-        if not path.is_file():
-            differs.append(f"{name}: missing")
-        elif file_hash(path) != stated:
-            differs.append(f"{name}: its content is not the one that metrics.json was made from")
-        else:
-            agrees.append(f"hash of {name}")
-    return agrees, differs
-
-
-def _logs(folder: Path, agrees: list[str], differs: list[str]) -> list[str]:
-    """The logs that the run learned from; returns those that are not here."""
-    absent = []
-    for log, found in compared_logs(folder):
-        if found is None:
-            absent.append(f"log {log}: no longer there, so not compared")
-        elif found:
-            agrees.append(f"log {log}")
-        else:
-            differs.append(f"log {log}: changed since the run learned from it")
-    return absent
-
-
-def same(name: str, stored: object, anew: object) -> bool:
-    """True when two values of a certificate agree: numbers to ``TOLERANCE`` of the largest entry, all else exactly.
-
-    The margin, an eigenvalue of a form of unit diagonal, is about zero at the proved rate: it is compared as such.
-    """
+    found = list(_whole(folder))
     try:
-        one, two = np.asarray(stored, dtype=float), np.asarray(anew, dtype=float)
-    except (TypeError, ValueError):
-        return stored == anew
-    if one.shape != two.shape:
+        run = load_run(folder, strict=False)  # what its checksums and hashes say is told already
+    except InputError as error:  # too damaged to be looked into
+        return Findings.of([*found, Finding(DIFFERS, _part(folder, error), _text(folder, error))])
+    return Findings.of([*found, *_examined(run, budget, fast)])
+
+
+def _whole(folder: Path) -> Iterator[Finding]:
+    """The checksum of every JSON file, and what each part says that it was made from."""
+    for path in sorted(folder.glob("*.json")):
+        try:
+            read_json(path)
+            yield Finding(AGREES, path.name, "checksum")
+        except InputError as error:
+            yield Finding(DIFFERS, path.name, _text(folder, error))
+    for name in runs.ORIGINS:
+        try:
+            stated = runs.stored_origins(folder / name) if (folder / name).is_file() else {}
+        except InputError as error:
+            yield Finding(DIFFERS, name, _text(folder, error))
+            continue
+        for other in stated.get("hashes", {}):
+            if not (folder / Path(other).name).is_file():
+                yield Finding(DIFFERS, Path(other).name, f"missing; {name} was made from it")
+            elif runs.hashes(folder, Path(other).name)[Path(other).name] == stated["hashes"][other]:
+                yield Finding(AGREES, name, f"hash of {other}")
+    for name, text in foreign_parts(folder):
+        yield Finding(DIFFERS, name, text)
+
+
+def _examined(run: Run, budget: float, fast: bool) -> Iterator[Finding]:
+    """Every part of a run that can be read."""
+    end = time.monotonic() + budget
+    recipe = read_recipe(run.path / runs.CONFIG) if (run.path / runs.CONFIG).is_file() else None
+    yield from log_findings(run)
+    yield from _tried(runs.METRICS, lambda: metrics_findings(run), run)
+    if recipe is not None:
+        yield from _tried(runs.CONFIG, lambda: header_findings(run, recipe))
+        yield from _tried(runs.SYSTEM, lambda: plant_findings(run, recipe), run)
+        yield from _tried(runs.TRAJECTORIES, lambda: data_findings(run, recipe))
+    if run.observer is not None and run.observer.direct:
+        yield from _tried(runs.OBSERVER, lambda: algebra_findings(run))
+    if recipe is not None and run.fit is not None and run.validation is not None:
+        yield from _tried(runs.VALIDATION, lambda: trial_findings(run, recipe, fast=fast))
+    yield from _tried(runs.CERTIFICATE, lambda: certificate_findings(run, fast=fast, budget=CERTIFIED * budget))
+    if recipe is not None and run.fit is not None:
+        yield from _tried(runs.STARTS, lambda: worst_findings(run, recipe, fast=fast, end=end))
+        yield from _tried(runs.FIT, lambda: fit_findings(run, recipe, fast=fast, end=end), run)
+        yield from _tried(REPORT, lambda: report_findings(run, fast=fast), run)
+
+
+def _tried(part: str, examine: Callable[[], Iterable[Finding]], run: Run | None = None) -> Iterator[Finding]:
+    """What an examination finds; a part that cannot even be looked into is not what the program wrote.
+
+    ``run``: where the finding rests on a choice or a word of the program. An earlier version may have made another one, so that a
+    difference from what this version gives refutes nothing.
+    """
+    earlier = run is not None and _earlier(run)
+    try:
+        for finding in examine():
+            if earlier and finding.answer == DIFFERS:
+                finding = Finding(UNCONFIRMED, finding.part, f"{finding.text} (it was written by an earlier version)")
+            yield finding
+    except (InputError, ValueError, ArithmeticError, LookupError, TypeError, AttributeError) as error:
+        yield Finding(
+            DIFFERS, part, f"cannot be derived again ({' '.join(str(error).split()) or type(error).__name__})"
+        )
+
+
+def _earlier(run: Run) -> bool:
+    """Whether another version of this program fitted the observer: its ``fit.json`` says so, or does not say by which recipe."""
+    if run.fit is None:
         return False
-    scale = 1.0 if name == "lmi_margin" else np.nanmax(np.abs(two), initial=0.0)
-    return bool(np.allclose(one, two, rtol=TOLERANCE, atol=TOLERANCE * scale, equal_nan=True))
+    stated = read_json(run.path / runs.FIT, changed=True)
+    return stated.get("package_version") != package_version() or "recipe" not in stated
+
+
+def _part(folder: Path, error: Exception) -> str:
+    return str(error).partition(":")[0].removeprefix(f"{folder}/")
+
+
+def _text(folder: Path, error: Exception) -> str:
+    """A message without the file in front of it."""
+    return str(error).partition(": ")[2] or str(error)

@@ -12,10 +12,11 @@ import numpy as np
 
 from observer.certification.bounds import Bounds, Proof, ResidualMap
 from observer.certification.contraction import metric_norm
-from observer.certification.proving import Prover
+from observer.certification.proving import FULL_WORK, Prover
 from observer.certification.refine import refine
 from observer.certification.region import Region, given_region, held_input, reached_region, with_input
 from observer.certification.residual import HorizonBound, Unprovable
+from observer.certification.residual.search import WORK as DONE
 from observer.certification.settled import Settled, settled_set
 from observer.certification.statistical import bound_statistically
 from observer.state_observer import RENObserver
@@ -25,11 +26,12 @@ from systems.discretization import DiscreteSystem
 from systems.integration import integrate_reference, sample_region
 
 REFINED_UP_TO = 6  # states
-# Shares of the budget; compiling, once in the life of an installation, is not counted.
-_SHIPPED, _REFINED, _SETTLED, _UNFORCED = 0.2, 0.2, 0.15, 0.05
-_CELLS_PER_SECOND, _CELLS = 2500, (4000, 60_000)  # of the settled set, by the budget
+# Shares of the work and of the budget; compiling, once in the life of an installation, is not counted.
+_SHIPPED, _REFINED, _SETTLED, _UNFORCED, _HORIZON = 0.2, 0.2, 0.15, 0.05, 0.1
+_CELLS, _FEWEST, _MOST = 12_500, 4000, 60_000  # of the settled set, by the work
 _FADED = 0.05  # share of an initial error that is left when the plant counts as settled
 _SAMPLES, _TRUTHS, _GRID = 2000, 200, 41
+_SAME = 1e-9  # of the largest: spreads that differ by less count as equal
 
 
 def bound_accuracy(
@@ -37,55 +39,78 @@ def bound_accuracy(
     plant: DiscreteSystem,
     *,
     region: Any = None,
-    budget: float = 5.0,
+    work: float = 1.0,
+    budget: float = 30.0,
     gap: float = 0.05,
     seed: int = 0,
     refined: bool = True,
-    trials: int | None = None,
 ) -> Bounds:
-    """Bounds of the residual and what follows from them, within about ``budget`` seconds of searching.
+    """Bounds of the residual and what follows from them.
 
     Parameters
     ----------
     region : ``(nx, 2)`` or ``(nx + nu, 2)``; found by simulation when left out.
-    gap : share by which a proved supremum may exceed the attained one before the search stops. A search that the budget cuts
-        short gives a bound all the same, only a looser one.
-    refined : also in a metric made for small errors of all states. trials : of the statistical certificate.
+    work : of the searches, 1 is some five seconds; counted in operations, so that the same is found again. budget : seconds after
+        which they stop all the same.
+    gap : share by which a proved supremum may exceed the attained one before the search stops. A search that is cut short gives a
+        bound all the same, only a looser one.
+    refined : also in a metric made for small errors of all states.
     """
-    begin = time.monotonic()
     area = reached_region(plant, seed=seed) if region is None else given_region(plant, region)
-    empty = Bounds("none", "", area, float(budget), float(gap), seed, 0.0)
-    prover = Prover(observer, plant, gap, seed)
+    prover = Prover(observer, plant, gap, seed, work * FULL_WORK, budget)
+    return _derive(prover, Bounds("none", "", area, float(work), float(gap), seed, 0.0), refined)
+
+
+def repeat_accuracy(
+    stated: Bounds, observer: RENObserver, plant: DiscreteSystem, *, budget: float, jitter: float = 0.0
+) -> Bounds:
+    """``stated`` derived again from its options and from the metrics and multipliers that it gives; see :class:`Prover`.
+
+    jitter : relative change of what goes in, to see what rounding makes of it.
+    """
+    if stated.region.how == "given":
+        area = given_region(plant, stated.region.box)
+    else:
+        area = reached_region(plant, seed=stated.seed, jitter=jitter)
+    box = stated.region.box * (1 + jitter)
+    prover = Prover(observer, plant, stated.gap, stated.seed, stated.work * FULL_WORK, budget, stated)
+    empty = Bounds("none", "", replace(stated.region, box=box), stated.work, stated.gap, stated.seed, 0.0)
+    return replace(_derive(prover, empty, True, jitter), region=area)
+
+
+def _derive(prover: Prover, empty: Bounds, refined: bool, jitter: float = 0.0) -> Bounds:
+    observer, plant, area, seed = prover.observer, prover.plant, empty.region, prover.seed
+    begin = time.monotonic()
     try:
-        first = prover.proof("one step", area.box, observer.metric, observer.multipliers, _SHIPPED * budget)
+        first = prover.proof("one step", area.box, observer.metric, observer.multipliers, _SHIPPED)
     except Unprovable as error:
-        found = _statistics(observer, plant, empty, str(error), trials)
+        found = _statistics(prover, empty, str(error), jitter)
         return replace(found, seconds=time.monotonic() - begin)
     held = held_input(area, plant)
     calm = with_input(area, plant.nx, held)
-    settled = _settled(plant, area.box, first.contraction.rate, budget)
-    at_rest = _settled(plant, calm, first.contraction.rate, budget) if plant.nu else settled
+    settled = _settled(prover, area.box, first.contraction.rate, "settled")
+    at_rest = _settled(prover, calm, first.contraction.rate, "settled_unforced") if plant.nu else settled
     error, d = _discretisation(plant, area, seed)
-    proofs = [first, *(_sharper(prover, area, settled, _REFINED * budget) if refined else ())]
+    proofs = [first, *(_sharper(prover, area, settled) if refined else ())]
     proofs = [replace(p, discretisation=_largest(d, p.contraction.metric)) for p in proofs]
-    unforced = [p for q in proofs if plant.nu for p in _unforced(prover, q, calm, _UNFORCED * budget)]
+    unforced = [p for q in proofs if plant.nu for p in _unforced(prover, q, calm)]
     horizon_metric = proofs[-1]
-    proofs += _settled_proofs(prover, proofs, area.box, settled, _SETTLED * budget)
-    unforced += _settled_proofs(prover, unforced, calm, at_rest, _UNFORCED * budget)
-    left = budget - sum(p.residual.seconds for p in (*proofs, *unforced))  # what was not needed goes to the hardest
+    proofs += _settled_proofs(prover, proofs, area.box, settled, _SETTLED)
+    unforced += _settled_proofs(prover, unforced, calm, at_rest, _UNFORCED)
     low = residual_lower_bound(plant, observer.metric, first.contraction.rate, area.box[: plant.nx], seed=seed)
+    quoted = (prover.stated.proofs if prover.stated is not None else ())[:1] or (first,)
     return replace(
         empty,
         kind="proved",
-        reason=f"|r|_M is at most {first.residual.upper:.4g} for all x in X and u in U (branch and bound, "
-        f"{first.residual.cells} cells).",
+        reason=f"|r|_M is at most {quoted[0].residual.upper:.4g} for all x in X and u in U (branch and bound, "
+        f"{quoted[0].residual.cells} cells).",
         proofs=tuple(proofs),
         unforced=tuple(unforced),
         held=held,
         settled=settled,
         settled_unforced=at_rest,
-        horizon=_horizon(prover, horizon_metric, area, held, at_rest, max(left, 0.1 * budget)),
-        residual_map=residual_map(observer, plant, area, first),
+        horizon=_horizon(prover, horizon_metric, (*proofs, *unforced), area, held, at_rest),
+        residual_map=residual_map(observer, plant, area, replace(first, residual=quoted[0].residual)),
         discretisation=error,
         structural=low.residual,
         structural_error=low.state_error,
@@ -93,63 +118,88 @@ def bound_accuracy(
     )
 
 
-def _sharper(prover: Prover, area: Region, settled: Settled | None, budget: float) -> list[Proof]:
+def _sharper(prover: Prover, area: Region, settled: Settled | None) -> list[Proof]:
     """The proof in a metric refined for small errors, where one is found and its residual is bounded."""
-    observer, plant = prover.observer, prover.plant
+    observer, plant, name = prover.observer, prover.plant, "refined metric"
     if plant.nx > REFINED_UP_TO:
         return []
     found = refine(
         observer.weights, observer.metric, observer.multipliers, state=range(plant.nx),
         residuals=_residuals(prover, area, settled), outputs=slice(prover.known, None),
     )  # fmt: skip
-    if found.objective == "as shipped":
+    if found.objective == "as shipped" or not prover.wanted(name):
         return []
-    sharper = prover.proof("refined metric", area.box, found.metric, found.multipliers, budget)
-    return [sharper] if np.isfinite(sharper.residual.upper) else []
+    given = prover.given(name)
+    metric, multipliers = (found if given is None else given.contraction).metric, found.multipliers
+    multipliers = multipliers if given is None else given.contraction.multipliers
+    return _bounded(prover, prover.proof(name, area.box, metric, multipliers, _REFINED))
 
 
-def _unforced(prover: Prover, proof: Proof, box: np.ndarray, budget: float) -> list[Proof]:
-    """``proof`` over X and the one input of ``box``, where that is bounded."""
-    residual = prover.residual(box, proof.contraction.metric, budget=budget)
-    return [replace(proof, name=f"{proof.name}, unforced", residual=residual)] if np.isfinite(residual.upper) else []
+def _unforced(prover: Prover, proof: Proof, box: np.ndarray) -> list[Proof]:
+    if not prover.wanted(f"{proof.name}, unforced"):
+        return []
+    return _bounded(prover, prover.unforced_proof(proof, box, _UNFORCED))
+
+
+def _bounded(prover: Prover, proof: Proof) -> list[Proof]:
+    """``proof`` where its residual is, or is said to be."""
+    return [proof] if np.isfinite(proof.residual.upper) or prover.given(proof.name) is not None else []
 
 
 def _settled_proofs(
-    prover: Prover, proofs: list[Proof], box: np.ndarray, within: Settled | None, budget: float
+    prover: Prover, proofs: list[Proof], box: np.ndarray, within: Settled | None, share: float
 ) -> list[Proof]:
-    return [] if within is None or not proofs else [prover.settled_proof(proofs[-1], box, within, budget)]
+    if within is None or not proofs or not prover.wanted(f"{proofs[-1].name}, settled"):
+        return []
+    return [prover.settled_proof(proofs[-1], box, within, share)]
 
 
 def _horizon(
-    prover: Prover, proof: Proof, area: Region, held: np.ndarray, within: Settled | None, budget: float
+    prover: Prover, proof: Proof, others: tuple[Proof, ...], area: Region, held: np.ndarray, within: Settled | None
 ) -> HorizonBound | None:
-    """None when the budget did not suffice for any bound."""
+    """With what the ``others`` left of the work; None when that did not suffice for any bound."""
+    stated = None if prover.stated is None else prover.stated.horizon
+    if prover.earlier and stated is None:
+        return None
+    left = 1 - sum(prover.spent(p.name, p.residual) for p in others) / prover.work
+    seconds = max(prover.budget - sum(p.residual.seconds for p in others), _HORIZON * prover.budget)
     try:
-        found = prover.horizon(proof, area.box, held, within, budget=budget)
+        found = prover.horizon(proof, area.box, held, within, max(left, _HORIZON), seconds)
     except Unprovable:
         return None
-    return found if np.isfinite([found.upper, *found.state_upper]).all() else None
+    return found if stated is not None or np.isfinite([found.upper, *found.state_upper]).all() else None
 
 
-def _settled(plant: DiscreteSystem, box: np.ndarray, rate: float, budget: float) -> Settled | None:
+def _settled(prover: Prover, box: np.ndarray, rate: float, name: str) -> Settled | None:
     """After as many samples as errors need to fade, and up to a quarter of the plant's own duration while it pays."""
+    plant = prover.plant
     if not 0 < rate < 1:
         return None
     samples = math.ceil(math.log(_FADED) / math.log(rate))
-    cells = int(np.clip(_CELLS_PER_SECOND * budget, *_CELLS))
     most = int((plant.system.duration or 0.0) / plant.dt / 4) or 4 * samples
     try:
+        if prover.earlier:
+            stated = getattr(prover.stated, name)
+            if stated is None:
+                return None
+            return settled_set(plant, box, stated.samples, stride=stated.stride, shape=tuple(stated.shape))
+        cells = int(np.clip(_CELLS * prover.work / FULL_WORK, _FEWEST, _MOST))
         return settled_set(plant, box, samples, most=most, cells=cells)
     except Unprovable:
         return None
 
 
-def _statistics(observer: RENObserver, plant: DiscreteSystem, empty: Bounds, why: str, trials: int | None) -> Bounds:
-    budget = empty.budget if trials is None else None
+def _statistics(prover: Prover, empty: Bounds, why: str, jitter: float) -> Bounds:
+    stated = None if prover.stated is None else prover.stated.statistical
+    limits: dict[str, Any] = {"budget": prover.budget, "work": None if prover.earlier else prover.work}
+    if stated is not None and (stated.status != DONE or prover.earlier):
+        limits["trials"] = stated.trials
     try:
-        found = bound_statistically(observer, plant, trials, budget=budget, seed=empty.seed)
+        found = bound_statistically(prover.observer, prover.plant, seed=prover.seed, jitter=jitter, **limits)
     except InputError as error:
         return replace(empty, reason=f"No bound: {why} And no trajectories either: {error}")
+    if stated is not None and found.trials == stated.trials:
+        found = replace(found, status=stated.status)
     return replace(
         empty, kind="statistical", reason=f"{found.sentence} No proof over a region: {why}", statistical=found
     )
@@ -200,7 +250,8 @@ def residual_map(observer: RENObserver, plant: DiscreteSystem, area: Region, pro
         z = np.tile(at, (25, 1))
         z[:, i] = np.linspace(area.box[i, 0], area.box[i, 1], 25)
         spread.append(np.ptp(size(z)))
-    i, j = sorted(np.argsort(spread)[-2:].tolist())
+    order = np.argsort(-np.round(np.array(spread) / max(max(spread), 1e-300) / _SAME), kind="stable")
+    i, j = sorted(order[:2].tolist())
     first, second = (np.linspace(area.box[s, 0], area.box[s, 1], _GRID) for s in (i, j))
     z = np.tile(at, (_GRID, _GRID, 1))
     z[..., i], z[..., j] = first[None, :], second[:, None]

@@ -76,7 +76,8 @@ class Bounds:
     Attributes
     ----------
     kind : "proved", "statistical", or "none" with the ``reason``. region : all results refer to it.
-    budget, gap, seed : the options given [s]. seconds : what it took.
+    work, gap, seed : the options given; work as a share of what a certificate takes when nothing is asked for. seconds : what it
+        took. Where no search ended by a clock, the same options give the same numbers again.
     proofs : the shipped metric's first. unforced : the same for the one constant input ``held`` (nu,) instead of all of U.
     settled, settled_unforced : the part of X in which the plant is from some sample on, for all of U and for ``held``; None: all of X.
     horizon : over many steps under ``held``, from ``settled_unforced`` on. residual_map, statistical : None where there is none.
@@ -88,7 +89,7 @@ class Bounds:
     kind: str
     reason: str
     region: Region
-    budget: float
+    work: float
     gap: float
     seed: int
     seconds: float

@@ -8,7 +8,7 @@ import numpy as np
 
 from observer.certification.bounds import Bounds
 from observer.certification.contraction import Contraction, find_fault, lmi_margin, prove_contraction
-from observer.certification.earlier_formats import from_format_1
+from observer.certification.earlier_formats import brought_up
 from observer.certification.identity import identity
 from observer.known_plant import chosen_plant
 from observer.networks.ren.explicit import ExplicitREN
@@ -18,10 +18,10 @@ from systems.base.records import from_plain, to_plain
 from systems.discretization import DiscreteSystem
 from systems.system import System
 
-FORMAT = 2  # of a stored certificate; 1 had flat proofs, and no dt
+FORMAT = 3  # of a stored certificate; 1 had flat proofs, and no dt; 2 had searches that only a clock ended
 RATE_TOLERANCE = 1e-9  # the proved rate may exceed the bound by this much
 MARGIN_TOLERANCE = 1e-12
-BUDGET, GAP = 5.0, 0.05  # seconds for the residual bound, and the gap at which its search stops
+BUDGET, GAP = 30.0, 0.05  # seconds for all searches, some six times what they take, and the gap at which they stop
 _TEST_AT = 1 + 1e-9  # at the proved rate itself the smallest eigenvalue is zero, of either sign after rounding
 
 
@@ -42,7 +42,8 @@ class Certificate:
     state_gain : (nx,), |e_i| <= state_gain_i |e|_M, in the unit of state i.
     holds : every check passed. reason : a sentence, what is proved or which check failed.
     bounds : the residual over a region and what follows from it; None where it was not asked for.
-    identity : fingerprints of every matrix and of the plant that were certified.
+    identity : fingerprints of all that it was derived from: every matrix, the plant, the options, and the metrics, multipliers and
+        points that searches found.
     """
 
     rate: float
@@ -79,7 +80,7 @@ class Certificate:
             raise InputError(
                 f"certificate: certificate_format is {stated!r}; this program reads 1 to {FORMAT}, so upgrade ren-observer"
             )
-        return from_plain(cls, from_format_1(data) if stated == 1 else data, name="certificate")
+        return from_plain(cls, brought_up(data, stated), name="certificate")
 
 
 def certify(
@@ -88,6 +89,7 @@ def certify(
     *,
     region: Any = None,
     residual: bool = True,
+    work: float = 1.0,
     budget: float = BUDGET,
     gap: float = GAP,
     seed: int = 0,
@@ -100,8 +102,9 @@ def certify(
     plant : another plant with the same signals, to certify the observer for.
     region : X ``(nx, 2)``, or X x U ``(nx + nu, 2)``; the ranges enlarged to what trajectories (``seed``) reach when left out.
     residual : False stops after contraction and gains, which takes milliseconds.
-    budget : seconds for the residual; whenever they end, the best bound so far holds. gap : proved over attained, minus 1,
-        at which it is good enough.
+    work : of the searches for the residual, in shares of the usual amount, some five seconds. It is counted, not timed: the same
+        work gives the same numbers. budget : seconds, after which they stop all the same; the best bound so far holds, and says
+        that a clock ended it. gap : proved over attained, minus 1, at which a bound is good enough.
 
     Returns
     -------
@@ -119,8 +122,8 @@ def certify(
         return certificate
     from observer.certification.accuracy import bound_accuracy
 
-    bounds = bound_accuracy(observer, plant, region=region, budget=budget, gap=gap, seed=seed)
-    return replace(certificate, bounds=bounds)
+    bounds = bound_accuracy(observer, plant, region=region, work=work, budget=budget, gap=gap, seed=seed)
+    return replace(certificate, bounds=bounds, identity=identity(observer, plant, bounds))
 
 
 @np.errstate(over="ignore", invalid="ignore", divide="ignore")  # absurd weights are answered, not warned about
@@ -138,12 +141,16 @@ def _contraction(observer: RENObserver, plant: DiscreteSystem) -> Certificate:
         half = np.ptp(system.state_ranges, axis=1) / 2
         condition = _condition(half[:, None] * M * half)
         failure = _failure(proved.rate, bound, margin)
-    shrink = f"errors shrink at least by the factor {proved.rate:.6g} per step of {plant.dt:g} s in the metric M"
     return Certificate(
         **vars(proved), dt=plant.dt, rate_bound=bound, metric_condition=condition, lmi_margin=margin,
-        holds=failure is None, reason=failure or f"Proved: {shrink}, whatever the initial error.",
-        identity=identity(observer, plant),
+        holds=failure is None, reason=failure or proved_sentence(proved.rate, plant.dt), identity=identity(observer, plant),
     )  # fmt: skip
+
+
+def proved_sentence(rate: float, dt: float) -> str:
+    """The ``reason`` of a certificate that holds."""
+    shrink = f"errors shrink at least by the factor {rate:.6g} per step of {dt:g} s in the metric M"
+    return f"Proved: {shrink}, whatever the initial error."
 
 
 def _failure(rate: float, bound: float, margin: float) -> str | None:

@@ -9,7 +9,39 @@ _BOUND = ("upper", "lower", "attained_at", "state_upper", "rounding", "gap", "ce
 _CONTRACTION = ("metric", "multipliers", "rate", "gain_y", "gain_u", "state_gain")
 
 
-def from_format_1(data: dict[str, Any]) -> dict[str, Any]:
+def brought_up(data: dict[str, Any], stated: int) -> dict[str, Any]:
+    """A certificate of the format ``stated``, in the present one."""
+    data = _from_format_1(data) if stated == 1 else data
+    return _from_format_2(data) if stated <= 2 else data
+
+
+def _from_format_2(data: dict[str, Any]) -> dict[str, Any]:
+    """Format 2 has a budget in seconds and no work; its searches ended by the clock, and say "budget".
+
+    Entries of other types are left as they are, for the reader to name.
+    """
+    bounds = data.get("bounds")
+    if not isinstance(bounds, dict):
+        return data
+    bounds = _by_the_clock(bounds) | {"work": None}
+    nx = len(data["metric"])
+    if isinstance(bounds.get("horizon"), dict):
+        bounds["horizon"] = {"attained_at": [[]] * (1 + nx)} | bounds["horizon"]
+    if isinstance(bounds.get("statistical"), dict):
+        bounds["statistical"] = {"status": "clock"} | bounds["statistical"]
+    return data | {"bounds": bounds}
+
+
+def _by_the_clock(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {
+            name: "clock" if name == "status" and item == "budget" else _by_the_clock(item)
+            for name, item in value.items()
+        }
+    return [_by_the_clock(item) for item in value] if isinstance(value, list) else value
+
+
+def _from_format_1(data: dict[str, Any]) -> dict[str, Any]:
     """Format 1 has the rate per second instead of dt, and each proof as one flat object.
 
     Raises InputError where entries are missing, as in the certificates of the first versions.

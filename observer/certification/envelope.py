@@ -296,5 +296,7 @@ def _case(certificate: Certificate, noise: float, held_input: bool, against_ode:
         why = "its residual was not bounded" if bounds is None else bounds.reason
         raise InputError(f"no envelope: the certificate proves no bound of the error ({why})")
     if not bounds.proved or not all(p.contraction.rate < 1 for p in bounds.proofs):
-        raise InputError("no envelope: a bound of the residual is not finite; give the certificate a longer --budget")
+        raise InputError(
+            "no envelope: a bound of the residual is not finite; certify again with more --work, or a longer --budget"
+        )
     return _Case(bounds, float(noise), held_input, against_ode)

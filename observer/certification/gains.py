@@ -18,6 +18,7 @@ from scipy.optimize import minimize
 
 from observer.networks.ren.explicit import ExplicitREN
 
+_MARGIN = 1 + 1e-9
 SMOOTH = 40  # power mean of the eigenvalues: where the largest ones meet, the maximum has no gradient
 
 
@@ -93,7 +94,7 @@ def smallest_gain(A, B1, C1, D11, O, N, Lam, iterations: int = 60) -> tuple[floa
     if not np.isfinite(best):
         return float("inf"), Lam
     value = squared_gain(A, B1, C1, D11, O, N, np.exp(best_log))[0]
-    return float(np.sqrt(value)) * (1 + 1e-9), np.exp(best_log)
+    return float(np.sqrt(value)) * _MARGIN, np.exp(best_log)
 
 
 def _guarded(at, size: float):
@@ -134,14 +135,14 @@ def find_step_gains(weights: ExplicitREN, M: np.ndarray, Lam: np.ndarray, known:
 
 def proved_step_gains(weights: ExplicitREN, M: np.ndarray, given: StepGains, known: int) -> StepGains:
     """The gains that the multipliers of ``given`` prove, inf where they prove nothing."""
-    found = []
+    found, margin = [], _MARGIN if weights.nv else 1.0
     for (A, C1, N), multipliers in zip(
         _passages(weights, M, known), (given.error_multipliers, given.noise_multipliers), strict=True
     ):
         gains = np.full(weights.nx, np.inf)
         for i, unit in enumerate(_units(weights.nx)):
             with suppress(Failed, IndexError):
-                gains[i] = np.sqrt(squared_gain(A, weights.B1, C1, weights.D11, unit, N, multipliers[i])[0])
+                gains[i] = np.sqrt(squared_gain(A, weights.B1, C1, weights.D11, unit, N, multipliers[i])[0]) * margin
         found.append(gains)
     return replace(given, error=found[0], noise=found[1])
 

@@ -1,32 +1,48 @@
 """Single proofs: the residual in one metric over X x U, over the part of it where the plant settles, and over many steps.
 
-A certificate is proved and verified with the same calls.
+A certificate is proved and verified with the same calls. Work is counted in operations, as the terms that plant and network
+add and multiply in each cell, so that a search ends at the same place whatever a machine is busy with.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
-from observer.certification.bounds import Proof, SettledPart
-from observer.certification.contraction import Contraction, prove_contraction
-from observer.certification.gains import find_step_gains
+from observer.certification.bounds import Bounds, Proof, SettledPart
+from observer.certification.contraction import prove_contraction
+from observer.certification.gains import find_step_gains, proved_step_gains
 from observer.certification.residual import HorizonBound, ResidualBound, bound_horizon, bound_residual
+from observer.certification.residual.search import CLOCK, STOPPED, WORK
 from observer.certification.settled import Settled
 from observer.networks.ren.explicit import ExplicitREN
 from observer.state_observer import RENObserver
 from systems.discretization import DiscreteSystem
 
+FULL_WORK = 4e9  # operations of a certificate, some 5 s on two cores; a share of them is what callers ask for
 HORIZON_GAP = 0.2  # at least: over many steps a smaller gap takes too long
+_FINEST_GAP = 1e-3
 
 
 @dataclass(frozen=True, eq=False)
 class Prover:
-    """Bounds for one observer and plant. gap : proved over attained, minus 1, at which a search stops. seed : of its samples."""
+    """Bounds for one observer and plant.
+
+    gap : proved over attained, minus 1, at which a search stops. seed : of its samples. work, budget : operations and seconds of
+    all searches; each gets a share of both.
+    stated : what is to be derived again: its metrics, multipliers and gains are taken as they are (a search for them that is
+    repeated on another processor ends elsewhere, and what counts is what they prove), and a search that a clock ended goes as
+    far as it went. Certificates of earlier formats have no work: there a search goes on until what they state is proved.
+    """
 
     observer: RENObserver
     plant: DiscreteSystem
     gap: float
     seed: int
+    work: float
+    budget: float
+    stated: Bounds | None = None
 
     @property
     def weights(self) -> ExplicitREN:
@@ -38,56 +54,96 @@ class Prover:
         """How many inputs of the network are inputs of the plant; the others are its outputs."""
         return len(self.plant.system.known)
 
-    def contraction(self, metric: np.ndarray, multipliers: np.ndarray) -> Contraction:
-        """Rate and gains in one metric."""
-        return prove_contraction(self.weights, metric, multipliers, self.known)
+    def given(self, name: str) -> Proof | None:
+        """The stated proof of this name."""
+        return next((p for p in _proofs(self.stated) if p.name == name), None)
+
+    @property
+    def earlier(self) -> bool:
+        """Whether what is stated has no counted work."""
+        return self.stated is not None and np.isnan(self.stated.work)
+
+    def wanted(self, name: str) -> bool:
+        """Whether to prove this: of what has no counted work only what is stated."""
+        return not self.earlier or self.given(name) is not None
+
+    def spent(self, name: str, found: ResidualBound) -> float:
+        """Operations that the search took by what is stated, or else as it was found."""
+        stated = self.given(name)
+        return found.operations * (1.0 if stated is None else stated.residual.cells / max(found.cells, 1))
+
+    def _limits(self, stated: ResidualBound | HorizonBound | None, share: float, gap: float) -> dict[str, Any]:
+        """Arguments of a search."""
+        limits: dict[str, Any] = {
+            "work": share * self.work,
+            "budget": share * self.budget,
+            "gap": gap,
+            "seed": self.seed,
+        }
+        if stated is None:
+            return limits
+        if self.earlier:
+            until = np.append(stated.upper, stated.state_upper) * (1 + 1e-9)
+            return limits | {"work": None, "gap": _FINEST_GAP, "until": until}
+        return limits | ({"cells": stated.cells} if stated.status in (CLOCK, STOPPED) else {})
 
     def residual(
-        self,
-        box: np.ndarray,
-        metric: np.ndarray,
-        within: Settled | None = None,
-        *,
-        budget: float,
-        gap: float | None = None,
-        resume: ResidualBound | None = None,
+        self, name: str, box: np.ndarray, metric: np.ndarray, share: float, within: Settled | None = None
     ) -> ResidualBound:
-        """|r|_M over ``box`` X x U, or over the part of it ``within`` a settled set."""
-        return bound_residual(
-            self.observer, self.plant, region=box, metric=metric, within=within, gap=gap or self.gap, budget=budget,
-            seed=self.seed, resume=resume,
-        )  # fmt: skip
+        """|r|_M over ``box`` X x U, or over the part of it ``within`` a settled set; by a ``share`` of the work."""
+        given = self.given(name)
+        stated = None if given is None else given.residual
+        limits = self._limits(stated, share, self.gap)
+        found = bound_residual(self.observer, self.plant, region=box, metric=metric, within=within, **limits)
+        return self._ended(found, stated, share)
 
-    def proof(self, name: str, box: np.ndarray, metric: np.ndarray, multipliers: np.ndarray, budget: float) -> Proof:
+    def proof(self, name: str, box: np.ndarray, metric: np.ndarray, multipliers: np.ndarray, share: float) -> Proof:
         """The residual over ``box``, and the gains, in one metric."""
-        contraction = self.contraction(metric, multipliers)
-        residual = self.residual(box, contraction.metric, budget=budget)
-        gains = find_step_gains(self.weights, contraction.metric, contraction.multipliers, self.known)
-        return Proof(name, contraction, gains, residual)
+        contraction, given = prove_contraction(self.weights, metric, multipliers, self.known), self.given(name)
+        if given is None:
+            gains = find_step_gains(self.weights, contraction.metric, contraction.multipliers, self.known)
+        else:
+            gains = proved_step_gains(self.weights, contraction.metric, given.gains, self.known)
+        return Proof(name, contraction, gains, self.residual(name, box, contraction.metric, share))
 
-    def settled_proof(self, before: Proof, box: np.ndarray, within: Settled, budget: float) -> Proof:
+    def unforced_proof(self, before: Proof, box: np.ndarray, share: float) -> Proof:
+        """``before`` over X and the one input of ``box``."""
+        name = f"{before.name}, unforced"
+        return replace(before, name=name, residual=self.residual(name, box, before.contraction.metric, share))
+
+    def settled_proof(self, before: Proof, box: np.ndarray, within: Settled, share: float) -> Proof:
         """``before`` for the samples from which on the plant is in the settled set: the residual there, all else as it is."""
-        found, whole = self.residual(box, before.contraction.metric, within, budget=budget), before.residual
+        name, whole = f"{before.name}, settled", before.residual
+        found = self.residual(name, box, before.contraction.metric, share, within)
         found = replace(
             found, upper=min(found.upper, whole.upper), state_upper=np.minimum(found.state_upper, whole.state_upper)
         )
-        return replace(
-            before, name=f"{before.name}, settled", residual=found, settled=SettledPart(within.samples, whole)
-        )
+        return replace(before, name=name, residual=found, settled=SettledPart(within.samples, whole))
 
     def horizon(
-        self,
-        proof: Proof,
-        box: np.ndarray,
-        held: np.ndarray,
-        within: Settled | None,
-        *,
-        budget: float,
-        steps: int | None = None,
+        self, proof: Proof, box: np.ndarray, held: np.ndarray, within: Settled | None, share: float, seconds: float
     ) -> HorizonBound:
         """Many steps under the constant input ``held``, in the metric of ``proof``."""
-        return bound_horizon(
-            self.observer, self.plant, rate=proof.contraction.rate, step_gains=proof.gains.error, steps=steps, region=box,
-            metric=proof.contraction.metric, within=within, stays=True, input=held if self.plant.nu else None,
-            gap=max(self.gap, HORIZON_GAP), budget=budget, seed=self.seed,
+        stated = None if self.stated is None else self.stated.horizon
+        limits = self._limits(stated, share, max(self.gap, HORIZON_GAP)) | {"budget": seconds}
+        found = bound_horizon(
+            self.observer, self.plant, rate=proof.contraction.rate, step_gains=proof.gains.error, region=box,
+            metric=proof.contraction.metric, within=within, stays=True, input=held if self.plant.nu else None, **limits,
         )  # fmt: skip
+        return self._ended(found, stated, share)
+
+    def _ended(self, found: Any, stated: ResidualBound | HorizonBound | None, share: float) -> Any:
+        """A search that goes no further than a clock let the stated one go, with work left, was ended by that clock too."""
+        if (
+            stated is None
+            or stated.status not in (CLOCK, STOPPED)
+            or (found.status, found.cells) != (WORK, stated.cells)
+        ):
+            return found
+        left = share * self.work - found.operations
+        return replace(found, status=stated.status) if left >= 2 * found.operations / max(found.cells, 1) else found
+
+
+def _proofs(bounds: Bounds | None) -> Iterator[Proof]:
+    if bounds is not None:
+        yield from (*bounds.proofs, *bounds.unforced)

@@ -50,11 +50,13 @@ def reached_region(
     trajectories: int = TRAJECTORIES,
     duration: float | None = None,
     margin: float = MARGIN,
+    jitter: float = 0.0,
 ) -> Region:
     """X x U around ``trajectories`` simulated with the usual inputs, from random initial states and the corners of their set.
 
     ``duration`` [s]: the plant's own, or 200 samples, when left out. ``margin``: share of each range. U are the ranges
     of all inputs, of disturbances too. Where the plant cannot be simulated from there, X are the ranges (``how`` says so).
+    ``jitter``: relative change of the initial states, to see what rounding makes of them.
     """
     system = plant.system
     ranges = np.array(system.state_ranges, dtype=float)
@@ -63,6 +65,7 @@ def reached_region(
     starts = draw_initial_states(system, trajectories, seed)
     if system.nx <= _CORNERS_UP_TO:
         starts = np.concatenate([starts, np.array(list(product(*system.initial_ranges)), dtype=float)])
+    starts = starts * (1 + jitter)
     try:
         data = simulate(plant, len(starts), length, seed, x0=starts)
     except (SimulationError, InputError) as error:

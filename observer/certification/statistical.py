@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import betaincinv
 
+from observer.certification.residual.search import CLOCK, WORK
 from observer.state_observer import RENObserver
 from systems.base.errors import InputError
 from systems.discretization import DiscreteSystem
@@ -21,6 +22,11 @@ from systems.trajectories import draw_initial_states, simulate
 CONFIDENCE = 1 - 1e-6
 TRIALS = 1375  # coverage 99 % at that confidence; 13,809 for 99.9 %
 _CHUNK = 25
+_NODE, _NETWORK, _NO_GRAPH = (
+    40.0,
+    1.0,
+    1000,
+)  # operations of a node and of a weight, in a batch; nodes of a step without a graph
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,7 +35,8 @@ class StatisticalBound:
 
     kind : always "statistical". residual : largest |r|_M met. state_residual, state_error ``(nx,)`` : largest |r_i|, and |e_i| over
     ``window`` [s], in physical units. coverage, confidence : with this confidence, each number by itself is not exceeded by
-    another trajectory of the law with at least this probability. law : how trajectories are drawn, in words.
+    another trajectory of the law with at least this probability. law : how trajectories are drawn, in words. status : what ended
+    it: "work" (the trials that were asked for) or "clock".
     """
 
     kind: str
@@ -44,6 +51,7 @@ class StatisticalBound:
     seed: int
     seconds: float
     law: str
+    status: str = WORK
 
     @property
     def sentence(self) -> str:
@@ -95,13 +103,16 @@ def bound_statistically(
     confidence: float = CONFIDENCE,
     duration: float | None = None,
     budget: float | None = None,
+    work: float | None = None,
     seed: int = 0,
+    jitter: float = 0.0,
 ) -> StatisticalBound:
     """Scores of fresh trajectories; the initial state and the initial estimate are drawn at random from the set of initial states.
 
     trials : 1375 when left out. metric : M of |r|_M, the observer's own when left out. duration : of a trajectory [s]; the
-    plant's own when left out; errors are judged over its second half. budget : seconds; where they end before all trials are done,
-    fewer are counted and the coverage is that of this number (how long a trial takes does not depend on its score).
+    plant's own when left out; errors are judged over its second half. work : operations, budget : seconds; where they do not suffice
+    for all trials, fewer are counted and the coverage is that of this number (how long a trial takes does not depend on its
+    score). jitter : relative change of initial states and estimates, to see what rounding makes of them.
 
     The plant is the discretised one. Raises InputError for shares and counts out of range.
     """
@@ -113,12 +124,15 @@ def bound_statistically(
     root = np.linalg.cholesky((M + M.T) / 2)
     length = float(duration or system.duration or 200 * plant.dt)
     residual, state_residual, state_error = 0.0, np.zeros(system.nx), np.zeros(system.nx)
-    count, part = 0, 0
+    count, part, status = 0, 0, WORK
+    if work is not None:
+        wanted = int(np.clip(work / _cost(observer, plant, round(length / plant.dt)), min(_CHUNK, wanted), wanted))
     while count < wanted:
         size = min(_CHUNK, wanted - count)
         draw = int(np.random.default_rng([seed, 77, part]).integers(2**31))
-        data = simulate(plant, size, length, draw)
-        guess = draw_initial_states(system, size, draw + 1)
+        x0 = draw_initial_states(system, size, draw) * (1 + jitter) if jitter else None
+        data = simulate(plant, size, length, draw, x0=x0)
+        guess = draw_initial_states(system, size, draw + 1) * (1 + jitter)
         error = observer.run(guess, data.u, data.y) - data.x
         ahead = observer.step(data.x[:, :-1], data.u[:, :-1], data.y[:, :-1]) - data.x[:, 1:]
         late = np.abs(error[:, data.x.shape[1] // 2 :])
@@ -127,7 +141,8 @@ def bound_statistically(
         residual = float(np.maximum(residual, scores[0]))
         state_residual, state_error = np.maximum(state_residual, scores[1]), np.maximum(state_error, scores[2])
         count, part = count + size, part + 1
-        if budget is not None and (time.monotonic() - begin) * (1 + 1 / part) > budget:
+        if budget is not None and count < wanted and (time.monotonic() - begin) * (1 + 1 / part) > budget:
+            status = CLOCK
             break
     return StatisticalBound(
         "statistical",
@@ -143,4 +158,12 @@ def bound_statistically(
         time.monotonic() - begin,
         f"initial state and estimate independent, uniform over the set of initial states; usual inputs; {length:g} s; "
         f"{getattr(plant, 'method', 'the')} model; no noise",
+        status,
     )
+
+
+def _cost(observer: RENObserver, plant: DiscreteSystem, samples: int) -> float:
+    """Operations of one trial, in those of a residual bound: every node of the plant's graph, and the network twice."""
+    ren = observer.weights
+    nodes = _NO_GRAPH * plant.nx if plant.graph is None else len(plant.graph.nodes)
+    return float(samples * (_NODE * nodes + _NETWORK * (ren.nx + ren.nv) * (ren.nx + ren.nu + ren.nv)))

@@ -142,7 +142,7 @@ def make_task(
         for k, part in enumerate((train, rest))
     )
     found = None if logged else design(plant, observer.scaling, sensing, horizon)
-    transitions = _transitions(fitted, plant, train, rest, seed)
+    transitions = task_transitions(fitted, plant, train, rest, seed)
     size = observer.scaling.state_scale
     return TuningTask(
         fitted=fitted, plant=plant, sensing=sensing, rollouts=(drawn[0], drawn[1]), transitions=transitions,
@@ -153,7 +153,7 @@ def make_task(
     )  # fmt: skip
 
 
-def _transitions(
+def task_transitions(
     fitted: FitResult, plant: DiscreteSystem, train: Trajectories, rest: Trajectories, seed: int
 ) -> tuple[Transitions, Transitions]:
     """For training, and as ``fit`` holds them out."""

@@ -19,7 +19,7 @@ from observer.fitting.problem import (
 )
 from observer.fitting.result import FitResult, Progress, Status, one_step_errors
 from observer.fitting.solvers.loop import Limits, Monitor
-from observer.fitting.solvers.solver import Solution, Solver
+from observer.fitting.solvers.solver import Solution
 from observer.networks.ren.direct_map import DirectMap
 from observer.state_observer import RENObserver
 from systems.discretization import DiscreteSystem
@@ -100,15 +100,17 @@ def fit(
     with threadpool_limits(limits=1, user_api="blas"):  # small factorisations are 5-100 times slower on two threads
         found = decided or decide(plant, data, options, seed)
         options, region, warnings = found.options, found.region, found.warnings
-        problem = _problem(plant, found, seed)
-        linear = _linear_solution(problem)
-        name, solve, default = _solver(solver, parameter_count(plant.nx, neurons, problem.train.v.shape[1]))
+        problem = make_problem(plant, found, seed)
+        linear = linear_solution(problem)
+        name = solver_name(options, problem)
+        module = import_module(f"observer.fitting.solvers.{name}")
+        solve, default = getattr(module, name), module.ITERATIONS
         most = iterations or (default if budget is None else UNTIL_THE_BUDGET_ENDS)
         limits = Limits(most, budget, options.allowed_error(plant, region))
         monitor = Monitor(limits, progress, Path(checkpoint) if checkpoint else None, started=started)
         solution = solve(problem, monitor) if neurons else linear
-        start_loss = _held_out_loss(linear, problem)
-        if not _held_out_loss(solution, problem) <= start_loss:
+        start_loss = held_out_loss(linear, problem)
+        if not held_out_loss(solution, problem) <= start_loss:
             solution = replace(linear, status=solution.status, iterations=solution.iterations)
             warnings = (*warnings, NOT_IMPROVED)
         observer = make_observer(solution, problem, plant, dtype)
@@ -121,15 +123,15 @@ def fit(
     )  # fmt: skip
 
 
-def _solver(name: str, parameters: int) -> tuple[str, Solver, int]:
-    """(name, function, default iterations) of the solver that is asked for."""
-    if name == "auto":
-        name = "gauss_newton" if parameters <= LARGE else "adam"
-    module = import_module(f"observer.fitting.solvers.{name}")
-    return name, getattr(module, name), module.ITERATIONS
+def solver_name(options: FitOptions, problem: Problem) -> str:
+    """The solver that is asked for, "auto" resolved."""
+    if options.solver != "auto":
+        return options.solver
+    parameters = parameter_count(len(problem.metric), options.neurons, problem.train.v.shape[1])
+    return "gauss_newton" if parameters <= LARGE else "adam"
 
 
-def _problem(plant: DiscreteSystem, decided: Decision, seed: int) -> Problem:
+def make_problem(plant: DiscreteSystem, decided: Decision, seed: int) -> Problem:
     """The fit in network units."""
     search, options = decided.search, decided.options
     scaling, basis = decided.scaling.in_coordinates(search.coordinates), search.coordinates
@@ -140,7 +142,7 @@ def _problem(plant: DiscreteSystem, decided: Decision, seed: int) -> Problem:
     )  # fmt: skip
 
 
-def _linear_solution(problem: Problem) -> Solution:
+def linear_solution(problem: Problem) -> Solution:
     """The linear observer that the fit begins from."""
     network, multipliers = projected_network(
         problem.train, problem.metric, problem.rate,
@@ -149,7 +151,8 @@ def _linear_solution(problem: Problem) -> Solution:
     return Solution(network, problem.metric, multipliers, Status.LINEAR, 0)
 
 
-def _held_out_loss(solution: Solution, problem: Problem) -> float:
+def held_out_loss(solution: Solution, problem: Problem) -> float:
+    """Mean of |x+ - f_o|_2^2 over the held-out transitions, in physical units."""
     return problem.physical_loss(residual(solution.network, problem.held_out))
 
 

@@ -1,5 +1,6 @@
 """What a validation found: trials of an observer against the true plant, and the criteria of the verdict."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -104,12 +105,12 @@ class Validation:
             "criteria": [vars(c) for c in self.criteria],
         }
 
-    def save(self, path: Path | str) -> None:
-        """Write as ``.npz``, atomically."""
+    def save(self, path: Path | str, origins: Mapping[str, Any] | None = None) -> None:
+        """Write as ``.npz``, atomically; ``origins``: what the plant and the observer came from."""
         values = {name: value for name, value in vars(self).items() if name != "error"}
         arrays = {name: value for name, value in values.items() if isinstance(value, np.ndarray)}
         rest = {name: value for name, value in values.items() if name not in arrays}
-        write_stored(path, arrays, rest | {"criteria": [vars(c) for c in self.criteria]})
+        write_stored(path, arrays, rest | {"criteria": [vars(c) for c in self.criteria]}, origins)
 
     @classmethod
     def load(cls, path: Path | str) -> "Validation":

@@ -13,10 +13,15 @@ from systems.base.errors import InputError
 Found = TypeVar("Found")
 
 
-def write_stored(path: Path | str, arrays: Mapping[str, np.ndarray], rest: Mapping[str, Any]) -> None:
-    """Write atomically."""
-    meta = json.dumps({"format_version": 1, **rest})
-    write_arrays(path, compress=True, meta=meta, **arrays)  # type: ignore[arg-type]
+def write_stored(
+    path: Path | str,
+    arrays: Mapping[str, np.ndarray],
+    rest: Mapping[str, Any],
+    origins: Mapping[str, Any] | None = None,
+) -> None:
+    """Write atomically; ``origins``: what it was made from, as JSON."""
+    texts = {"meta": json.dumps({"format_version": 1, **rest})} | ({"origins": json.dumps(origins)} if origins else {})
+    write_arrays(path, compress=True, **texts, **arrays)  # type: ignore[arg-type]
 
 
 def read_stored(path: Path | str, what: str, build: Callable[[dict[str, np.ndarray], dict[str, Any]], Found]) -> Found:
@@ -24,6 +29,7 @@ def read_stored(path: Path | str, what: str, build: Callable[[dict[str, np.ndarr
     try:
         arrays = read_arrays(path)
         rest = json.loads(str(arrays.pop("meta")))
+        arrays.pop("origins", None)
         if rest.pop("format_version") > 1:
             raise InputError(f"{path} was written by a newer version; update ren-observer")
         return build(arrays, rest)

@@ -23,7 +23,8 @@ DIVERGED = 10.0  # ranges: an error beyond them has diverged
 TRUTHS = ("reference", "model", "oracle")  # the last is what "reference" was called once
 
 
-def _initial_estimates(system: System, kind: Any, trials: int, seed: int, spread: float) -> np.ndarray:
+def initial_estimates(system: System, kind: Any, trials: int, seed: int, spread: float) -> np.ndarray:
+    """``(trials, nx)`` initial estimates, as ``estimate_start`` of :func:`validate`."""
     if isinstance(kind, str):
         if kind == "random":
             return draw_initial_states(system, trials, seed + 7919, spread)
@@ -82,16 +83,20 @@ def validate(
         raise InputError(f"spread is {spread!r}; expected a positive number")
     if truth not in TRUTHS:
         raise InputError(f"truth is {truth!r}; expected reference or model")
-    if duration is None:
-        duration = system.duration
-        if duration is None and isinstance(observer, RENObserver) and observer.contraction_rate < 1:
-            duration = trial_duration(observer.contraction_rate, observer.dt)
-        duration = 200 * plant.dt if duration is None else duration
+    duration = trial_seconds(plant, observer, duration)
     data = simulate(plant, trials, duration, seed, excitation, noise=noise, x0=x0, truth=truth)
-    x_hat0 = _initial_estimates(system, estimate_start, len(data), seed, spread)
+    x_hat0 = initial_estimates(system, estimate_start, len(data), seed, spread)
     return judge(
         observer, plant, data, x_hat0, truth=truth, seed=seed, noise=noise, window=window, required_fraction=required_fraction
     )  # fmt: skip
+
+
+def trial_seconds(plant: DiscreteSystem, observer: StateObserver, asked: float | None = None) -> float:
+    """Seconds of a trial: as asked, else the plant's usual duration, ten settling times, or 200 samples."""
+    duration = plant.system.duration if asked is None else asked
+    if duration is None and isinstance(observer, RENObserver) and observer.contraction_rate < 1:
+        duration = trial_duration(observer.contraction_rate, observer.dt)
+    return 200 * plant.dt if duration is None else duration
 
 
 def trial_duration(contraction_rate: float, dt: float) -> float:
@@ -112,6 +117,34 @@ def judge(
     required_fraction: float = 0.99,
 ) -> Validation:
     """The verdict on an observer with initial estimates x_hat0 ``(K, nx)`` along complete ``data``; ``truth`` may be ``logs`` here."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        x_hat = observer.run(x_hat0, data.u, data.y)
+    return judged(
+        observer,
+        plant,
+        data,
+        x_hat,
+        truth=truth,
+        seed=seed,
+        noise=noise,
+        window=window,
+        required_fraction=required_fraction,
+    )
+
+
+def judged(
+    observer: StateObserver,
+    plant: DiscreteSystem,
+    data: Trajectories,
+    x_hat: np.ndarray,
+    *,
+    truth: str,
+    seed: int,
+    noise: bool,
+    window: tuple[float, float] | None = None,
+    required_fraction: float = 0.99,
+) -> Validation:
+    """All that follows from estimates x_hat ``(K, N, nx)`` along ``data``."""
     system, t, angles = plant.system, data.t, periods(plant.system.states)
     width = np.ptp(system.state_ranges, axis=1)
     start, stop = window if window is not None else (0.5 * t[-1], t[-1])
@@ -121,7 +154,6 @@ def judge(
     metric = observer.metric if isinstance(observer, RENObserver) else np.diag(1 / width**2)
     root = np.linalg.cholesky(metric)
     with np.errstate(over="ignore", invalid="ignore"):
-        x_hat = observer.run(x_hat0, data.u, data.y)
         error = wrap(x_hat - data.x, angles)
         relative = np.abs(error) / width
         diverged = _diverged(relative)

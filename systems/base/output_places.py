@@ -60,14 +60,14 @@ def check_files(paths: Iterable[Path], *, reads: Iterable[Path] = (), force: boo
         check_parents(path)
         if path.is_dir():
             raise InputError(f"{path}: is a folder; expected the name of a file")
-        for source in read:
-            if _same(path, source) or _inside(path, source) is not None:
-                raise InputError(f"{path}: is read from by this command, so it is not written to; give another name")
         kept = next((folder for folder in path.resolve().parents if is_kept(folder)), None)
         if kept is not None:
             raise InputError(
                 f"{path}: lies in {kept}, the folder of a run, and only its own steps write there; give another place"
             )
+        for source in read:
+            if _same(path, source) or _inside(path, source) is not None:
+                raise InputError(f"{path}: is read from by this command, so it is not written to; give another name")
         if not force and os.path.lexists(path):
             raise InputError(f"{path}: exists already; give another name, or add --force to replace it")
 

@@ -23,3 +23,16 @@ def nearest(name: str, candidates: Iterable[str]) -> str:
     if not known:
         return "there are none"
     return "known: " + ", ".join(known[:12]) + (", ..." if len(known) > 12 else "")
+
+
+def distinguished(one: float, two: float, digits: int = 6) -> tuple[str, str]:
+    """Both numbers to ``digits`` digits, or to as many more as it takes to see that they differ.
+
+    >>> distinguished(0.000124442311, 0.000124442893)
+    ('0.0001244423', '0.0001244429')
+    """
+    for count in range(digits, 18):
+        texts = f"{one:.{count}g}", f"{two:.{count}g}"
+        if texts[0] != texts[1]:
+            break
+    return texts

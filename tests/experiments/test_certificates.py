@@ -19,7 +19,7 @@ from observer.certification.certificate import Certificate, certify
 from observer.certification.contraction import contraction_rate
 from observer.certification.envelope import envelope, ultimate_bound
 from observer.certification.identity import identity
-from observer.certification.verification import verify_bounds
+from observer.certification.verification import AGREES, verify_certificate
 from observer.networks.ren.explicit import ExplicitREN
 from observer.scaling import Scaling
 from observer.state_observer import RENObserver
@@ -86,7 +86,7 @@ def made(tmp_path_factory):
     folder, plant = tmp_path_factory.mktemp("runs") / "cart", cart()
     folder.mkdir()
     observer = linear_observer(plant)
-    certificate = certify(observer, plant, budget=4.0)
+    certificate = certify(observer, plant, work=0.02)
     runs.save_plant(folder, plant)
     save_observer(folder / runs.OBSERVER, observer)
     runs.save_certificate(folder, certificate)
@@ -139,9 +139,9 @@ def test_bounds_of_a_linear_case_are_its_corners_and_hold_by_brute_force(made):
 def test_verify_proves_everything_again(folder):
     found = verify(folder)
     assert found.differs == []
-    for text in ("region", "residual bound of 'one step'", "proof 'one step': rate and gains", "many-step bound"):
-        assert f"certificate {text}" in found.agrees, text
-    assert "identity of the matrices and of the plant" in found.agrees
+    for text in ("region", "proof 'one step'", "proof 'refined metric, settled'", "many-step bound", "settled set"):
+        assert f"certificate.json: {text}" in found.agrees, text
+    assert "certificate.json: identity of the matrices and of the plant" in found.agrees
 
 
 def altered(observer, **changes):
@@ -171,10 +171,10 @@ def test_a_forger_who_signs_everything_is_refuted_by_the_search(folder):
     plant = runs.load_plant(folder)
     forged = altered(load_observer(folder / runs.OBSERVER, plant), bx=lambda b: b + 2e-3)
     data = stored(folder)
-    sign(folder, forged, data | {"identity": identity(forged, plant)})
+    sign(folder, forged, data | {"identity": identity(forged, plant, Certificate.from_data(data).bounds)})
     found = verify(folder)
     assert any(
-        "residual bound of 'one step': stated as at most" in text and "is reached" in text for text in found.differs
+        "proof 'one step', residual: stated as at most" in text and "is reached" in text for text in found.differs
     )
     assert not any("not what was certified" in text for text in found.differs)
 
@@ -183,15 +183,17 @@ def test_a_widened_region_is_named_with_its_signal(folder):
     data = stored(folder)
     data["bounds"]["region"]["box"][1][1] *= 1.2
     sign(folder, certificate=data)
-    assert any("region: velocity is from" in text for text in verify(folder).differs)
+    assert any("region, box is " in text and " at [1, 1] there and " in text for text in verify(folder).differs)
 
 
 def test_a_region_that_was_given_and_widened_is_refuted_by_the_search(folder):
     data = stored(folder)
     data["bounds"]["region"]["how"] = "given"
     data["bounds"]["region"]["box"][0] = [-1.5, 1.5]
-    sign(folder, certificate=data)
-    assert any("residual bound" in text and "is reached" in text for text in verify(folder).differs)
+    plant = runs.load_plant(folder)
+    observer, bounds = load_observer(folder / runs.OBSERVER, plant), Certificate.from_data(data).bounds
+    sign(folder, certificate=data | {"identity": identity(observer, plant, bounds)})
+    assert any("proof 'one step', residual" in text and "is reached" in text for text in verify(folder).differs)
 
 
 def test_another_plant_is_named(folder):
@@ -210,8 +212,8 @@ def test_a_smaller_bound_is_not_confirmed(folder):
     data["bounds"]["proofs"][1]["contraction"]["rate"] *= 0.99
     sign(folder, certificate=data)
     differs = verify(folder).differs
-    assert any("residual bound of 'one step': stated as at most" in text for text in differs)
-    assert any("proof 'refined metric': rate is" in text for text in differs)
+    assert any("proof 'one step', residual: stated as at most" in text for text in differs)
+    assert any("proof 'refined metric', contraction, rate is" in text for text in differs)
 
 
 def fewer_cells(bounds):
@@ -245,20 +247,21 @@ def smaller_settled(bounds):
 @pytest.mark.parametrize(
     "forge, text",
     [
-        (fewer_cells, "settled set after"),
-        (too_early, "for which there is no settled set"),
-        (smaller_before, "are those of no other proof"),
-        (another_metric, "residual bound of 'one step': it is that of another region or metric"),
-        (faster_horizon, "many-step bound: it belongs to none of the proofs"),
-        (smaller_horizon, "many-step bound: not confirmed: stated"),
-        (smaller_settled, "residual bound of 'refined metric, settled': stated as at most"),
+        (fewer_cells, "settled set, count is"),
+        (too_early, "proof 'refined metric, settled', settled, after is"),
+        (smaller_before, "proof 'refined metric, settled', settled, before: stated as at most"),
+        (another_metric, "proof 'one step', residual, metric is"),
+        (faster_horizon, "many-step bound, rate is"),
+        (smaller_horizon, "many-step bound, state upper is"),
+        (smaller_settled, "proof 'refined metric, settled', residual: stated as at most"),
     ],
 )
 def test_a_forged_part_of_a_proof_is_named(folder, forge, text):
     data = stored(folder)
     forge(data["bounds"])
     sign(folder, certificate=data)
-    assert any(text in line for line in verify(folder).differs), verify(folder).differs
+    found = verify(folder)
+    assert any(text in line for line in (*found.differs, *found.unconfirmed)), found
 
 
 def test_a_certificate_of_format_1_is_read_and_verified():
@@ -267,12 +270,12 @@ def test_a_certificate_of_format_1_is_read_and_verified():
     found, plant = Certificate.from_data(stored), cart()
     assert found.dt == plant.dt and found.rate_per_second == pytest.approx(stored["rate_per_second"], rel=1e-12)
     assert to_plain(found.bounds.proofs[1].gains.noise) == stored["bounds"]["proofs"][1]["step_gain_y"]
-    findings = verify_bounds(found.bounds, linear_observer(plant), plant)
-    assert len(findings) == 16 and all(holds for holds, _ in findings), findings
+    findings = verify_certificate(found, linear_observer(plant), plant)
+    assert len(findings) > 16 and all(f.answer == AGREES for f in findings), findings
     for held, bound in ((False, [0.00146986, 0.00878183]), (True, [0.00066946, 0.00453619])):
         np.testing.assert_allclose(ultimate_bound(found, held_input=held)[0], bound, rtol=1e-5)
     again = Certificate.from_data(json.loads(json.dumps(found.to_data())))
-    assert again.to_data() == found.to_data() and again.to_data()["certificate_format"] == 2
+    assert again.to_data() == found.to_data() and again.to_data()["certificate_format"] == 3
     for part, name in ((stored["bounds"]["proofs"][2], "step_gain"), (stored["bounds"], "unforced"), (stored, "rate")):
         value = part.pop(name)
         with pytest.raises(InputError, match=f"certificate: {name} missing; .*observer certify RUN"):
@@ -323,7 +326,7 @@ def test_many_dimensions_get_statistics_and_never_the_word_proved():
 
 
 def test_the_experiment_at_toy_size_is_sound_and_resumes(tmp_path, monkeypatch):
-    size = CertificatesSize(4, 1.0, 1.0, 60, 12, ("box",), 30, 0.05, name="smoke")
+    size = CertificatesSize(4, 1.0, 0.2, 60, 12, ("box",), 30, 0.05, name="smoke")
     experiment, said = named("certificates"), []
     assert run_experiment(experiment, tmp_path, size=size, report=said.append) == 0
     document = json.loads((tmp_path / "metrics.json").read_text())

@@ -10,9 +10,8 @@ from hypothesis import strategies as st
 import observer as library
 from experiments.cli.check import examine
 from experiments.pipeline.console import Console
-from experiments.pipeline.prepare import prepare
+from experiments.pipeline.prepare import run_in
 from experiments.pipeline.recipe import Recipe
-from experiments.pipeline.steps import run_all
 from systems.base.errors import InputError, NotDetectable
 
 FIELD = Path(__file__).parents[3] / "shared" / "field"
@@ -49,7 +48,7 @@ def both(tmp_path, monkeypatch):
         quiet = Console(quiet=True)
         checked = _decision(examine, recipe, quiet)
         folder = tmp_path / f"run{next(runs)}"
-        begun = _decision(lambda: run_all(*prepare(recipe, folder, fresh=False, console=quiet)))
+        begun = _decision(lambda: run_in(folder, recipe, fresh=False, console=quiet))
         return SimpleNamespace(check=checked, run=begun)
 
     return decide

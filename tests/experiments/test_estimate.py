@@ -143,7 +143,16 @@ def test_estimate_without_states_begins_in_the_middle_or_as_given(observer, shop
     log = columns(shop / "log_000.csv")
     rows = [f"{t + 5:.3f},{u},{y}" for t, u, y in zip(log["t"], log["push"], log["sensor"], strict=True)]
     (tmp_path / "log.csv").write_text("t,push,probe\n" + "\n".join(rows))
-    words = ["estimate", shop / "run", tmp_path / "log.csv", "-o", tmp_path / "out.csv", "--columns", "sensor=probe", "--force"]
+    words = [
+        "estimate",
+        shop / "run",
+        tmp_path / "log.csv",
+        "-o",
+        tmp_path / "out.csv",
+        "--columns",
+        "sensor=probe",
+        "--force",
+    ]
     answer = observer(*words)
     assert answer.code == 0 and "RMS" not in answer.out
     found = columns(tmp_path / "out.csv")

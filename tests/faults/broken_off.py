@@ -34,9 +34,9 @@ from tests.plants import FREE_SPRING
 SIZE = ["--trajectories", "10", "--duration", "4", "--neurons", "4", "--epochs", "60", "--trials", "5"]
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 #: What a signal may end with: the exit codes, or its own default where it came before the program was ready for it.
-CODES = {0, 1, 130, 143, -signal.SIGTERM, -signal.SIGHUP}
-#: Names in JSON files that say how long something took, or what else was made of such numbers.
-TIMINGS = {"seconds", "fit_seconds", "checksum", "hashes"}
+CODES = {0, 1, 129, 130, 143, -signal.SIGTERM, -signal.SIGHUP}
+#: Names in files that say how long something took (and ``...seconds``), or what was made of such numbers.
+TIMINGS = ("seconds", "checksum", "hashes")
 
 
 @dataclass(frozen=True)
@@ -133,7 +133,7 @@ def _of_file(path: Path) -> Any:
             return {name: _of_array(archive[name]) for name in archive.files}
     if path.name == "history.csv":
         head, *rows = (line.split(",") for line in path.read_text().splitlines())
-        kept = [k for k, name in enumerate(head) if name not in TIMINGS]
+        kept = [k for k, name in enumerate(head) if not name.endswith(TIMINGS)]
         return [[row[k] for k in kept] for row in (head, *rows)]
     return path.read_bytes()
 
@@ -146,7 +146,7 @@ def _of_array(array: np.ndarray) -> Any:
 
 def _without_timings(value: Any) -> Any:
     if isinstance(value, dict):
-        return {key: _without_timings(item) for key, item in value.items() if key not in TIMINGS}
+        return {key: _without_timings(item) for key, item in value.items() if not key.endswith(TIMINGS)}
     return [_without_timings(item) for item in value] if isinstance(value, list) else value
 
 

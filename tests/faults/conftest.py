@@ -8,10 +8,12 @@ import sys
 from pathlib import Path
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 
 import reports
 from experiments.cli.app import app
+from observer import load_run
 from systems import discretize, load_system, simulate, write_recordings
 from tests.experiments.conftest import observer  # noqa: F401 - a fixture
 from tests.plants import FREE_SPRING
@@ -78,6 +80,11 @@ def contents(folder: Path) -> dict[str, bytes | str]:
             f"-> {item.readlink()}" if item.is_symlink() else item.read_bytes() if item.is_file() else "folder"
         )
     return found
+
+
+def weights(folder) -> list[bytes]:
+    """The weights of the observer of a run."""
+    return [np.asarray(value).tobytes() for value in load_run(folder).observer.weights.weights().values()]
 
 
 def refused(answer, *words):

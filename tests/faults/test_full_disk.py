@@ -9,7 +9,6 @@ import sys
 import tempfile
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 import observer as library
@@ -20,6 +19,7 @@ from observer.fitting.solvers import loop
 from observer.storage import write_bytes, write_text
 from systems import simulate, write_recordings
 from systems.recordings import FORMATS
+from tests.faults.conftest import weights
 from tests.plants import FREE_SPRING
 
 WORDS = ["run", "spring.toml", "--trajectories", 4, "--duration", 3, "--neurons", 2, "--epochs", 4, "--trials", 3, "--quiet"]  # fmt: skip
@@ -68,10 +68,6 @@ class Disk:
 
     def arm(self, request, code=errno.ENOSPC):
         self.count, self.fails, self.code = 0, request, code
-
-
-def weights(folder):
-    return [np.asarray(value).tobytes() for value in load_run(folder).observer.weights.weights().values()]
 
 
 def whole_or_absent(folder):

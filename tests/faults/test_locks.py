@@ -44,7 +44,9 @@ def holder():
     yield hold
     for process in started:
         process.kill()
-        process.communicate()
+        process.wait()
+        for stream in (process.stdin, process.stdout, process.stderr):
+            stream.close()
 
 
 WRITERS = [
@@ -199,3 +201,12 @@ def test_two_processes_at_the_same_instant(tmp_path, broken_off):
     """One does the work, the other is refused; the result is that of one process alone."""
     found = broken_off("twice", tmp_path, 3, 1)
     assert found["rounds"] == 3 and found["refused"] == 3 and found["same"] == 3 and not found["faults"], found
+
+
+@pytest.mark.parametrize("step", ["certify", "validate", "report"])
+def test_what_a_killed_process_had_half_written_goes_with_the_next_step(observer, shop, step):
+    before = {item.name for item in (shop / "run").rglob("*")}
+    for name in (".certificate.abcd1234.partial.json", "figures/.errors.abcd1234.partial.png", "mine.partial", ".mine"):
+        (shop / "run" / name).write_text("half")
+    assert observer(step, "run", "--quiet").code in (0, 1)
+    assert {item.name for item in (shop / "run").rglob("*")} - before == {"mine.partial", ".mine"}

@@ -32,7 +32,8 @@ def test_a_run_of_this_format_loads_and_its_certificate_holds(version):
     proof = library.certify(run.observer, run.plant)
     assert proof.holds and proof.rate == pytest.approx(run.certificate.rate, rel=1e-9)
     found = verify(folder)
-    assert found.differs == [] and found.absent == [] and "hash of observer.safetensors" in found.agrees
+    assert found.differs == [] and found.absent == [] and "fit.json: hash of observer.safetensors" in found.agrees
+    assert all("earlier version" in text or "done again" in text for text in found.unconfirmed), found.unconfirmed
     again = run.observer.run(run.validation.x_hat[:, 0], run.validation.u, run.validation.y)
     np.testing.assert_allclose(again, run.validation.x_hat, rtol=1e-12, atol=1e-12)
 
@@ -97,5 +98,5 @@ def test_a_number_changed_by_hand_is_refused(folder):
 def test_a_recipe_changed_by_hand_is_refused(folder):
     text = (folder / "config.toml").read_text()
     (folder / "config.toml").write_text(text.replace("seed = 0", "seed = 1"))
-    with pytest.raises(InputError, match=r"config\.toml: not the file that metrics\.json was made from"):
+    with pytest.raises(InputError, match=r"metrics\.json: made from another config\.toml than the one"):
         load_run(folder)

@@ -151,3 +151,11 @@ def test_files_are_readable_as_any_other_file(tmp_path):
 def test_json_is_stable(tmp_path):
     write_json(tmp_path / "a.json", {"b": 1, "a": [1.0]})
     assert json.loads((tmp_path / "a.json").read_text())["a"] == [1.0]
+
+
+def test_the_same_weights_are_the_same_bytes(tmp_path, plant_observer):
+    """The header of a safetensors file has the order of a hash table that every process seeds anew."""
+    save_observer(tmp_path / "one", plant_observer)
+    content = (tmp_path / "one").read_bytes()
+    header = content[8 : 8 + int.from_bytes(content[:8], "little")]
+    assert header == json.dumps(json.loads(header), sort_keys=True, separators=(",", ":")).encode().ljust(len(header))

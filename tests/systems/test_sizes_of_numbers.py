@@ -101,7 +101,7 @@ def _system(**changes):
         (lambda: _system(duration=10**400), "duration is 1000"),
         (lambda: discretize(_system(), dt=1e-300), "system 'plant': dt is 1e-300"),
         (lambda: discretize(_system(), dt=True), "dt is True"),
-        (lambda: discretize(_wide(1000)), "has 1000 states; expected at most 128"),
+        (lambda: discretize(_wide(1000)), "has 1000 states; expected at most 100"),
         (lambda: discretize(_system(kind="discrete", dynamics=lambda x: [1e200 * x[0]])), "next value of 'x' over the region is"),
     ],
 )  # fmt: skip

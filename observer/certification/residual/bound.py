@@ -15,10 +15,11 @@ import numpy as np
 
 from observer.certification.residual.attained import climb, sample
 from observer.certification.residual.model import Model, make_model
-from observer.certification.residual.search import Search
+from observer.certification.residual.search import WORK, Search, SearchLimits
 from observer.state_observer import RENObserver
 from systems.base.errors import InputError
 from systems.base.records import NOT_STORED
+from systems.base.wording import distinguished
 from systems.discretization import DiscreteSystem
 
 BATCH = 2048
@@ -37,9 +38,11 @@ class ResidualBound:
     state_upper : (nx,), proved bounds of |r_i| in the unit of state i; the search does not tighten them.
     rounding : the part of ``upper`` that covers rounding. gap : the relative gap that was asked for.
     cells, seconds : what it took, in all if it was resumed.
-    status : "tight" (upper <= (1 + gap) lower, or within rounding of lower), "budget" or "stopped"; ``upper`` holds in each case.
+    status : what ended the search: "tight" (upper <= (1 + gap) lower, or within rounding of lower), "work" (so many cells were asked
+        for), "clock" (another run, on another day, gets another number) or "stopped"; ``upper`` holds in each case.
     open_cells : (n, nx + nu, 2) cells still to be divided, from which ``resume`` goes on. open_bounds : (n,) their bounds.
-    closed : (nx + 2,) largest bounds of |r|_M and |r_i|, and rounding, over the cells that are done. These three are not stored.
+    closed : (nx + 2,) largest bounds of |r|_M and |r_i|, and rounding, over the cells that are done.
+    operations : that the cells took, counted. These four are not stored.
     """
 
     region: np.ndarray
@@ -56,6 +59,7 @@ class ResidualBound:
     open_cells: np.ndarray = field(default_factory=lambda: np.zeros(0), metadata=NOT_STORED)
     open_bounds: np.ndarray = field(default_factory=lambda: np.zeros(0), metadata=NOT_STORED)
     closed: np.ndarray = field(default_factory=lambda: np.zeros(0), metadata=NOT_STORED)
+    operations: float = field(default=0.0, metadata=NOT_STORED)
 
 
 def bound_residual(
@@ -67,6 +71,9 @@ def bound_residual(
     within: Any = None,
     gap: float = 0.05,
     budget: float = 30.0,
+    work: float | None = None,
+    cells: int | None = None,
+    until: np.ndarray | None = None,
     resume: ResidualBound | None = None,
     threads: int | None = None,
     progress: Callable[[ResidualBound], None] | None = None,
@@ -79,6 +86,8 @@ def bound_residual(
     region : (nx + nu, 2), physical units; the ranges of states and inputs when left out. Equal ends fix a dimension.
     metric : M; the observer's own when left out. within : bound only what lies in this part of the region, a ``Settled`` set.
     gap : stop when upper <= (1 + gap) lower. budget : or after so many seconds; what is proved by then holds.
+    work, cells : or after so many operations, counted by the cells, or so many cells, those of ``resume`` included: unlike
+        seconds, they end two searches at the same place. until : (1 + nx,) or when |r|_M and every |r_i| are at most these.
     resume : a result of the same observer, plant, region and metric to go on from. The division of the region is taken from
         it unchecked: take it only from a source that you trust.
     threads : all cores that the process may use when left out. progress : called after each round with the result so far.
@@ -98,9 +107,10 @@ def bound_residual(
 
     def report(search: Search) -> None:
         if progress is not None:
-            progress(_result(model, search, "budget", gap))
+            progress(_result(model, search, WORK, gap))
 
-    return _result(model, search, search.run(budget, report), gap)
+    limits = SearchLimits(budget, cells, until).at_most(work, model.cost())
+    return _result(model, search, search.run(limits, report), gap)
 
 
 def _size(model: Model) -> Callable[[np.ndarray], np.ndarray]:
@@ -134,9 +144,10 @@ def _resumed(model: Model, gap: float, old: ResidualBound) -> Search:
     ):
         raise InputError("resume: its region or metric differs; expected those of the bound to continue")
     there = float(model.norm(model.residual(old.attained_at[None]))[0])
-    if there != old.lower:
+    if not abs(there - old.lower) <= old.rounding:  # which covers whoever evaluates plant and network in float64
+        found, stated = distinguished(there, old.lower)
         raise InputError(
-            f"resume: at its worst point this observer and plant have |r|_M = {there:.6g}, not {old.lower:.6g}; "
+            f"resume: at its worst point this observer and plant have |r|_M = {found}, not {stated}; "
             "it belongs to another observer or plant"
         )
     cells = model.bound(np.ascontiguousarray(old.open_cells))
@@ -154,4 +165,5 @@ def _result(model: Model, search: Search, status: str, gap: float) -> ResidualBo
         attained_at=search.best[0].copy(), state_upper=upper[1:].copy(), rounding=search.rounding * model.inflate, gap=gap,
         cells=search.cells, seconds=search.seconds, status=status, open_cells=search.open.cells,
         open_bounds=search.open.bounds[:, 0], closed=search.closed.copy(),
+        operations=search.cells * model.cost(),
     )  # fmt: skip

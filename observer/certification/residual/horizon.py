@@ -13,16 +13,17 @@ in the limit, beta_i being what one step makes of |e|_M in state i.
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
 from observer.certification.residual.attained import climb, sample
 from observer.certification.residual.model import Model, make_model
-from observer.certification.residual.search import Search
+from observer.certification.residual.search import WORK, Search, SearchLimits
 from observer.state_observer import RENObserver
 from systems.base.errors import InputError
+from systems.base.records import NOT_STORED
 from systems.discretization import DiscreteSystem
 
 BATCH = 128
@@ -46,7 +47,9 @@ class HorizonBound:
     rate : alpha per step with which the estimates approach.
     upper, lower : sup |d(N)|_M, proved and attained. state_upper, state_lower : (nx,), of |d_i(N)|, in the unit of state i.
     steady_state : (nx,), the bound of |e_i| above, from ``upper`` and ``state_upper``.
-    cells, seconds : what it took. status : "tight" (all within the gap that was asked for), "budget" or "stopped".
+    attained_at : (1 + nx, nx + nu), where ``lower`` and each of ``state_lower`` are attained.
+    cells, seconds : what it took. status : "tight" (all within the gap that was asked for), "work", "clock" or "stopped".
+    operations : that the cells took, counted; not stored.
     """
 
     steps: int
@@ -58,9 +61,11 @@ class HorizonBound:
     state_upper: np.ndarray
     state_lower: np.ndarray
     steady_state: np.ndarray
+    attained_at: np.ndarray
     cells: int
     seconds: float
     status: str
+    operations: float = field(default=0.0, metadata=NOT_STORED)
 
     def belongs_to(self, metric: np.ndarray, rate: float) -> bool:
         """Whether it was computed in this metric, with this rate."""
@@ -81,6 +86,9 @@ def bound_horizon(
     input: Any = None,
     gap: float = 0.2,
     budget: float = 20.0,
+    work: float | None = None,
+    cells: int | None = None,
+    until: np.ndarray | None = None,
     threads: int | None = None,
     progress: Callable[[HorizonBound], None] | None = None,
     seed: int = 0,
@@ -95,7 +103,8 @@ def bound_horizon(
         what is attained. region : (nx + nu, 2); the ranges when left out. within : count initial states in this part of the
         region only, a ``Settled`` set. stays : and only those from which the plant stays in the region for the N steps.
     input : (nu,) the input held over the stretch, zero when left out; or "held": any one of the region.
-    gap, budget, threads, progress, seed : as for :func:`bound_residual`, for every |d_i|; |d|_M is searched to a gap of 1.
+    gap, budget, work, cells, until, threads, progress, seed : as for :func:`bound_residual`, for every |d_i|; |d|_M is searched to
+        a gap of 1.
 
     Raises :class:`Unprovable` and :class:`InputError` as :func:`bound_residual` does.
     """
@@ -126,18 +135,19 @@ def bound_horizon(
     starts = [sample(column(k), model.region, seed, _SAMPLES, _CLIMBERS, _ROUNDS) for k in range(1 + plant.nx)]
     best = np.array([points[np.argmax(found)] for points, found in starts])
     lower = np.array([max(found.max(), 0.0) for _, found in starts])
-    cells = model.start(rate, steps, step_gains, stays, COARSEN)
+    first = model.start(rate, steps, step_gains, stays, COARSEN)
     search = Search(
         region=model.region, bound=lambda cells: model.bound(cells, rate, steps, step_gains, stays), values=values, climb=further,
-        columns=1 + plant.nx, gap=np.array([max(gap, ROUGH), *[gap] * plant.nx]), batch=BATCH, open=cells, cells=len(cells.cells),
+        columns=1 + plant.nx, gap=np.array([max(gap, ROUGH), *[gap] * plant.nx]), batch=BATCH, open=first, cells=len(first.cells),
         closed=np.zeros(plant.nx + 2), lower=lower, best=best, gains=model.gains,
     )  # fmt: skip
 
     def report(search: Search) -> None:
         if progress is not None:
-            progress(_result(model, search, rate, steps, fading, "budget"))
+            progress(_result(model, search, rate, steps, fading, WORK))
 
-    return _result(model, search, rate, steps, fading, search.run(budget, report))
+    limits = SearchLimits(budget, cells, until).at_most(work, model.cost(steps))
+    return _result(model, search, rate, steps, fading, search.run(limits, report))
 
 
 def _region(plant: DiscreteSystem, region: Any, input: Any) -> np.ndarray:
@@ -191,6 +201,6 @@ def _result(model: Model, search: Search, rate: float, steps: int, fading: np.nd
     return HorizonBound(
         steps=steps, region=model.region, metric=model.metric, rate=rate, upper=float(upper[0]),
         lower=float(search.lower[0]), state_upper=upper[1:], state_lower=search.lower[1:].copy(),
-        steady_state=(fading * remains * eta + upper[1:]) * (1 + 1e-12), cells=search.cells, seconds=search.seconds,
-        status=status,
+        steady_state=(fading * remains * eta + upper[1:]) * (1 + 1e-12), attained_at=search.best.copy(), cells=search.cells,
+        seconds=search.seconds, status=status, operations=search.cells * model.cost(steps),
     )  # fmt: skip

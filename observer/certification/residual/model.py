@@ -19,6 +19,8 @@ from systems.discretization import DiscreteSystem
 
 MOST_DIMENSIONS = 8  # of (x, u) that have any width: 2^8 corners per cell, and halving each of them once is 256 cells
 _PER_THREAD = 64  # cells that pay for another thread
+_LINEAR = ("STATE", "INPUT", "CONST", "SCALE", "SHIFT", "add", "sub")
+_PER_CELL = 1000.0  # operations of a cell beside those of plant and network
 
 
 @dataclass(frozen=True, eq=False)
@@ -107,6 +109,20 @@ class Model:
         codes = np.concatenate([self._arguments[1][0], self._arguments[2][0]])
         kinks = [kernels.OPERATIONS.index(name) for name in ("abs", "sign")]
         return self.observer.weights.activation == "relu" or bool(np.isin(codes, kinks).any())
+
+    def cost(self, steps: int = 0) -> float:
+        """Operations that one cell takes: the terms that plant and network add and multiply, in one step or in ``steps``."""
+        net, step, output, *_ = self._arguments
+        terms, partners = self._tables(steps > 0)[3][1], self._tables(steps > 0)[3][3]
+        product, (nv, inputs), nx, wide = int(partners.sum()), net[2].shape, self.plant.nx, terms + self.plant.ny
+        composed = 2 * product + 8 * terms
+        codes = np.concatenate([step[0], output[0]])
+        linear = np.isin(codes, [kernels.OPERATIONS.index(name) for name in _LINEAR])
+        products = codes == kernels.OPERATIONS.index("mul")
+        plant = 2 * terms * linear.sum() + (product + 4 * terms) * products.sum()
+        plant += composed * (~linear & ~products).sum()
+        neurons = nv * (2 * inputs * wide + composed) + nv * nv * (wide + nv / 3) / 2
+        return float(max(1, steps) * (plant + neurons + nx * (2 * inputs * wide + nv * (wide + nv / 2))) + _PER_CELL)
 
     def prepare(self) -> "Model":
         """Raises :class:`Unprovable` before the search begins."""

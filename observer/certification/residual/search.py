@@ -3,11 +3,13 @@
 Bounds are those of several numbers at once (columns). A cell is closed when each of them is at most (1 + gap) times the
 largest value attained, or within rounding of it; nan closes nothing. At every moment the largest bound among open and closed
 cells holds: the search can stop at any time, and go on later from its open cells.
+
+Work is counted in cells, so that two searches of the same thing take the same steps. A clock can only stop one, and says so.
 """
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -15,6 +17,28 @@ from observer.certification.residual.model import Cells
 
 _THINNEST = 2.0**-40  # of the region's width; a discontinuity would be halved for ever
 _PROBES = 64  # corners of children that are evaluated per round
+_SAME = 1e-9  # relative: scores that differ by less count as equal, whatever a processor makes of their last digits
+TIGHT, WORK, CLOCK, STOPPED = "tight", "work", "clock", "stopped"  # what ended a search
+
+
+@dataclass(frozen=True, eq=False)
+class SearchLimits:
+    """What ends a search before all is within the gap.
+
+    seconds : the clock, for when a machine is slow or busy. cells : as many are bounded, in all. until : (columns of the
+    bounds,), every bound is at most this.
+    """
+
+    seconds: float
+    cells: int | None = None
+    until: np.ndarray | None = None
+
+    def at_most(self, work: float | None, cost: float) -> "SearchLimits":
+        """These, and no more operations than ``work`` at ``cost`` for a cell."""
+        if work is None:
+            return self
+        cells = max(1, int(work / cost))
+        return replace(self, cells=cells if self.cells is None else min(self.cells, cells))
 
 
 @dataclass(eq=False)
@@ -62,27 +86,30 @@ class Search:
         slack = slack if np.isfinite(slack) else 4 * self.closed[-1]
         return np.maximum((1 + self.gap) * self.lower, self.lower + slack * np.append(1.0, self.gains)[: self.columns])
 
-    def run(self, budget: float, progress: Callable[["Search"], None] | None = None) -> str:
-        """Go on until all is closed ("tight"), the seconds are over ("budget"), or Ctrl-C ("stopped")."""
-        begun = time.perf_counter()
-        before = self.seconds
+    def run(self, limits: "SearchLimits", progress: Callable[["Search"], None] | None = None) -> str:
+        """Go on until all is closed ("tight"), so many cells are bounded ("work"), the seconds are over ("clock"), or Ctrl-C
+        ("stopped"); or until what is looked for is proved ("tight" too)."""
+        begun, before, status = time.perf_counter(), self.seconds, WORK  # of cells too thin to be halved too
         try:
             self._close()
             while len(self.open.cells):
-                if time.perf_counter() - begun >= budget:
+                if limits.until is not None and (self.upper <= limits.until).all():
+                    return TIGHT
+                most = self.batch if limits.cells is None else min(self.batch, (limits.cells - self.cells) // 2)
+                if most < 1 or time.perf_counter() - begun >= limits.seconds:
+                    status = WORK if most < 1 else CLOCK
                     break
-                self._round()
+                self._round(most)
                 self.seconds = before + time.perf_counter() - begun
                 if progress is not None:
                     progress(self)
-            status = "budget"
         except KeyboardInterrupt:
-            status = "stopped"
+            status = STOPPED
         self.seconds = before + time.perf_counter() - begun
-        return "tight" if (self.upper[: self.columns] <= self.threshold()).all() else status
+        return TIGHT if (self.upper[: self.columns] <= self.threshold()).all() else status
 
-    def _round(self) -> None:
-        chosen = self._worst()
+    def _round(self, most: int) -> None:
+        chosen = self._worst(most)
         parents = self.open.take(chosen)
         children = self.bound(halve(parents, self.region))
         # A part cannot be worse than the whole: of two bounds the smaller holds (fmin: nan is no bound).
@@ -95,13 +122,15 @@ class Search:
         self.cells += len(children.cells)
         self._close()
 
-    def _worst(self) -> np.ndarray:
+    def _worst(self, most: int) -> np.ndarray:
+        """The worst ``most`` cells; of equal ones, as mirror images are, those that came first."""
         n = len(self.open.cells)
-        if n <= self.batch:
+        if n <= most:
             return np.arange(n)
         score = np.max(self.open.bounds[:, : self.columns] / np.maximum(self.threshold(), 1e-300), axis=1)
-        score = np.where(np.isnan(score), np.inf, score)
-        return np.sort(np.argpartition(-score, self.batch)[: self.batch])
+        with np.errstate(divide="ignore"):
+            key = np.round(np.log(np.where(np.isnan(score), np.inf, score)) / _SAME)
+        return np.sort(np.argsort(-key, kind="stable")[:most])
 
     def _attain(self, children: Cells) -> tuple[np.ndarray, np.ndarray]:
         """Evaluate the suspected worst corners of the worst children; climb from where that is news."""

@@ -37,12 +37,12 @@ class WorstCaseStudy:
             },
         }  # fmt: skip
 
-    def save(self, path: Path | str) -> None:
-        """Write as ``.npz``, atomically."""
+    def save(self, path: Path | str, origins: Mapping[str, Any] | None = None) -> None:
+        """Write as ``.npz``, atomically; ``origins``: what it was made from."""
         arrays = {f"map.{name}": np.asarray(value) for name, value in vars(self.map).items()}
         for goal, case in self.worst.items():
             arrays |= {f"worst.{goal}.{name}": np.asarray(v) for name, v in vars(case).items() if name != "goal"}
-        write_stored(path, arrays, {"goals": list(self.worst), "residual": self.residual})
+        write_stored(path, arrays, {"goals": list(self.worst), "residual": self.residual}, origins)
 
     @classmethod
     def load(cls, path: Path | str) -> "WorstCaseStudy":

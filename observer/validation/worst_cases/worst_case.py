@@ -117,7 +117,7 @@ def worst_initial_states(
         raise InputError(f"duration is {duration:g} s; expected at least three samples (dt = {plant.dt:g} s)")
     if isinstance(trials, bool) or not isinstance(trials, int) or trials < 20:
         raise InputError(f"trials is {trials!r}; expected a whole number, 20 or more")
-    late = int(np.ceil((0.5 * duration if window is None else window) / plant.dt - 1e-9))
+    late = late_from(duration, window, plant.dt)
     if not 0 <= late < steps:
         raise InputError(f"window begins at {window} s; expected a time within the trial of {duration:g} s")
     some, (low, high) = Trials(observer, plant, steps, late, 3 * trials), search_box(plant, spread)
@@ -151,23 +151,43 @@ def worst_initial_states(
 
 def _measured(some: Trials, goal: str, initial: tuple[np.ndarray, ...], count: int, truth: str) -> WorstInitialStates:
     """The found and the random initial states on the true plant."""
-    plant, (x0, x_hat0, u) = some.plant, initial
-    held = np.broadcast_to(u[:, None], (2, some.steps, u.shape[1])).copy()
-    data = simulate(plant, duration=(some.steps - 1) * plant.dt, x0=x0, u=held, truth=truth)
-    angles = periods(plant.system.states)
+    error = errors_along(some.observer, some.plant, *initial, some.steps, truth)
+    t = some.plant.dt * np.arange(some.steps)
+    return judge_worst(some.plant, goal, *(a[0] for a in initial), error[0], error[1], t, some.window, count)
+
+
+def errors_along(
+    observer: StateObserver, plant: DiscreteSystem, x0: np.ndarray, x_hat0: np.ndarray, u: np.ndarray, samples: int, truth: str
+) -> np.ndarray:  # fmt: skip
+    """x_hat - x ``(K, N, nx)`` from initial states ``(K, nx)`` of the true plant under constant inputs ``(K, nu)``."""
+    held = np.broadcast_to(u[:, None], (len(u), samples, u.shape[1])).copy()
+    data = simulate(plant, duration=(samples - 1) * plant.dt, x0=x0, u=held, truth=truth)
     with np.errstate(all="ignore"):
-        error = wrap(some.observer.run(x_hat0, data.u, data.y) - data.x, angles)
-        relative = np.abs(error) / np.ptp(plant.system.state_ranges, axis=1)
+        return wrap(observer.run(x_hat0, data.u, data.y) - data.x, periods(plant.system.states))
+
+
+def judge_worst(
+    plant: DiscreteSystem, goal: str, x0: np.ndarray, x_hat0: np.ndarray, u: np.ndarray, error: np.ndarray,
+    random_error: np.ndarray, t: np.ndarray, window: int, count: int,
+) -> WorstInitialStates:  # fmt: skip
+    """Initial states with the values that follow from their errors ``(N, nx)``; ``window``: the sample from which an error is late."""
+    with np.errstate(all="ignore"):
+        relative = np.abs(np.stack([error, random_error])) / np.ptp(plant.system.state_ranges, axis=1)
     relative = np.where(np.isfinite(relative), relative, np.inf)
     curves = relative.max(axis=2)
     if goal == "settling":
         after = settled_after(curves)
         values = after * plant.dt
-        decides = relative[0, int(min(after[0], some.steps - 1))]
+        decides = relative[0, int(min(after[0], len(t) - 1))]
     else:
-        values = late_error(curves, some.window)
-        decides = relative[0, some.window :].max(axis=0)
+        values = late_error(curves, window)
+        decides = relative[0, window:].max(axis=0)
     value, random = (float(v) for v in values)
     return WorstInitialStates(
-        goal, x0[0], x_hat0[0], u[0], value, random, int(np.argmax(decides)), count, data.t, error[0], error[1]
+        goal, x0, x_hat0, u, value, random, int(np.argmax(decides)), count, t, error, random_error
     )
+
+
+def late_from(duration: float, window: float | None, dt: float) -> int:
+    """The sample from which an error is late: in the second half when no window is given."""
+    return int(np.ceil((0.5 * duration if window is None else window) / dt - 1e-9))
