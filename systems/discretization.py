@@ -15,6 +15,7 @@ import casadi as ca
 import numpy as np
 from scipy.linalg import expm
 
+from systems.base import memory
 from systems.base.errors import InputError
 from systems.compilation import compile_graph, worth_compiling
 from systems.evaluation import evaluate, from_expression, jacobian, symbols_of, to_casadi
@@ -42,10 +43,21 @@ def _rk4(f: ca.Function, t: Any, x: Any, u: Any, p: Any, h: float) -> Any:
 
 
 _STEPPERS = {"euler": _euler, "rk4": _rk4}
+_STAGES = {"euler": 1, "rk4": 4}  # evaluations of the equations in each substep
+MOST_OPERATIONS, _PER_OPERATION = 2_000_000, 1500.0  # of a step; bytes that each takes while the step is built
 METHODS = ("euler", "rk4", "exact", "scipy", "cvodes")
 
 
 def _stepped(system: System, dt: float, method: str, substeps: int) -> Graph:
+    operations = _STAGES[method] * (len(system.dynamics.nodes) + 4 * system.nx) * substeps
+    if operations > MOST_OPERATIONS:
+        raise InputError(
+            f"substeps is {substeps}: a step of {method} is then {operations} operations; expected at most {MOST_OPERATIONS}, so take "
+            "fewer substeps, a smaller dt, or the method cvodes"
+        )
+    memory.require(
+        _PER_OPERATION * operations, f"a step of {operations} operations", "take fewer substeps, or a smaller dt"
+    )
     s = symbols_of(system.dynamics)
     f, h = to_casadi(system.dynamics), dt / substeps
     x = s["x"]
