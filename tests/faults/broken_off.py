@@ -30,7 +30,7 @@ import observer.certification.certificate
 import observer.fine_tuning.fine_tune
 import observer.fitting.solvers.gauss_newton
 import observer.networks.ren.contracting
-import observer.validation.side_by_side  # noqa: F401
+import observer.validation.side_by_side
 import reports.writing
 from experiments.cli import main
 from experiments.pipeline.lock import LOCK
