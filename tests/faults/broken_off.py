@@ -260,13 +260,20 @@ def break_off(folder: Path, count: int, seed: int, send: Callable[[random.Random
     return {"broken": broken, "codes": codes, "faults": faults}
 
 
+def verified(folder: Path, log: Path) -> int:
+    """The exit code of ``observer verify``, without the report of the test, which nobody can make again."""
+    (folder / "run" / "report.html").unlink()
+    shutil.rmtree(folder / "run" / "figures")
+    return ended(child(folder, ["verify", "run"], log))
+
+
 def twice(folder: Path, count: int, seed: int) -> dict[str, Any]:
     """Two processes on one folder: one works, the other is refused, and the result is that of one alone."""
     log, moments, faults = folder / "log", random.Random(seed), Counter()
     words, refused, same = ROWS["run"].words, 0, 0
     before = states(folder, log, 0)
     whole(before[0], words, log)
-    alone = content(before[0])
+    alone, as_alone = content(before[0]), verified(before[0], log)
     for k in range(count):
         work = folder / f"round {k}"
         work.mkdir()
@@ -281,11 +288,8 @@ def twice(folder: Path, count: int, seed: int) -> dict[str, Any]:
             faults[f"exit {codes}"] += 1
         refused += "at work in it" in log.read_text() and "error" in log.read_text()
         different = differing(alone, content(work))
-        (work / "run" / "report.html").unlink()  # that of the test, which nobody can make again
-        shutil.rmtree(work / "run" / "figures")
-        verified = ended(child(work, ["verify", "run"], log))
-        if verified != 0:
-            faults[f"verify {verified}"] += 1
+        if verified(work, log) != as_alone:
+            faults["verify"] += 1
         faults.update(different)
         same += not different
         if (work / "run" / LOCK).exists():
