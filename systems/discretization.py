@@ -314,7 +314,12 @@ def _checked_motion(system: System, x: np.ndarray, u: np.ndarray) -> float:
         sizes = np.max(np.abs(value), axis=0, where=np.isfinite(value), initial=0.0)
         for name, size in zip(names, sizes.tolist(), strict=True):
             if what == "output" or size > LARGEST:  # a motion may be as slow as it likes
-                check_number(f"system '{system.name}'", f"the {what} of '{name}' over the region", float(f"{size:.4g}"), "numbers")
+                check_number(
+                    f"system '{system.name}'",
+                    f"the {what} of '{name}' over the region",
+                    float(f"{size:.4g}"),
+                    "numbers",
+                )
     width = np.ptp(system.state_ranges, axis=1)
     return float(np.max(np.abs(values[0]) / width)) if system.kind == "continuous" else 1.0
 

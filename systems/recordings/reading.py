@@ -279,7 +279,7 @@ def _compare_units(table: LogTable, column: str, signal: Signal) -> None:
 def _wrong_unit(table: LogTable, column: str, expected: str) -> InputError:
     row = f", row {table.unit_row}" if table.unit_row else ""
     return InputError(
-        f"{table.label}{row}, column '{column}': unit is '{table.units[column]}'; expected '{expected}', "
+        f"{table.label}{row}, column '{column}': unit is {shorten(table.units[column], 40)}; expected '{expected}', "
         "and units are never converted, so convert the column"
     )
 

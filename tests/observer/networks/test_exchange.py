@@ -200,7 +200,10 @@ DOUBLING = [{"a": [{"tag": "backref", "ref": k + 2}] * 2} for k in range(40)] + 
         ({"x": {"tag": "backref", "ref": 1}, "_backrefs": DOUBLING}, "nested more than 64 deep, or more than 1000000"),
         (nested(100), "nested more than 64 deep"),
         (nested(2000), "recursion"),
-        ({"x": {"tag": "array", "type": kind_of("Core", "Complex"), "size": [1], "data": b"1"}}, "an array of .Complex"),
+        (
+            {"x": {"tag": "array", "type": kind_of("Core", "Complex"), "size": [1], "data": b"1"}},
+            "an array of .Complex",
+        ),
         ({"x": {"tag": "array", "type": kind_of("Core", "Float64"), "size": [2], "data": bytes(8)}}, "reshape"),
     ],
 )
