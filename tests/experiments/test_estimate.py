@@ -270,7 +270,7 @@ def test_export_of_a_run_reads_back(observer, shop, tmp_path, name):
 
 
 def test_export_refuses(observer, shop, tmp_path):
-    refused(observer("export", shop / "run", "-o", tmp_path / "out", "--format", "xls"), "expected csv, parquet")
+    refused(observer("export", shop / "run", "-o", tmp_path / "out", "--format", "xls"), "expected 'csv', 'parquet'")
     (tmp_path / "file").write_text("")
     refused(observer("export", shop / "run", "-o", tmp_path / "file"), "is a file")
     assert not (tmp_path / "out").exists()
