@@ -94,7 +94,7 @@ class ArrayFile:
             while done < total or not done:
                 number = min(count, total - done)
                 raw = np.empty(number * found.dtype.itemsize, np.uint8)
-                view = memoryview(raw)
+                view = raw.data
                 for start in range(0, len(raw), _PIECE):
                     view[start : start + _PIECE] = stream.read(min(_PIECE, len(raw) - start))
                 done += max(number, 1)
