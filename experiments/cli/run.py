@@ -100,7 +100,9 @@ def certify(
     ] = None,
     budget: Annotated[
         str | None,
-        typer.Option("--budget", metavar="TIME", help="Stop that work after this time, as 30s, done or not."),
+        typer.Option(
+            "--budget", metavar="TIME", help="Stop that work after this time, done or not; 60s when left out."
+        ),
     ] = None,
     gap: Annotated[
         float | None,
