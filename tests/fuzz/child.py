@@ -136,15 +136,13 @@ def _surroundings(case: Case, place: Path, debug: bool) -> None:
 def _answered(case: Case) -> int:
     """The exit code, as the interpreter would leave it."""
     from experiments.cli import main
-    from experiments.pipeline.console import answers
 
     sys.argv = ["observer", *case.words]
     try:
         if case.call is None:
             main()
         else:
-            call: Any = case.call
-            _library(call, answers)
+            _library(case.call)
         code = 0
     except SystemExit as ended:
         code = ended.code if isinstance(ended.code, int) else int(ended.code is not None)
@@ -161,7 +159,7 @@ def _answered(case: Case) -> int:
     return code
 
 
-def _library(call: Callable[[], Any], answers: Any) -> None:
+def _library(call: Callable[[], Any]) -> None:
     """A function of the library: its InputError is an answer, as that of a command; all else is a traceback."""
     from systems.base.errors import InputError
 
