@@ -56,7 +56,12 @@ def _same(one, two):
 def folder(tmp_path):
     """A copy of a run as this version writes it: with checksums in its JSON files."""
     run = shutil.copytree(DATA / "run_format_1", tmp_path / "run")
-    for name in ("system.json", "fit.json", "certificate.json", "metrics.json"):  # each after those that it states the hashes of
+    for name in (
+        "system.json",
+        "fit.json",
+        "certificate.json",
+        "metrics.json",
+    ):  # each after those that it states the hashes of
         document = json.loads((run / name).read_text())
         hashes = {other: library.storage.file_hash(run / other) for other in document.pop("hashes", {})}
         write_json(run / name, document, hashes=hashes)

@@ -110,7 +110,7 @@ def data_findings(run: Run, recipe: Recipe) -> Iterator[Finding]:
     if not options.files:
         yield from motion_findings(
             part, run, data, recipe.seed, options.excitation, trajectories=options.trajectories,
-            duration=options.duration or run.system.duration, truth="model", source=f"simulated, seed {recipe.seed}",
+            duration=options.duration or run.system.duration or 200 * run.plant.dt, truth="model", source=f"simulated, seed {recipe.seed}",
         )  # fmt: skip
         return
     if not _logs_here(run):
@@ -129,7 +129,7 @@ def vars_of(data: Trajectories) -> dict[str, object]:
 
 def motion_findings(
     part: str, run: Run, data: Trajectories, seed: int, excitation: str | None, *, trajectories: int,
-    duration: float, truth: str, source: str = "", noise: bool = False, rows: slice = slice(None),
+    duration: float, truth: str, source: str = "", noise: bool = False, rows: slice | np.ndarray = slice(None),
 ) -> Iterator[Finding]:  # fmt: skip
     """Simulated data: initial states and inputs from the seed, and every sample from the one before it.
 
