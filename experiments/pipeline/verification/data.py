@@ -28,7 +28,10 @@ def plant_findings(run: Run, recipe: Recipe) -> Iterator[Finding]:
     stored = {name: document.get(name) for name in ("system", "plant", "fingerprint")}
     anew = {"system": plant.system.to_data(), "plant": plant.to_data(), "fingerprint": plant.system.fingerprint}
     yield from compared(runs.SYSTEM, stored, to_plain(anew), near={"plant.error": error_rounding(run)})
-    settled = {name: value for name in ("dt", "method", "substeps") if (value := getattr(recipe, name)) is not None}
+    names = (
+        ("dt", "substeps") if plant.system.kind == "discrete" else ("dt", "method", "substeps")
+    )  # a map has no method
+    settled = {name: value for name in names if (value := getattr(recipe, name)) is not None}
     sampling = {name: getattr(plant, name) for name in settled}
     yield from compared(runs.CONFIG, settled, sampling, what="sampling of the plant")
     yield from _source(run, recipe)
