@@ -77,7 +77,7 @@ def _unchanged(log: Mapping[str, Any], folder: Path) -> bool | None:
 
 
 def learn_from(
-    files: str, system: "System", dt: float | None, columns: str | None = None, *, outputs: bool = False
+    files: str | list[str], system: "System", dt: float | None, columns: str | None = None, *, outputs: bool = False
 ) -> Trajectories:
     """Logged states and inputs as training data. Outputs without a column are worked out from the plant's equations.
 
