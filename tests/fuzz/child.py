@@ -50,9 +50,9 @@ def run(
     code = NO_INPUT
     try:
         os.setsid()
-        for signum in (signal.SIGINT, signal.SIGTERM, signal.SIGPIPE):
-            signal.signal(signum, signal.default_int_handler if signum == signal.SIGINT else signal.SIG_DFL)
-        signal.signal(signal.SIGPIPE, signal.SIG_IGN)  # as the interpreter starts
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # as the interpreter starts
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        signal.signal(signal.SIGPIPE, signal.SIG_IGN)
         log = _sinks(place)
         case = _made(make, place, key, templates)
         _limits()
@@ -136,15 +136,13 @@ def _surroundings(case: Case, place: Path, debug: bool) -> None:
 def _answered(case: Case) -> int:
     """The exit code, as the interpreter would leave it."""
     from experiments.cli import main
-    from experiments.pipeline.console import answers
 
     sys.argv = ["observer", *case.words]
     try:
         if case.call is None:
             main()
         else:
-            call: Any = case.call
-            _library(call, answers)
+            _library(case.call)
         code = 0
     except SystemExit as ended:
         code = ended.code if isinstance(ended.code, int) else int(ended.code is not None)
@@ -161,12 +159,12 @@ def _answered(case: Case) -> int:
     return code
 
 
-def _library(call: Callable[[], Any], answers: Any) -> None:
+def _library(call: Callable[[], Any]) -> None:
     """A function of the library: its InputError is an answer, as that of a command; all else is a traceback."""
     from systems.base.errors import InputError
 
     try:
         call()
     except InputError as error:
-        print(f"error: {error}".encode(errors="backslashreplace").decode(), file=sys.stderr)
+        print("error:", "".join(c if c.isprintable() else ascii(c)[1:-1] for c in str(error)), file=sys.stderr)
         raise SystemExit(2) from None
