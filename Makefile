@@ -12,9 +12,9 @@ demo: $(READY)
 test: $(READY)
 	$(BIN)/python -m pytest -n 2 -m "not slow"
 
-# Every command broken off six times by SIGKILL and six times by a signal, at random instants; some 20 minutes.
+# Every command broken off five times by SIGKILL and five times by a signal, at random instants; some 20 minutes.
 faults: $(READY)
-	FAULTS=6 $(BIN)/python -m pytest tests/faults
+	FAULTS=5 $(BIN)/python -m pytest tests/faults
 
 # Hostile inputs of every entry point, others each time; some 20 minutes.
 fuzz: $(READY)

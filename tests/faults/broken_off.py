@@ -24,6 +24,12 @@ import matplotlib.figure  # noqa: F401 - loaded before forking, so that a child 
 import numpy as np
 import torch  # noqa: F401
 
+import experiments.compare.page
+import experiments.compare.run
+import observer.fine_tuning.fine_tune
+import observer.fitting.solvers.gauss_newton
+import observer.networks.ren.contracting
+import observer.validation.side_by_side  # noqa: F401
 import reports.writing
 from experiments.cli import main
 from experiments.pipeline.lock import LOCK
@@ -36,7 +42,7 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 #: What a signal may end with: the exit codes, or its own default where it came before the program was ready for it.
 CODES = {0, 1, 129, 130, 143, -signal.SIGTERM, -signal.SIGHUP}
 #: Names in files that say how long something took (and ``...seconds``), or what was made of such numbers.
-TIMINGS = ("seconds", "checksum", "hashes")
+TIMINGS = ("seconds", "checksum", "hashes", "advice")
 
 
 @dataclass(frozen=True)
@@ -60,6 +66,27 @@ ROWS = {
     "export": Row(["export", "run", "-o", "data", "--force"]),
     "estimate": Row(["estimate", "run", "log.csv", "-o", "out.csv", "--force"]),
     "fine-tune": Row(["fine-tune", "run", "--out", "tuned", "--noise", "0.02", "--iterations", "8", "--horizon", "25"]),
+    "compare": Row(
+        [
+            "compare",
+            "run",
+            "--out",
+            "compared",
+            "--no-fine-tune",
+            "--estimators",
+            "open_loop,projection",
+            "--scenarios",
+            "noise,bias",
+            "--trials",
+            "3",
+            "--training",
+            "3",
+            "--evaluations",
+            "4",
+            "--duration",
+            "2",
+        ]
+    ),
 }
 
 
@@ -67,6 +94,11 @@ def small_report(run: Any, **_: Any) -> Path:
     """In place of the figures, which take seconds: one file among them and the page, as they are written."""
     picture = type("One", (), {"files": {"errors.png": b"picture" * 1000}})
     return reports.writing.publish(run.path, "page", [picture], ["errors"])
+
+
+def small_comparison(folder: Path, **_: Any) -> Path:
+    """Likewise for a comparison."""
+    return reports.writing.publish(folder, "page", [], [])
 
 
 def child(folder: Path, words: list[str], log: Path) -> int:
@@ -81,6 +113,7 @@ def child(folder: Path, words: list[str], log: Path) -> int:
         os.dup2(sink, 1), os.dup2(sink, 2)
         loop.SAVE_EVERY = 0.02
         vars(reports)["write_report"] = small_report
+        vars(experiments.compare.page)["write_estimators_report"] = small_comparison
         sys.argv = ["observer", *words, "--quiet"]
         main()
     except SystemExit as ended:
@@ -104,8 +137,8 @@ def whole(folder: Path, words: list[str], log: Path) -> float:
     return time.perf_counter() - began
 
 
-def states(folder: Path, log: Path) -> list[Path]:
-    """``folder/0`` to ``folder/5``: the plant and its run after so many steps, never broken off."""
+def states(folder: Path, log: Path, count: int) -> list[Path]:
+    """``folder/0``, ``folder/1`` and so on: the plant and its run after so many steps, never broken off."""
     from systems import discretize, load_system, simulate, write_recordings
 
     found = [folder / "0"]
@@ -113,7 +146,7 @@ def states(folder: Path, log: Path) -> list[Path]:
     (found[0] / "plant.toml").write_text(FREE_SPRING)
     system = load_system(found[0] / "plant.toml")
     write_recordings(simulate(discretize(system), 1, duration=4.0, seed=1), found[0] / "log.csv", system)
-    for k, words in enumerate(STEPS):
+    for k, words in enumerate(STEPS[:count]):
         shutil.copytree(found[-1], folder / str(k + 1))
         found.append(folder / str(k + 1))
         whole(found[-1], words, log)
@@ -130,7 +163,7 @@ def _of_file(path: Path) -> Any:
         return _without_timings(json.loads(path.read_text()))
     if path.suffix == ".npz":
         with np.load(path, allow_pickle=False) as archive:
-            return {name: _of_array(archive[name]) for name in archive.files}
+            return {name: _of_array(archive[name]) for name in archive.files if not name.endswith(TIMINGS)}
     if path.name == "history.csv":
         head, *rows = (line.split(",") for line in path.read_text().splitlines())
         kept = [k for k, name in enumerate(head) if not name.endswith(TIMINGS)]
@@ -187,7 +220,7 @@ def break_off(folder: Path, count: int, seed: int, send: Callable[[random.Random
     log, moments, faults = folder / "log", random.Random(seed), Counter()
     chosen = os.environ.get("ROWS", ",".join(ROWS)).split(",")
     broken, codes = Counter(), Counter()
-    before = states(folder, log)
+    before = states(folder, log, max(ROWS[name].before for name in chosen))
     for name in chosen:
         row = ROWS[name]
         expected, work = folder / f"{name} unbroken", folder / f"{name} broken"
@@ -215,7 +248,7 @@ def break_off(folder: Path, count: int, seed: int, send: Callable[[random.Random
                 broken[name] += 1
         whole(work, row.words, log)
         faults.update(f"{name}: differs in {text}" for text in differing(unbroken, content(work)))
-        for text in half_written(work, False):
+        for text in (text for run in (work / "run", work / "tuned") for text in half_written(run, False)):
             faults[f"{name}: {text} at the end"] += 1
     if "Traceback" in log.read_text():
         faults["traceback"] += 1
@@ -226,13 +259,14 @@ def twice(folder: Path, count: int, seed: int) -> dict[str, Any]:
     """Two processes on one folder: one works, the other is refused, and the result is that of one alone."""
     log, moments, faults = folder / "log", random.Random(seed), Counter()
     words, refused, same = ROWS["run"].words, 0, 0
-    before = states(folder, log)
+    before = states(folder, log, 0)
     whole(before[0], words, log)
     alone = content(before[0])
     for k in range(count):
         work = folder / f"round {k}"
-        shutil.copytree(before[1], work)
-        shutil.rmtree(work / "run")
+        work.mkdir()
+        for name in ("plant.toml", "log.csv"):
+            shutil.copy(before[0] / name, work)
         log.write_text("")
         processes = [child(work, words, log)]
         time.sleep(moments.choice([0.0, 0.0, moments.uniform(0.0, 0.05)]))

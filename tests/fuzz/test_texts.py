@@ -7,7 +7,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from experiments.pipeline.recipe import seconds
+from experiments.pipeline.kinds import seconds
 from systems.base.errors import InputError
 from systems.equations import parse
 from systems.recordings import parse_columns
