@@ -8,7 +8,16 @@ from observer import storage
 from observer.networks.ren.explicit import ExplicitREN
 from observer.scaling import Scaling
 from observer.state_observer import RENObserver
-from observer.storage import file_hash, load_observer, read_json, read_npz, save_observer, write_json, write_npz, write_text
+from observer.storage import (
+    file_hash,
+    load_observer,
+    read_json,
+    read_npz,
+    save_observer,
+    write_json,
+    write_npz,
+    write_text,
+)
 from systems import discretize, van_der_pol
 from systems.base import memory
 from systems.base.errors import InputError
