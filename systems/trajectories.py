@@ -18,7 +18,7 @@ from systems.base.errors import InputError, SimulationError
 from systems.base.memory import arrays, require
 from systems.discretization import DiscreteSystem
 from systems.excitations import excite
-from systems.integration import Motion, reference_motion, time_scales
+from systems.integration import ReferenceMotion, reference_motion, time_scales
 from systems.system import System
 
 
@@ -304,7 +304,7 @@ def simulate(
         motion = reference_motion(system, x0, u[:, :-1], dt)
     else:
         name = "discrete map" if system.kind == "discrete" else plant.method
-        motion = Motion(plant.rollout(x0, u[:, :-1]), name)
+        motion = ReferenceMotion(plant.rollout(x0, u[:, :-1]), name)
     x, said = motion.x, (motion.warning,) if motion.warning else ()
     warnings = (*said, *check_states(system, t, x))
     y = system.measure(x, u, t)

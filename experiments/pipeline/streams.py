@@ -49,13 +49,11 @@ def secure() -> None:
             if opened != number:
                 os.dup2(opened, number)
                 os.close(opened)
-        if name == "stdin":
-            continue
-        stream = getattr(sys, name)
-        if stream is None:
-            stream = open(number, "w", encoding="utf-8", closefd=False)
-        stream.reconfigure(errors="backslashreplace")
-        setattr(sys, name, Outlet(stream))
+        if name != "stdin":
+            encoding = getattr(getattr(sys, name), "encoding", None) or "utf-8"
+            lines = 1 if name == "stderr" or os.isatty(number) else -1
+            stream = open(number, "w", lines, encoding=encoding, errors="backslashreplace", closefd=False)
+            setattr(sys, name, Outlet(stream))
 
 
 def lost_results() -> OSError | None:

@@ -1,7 +1,6 @@
 """Standard streams that are closed, full, ASCII only or without a reader: the work is done, and no traceback is shown."""
 
 import io
-import json
 import os
 import subprocess
 import sys
@@ -10,7 +9,6 @@ from pathlib import Path
 import pytest
 
 import experiments
-from experiments.pipeline import streams
 from experiments.pipeline.console import answer, show
 from experiments.pipeline.streams import Outlet, lost_results
 from tests.plants import FREE_SPRING
@@ -122,11 +120,10 @@ def test_results_that_were_lost_are_exit_2_whatever_the_verdict(monkeypatch, cap
     assert answer(command) == verdict
 
 
-def test_secure_keeps_streams_that_work(monkeypatch, tmp_path):
-    with open(tmp_path / "out", "w", encoding="ascii") as out, open(tmp_path / "err", "w", encoding="ascii") as err:
-        monkeypatch.setattr(sys, "stdout", out)
-        monkeypatch.setattr(sys, "stderr", err)
-        streams.secure()
-        assert sys.stdout.stream is out and sys.stdout.encoding == "ascii"
-        print(json.dumps({"unit": "m"}), "m/s²")
-    assert (tmp_path / "out").read_text() == '{"unit": "m"} m/s\\xb2\n'
+def test_secure_keeps_descriptors_and_encodings(tmp_path):
+    probe = (
+        "import os, sys; from experiments.pipeline.streams import secure; secure(); "
+        "print(sys.stdout.encoding, 'm/s\\u00b2 \\udce9'); os.write(2, b'2'); sys.stdout.flush()"
+    )
+    assert shell(f'PY -c "{probe}"', tmp_path, PYTHONIOENCODING="ascii") == (0, "ascii m/s\\xb2 \\udce9\n", "2")
+    assert shell(f'PY -c "{probe}"', tmp_path, PYTHONIOENCODING="utf-8") == (0, "utf-8 m/s² \\udce9\n", "2")

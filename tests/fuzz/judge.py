@@ -48,7 +48,7 @@ def faults(outcome: Outcome) -> list[Fault]:
         pass  # it works on
     elif outcome.hung:
         found.append(Fault("a hang", f"{outcome.seconds:.0f} s, {outcome.processor:.0f} s of a processor"))
-    elif outcome.code not in (0, 1, 2, *((130, 143, -15) if case["signals"] else ())) and not theirs:
+    elif outcome.code not in (0, 1, 2, *((129, 130, 143, -15) if case["signals"] else ())) and not theirs:
         found.append(Fault(f"exit {outcome.code}", _last(errors)))
     if not theirs:
         for kind, pattern in _FOREIGN:
