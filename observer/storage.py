@@ -6,8 +6,10 @@ new one and never half of either. Every JSON file and the metadata of every weig
 JSON, TOML, safetensors, and npz without pickles.
 """
 
+import errno
 import json
 import re
+import stat
 from collections.abc import Callable, Mapping
 from functools import cache
 from hashlib import sha256
@@ -155,9 +157,14 @@ def check_version(path: Path, version: Any, written_by: Any) -> None:
 
 
 def file_hash(path: Path) -> str:
-    """SHA-256 of the content of a file, as 64 hexadecimal digits."""
-    digest = sha256()
-    with Path(path).open("rb") as stream:
+    """SHA-256 of the content of a file, as 64 hexadecimal digits.
+
+    Raises OSError for what cannot be read, and for a pipe or a device, which might never end.
+    """
+    digest, path = sha256(), Path(path)
+    if not stat.S_ISREG(path.stat().st_mode):
+        raise OSError(errno.EINVAL, "is no regular file; expected one that can be read to its end", str(path))
+    with path.open("rb") as stream:
         while block := stream.read(1 << 20):
             digest.update(block)
     return digest.hexdigest()

@@ -50,9 +50,9 @@ def run(
     code = NO_INPUT
     try:
         os.setsid()
-        for signum in (signal.SIGINT, signal.SIGTERM, signal.SIGPIPE):
-            signal.signal(signum, signal.default_int_handler if signum == signal.SIGINT else signal.SIG_DFL)
-        signal.signal(signal.SIGPIPE, signal.SIG_IGN)  # as the interpreter starts
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # as the interpreter starts
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        signal.signal(signal.SIGPIPE, signal.SIG_IGN)
         log = _sinks(place)
         case = _made(make, place, key, templates)
         _limits()
@@ -166,5 +166,5 @@ def _library(call: Callable[[], Any]) -> None:
     try:
         call()
     except InputError as error:
-        print(f"error: {error}".encode(errors="backslashreplace").decode(), file=sys.stderr)
+        print("error:", "".join(c if c.isprintable() else ascii(c)[1:-1] for c in str(error)), file=sys.stderr)
         raise SystemExit(2) from None

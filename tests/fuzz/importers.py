@@ -36,7 +36,7 @@ def npz_parameters(dice: Dice) -> tuple[bytes, str]:
         np.savez(
             stream,
             **{
-                (name.replace("/", "_").replace("\0", "_") or "_"): value
+                (name.replace("/", "_").replace("\0", "_").encode("utf-8", "replace").decode() or "_"): value
                 for name, value in parameters.items()
                 if name != "file"
             },

@@ -39,10 +39,14 @@ def content(dice: Dice, columns: Columns) -> tuple[bytes, str]:
     elif kind == "units":
         arrays["units"] = np.array(dice.choice(("{", "[]", "3", "null", '{"t": null}', '{"q": {"a": 1}}', "{" * 5_000,
             json.dumps({"t": word(dice)}), "[" * 100_000, '{"t": "ms"}')))  # fmt: skip
+    odd = dice.choice(list(arrays) or [""])
     stream = io.BytesIO()
     with zipfile.ZipFile(stream, "w", dice.choice((zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED))) as archive:
         for name, values in arrays.items():
-            archive.writestr(f"{name}.npy".replace("\0", "_"), npy(dice, values, kind))
+            archive.writestr(
+                f"{name}.npy".replace("\0", "_").encode("utf-8", "replace").decode(),
+                npy(dice, values, kind if name == odd else ""),
+            )
         if kind == "repeat" and arrays:
             archive.writestr("t.npy", npy(dice, arrays.get("t", np.arange(3.0)), ""))
         if kind == "npy":

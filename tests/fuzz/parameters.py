@@ -20,6 +20,8 @@ def honest(dice: Dice) -> dict[str, Any]:
 
 
 def spoiled(dice: Dice, parameters: dict[str, Any]) -> str:
+    if not parameters:
+        return "nothing left"
     name = dice.choice(list(parameters))
     kind = dice.among("type type lose name value add polar none")
     if kind == "type":

@@ -8,7 +8,16 @@ from observer import storage
 from observer.networks.ren.explicit import ExplicitREN
 from observer.scaling import Scaling
 from observer.state_observer import RENObserver
-from observer.storage import load_observer, read_json, read_npz, save_observer, write_json, write_npz, write_text
+from observer.storage import (
+    file_hash,
+    load_observer,
+    read_json,
+    read_npz,
+    save_observer,
+    write_json,
+    write_npz,
+    write_text,
+)
 from systems import discretize, van_der_pol
 from systems.base import memory
 from systems.base.errors import InputError
@@ -199,3 +208,14 @@ def test_the_same_weights_are_the_same_bytes(tmp_path, plant_observer):
     content = (tmp_path / "one").read_bytes()
     header = content[8 : 8 + int.from_bytes(content[:8], "little")]
     assert header == json.dumps(json.loads(header), sort_keys=True, separators=(",", ":")).encode().ljust(len(header))
+
+
+@pytest.mark.skipif(os.name != "posix", reason="needs pipes and devices")
+def test_what_has_no_end_has_no_hash(tmp_path):
+    """A pipe waits for ever, a device never ends: a log or a part of a run that is one is refused, not read."""
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "device").symlink_to("/dev/zero")
+    for name in ("pipe", "device"):
+        with pytest.raises(OSError, match="no regular file") as refused:
+            file_hash(tmp_path / name)
+        assert refused.value.filename == str(tmp_path / name)
