@@ -1,9 +1,9 @@
-# make demo: from nothing to a validated observer and its report. make test: the tests. make faults: kills and signals at many instants. make benchmark: docs/performance.md. Needs Python 3.11 or newer, with pip.
+# make demo: from nothing to a validated observer and its report. make test: the tests. make faults, make fuzz: kills and signals at many instants, hostile inputs. make benchmark: docs/performance.md. Needs Python 3.11 or newer, with pip.
 PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.installed
 
-.PHONY: demo test faults lint benchmark clean
+.PHONY: demo test faults fuzz lint benchmark clean
 
 demo: $(READY)
 	$(BIN)/observer experiment box --out runs/box
@@ -12,9 +12,13 @@ demo: $(READY)
 test: $(READY)
 	$(BIN)/python -m pytest -n 2 -m "not slow"
 
-# Every command broken off six times by SIGKILL and six times by a signal, at random instants; some 20 minutes.
+# Every command broken off five times by SIGKILL and five times by a signal, at random instants; some 20 minutes.
 faults: $(READY)
-	FAULTS=6 $(BIN)/python -m pytest tests/faults
+	FAULTS=5 $(BIN)/python -m pytest tests/faults
+
+# Hostile inputs of every entry point, others each time; some 20 minutes.
+fuzz: $(READY)
+	$(BIN)/python -m tests.fuzz --count 200 --seed $$(date +%s)
 
 benchmark: $(READY)
 	$(BIN)/python -m benchmarks.kernels

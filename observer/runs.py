@@ -198,7 +198,8 @@ def stored_origins(path: Path) -> dict[str, dict[str, Any]]:
         if path.suffix == ".json":
             document = read_json(path, changed=True)
         else:
-            with np.load(path, allow_pickle=False) as archive:
+            # opened here: a handle that np.load opened outlives a damaged archive
+            with path.open("rb") as stream, np.load(stream, allow_pickle=False) as archive:
                 document = json.loads(str(archive["origins"])) if "origins" in archive.files else {}
         found = {key: document[key] for key in ("hashes", "recipe") if key in document}
         if not all(isinstance(value, dict) for value in found.values()):

@@ -15,6 +15,7 @@ from observer.known_plant import nominal_inputs
 from observer.networks.ren.explicit import ExplicitREN
 from observer.networks.ren.rollout import rollout
 from observer.scaling import Scaling
+from systems.base.arrays import check_shapes, one_line
 from systems.base.errors import InputError
 from systems.discretization import DiscreteSystem
 from systems.system import System
@@ -91,6 +92,13 @@ class StateObserver(ABC):
             raise InputError(f"u has shape {u.shape} and y {y.shape}; expected (..., N, size) with the same N")
         batch = np.broadcast_shapes(u.shape[:-2], y.shape[:-2], np.shape(x_hat0)[:-1])
         return np.broadcast_to(check_last("x_hat0", x_hat0, system.nx, system.state_names), (*batch, system.nx)), u, y
+
+
+#: shapes that the parts of a stored observer have
+_STORED = {
+    "A": ("nx", "nx"), "B1": ("nx", "nv"), "B2": ("nx", "nu"), "metric": ("nx", "nx"), "multipliers": ("nv",),
+    "state_centre": ("nx",), "state_scale": ("nx",), "input_centre": ("nu",), "input_scale": ("nu",),
+}  # fmt: skip
 
 
 @dataclass(frozen=True, eq=False)
@@ -187,8 +195,14 @@ class RENObserver(StateObserver):
                 plant=plant,
                 eps=float(meta["eps"]),
             )
-        except (KeyError, TypeError) as error:
-            raise InputError(f"the stored observer cannot be read ({type(error).__name__}: {error})") from error
+            whole = {"state_scale": ("nx", "nx")} if observer.scaling.state_scale.ndim == 2 else {}
+            parts = {"A": observer.weights.A, "B1": observer.weights.B1, "B2": observer.weights.B2}
+            check_shapes(
+                parts | {"metric": observer.metric, "multipliers": observer.multipliers, **vars(observer.scaling)},
+                {**_STORED, **whole},
+            )
+        except (KeyError, TypeError, ValueError) as error:
+            raise InputError(f"the stored observer cannot be read ({one_line(error)})") from error
         system, stored = plant.system, float(meta["dt"])
         if not math.isclose(stored, plant.dt, rel_tol=1e-9):
             raise InputError(

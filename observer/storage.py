@@ -6,7 +6,10 @@ new one and never half of either. Every JSON file and the metadata of every weig
 JSON, TOML, safetensors, and npz without pickles.
 """
 
+import errno
 import json
+import re
+import stat
 from collections.abc import Callable, Mapping
 from functools import cache
 from hashlib import sha256
@@ -15,6 +18,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
+from systems.base import memory
+from systems.base.arrays import read_arrays
 from systems.base.atomic_files import atomic_path
 from systems.base.errors import InputError
 from systems.base.records import to_plain
@@ -26,6 +31,7 @@ if TYPE_CHECKING:
 Result = TypeVar("Result")
 
 FORMAT_VERSION = 1
+_OF_JSON = 30  # bytes of memory for one of a JSON file: the list [[],[],...] at its worst
 
 
 @cache
@@ -83,15 +89,16 @@ def read_json(path: Path, *, changed: bool = False) -> dict[str, Any]:
     ``changed``: accept a document that does not match its checksum. Files of early versions have none.
     """
 
-    def parse() -> dict[str, Any]:
+    def parse() -> tuple[dict[str, Any], bool]:
+        memory.require(_OF_JSON * Path(path).stat().st_size, f"{path}", "a file of a run is never so large: restore it")
         document = json.loads(Path(path).read_text(encoding="utf-8"))
         if not isinstance(document, dict):
             raise ValueError(f"it holds a {type(document).__name__} instead of an object")
-        return document
+        return document, document.pop("checksum", None) in (None, _checksum(document))
 
-    document = guarded(path, parse)
+    document, whole = guarded(path, parse)
     check_version(path, document.get("format_version"), document.get("package_version"))
-    if document.pop("checksum", None) not in (None, _checksum(document)) and not changed:
+    if not (whole or changed):
         raise InputError(
             f"{path}: its content does not match its checksum, so it is damaged or was changed by hand; "
             "restore it, or repeat the step that writes it"
@@ -102,11 +109,7 @@ def read_json(path: Path, *, changed: bool = False) -> dict[str, Any]:
 def read_npz(path: Path) -> dict[str, np.ndarray]:
     """All arrays of an npz file; pickled objects are refused. Raises InputError that names the file."""
 
-    def parse() -> dict[str, np.ndarray]:
-        with np.load(path, allow_pickle=False) as archive:
-            return {name: archive[name] for name in archive.files}
-
-    arrays = guarded(path, parse)
+    arrays = guarded(path, lambda: read_arrays(path))
     version = arrays.get("format_version")
     if version is not None:
         check_version(path, version.item() if version.size == 1 else version.tolist(), None)
@@ -154,9 +157,14 @@ def check_version(path: Path, version: Any, written_by: Any) -> None:
 
 
 def file_hash(path: Path) -> str:
-    """SHA-256 of the content of a file, as 64 hexadecimal digits."""
-    digest = sha256()
-    with Path(path).open("rb") as stream:
+    """SHA-256 of the content of a file, as 64 hexadecimal digits.
+
+    Raises OSError for what cannot be read, and for a pipe or a device, which might never end.
+    """
+    digest, path = sha256(), Path(path)
+    if not stat.S_ISREG(path.stat().st_mode):
+        raise OSError(errno.EINVAL, "is no regular file; expected one that can be read to its end", str(path))
+    with path.open("rb") as stream:
         while block := stream.read(1 << 20):
             digest.update(block)
     return digest.hexdigest()
@@ -205,7 +213,7 @@ def load_observer(path: Path, plant: "DiscreteSystem") -> "RENObserver":
 
     header, arrays = guarded(path, parse)
     stated = header.get("format_version", "")
-    check_version(path, int(stated) if stated.isdigit() else stated, header.get("package_version"))
+    check_version(path, int(stated) if re.fullmatch("[0-9]{1,9}", stated) else stated, header.get("package_version"))
     if header.get("system") != plant.system.fingerprint:
         raise InputError(
             f"{path}: these weights were fitted to another plant than '{plant.system.name}' as it is described here; "

@@ -22,6 +22,7 @@ from reports.figures.catalogue import Picture
 from reports.quantities import MISSING, exact, number_text
 from reports.style import encode
 from systems.base.records import to_plain
+from systems.base.wording import harmless
 
 _LARGEST_SVG = 400_000
 _PACKAGES = ("ren-observer", "numpy", "scipy", "casadi", "torch", "matplotlib")
@@ -107,12 +108,18 @@ def _environment() -> jinja2.Environment:
         loader=jinja2.FileSystemLoader(Path(__file__).parent / "templates"),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
+        finalize=_harmless,
     )
     environment.filters.update(shown=number_text, exact=exact, code=_code)
     environment.globals["missing"] = MISSING
     return environment
 
 
+def _harmless(value: Any) -> Any:
+    """What a template prints: of a text, all that a reader can see; markup is our own."""
+    return harmless(value) if isinstance(value, str) and not isinstance(value, Markup) else value
+
+
 def _code(text: str) -> Markup:
     """Escaped text in which `what stands between backticks` is set as code."""
-    return Markup(re.sub(r"`([^`<>]+)`", r"<code>\1</code>", str(escape(text))))
+    return Markup(re.sub(r"`([^`<>]+)`", r"<code>\1</code>", str(escape(harmless(str(text))))))

@@ -11,6 +11,8 @@ from scipy.special import erf
 from systems.base.errors import InputError
 from systems.graph import Graph
 
+MOST_VALUES = 1 << 24  # values of nodes that are held at once
+
 _NUMPY: dict[str, Callable[..., Any]] = {
     "add": np.add, "sub": np.subtract, "mul": np.multiply, "div": np.divide, "neg": np.negative, "pow": np.power,
     "sq": np.square, "sqrt": np.sqrt, "exp": np.exp, "log": np.log, "sin": np.sin, "cos": np.cos, "tan": np.tan,
@@ -64,7 +66,8 @@ def _run(graph: Graph, table: Mapping[str, Callable[..., Any]], element: Callabl
 def evaluate(graph: Graph, **inputs: Any) -> np.ndarray:
     """Evaluate over a batch with NumPy: each input is ``(..., size)``; the result is ``(..., *graph.shape)``.
 
-    Leading dimensions broadcast. Invalid operations give nan, as in NumPy, without a warning: the caller names the signal.
+    Leading dimensions broadcast. Invalid operations give nan, as in NumPy, without a warning: the caller names the signal. A large
+    batch is evaluated in pieces, since every node of the graph has a value for each point.
     """
     arrays = {name: np.asarray(value, dtype=float) for name, value in inputs.items()}
     for name, size in graph.inputs:
@@ -72,6 +75,15 @@ def evaluate(graph: Graph, **inputs: Any) -> np.ndarray:
         if got != size:
             raise InputError(f"'{name}' has {got} elements in its last dimension; expected {size}")
     batch = np.broadcast_shapes(*(arrays[name].shape[:-1] for name, _ in graph.inputs))
+    values = math.prod(batch) * len(graph.nodes)
+    if batch and batch[0] > 1 and values > MOST_VALUES:
+        rows = max(1, batch[0] * MOST_VALUES // values)
+        cuts = [slice(start, start + rows) for start in range(0, batch[0], rows)]
+        result = np.empty((*batch, *graph.shape))
+        for cut in cuts:
+            part = {n: a[cut] if a.shape[: -1 - len(batch[1:])] == batch[:1] else a for n, a in arrays.items()}
+            result[cut] = evaluate(graph, **part)
+        return result
     with np.errstate(all="ignore"):
         columns = _run(graph, _NUMPY, lambda name, k: arrays[name][..., k], np.float64)
     result = np.empty((*batch, len(columns)))

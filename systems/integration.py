@@ -75,7 +75,7 @@ def _time_scales(system: System, samples: int = 64) -> tuple[float, float]:
 
 
 @dataclass(frozen=True, eq=False)
-class Motion:
+class ReferenceMotion:
     """States ``x`` ``(K, N+1, nx)``, the ``method`` that found them, and a ``warning`` where it is not an adaptive one."""
 
     x: np.ndarray
@@ -100,7 +100,7 @@ def integrate_reference(
 
 def reference_motion(
     system: System, x0: np.ndarray, u: np.ndarray, dt: float, method: str | None = None, t0: float = 0.0
-) -> Motion:
+) -> ReferenceMotion:
     """The motion from x0 ``(K, nx)`` under held inputs u ``(K, N, nu)``; by CVODES where the plant is stiff.
 
     ``method``: DOP853, Radau (scipy) or cvodes (SUNDIALS through CasADi, tens of times faster than Radau in Python). Where it gets
@@ -113,12 +113,12 @@ def reference_motion(
     method = method or ("cvodes" if dt / fastest > STIFF else "DOP853")
     try:
         if method == "cvodes":
-            return Motion(_cvodes(system, x0, u, dt, t0), "CVODES")
+            return ReferenceMotion(_cvodes(system, x0, u, dt, t0), "CVODES")
         allowed = int(EVALUATIONS + PER_TIME_CONSTANT * min(dt / fastest, STIFF))
         if method == "Radau":  # implicit: one trajectory at a time, so that its Newton matrix stays small
             rows = [_integrate(system, x0, u, dt, method, t0, allowed, k) for k in range(len(u))]
-            return Motion(np.concatenate(rows), method)
-        return Motion(_integrate(system, x0, u, dt, method, t0, allowed), method)
+            return ReferenceMotion(np.concatenate(rows), method)
+        return ReferenceMotion(_integrate(system, x0, u, dt, method, t0, allowed), method)
     except _Stuck as stuck:
         sample = min(max(int((stuck.t - t0) / dt), 0), u.shape[1] - 1)
         rows = slice(None) if stuck.only is None else slice(stuck.only, stuck.only + 1)
@@ -139,7 +139,7 @@ def reference_motion(
         f"{place}; there {substeps} Runge-Kutta steps of one length per sample replace the adaptive reference integrator, "
         f"accurate to {error[worst]:.1e} of the range of '{name}'"
     )
-    return Motion(x, FIXED, warning)
+    return ReferenceMotion(x, FIXED, warning)
 
 
 @dataclass

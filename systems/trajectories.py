@@ -12,12 +12,13 @@ from typing import Any
 
 import numpy as np
 
-from systems.base.atomic_files import read_arrays, write_arrays
+from systems.base.arrays import check_shapes, one_line, read_arrays
+from systems.base.atomic_files import write_arrays
 from systems.base.errors import InputError, SimulationError
 from systems.base.memory import arrays, require
 from systems.discretization import DiscreteSystem
 from systems.excitations import excite
-from systems.integration import Motion, reference_motion, time_scales
+from systems.integration import ReferenceMotion, reference_motion, time_scales
 from systems.system import System
 
 
@@ -118,16 +119,28 @@ class Trajectories:
             if int(data["format_version"]) > 1:
                 version = int(data["format_version"])
                 raise InputError(f"{path} was written by a newer version (format {version}); update ren-observer")
+            _check_stored(data)
             return cls(
                 *(data[name] for name in ("t", "x", "u", "y", "lengths")),
                 source=str(data["source"]), warnings=tuple(map(str, data["warnings"])),
             )  # fmt: skip
-        except InputError:
-            raise
         except Exception as error:
+            if str(path) in str(error) and isinstance(error, InputError):
+                raise
             raise InputError(
-                f"{path} is no trajectory file ({error}); make it again with `observer simulate`"
+                f"{path} is no trajectory file ({one_line(error)}); make it again with `observer simulate`"
             ) from error
+
+
+def _check_stored(data: dict[str, np.ndarray]) -> None:
+    """Raise :class:`InputError` for arrays that are no trajectories: shapes, lengths, and a time axis that increases."""
+    shapes = {"t": ("N",), "x": ("K", "N", "nx"), "u": ("K", "N", "nu"), "y": ("K", "N", "ny"), "lengths": ("K",)}
+    sizes = check_shapes(data, shapes)
+    lengths, t = data["lengths"], data["t"]
+    if lengths.dtype.kind not in "iu" or not ((lengths >= 0) & (lengths <= sizes["N"])).all():
+        raise InputError(f"lengths must be whole numbers from 0 to {sizes['N']}")
+    if not (np.isfinite(t).all() and (np.diff(t) > 0).all()):
+        raise InputError("t must be finite and increase")
 
 
 def draw_initial_states(system: System, count: int, seed: int, spread: float = 1.0) -> np.ndarray:
@@ -265,6 +278,8 @@ def simulate(
         raise InputError(f"duration is {duration:g} s; expected at least one sample (dt = {dt:g} s)")
     if x0 is None and (isinstance(trajectories, bool) or not isinstance(trajectories, int) or trajectories < 1):
         raise InputError(f"trajectories is {trajectories!r}; expected a whole number, 1 or more")
+    way_out = "ask for fewer or shorter ones, or a larger dt"
+    require(arrays((duration / dt, system.nx)), f"a trajectory of {duration:g} s in samples of {dt:g} s", way_out)
     steps = round(duration / dt) + 1
     if x0 is None:
         require(arrays((trajectories, system.nx)), f"{trajectories} trajectories", "ask for fewer")
@@ -276,7 +291,6 @@ def simulate(
         )
     count = len(x0)
     needed = arrays((3, count, steps, system.nx), (2, count, steps, system.nu), (2, count, steps, system.ny))
-    way_out = "ask for fewer or shorter ones, or a larger dt"
     require(needed, f"{count} trajectories of {duration:g} s in samples of {dt:g} s", way_out)
     if u is None:
         u = draw_inputs(system, dt, count, steps, seed, excitation)
@@ -290,7 +304,7 @@ def simulate(
         motion = reference_motion(system, x0, u[:, :-1], dt)
     else:
         name = "discrete map" if system.kind == "discrete" else plant.method
-        motion = Motion(plant.rollout(x0, u[:, :-1]), name)
+        motion = ReferenceMotion(plant.rollout(x0, u[:, :-1]), name)
     x, said = motion.x, (motion.warning,) if motion.warning else ()
     warnings = (*said, *check_states(system, t, x))
     y = system.measure(x, u, t)

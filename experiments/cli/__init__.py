@@ -2,7 +2,32 @@
 
 
 def main() -> None:
-    """Entry point of the command ``observer``."""
-    from experiments.cli.app import app
+    """Entry point of the command ``observer``: streams and signals first, then everything that takes time to import.
 
-    app()
+    It ends the process itself: what the interpreter does at its end (flushing, destructors, threads) could only fail.
+    """
+    import _signal  # pyright: ignore[reportMissingImports] # built in: the import of signal can be interrupted
+    import os
+
+    code, early = 130, []
+    _signal.signal(_signal.SIGINT, lambda *_: early.append(True))
+    try:
+        from experiments.pipeline import stopping, streams
+
+        streams.secure()
+        stopping.listen(early)
+        try:
+            from experiments.cli.app import begin
+
+            begin()
+        except SystemExit as ended:
+            code = int(ended.code or 0)
+        except KeyboardInterrupt:
+            code = stopping.conclude() or code
+            raise
+    except KeyboardInterrupt:  # before the application could answer it
+        try:
+            os.write(2, b"stopped\n")
+        except OSError:  # nobody is there to read it
+            pass
+    os._exit(code)

@@ -9,7 +9,7 @@ GONE = 0.02  # an unobservable mode that shrinks by more within a sample is of n
 
 def lines(findings: dict[str, Any]) -> list[str]:
     """The findings line by line: plant, discretisation, time scales, observability, trade-off, result and advice."""
-    text = [f"{findings['system']}: {findings['description'].strip()}".rstrip(": ")]
+    text = f"{findings['system']}: {findings['description'].strip()}".rstrip(": ").splitlines()
     text += _signals(findings["signals"])
     for name, value in findings["parameters"].items():
         text.append(f"  parameter {name} = {value:g}")
@@ -43,7 +43,8 @@ def lines(findings: dict[str, Any]) -> list[str]:
             f"result: detectable{where}; an observer that converges at this rate or slower can be built{_limit(findings)}"
         )
     else:
-        text.append("result: not detectable: " + findings["reason"].replace(". ", ".\n  "))
+        first, *others = findings["reason"].split(". ")
+        text += [f"result: not detectable: {first}", *(f"  {sentence}" for sentence in others)]
     text += [f"advice: {sentence}" for sentence in findings["advice"]]
     return text
 

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from experiments.cli.shared import console_of, recipe_of
-from experiments.pipeline.console import DONE, Console, answers
-from experiments.pipeline.options import takes
+from experiments.pipeline.console import DONE, Console, show
+from experiments.pipeline.options import place, takes
 
 if TYPE_CHECKING:
     from experiments.compare.learned import Found
@@ -20,49 +20,37 @@ if TYPE_CHECKING:
     from observer.state_observer import RENObserver
     from systems.discretization import DiscreteSystem
 
-_NAMES = "NAME[,NAME...]"
 
-
-@answers
-@takes("plant", "seed", "fresh", "output")
+@takes("plant", "seed", "compare", "fresh", "output")
 def compare(
     source: Annotated[
         str,
         typer.Argument(metavar="NAME_OR_FILE|RUN", help="A plant, for which a REN is fitted first; or a fitted run."),
     ],
     out: Annotated[
-        Path, typer.Option("--out", metavar="FOLDER", help="The folder of the comparison, not that of a run.")
+        Path,
+        typer.Option("--out", metavar="FOLDER", parser=place, help="The folder of the comparison, not that of a run."),
     ],
     beside: Annotated[
         list[Path] | None,
-        typer.Option("--with", metavar="RUN", help="A further run of the same plant, as a fine-tuned one; repeatable."),
+        typer.Option(
+            "--with",
+            metavar="RUN",
+            parser=place,
+            help="A further run of the same plant, as a fine-tuned one; repeatable.",
+        ),
     ] = None,
-    trials: Annotated[int, typer.Option("--trials", metavar="COUNT", help="Trials of each scenario.")] = 20,
-    duration: Annotated[
-        float | None,
-        typer.Option("--duration", metavar="SECONDS", help="Length of a trial; 300 samples at most when left out."),
-    ] = None,
-    estimators: Annotated[
-        str | None, typer.Option("--estimators", metavar=_NAMES, help="Only these classical estimators.")
-    ] = None,
-    scenarios: Annotated[
-        str | None, typer.Option("--scenarios", "--conditions", metavar=_NAMES, help="Only these scenarios.")
-    ] = None,
-    evaluations: Annotated[
-        int,
-        typer.Option("--evaluations", metavar="COUNT", help="Evaluations that the tuning of each estimator may take."),
-    ] = 80,
-    training: Annotated[int, typer.Option("--training", metavar="COUNT", help="Trajectories to tune on.")] = 24,
     fine_tune: Annotated[
         bool,
         typer.Option("--fine-tune/--no-fine-tune", help="Also tune the REN for the noise."),
     ] = True,
-    limit: Annotated[
-        float,
-        typer.Option(
-            "--limit", metavar="SECONDS", help="Time limit of an estimator per scenario; slower ones are left out."
-        ),
-    ] = 60.0,
+    trials: int = 20,
+    duration: float | None = None,
+    estimators: str | None = None,
+    scenarios: str | None = None,
+    evaluations: int = 80,
+    training: int = 24,
+    limit: float = 60.0,
     **chosen: Any,
 ) -> int:
     """All estimators on the same trials, scenario by scenario: errors, settling, diverged runs, time per step; a report.
@@ -106,7 +94,7 @@ def compare(
     if chosen.get("json"):
         print(json.dumps(json.loads((out / page.METRICS).read_text(encoding="utf-8"))))
     else:
-        print(*result.advice, f"report: {report}", sep="\n")
+        show(*result.advice, f"report: {report}")
     return DONE
 
 

@@ -7,33 +7,24 @@ from typing import Annotated, Any
 import typer
 
 from experiments.cli.shared import Folder, Force, console_of
-from experiments.pipeline.console import DONE, answers
-from experiments.pipeline.options import takes
+from experiments.pipeline.console import DONE, show
+from experiments.pipeline.options import place, takes
 
 
-@answers
-@takes("output")
+@takes("estimate", "output")
 def estimate(
     run_folder: Folder,
     log: Annotated[
         str, typer.Argument(metavar="LOG", help="A log with the inputs and outputs: CSV, Parquet, HDF5 or npz.")
     ],
     out: Annotated[
-        Path, typer.Option("-o", "--out", metavar="FILE", help="The file of the estimates, in any of these formats.")
-    ],
-    columns: Annotated[
-        str | None,
-        typer.Option("--columns", metavar="SIGNAL=COLUMN,...", help="Columns named differently from their signal."),
-    ] = None,
-    initial_estimate: Annotated[
-        str | None,
+        Path,
         typer.Option(
-            "--initial-estimate",
-            "--start",
-            metavar="STATE=VALUE,...",
-            help="Initial estimate; the first logged state, else the middle of the initial range, when left out.",
+            "-o", "--out", metavar="FILE", parser=place, help="The file of the estimates, in any of these formats."
         ),
-    ] = None,
+    ],
+    columns: str | None = None,
+    initial_estimate: str | None = None,
     force: Force = False,
     **chosen: Any,
 ) -> int:
@@ -41,18 +32,20 @@ def estimate(
     from experiments.pipeline.replay import replay
 
     summary, lines = replay(run_folder, log, out, columns, initial_estimate, console_of(chosen), force=force)
-    print(json.dumps(summary) if chosen.get("json") else "\n".join(lines))
+    show(*([json.dumps(summary)] if chosen.get("json") else lines))
     return DONE
 
 
-@answers
-@takes("output")
+@takes("export", "output")
 def export(
     run_folder: Folder,
     out: Annotated[
-        Path, typer.Option("-o", "--out", metavar="FOLDER", help="Where to write; made when it does not exist.")
+        Path,
+        typer.Option(
+            "-o", "--out", metavar="FOLDER", parser=place, help="Where to write; made when it does not exist."
+        ),
     ],
-    format: Annotated[str, typer.Option("--format", metavar="NAME", help="csv, parquet, hdf5 or npz.")] = "csv",
+    format: str = "csv",
     force: Force = False,
     **chosen: Any,
 ) -> int:
@@ -61,7 +54,7 @@ def export(
 
     written = export_run(run_folder, out, format, force=force)
     if chosen.get("json"):
-        print(json.dumps([str(path) for path in written]))
+        show(json.dumps([str(path) for path in written]))
     else:
-        print(f"{len(written)} file{'s' if len(written) > 1 else ''} written to {out}")
+        show(f"{len(written)} file{'s' if len(written) > 1 else ''} written to {out}")
     return DONE

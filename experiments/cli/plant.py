@@ -7,11 +7,10 @@ from typing import Annotated, Any
 import typer
 
 from experiments.cli.shared import EVERY_OPTION, Config, Force, Out, Reference, console_of, print_metrics, recipe_of
-from experiments.pipeline.console import DONE, FAILED, answers
-from experiments.pipeline.options import takes
+from experiments.pipeline.console import DONE, FAILED, show
+from experiments.pipeline.options import place, takes
 
 
-@answers
 @takes("output")
 def list_(**chosen: Any) -> int:
     """The plants of the library and the named experiments."""
@@ -22,32 +21,32 @@ def list_(**chosen: Any) -> int:
     if chosen.get("json"):
         rows = [{"name": p.name, "nx": p.nx, "nu": p.nu, "ny": p.ny, "description": p.description} for p in plants]
         experiments = [{"name": e.name, "description": e.description} for e in EXPERIMENTS]
-        print(json.dumps({"systems": rows, "experiments": experiments}))
+        show(json.dumps({"systems": rows, "experiments": experiments}))
         return DONE
     width = max(len(name) for name in [*(p.name for p in plants), *(e.name for e in EXPERIMENTS)])
-    print("Plants (observer run NAME --out RUN); sizes are states, inputs, outputs:")
+    show("Plants (observer run NAME --out RUN); sizes are states, inputs, outputs:")
     for plant in plants:
         first, *_ = plant.description.strip().splitlines() or [""]
-        print(f"  {plant.name:<{width}}  {plant.nx}, {plant.nu}, {plant.ny}  {first}")
-    print("Experiments (observer experiment NAME):")
+        show(f"  {plant.name:<{width}}  {plant.nx}, {plant.nu}, {plant.ny}  {first}")
+    show("Experiments (observer experiment NAME):")
     for item in EXPERIMENTS:
-        print(f"  {item.name:<{width}}  {item.description}")
+        show(f"  {item.name:<{width}}  {item.description}")
     return DONE
 
 
-@answers
+@takes()
 def new(
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="The file to write, .toml or .py.")], force: Force = False
+    file: Annotated[Path, typer.Argument(metavar="FILE", parser=place, help="The file to write, .toml or .py.")],
+    force: Force = False,
 ) -> int:
     """Write a plant as a template, with every field explained."""
     from systems.files import write_template
 
     write_template(file, force=force)
-    print(f"{file} written; edit it, then `observer check {file}`")
+    show(f"{file} written; edit it, then `observer check {file}`")
     return DONE
 
 
-@answers
 @takes("plant", "seed", "--settling-time", "output")
 def check(system: Reference, **chosen: Any) -> int:
     """Examine a plant: signals, discretisation, time scales, observability, and the fastest observer."""
@@ -55,13 +54,12 @@ def check(system: Reference, **chosen: Any) -> int:
 
     findings = examine(recipe_of(system, None, chosen), console_of(chosen))
     if chosen.get("json"):
-        print(json.dumps(findings))
+        show(json.dumps(findings))
     else:
-        print("\n".join(lines(findings)))
+        show(*lines(findings))
     return DONE if findings["detectable"] else FAILED
 
 
-@answers
 @takes(*EVERY_OPTION)
 def simulate(system: Reference, out: Out, config: Config = None, **chosen: Any) -> int:
     """Make a run folder with the plant, the recipe and simulated data."""

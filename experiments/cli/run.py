@@ -18,11 +18,10 @@ from experiments.cli.shared import (
     print_results,
     recipe_of,
 )
-from experiments.pipeline.console import DONE, FAILED, answers
-from experiments.pipeline.options import OPTIONS, takes, to_keys
+from experiments.pipeline.console import DONE, FAILED, show
+from experiments.pipeline.options import OPTIONS, place, takes, to_keys
 
 
-@answers
 @takes(*EVERY_OPTION)
 def run(system: Reference, out: Out, config: Config = None, **chosen: Any) -> int:
     """All steps: simulate, fit, certify, validate, report. The same command resumes what was stopped."""
@@ -33,15 +32,17 @@ def run(system: Reference, out: Out, config: Config = None, **chosen: Any) -> in
     return finish(run_in(out, recipe, fresh=fresh, console=console_of(chosen), reads=reads), chosen)
 
 
-@answers
 @takes("plant", "seed", "data", "fit", "fresh", "output")
 def fit(
-    run_folder: Annotated[Path | None, typer.Argument(metavar="[RUN]", help="The folder of a run.")] = None,
+    run_folder: Annotated[
+        Path | None, typer.Argument(metavar="[RUN]", parser=place, help="The folder of a run.")
+    ] = None,
     plant: Annotated[
         str | None, typer.Option("--plant", metavar="NAME_OR_FILE", help="With --data: the plant that was logged.")
     ] = None,
     out: Annotated[
-        Path | None, typer.Option("--out", metavar="RUN", help="With --data: the folder of the new run.")
+        Path | None,
+        typer.Option("--out", metavar="RUN", parser=place, help="With --data: the folder of the new run."),
     ] = None,
     **chosen: Any,
 ) -> int:
@@ -88,57 +89,24 @@ def _fit_folder(run_folder: Path | None, plant: str | None, out: Path | None, ch
     return run_folder
 
 
-@answers
-@takes("output")
+@takes("certify", "output")
 def certify(
     run_folder: Folder,
-    work: Annotated[
-        float | None,
-        typer.Option(
-            "--work", metavar="SHARE", help="Work to bound the residual: 1 is some 5 s, 4 four times as much."
-        ),
-    ] = None,
-    budget: Annotated[
-        str | None,
-        typer.Option("--budget", metavar="TIME", help="Stop that work after this time, as 30s, done or not."),
-    ] = None,
-    gap: Annotated[
-        float | None,
-        typer.Option(
-            "--gap", metavar="SHARE", help="Stop when the proved bound exceeds an attained residual by this share."
-        ),
-    ] = None,
+    work: float | None = None,
+    budget: float | None = None,
+    gap: float | None = None,
     **chosen: Any,
 ) -> int:
     """Certify the observer of a run: contraction rate, gains, and a proved bound of its residual over the region."""
     from experiments.pipeline.prepare import reopen
     from experiments.pipeline.steps import certify_step
-    from systems.base.errors import InputError
 
-    time = _time(budget)
-    if any(value is not None and not 0 < value < float("inf") for value in (work, gap)):
-        raise InputError(f"--work is {work}, --gap is {gap}; expected shares above 0")
     with reopen(run_folder, {}, step="certify", fresh=False, console=console_of(chosen)) as (run, job):
-        run = certify_step(run, job, work=work, budget=time, gap=gap)
+        run = certify_step(run, job, work=work, budget=budget, gap=gap)
     print_results(run, chosen)
     return DONE if run.certificate is not None and run.certificate.holds else FAILED
 
 
-def _time(budget: str | None) -> float | None:
-    """Seconds of ``--budget``. Raises InputError that names it."""
-    from experiments.pipeline.recipe import seconds
-    from systems.base.errors import InputError
-
-    try:
-        time = None if budget is None else float(seconds(budget))
-    except ValueError as error:
-        raise InputError(f"--budget is {budget!r}; {error}") from error
-    if time is not None and not 0 < time < float("inf"):
-        raise InputError(f"--budget is {budget}; expected a time above 0 such as 30s")
-    return time
-
-
-@answers
 @takes("seed", "validation", "output")
 def validate(run_folder: Folder, **chosen: Any) -> int:
     """Validate the observer of a run from random initial states; options given here replace those of the run."""
@@ -151,7 +119,6 @@ def validate(run_folder: Folder, **chosen: Any) -> int:
     return finish(run, chosen)
 
 
-@answers
 @takes("output")
 def report(run_folder: Folder, **chosen: Any) -> int:
     """Write the report of a run."""
@@ -163,20 +130,14 @@ def report(run_folder: Folder, **chosen: Any) -> int:
     return finish(run, chosen)
 
 
-@answers
-@takes("output")
+@takes("verify", "output")
 def verify(
     run_folder: Folder,
     fast: Annotated[
         bool,
         typer.Option("--fast", help="Only hashes, algebra, derived numbers and samples of the trials: some seconds."),
     ] = False,
-    budget: Annotated[
-        str | None,
-        typer.Option(
-            "--budget", metavar="TIME", help="Time for what is searched and trained again, as 10m; 2m when left out."
-        ),
-    ] = None,
+    budget: float | None = None,
     **chosen: Any,
 ) -> int:
     """Check a run: each of its parts is derived again from the parts before it, and compared with what is stored."""
@@ -184,13 +145,13 @@ def verify(
     from experiments.pipeline.verify import BUDGET
     from experiments.pipeline.verify import verify as examine
 
-    found = examine(run_folder, budget=_time(budget) or BUDGET, fast=fast)
+    found = examine(run_folder, budget=budget or BUDGET, fast=fast)
     if chosen.get("json"):
-        print(json.dumps(vars(found)))
+        show(json.dumps(vars(found)))
     else:
         for answer in ANSWERS:
             word = answer.upper() if answer in ("differs", "unconfirmed") else answer
             for text in getattr(found, answer):
-                print(f"{word:<11} {text}")
-        print(f"{run_folder}: {found.conclusion}")
+                show(f"{word:<11} {text}")
+        show(f"{run_folder}: {found.conclusion}")
     return FAILED if found.differs or found.unconfirmed else DONE

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from experiments.pipeline.console import DONE, FAILED, Console
-from experiments.pipeline.options import BY_KEY, to_keys
+from experiments.pipeline.console import DONE, FAILED, Console, show
+from experiments.pipeline.options import BY_KEY, place, to_keys
 
 if TYPE_CHECKING:
     from experiments.pipeline.recipe import Recipe
@@ -17,10 +17,15 @@ if TYPE_CHECKING:
 Reference = Annotated[
     str, typer.Argument(metavar="NAME_OR_FILE", help="A plant of the library, or a .toml or .py file.")
 ]
-Folder = Annotated[Path, typer.Argument(metavar="RUN", help="The folder of a run.")]
-Out = Annotated[Path, typer.Option("--out", metavar="RUN", help="The folder of the run; made when it does not exist.")]
+Folder = Annotated[Path, typer.Argument(metavar="RUN", parser=place, help="The folder of a run.")]
+Out = Annotated[
+    Path, typer.Option("--out", metavar="RUN", parser=place, help="The folder of the run; made when it does not exist.")
+]
 Config = Annotated[
-    Path | None, typer.Option("--config", metavar="FILE", help="A recipe to begin with, like the config.toml of a run.")
+    Path | None,
+    typer.Option(
+        "--config", metavar="FILE", parser=place, help="A recipe to begin with, like the config.toml of a run."
+    ),
 ]
 Force = Annotated[bool, typer.Option("--force", help="Replace files that exist; what is read, and runs, stay.")]
 EVERY_OPTION = ("plant", "seed", "data", "fit", "validation", "fresh", "output")
@@ -57,12 +62,12 @@ def print_results(run: "Run", chosen: dict[str, Any]) -> None:
     rows = list(table(run))
     widths = [max((len(row[k]) for row in rows), default=0) for k in range(4)]
     for row in rows:
-        print("  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True)).rstrip(), file=stream)
+        show("  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True)).rstrip(), file=stream)
     if run.validation is not None:
-        print(f"verdict: {verdict(run)}", file=stream)
+        show(f"verdict: {verdict(run)}", file=stream)
     page = run.path / "report.html"
     if page.is_file():
-        print(f"report: {page}", file=stream)
+        show(f"report: {page}", file=stream)
 
 
 def print_metrics(run: "Run") -> None:

@@ -19,14 +19,17 @@ from experiments.compare.store import Store, fingerprint
 from experiments.compare.tuning import tuned_all
 from observer.certification import certify
 from observer.estimators import compiled, get_estimator, label, make
+from observer.estimators.particle import PARTICLES
 from observer.estimators.tuning import initial_estimates
 from observer.scenarios import get_scenario
 from observer.state_observer import RENObserver, StateObserver
+from systems.base import memory
 from systems.base.errors import InputError, SimulationError
 from systems.discretization import DiscreteSystem
 from systems.trajectories import Trajectories, simulate
 
 MOST_SAMPLES = 300  # of a trial, where no duration is given
+_CLOUDS = 6  # copies of its particles that a particle filter makes in a step
 UNCOUNTED = 3.0  # s that a run before the first counted one may take
 CONSTANT, CONSTANT_FACTORS = "steady_kalman", 10.0 ** np.arange(-2, 4.25, 0.25)  # of its Q: the curve of constant gains
 NOMINAL = "noise"
@@ -52,6 +55,7 @@ def compare(
     if folder is not None:
         folder.mkdir(parents=True, exist_ok=True)
     duration = settings.duration or trial_duration(plant)
+    _check_memory(plant, settings, duration)
     if training is None:
         training = simulate(plant, settings.training, duration, settings.seed)
     training = _shortened(training, settings.training, duration, plant.dt)
@@ -96,6 +100,18 @@ def compare(
         _constant_gains(plant, tuned, x_hat0, nominal, settings),
         frozenset(n for n, o in learned.items() if isinstance(o, RENObserver) and certify(o, plant, residual=False).holds),
     )  # fmt: skip
+
+
+def _check_memory(plant: DiscreteSystem, settings: Settings, duration: float) -> None:
+    """Refuse what would not fit: trials of several signals, their draws, and a cloud of particles for each of them."""
+    signals = 4 * (2 * plant.nx + plant.nu + plant.ny)
+    for flag, count in (("--trials", settings.trials), ("--training", settings.training)):
+        needed = memory.arrays((count, duration / plant.dt, signals), (measure.DRAWS, count, plant.nx))
+        if "particle" in settings.estimators:
+            needed += memory.arrays((count, PARTICLES, _CLOUDS * (plant.nx + 1)))
+        memory.require(
+            needed, f"{flag} {count} of {duration:g} s in samples of {plant.dt:g} s", "ask for fewer or shorter ones"
+        )
 
 
 def _too_slow(

@@ -5,22 +5,20 @@ one a second; ``--quiet`` gets neither.
 """
 
 import errno
-import functools
 import os
-import signal
 import sys
-import threading
 import time
 import traceback
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, TextIO
 
-import typer
+from experiments.pipeline import stopping
+from experiments.pipeline.streams import lost_results
+from systems.base.wording import message, visible
 
-DONE, FAILED, BAD_INPUT, FAULT, STOPPED, TERMINATED = 0, 1, 2, 3, 130, 143
-
+DONE, FAILED, BAD_INPUT, FAULT, STOPPED = 0, 1, 2, 3, 130
 
 NOTICEABLE = 1.0  # s of compiling that deserve a line
 _GO_ON = "what was finished is kept, and the same command continues from there"
@@ -50,15 +48,19 @@ class Console:
     def say(self, text: str) -> None:
         """A line of progress."""
         if not self.quiet:
-            print(text, file=sys.stderr, flush=True)
+            print(message(text), file=sys.stderr, flush=True)
 
     def warn(self, text: str) -> None:
         """A line that is printed in any case."""
-        print(f"warning: {text}", file=sys.stderr, flush=True)
+        print(message(f"warning: {text}"), file=sys.stderr, flush=True)
 
     @contextmanager
     def step(self, name: str, about: str) -> Iterator[Callable[..., None]]:
-        """Report one step of the pipeline: yields a progress callback for ``fit``, and ends with the time taken."""
+        """Report one step of the pipeline: yields a progress callback for ``fit``, and ends with the time taken.
+
+        A stop that something swallowed in an earlier step is raised here.
+        """
+        stopping.check()
         start, before = time.perf_counter(), len(_compile_times())
         if not self.live:
             self.say(f"{name:<10} {about}")
@@ -69,9 +71,13 @@ class Console:
             return
         from rich.console import Console as Terminal
         from rich.status import Status
+        from rich.text import Text
 
-        with Status(f"{name} {about}", console=Terminal(stderr=True)) as status:
-            yield lambda progress: status.update(f"{name} {_progress_text(progress)}")
+        def plain(text: str) -> Text:  # nothing in it is markup
+            return Text(message(f"{name} {text}"))
+
+        with Status(plain(about), console=Terminal(stderr=True)) as status:
+            yield lambda progress: status.update(plain(_progress_text(progress)))
         self.say(f"{name:<10} {about}  {time.perf_counter() - start:.1f} s")
         self._say_compilation(name, before)
 
@@ -117,42 +123,46 @@ def _progress_text(progress: Any) -> str:
     return "  ".join([*words, f"{progress.seconds:.1f} s"])
 
 
-def answers(command: Callable[..., int]) -> Callable[..., None]:
-    """Turn what a command returns or raises into an exit code and at most one message without a traceback."""
-
-    @functools.wraps(command)
-    def call(**arguments: Any) -> None:
-        with _signals() as terminated:
-            code = _run(command, arguments, terminated)
-        raise typer.Exit(code)
-
-    if hasattr(command, "__signature__"):
-        call.__signature__ = command.__signature__  # type: ignore[attr-defined]
-    return call
-
-
-def _run(command: Callable[..., int], arguments: dict[str, Any], terminated: threading.Event) -> int:
-    try:
-        code = command(**arguments)
-        sys.stdout.flush()  # a full disk under `> file` is reported here, and not by the interpreter at its exit
-        return code
-    except (KeyboardInterrupt, Interrupted) as stop:
-        print(str(stop) or f"stopped; {_GO_ON}", file=sys.stderr)
-        return TERMINATED if terminated.is_set() else STOPPED
-    except BrokenPipeError:  # `observer list | head`: the reader has seen enough
-        sys.stdout = open(os.devnull, "w")  # else the interpreter complains again when it flushes at exit
-        return DONE
-    except Exception as error:
-        if os.environ.get("OBSERVER_DEBUG"):
-            traceback.print_exc()
-        code, text = _explained(error)
-        print(text, file=sys.stderr, flush=True)
-        return code
+def answer(command: Callable[[], int | None]) -> int:
+    """The exit code of a command; whatever it raises, and a stop, becomes at most one message without a traceback."""
+    with _warnings_in_one_line():
+        try:
+            try:
+                code, text = command() or DONE, ""
+            finally:
+                stopped = stopping.conclude()
+        except (Exception, KeyboardInterrupt) as error:
+            if os.environ.get("OBSERVER_DEBUG"):
+                traceback.print_exc()
+            code, text = _explained(error)
+    if stopped is not None:  # whatever else went wrong after that
+        code = stopped
+        if code == BAD_INPUT:
+            text = f"error: the limit of processor time (ulimit -t) is used up; {_GO_ON}"
+        elif not text.startswith("stopped"):
+            text = f"stopped; {_GO_ON}"
+    lost = lost_results()
+    if lost is not None and not text:
+        code, text = BAD_INPUT, f"error: the results could not be printed: {_disk_error(lost)}"
+    if text:
+        print(message(text), file=sys.stderr, flush=True)
+    return code
 
 
-def _explained(error: Exception) -> tuple[int, str]:
+def show(*lines: str, file: TextIO | None = None) -> None:
+    """Print results, line by line, with everything that a terminal would obey made visible."""
+    for line in lines:
+        print(visible(line), file=file)
+
+
+def _explained(error: BaseException) -> tuple[int, str]:
     from systems.base.errors import InputError, NotDetectable
 
+    if isinstance(error, KeyboardInterrupt | Interrupted):
+        return STOPPED, str(error) or f"stopped; {_GO_ON}"
+    unread = getattr(error, "format_message", None)  # of typer: a command line that cannot be read
+    if unread is not None:
+        return BAD_INPUT, f"error: {unread().rstrip('.')}; --help shows the options"
     if isinstance(error, InputError):
         return BAD_INPUT, f"error: {error}"
     if isinstance(error, NotDetectable):
@@ -162,6 +172,8 @@ def _explained(error: Exception) -> tuple[int, str]:
             BAD_INPUT,
             f"error: not enough memory ({error}); ask for fewer trials or trajectories, shorter ones, or a larger dt",
         )
+    if isinstance(error, RecursionError):
+        return BAD_INPUT, "error: something given is nested too deeply (a file, an equation, a folder); make it flatter"
     if isinstance(error, OSError) and (error.filename is not None or error.errno in _WAY_OUT):
         return BAD_INPUT, f"error: {_disk_error(error)}"
     text = " ".join(str(error).split())
@@ -175,32 +187,16 @@ def _disk_error(error: OSError) -> str:
 
 
 @contextmanager
-def _signals() -> Iterator[threading.Event]:
-    """Ctrl-C and SIGTERM interrupt; a program's own warnings become one line each.
-
-    SIGINT is set too, because a shell script starts its background jobs with it ignored.
-    """
-    terminated = threading.Event()
-
-    def stop(*_: Any) -> None:
-        terminated.set()
-        raise KeyboardInterrupt
-
-    main = threading.current_thread() is threading.main_thread()
-    before = {}
-    if main:
-        before[signal.SIGTERM] = signal.signal(signal.SIGTERM, stop)
-        before[signal.SIGINT] = signal.signal(signal.SIGINT, signal.default_int_handler)
+def _warnings_in_one_line() -> Iterator[None]:
+    """A program's own warnings become one line each; those of libraries are not for its user."""
     shown = warnings.showwarning
 
-    def show(message: Any, category: type[Warning], *_: Any, **__: Any) -> None:
+    def show_one(text: Any, category: type[Warning], *_: Any, **__: Any) -> None:
         if issubclass(category, UserWarning):
-            print(f"warning: {message}", file=sys.stderr)
+            Console().warn(f"{text}")
 
-    warnings.showwarning = show
+    warnings.showwarning = show_one
     try:
-        yield terminated
+        yield
     finally:
         warnings.showwarning = shown
-        for number, handler in before.items():
-            signal.signal(number, handler or signal.SIG_DFL)

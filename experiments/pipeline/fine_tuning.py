@@ -25,16 +25,6 @@ from systems.base.records import to_plain
 TRIALS = 100
 
 
-def numbers(flag: str, text: str | None) -> tuple[float, ...] | None:
-    """``"0.01,0.02"`` as numbers. Raises InputError that names the option."""
-    if text is None:
-        return None
-    try:
-        return tuple(float(part) for part in text.split(","))
-    except ValueError as error:
-        raise InputError(f"{flag} is {text!r}; expected a number, or one for each output as 0.01,0.02") from error
-
-
 def tune(source: Path, out: Path, given: dict[str, Any], *, fresh: bool, console: Console) -> Run:
     """The finished run in ``out``; a part of it that is there already is kept, and an interrupted tuning resumes."""
     before = load_run(source)

@@ -1,9 +1,12 @@
-"""The options of the command line in one table: flag, key of the recipe, meaning.
+"""The options of the command line in one table: flag, key, meaning. The key leads to type and range.
 
-A command takes whole groups of them with ``@takes("plant", "fit")``; only what a person gave arrives in ``chosen``.
+A key of the recipe is described in :mod:`experiments.pipeline.recipe`, one of a single command in
+:mod:`experiments.pipeline.requests`. A command takes whole groups of options with ``@takes("plant", "fit")``: they are checked
+before it begins, and only what a person gave arrives in it, by name or in ``chosen``.
 """
 
 import inspect
+import os
 import shlex
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -12,15 +15,18 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from experiments.pipeline.limits import check_limits
+from systems.base.wording import shorten
+
 if TYPE_CHECKING:
     from experiments.pipeline.recipe import Recipe
 
 
 @dataclass(frozen=True)
 class Option:
-    """One option: its flag, the flat key of the recipe (empty: an option of the command alone), its type and its help.
+    """One option: its flag, its flat key (empty: a switch of the command line), how it is read, and its help.
 
-    ``former``: a flag of earlier versions that is still accepted.
+    ``former``: another flag that is accepted as well.
     """
 
     group: str
@@ -71,27 +77,77 @@ OPTIONS = (
     Option("output", "--quiet", "", bool, "No progress."),
     Option("output", "--json", "", bool, "The metrics as JSON on stdout, everything else on stderr."),
 )  # fmt: skip
-BY_KEY = {option.key: option.flag for option in OPTIONS if option.key}
+#: The options of one command each; the group is its name.
+_PER_OUTPUT, _NAMES = "VALUE[,VALUE...]", "NAME[,NAME...]"
+OWN = (
+    Option("certify", "--work", "certify.work", float, "Work to bound the residual: 1 is some 5 s, 4 four times as much.", "SHARE"),
+    Option("certify", "--budget", "certify.budget", str, "Stop that work after this time, as 30s, done or not.", "TIME"),
+    Option("certify", "--gap", "certify.gap", float,
+           "Stop when the proved bound exceeds an attained residual by this share.", "SHARE"),
+    Option("verify", "--budget", "verify.budget", str,
+           "Time for what is searched and trained again, as 10m; 2m when left out.", "TIME"),
+    Option("compare", "--trials", "compare.trials", int, "Trials of each scenario; 20 when left out.", "COUNT"),
+    Option("compare", "--duration", "compare.duration", float, "Length of a trial; 300 samples at most when left out.", "SECONDS"),
+    Option("compare", "--estimators", "compare.estimators", str, "Only these classical estimators.", _NAMES),
+    Option("compare", "--scenarios", "compare.scenarios", str, "Only these scenarios.", _NAMES, former="--conditions"),
+    Option("compare", "--evaluations", "compare.evaluations", int,
+           "Evaluations that the tuning of each estimator may take; 80 when left out.", "COUNT"),
+    Option("compare", "--training", "compare.training", int, "Trajectories to tune on; 24 when left out.", "COUNT"),
+    Option("compare", "--limit", "compare.limit", float,
+           "Time limit of an estimator per scenario, 60 when left out; slower ones are left out.", "SECONDS"),
+    Option("experiment", "--rows", "experiment.rows", str,
+           "Of published_tables: rows or groups, as box,hyperkkl.duffing.", "NAMES"),
+    Option("experiment", "--seeds", "experiment.seeds", str, "Of published_tables: seeds, as 0-4 or 0,2.", "NUMBERS"),
+    Option("fine-tune", "--noise", "fine_tune.noise", str,
+           "Standard deviation of the noise: one number, or one for each output; that of the plant when left out.", _PER_OUTPUT),
+    Option("fine-tune", "--bias", "fine_tune.bias", str, "Standard deviation of a constant bias of the outputs.", _PER_OUTPUT),
+    Option("fine-tune", "--dropout", "fine_tune.dropout", float, "Share of missing measurements, as 0.1.", "SHARE"),
+    Option("fine-tune", "--horizon", "fine_tune.horizon", int, "Samples of each simulated trajectory.", "SAMPLES"),
+    Option("fine-tune", "--contraction-rate", "fine_tune.contraction_rate", float,
+           "Bound of the contraction rate per sample; chosen from the noise when left out.", "RATE"),
+    Option("fine-tune", "--iterations", "fine_tune.iterations", int, "Largest number of iterations.", "COUNT"),
+    Option("fine-tune", "--budget", "fine_tune.budget", str, "Time limit of the tuning, as 20s or 2m.", "TIME"),
+    Option("estimate", "--columns", "estimate.columns", str, "Columns named differently from their signal.", "SIGNAL=COLUMN,..."),
+    Option("estimate", "--initial-estimate", "estimate.initial_estimate", str,
+           "Initial estimate; the first logged state, else the middle of the initial range, when left out.",
+           "STATE=VALUE,...", former="--start"),
+    Option("export", "--format", "export.format", str, "csv (when left out), parquet, hdf5 or npz.", "NAME"),
+)  # fmt: skip
+BY_KEY = {option.key: option.flag for option in (*OPTIONS, *OWN) if option.key}
+LONGEST_NAME, LONGEST_PATH, DEEPEST = 255, 4000, 300  # of a path: bytes of a name, bytes of all, folders
+
+
+def place(text: str) -> Path:
+    """A path that a file system can have. Raises BadParameter, which names the option."""
+    size, parts = len(os.fsencode(text)), Path(text).parts
+    if not text.strip() or "\0" in text:
+        raise typer.BadParameter(f"{shorten(text)} is no path; expected the name of a file or a folder")
+    if size > LONGEST_PATH or len(parts) > DEEPEST or any(len(os.fsencode(part)) > LONGEST_NAME for part in parts):
+        raise typer.BadParameter(
+            f"{shorten(text)} has {len(parts)} parts and {size} bytes; expected at most {DEEPEST} parts of {LONGEST_NAME} bytes, "
+            f"{LONGEST_PATH} together"
+        )
+    return Path(text)
 
 
 def takes(*groups: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """Give a command the options of these groups (or single flags); its ``**chosen`` receives those given, by name."""
+    """Give a command the options of these groups (or single flags).
+
+    Those that are given arrive checked, in the parameter of their name or in ``**chosen``.
+    """
 
     def decorate(command: Callable[..., Any]) -> Callable[..., Any]:
         signature = inspect.signature(command)
+        options = {item.name: item for item in (*OPTIONS, *OWN) if item.group in groups or item.flag in groups}
         own = [item for item in signature.parameters.values() if item.kind is not inspect.Parameter.VAR_KEYWORD]
-        added = [_parameter(option) for option in OPTIONS if option.group in groups or option.flag in groups]
+        own = [item for item in own if item.name not in options]
+        added = [_parameter(option) for option in options.values()]
 
         def call(**arguments: Any) -> Any:
-            optional = {item.name for item in added}
-            return command(
-                **{
-                    name: value
-                    for name, value in arguments.items()
-                    if name not in optional
-                    or (value is not None and value is not False)  # 0 is given, and is not False here
-                }
-            )
+            check_limits()
+            absent = {name for name in options if arguments[name] is None or arguments[name] is False}  # 0 is given
+            given = {name: value for name, value in arguments.items() if name not in absent}
+            return command(**given | _checked({name: given[name] for name in options if name in given}, options))
 
         call.__signature__ = signature.replace(parameters=[*own, *added])  # type: ignore[attr-defined]
         call.__annotations__ = {item.name: item.annotation for item in [*own, *added]}
@@ -99,6 +155,17 @@ def takes(*groups: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
         return call
 
     return decorate
+
+
+def _checked(given: Mapping[str, Any], options: Mapping[str, Option]) -> dict[str, Any]:
+    """The options that have a range, as they are read. Raises InputError that names every one at fault."""
+    names = {options[name].key: name for name in given if options[name].type is not bool and options[name].key}
+    if not names:
+        return {}
+    from experiments.pipeline.requests import checked
+
+    found = checked({key: given[name] for key, name in names.items()}, BY_KEY)
+    return {names[key]: value for key, value in found.items()}
 
 
 def _parameter(option: Option) -> inspect.Parameter:

@@ -18,6 +18,7 @@ from experiments.pipeline.validation import checked_map
 from observer import runs
 from observer.runs import Run, load_run
 from systems import DiscreteSystem
+from systems.base import memory
 from systems.base.errors import InputError
 from systems.base.output_places import check_folder, refuse_emptying
 from systems.recordings import log_files
@@ -34,7 +35,24 @@ def plan(recipe: Recipe, console: Console) -> tuple[Recipe, DiscreteSystem]:
     checked_map(recipe, system)
     duration = None if recipe.data.files else recipe.data.duration or system.duration
     found = {"data.learned": learned is not None, "data.duration": duration}
+    _check_memory(recipe, plant, duration)
     return recipe.changed(dt=plant.dt, substeps=plant.substeps, **found), plant
+
+
+def _check_memory(recipe: Recipe, plant: DiscreteSystem, duration: float | None) -> None:
+    """Refuse data and trials that would not fit, before the first is simulated: a validation comes after the fit."""
+    data, trials = recipe.data, recipe.validation
+    usual = plant.system.duration or 200 * plant.dt
+    for flag, count, seconds in (
+        ("--trajectories", 0 if data.files else data.trajectories, duration or usual),
+        ("--trials", trials.trials, trials.duration or usual),
+    ):
+        signals = 2 * (2 * plant.nx + plant.nu + plant.ny + 1)
+        memory.require(
+            memory.arrays((count, seconds / plant.dt, signals)),
+            f"{flag} {count}, each of {seconds:g} s in samples of {plant.dt:g} s,",
+            "ask for fewer or shorter ones, or a larger --dt",
+        )
 
 
 def run_in(out: Path, recipe: Recipe, *, fresh: bool, console: Console, reads: Iterable[Path] = ()) -> Run:

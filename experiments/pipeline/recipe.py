@@ -7,42 +7,31 @@ import json
 import tomllib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, model_validator
 
+from experiments.pipeline.kinds import (
+    LARGEST,
+    SMALLEST,
+    Columns,
+    Count,
+    Deviations,
+    Moment,
+    OptionSection,
+    Positive,
+    Seed,
+    SettlingTime,
+    Share,
+    Text,
+    Time,
+    between,
+)
 from systems.base.errors import InputError
+from systems.base.wording import shorten
 from systems.signals import EXCITATIONS
 
-Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
-Count = Annotated[int, Field(ge=1, le=10_000_000)]
-Seed = Annotated[int, Field(ge=0, lt=2**31)]
-_UNITS = {"ms": 1e-3, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0}
-
-
-def seconds(value: Any) -> Any:
-    """``"20s"``, ``"1.5m"``, ``"2h"``, ``"300ms"`` or a number, as seconds."""
-    if not isinstance(value, str):
-        return value
-    text = value.strip().lower()
-    number = text.rstrip("abcdefghijklmnopqrstuvwxyz")
-    unit = text[len(number) :] or "s"
-    if unit not in _UNITS:
-        raise ValueError("expected a time such as 20s, 2m or 1h")
-    try:
-        return float(number) * _UNITS[unit]
-    except ValueError:
-        raise ValueError("expected a time such as 20s, 2m or 1h") from None
-
-
-def _settling(value: Any) -> Any:
-    """A time, or "auto", which is what is done when nothing is said: both are None."""
-    if isinstance(value, str) and value.strip().lower() == "auto":
-        return None
-    try:
-        return seconds(value)
-    except ValueError:
-        raise ValueError("expected a time such as 20s, 2m or 1h, or auto") from None
+Model = TypeVar("Model", bound=OptionSection)
 
 
 def _covered(name: str) -> str:
@@ -74,18 +63,7 @@ def _truth(value: Any) -> Any:
 Excitation = Annotated[str, AfterValidator(_excitation)]
 
 
-class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=False)
-
-
-def _mapping(text: str) -> str:
-    from systems.recordings import parse_columns
-
-    parse_columns(text)
-    return text
-
-
-class DataRecipe(_Section):
+class DataRecipe(OptionSection):
     """Simulated data: how many trajectories, how long [s], and the excitation of the inputs (None: the plant's own).
 
     Or logs instead: ``files``, a path or a pattern, and ``columns`` as ``signal=column,...`` where the names differ.
@@ -94,8 +72,8 @@ class DataRecipe(_Section):
     trajectories: Count = 100
     duration: Positive | None = None
     excitation: Excitation | None = None
-    files: Annotated[str, Field(min_length=1)] | None = None
-    columns: Annotated[str, AfterValidator(_mapping)] | None = None
+    files: Text | None = None
+    columns: Columns | None = None
     learned: bool = False  # the plant has no equations, so that the logs are all there is; found out by the program
 
     @model_validator(mode="after")
@@ -109,19 +87,19 @@ class DataRecipe(_Section):
         return self
 
 
-class FitRecipe(_Section):
+class FitRecipe(OptionSection):
     """The observer and its fit: see ``observer.fit``, whose arguments these are."""
 
-    neurons: Annotated[int, Field(ge=0, le=100_000)] = 20
+    neurons: Annotated[int, between(0, 100_000)] = 20
     activation: Annotated[str, AfterValidator(_covered)] = "tanh"
-    settling_time: Annotated[Positive | None, BeforeValidator(_settling)] = None
-    contraction_rate: Annotated[float, Field(gt=0, le=1, allow_inf_nan=False)] | None = None
+    settling_time: SettlingTime = None
+    contraction_rate: Annotated[float, between(SMALLEST, 1)] | None = None
     solver: Annotated[str, AfterValidator(_solver)] = "auto"
     iterations: Count | None = None
-    budget: Annotated[Positive, BeforeValidator(seconds)] | None = None
-    tolerance: Positive | None = None
+    budget: Time | None = None
+    tolerance: Share | None = None
     dtype: Literal["float64", "float32"] = "float64"
-    condition: Annotated[float, Field(ge=1, allow_inf_nan=False)] | None = None
+    condition: Annotated[float, between(1, LARGEST)] | None = None
 
     @model_validator(mode="before")
     @classmethod
@@ -141,7 +119,7 @@ class FitRecipe(_Section):
         return self
 
 
-class ValidationRecipe(_Section):
+class ValidationRecipe(OptionSection):
     """Trials from random initial states: see ``observer.validate``, whose arguments these are.
 
     ``seed``: of a validation that was repeated with another one than that of the run.
@@ -149,37 +127,37 @@ class ValidationRecipe(_Section):
 
     trials: Count = 200
     duration: Positive | None = None
-    spread: Positive = 1.0
+    spread: Share = 1.0
     estimate_start: Literal["random", "zero", "centre"] = "random"
     truth: Annotated[Literal["reference", "model"], BeforeValidator(_truth)] = "reference"
     noise: bool = False
     excitation: Excitation | None = None
-    window: tuple[float, float] | None = None
-    map: Annotated[str, Field(min_length=1)] | None = None
-    worst_trials: Annotated[int, Field(ge=20, le=1_000_000)] | None = None
+    window: tuple[Moment, Moment] | None = None
+    map: Text | None = None
+    worst_trials: Annotated[int, between(20, 1_000_000)] | None = None
     seed: Seed | None = None
 
 
-class FineTuneRecipe(_Section):
+class FineTuneRecipe(OptionSection):
     """Where a fine-tuned run came from (None: it is none), and the arguments of ``observer.fine_tune``."""
 
     source: str | None = None
-    noise: tuple[Annotated[float, Field(ge=0, allow_inf_nan=False)], ...] | None = None
-    bias: tuple[Annotated[float, Field(ge=0, allow_inf_nan=False)], ...] | None = None
-    dropout: Annotated[float, Field(ge=0, lt=1)] | None = None
-    horizon: Annotated[int, Field(ge=2, le=100_000)] | None = None
-    contraction_rate: Annotated[float, Field(gt=0, lt=1)] | None = None
+    noise: Deviations | None = None
+    bias: Deviations | None = None
+    dropout: Annotated[float, between(0, 0.999)] | None = None
+    horizon: Annotated[int, between(2, 100_000)] | None = None
+    contraction_rate: Annotated[float, between(SMALLEST, 1 - SMALLEST)] | None = None
     iterations: Count | None = None
-    budget: Annotated[Positive, BeforeValidator(seconds)] | None = None
+    budget: Time | None = None
 
 
-class Recipe(_Section):
+class Recipe(OptionSection):
     """A whole run. ``system`` is a name of the library or a file as it was given."""
 
     system: str
     dt: Positive | None = None
     method: Literal["rk4", "euler", "exact", "scipy", "cvodes"] = "rk4"
-    substeps: Annotated[int, Field(ge=1, le=100_000)] | None = None
+    substeps: Annotated[int, between(1, 100_000)] | None = None
     seed: Seed = 0
     data: DataRecipe = Field(default_factory=DataRecipe)
     fit: FitRecipe = Field(default_factory=FitRecipe)
@@ -202,12 +180,17 @@ class Recipe(_Section):
 
 def build(flat: Mapping[str, Any], names: Mapping[str, str] | None = None, source: str = "") -> Recipe:
     """A Recipe from flat keys. ``names`` gives the word by which a person knows a key (``--neurons``) in messages."""
-    nested: dict[str, Any] = {}
+    return validated(Recipe, nested(flat), names or {}, source)
+
+
+def nested(flat: Mapping[str, Any]) -> dict[str, Any]:
+    """Flat keys as a document, ``{"fit.neurons": 20}`` as ``{"fit": {"neurons": 20}}``."""
+    document: dict[str, Any] = {}
     for key, value in flat.items():
         section, _, item = key.rpartition(".")
-        target = nested.setdefault(section, {}) if section else nested
+        target = document.setdefault(section, {}) if section else document
         target[item] = value
-    return _validated(nested, names or {}, source)
+    return document
 
 
 def read_recipe(path: Path) -> Recipe:
@@ -220,7 +203,7 @@ def read_recipe(path: Path) -> Recipe:
         raise InputError(
             f"{path}: not a recipe in TOML ({error}); copy the config.toml of a run and edit it"
         ) from error
-    return _validated(document, {}, str(path))
+    return validated(Recipe, document, {}, str(path))
 
 
 def differences(old: Recipe, new: Recipe) -> list[str]:
@@ -266,33 +249,36 @@ def _toml_value(value: Any) -> str:
     return repr(value)
 
 
-def _validated(document: Mapping[str, Any], names: Mapping[str, str], source: str) -> Recipe:
+def validated(
+    model: type[Model], document: Mapping[str, Any], names: Mapping[str, str], source: str = "", section: str = ""
+) -> Model:
+    """The model of a document, or InputError that names every key at fault (``names`` by its full key) and what is expected."""
     try:
-        return Recipe.model_validate(document)
+        return model.model_validate(document)
     except ValidationError as error:
-        faults = [_fault(item, names) for item in error.errors(include_url=False)]
+        faults = [_fault(model, item, names, section) for item in error.errors(include_url=False)]
         raise InputError((f"{source}: " if source else "") + "; ".join(faults)) from error
 
 
-def _fault(item: Any, names: Mapping[str, str]) -> str:
-    key = ".".join(str(part) for part in item["loc"] if not str(part).startswith("function-"))
-    key = names.get(key, key)
+def _fault(model: type[OptionSection], item: Any, names: Mapping[str, str], section: str) -> str:
+    parts = [str(part) for part in (section, *item["loc"]) if part != "" and not str(part).startswith("function-")]
+    key = ".".join(parts)
+    key = names.get(key) or names.get(".".join(parts[:2]), key)  # an element of a sequence is named by its option
     if item["type"] == "extra_forbidden":
-        return f"{key}: no such option; expected {_neighbours(item['loc'])}"
+        return f"{key}: no such option; expected {_neighbours(model, item['loc'])}"
     if item["type"] == "missing":
         return f'{key}: missing; it names the plant, as in system = "box"'
     cause = item.get("ctx", {}).get("error")
     if isinstance(cause, InputError):
-        return str(cause)
+        return str(cause) if key in str(cause) else f"{key}: {cause}"
     advice = item["msg"].removeprefix("Value error, ")
     advice = advice[0].lower() + advice[1:]
     if isinstance(item["input"], Mapping):
         return f"{key}: {advice}"
-    return f"{key} is {item['input']!r}; {advice.replace('input should be', 'expected')}"
+    return f"{key} is {shorten(item['input'])}; {advice.replace('input should be', 'expected')}"
 
 
-def _neighbours(location: tuple[Any, ...]) -> str:
-    model: Any = Recipe
+def _neighbours(model: Any, location: tuple[Any, ...]) -> str:
     for part in location[:-1]:
         found = Recipe.model_fields.get(str(part))
         model = found.default_factory if found is not None and found.default_factory else model

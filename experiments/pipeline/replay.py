@@ -1,6 +1,10 @@
 """A run and the files of other programs: replay its observer over a log, write its trajectories and trials."""
 
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -14,10 +18,12 @@ from systems import System
 from systems.base.errors import InputError
 from systems.base.output_places import check_files, check_folder
 from systems.base.wording import nearest, shorten
-from systems.recordings import FORMATS, Recording, log_files, parse_columns, read_logs, write_columns, write_recordings
+from systems.recordings import FORMATS, OpenedLog, Recording, log_files, open_logs, parse_columns, write_recordings
 from systems.recordings.columnar import check_installed
-from systems.recordings.writing import column_files
+from systems.recordings.sinks import Outline, column_files, open_sink
 from systems.trajectories import Trajectories
+
+LONG = 200_000  # samples of a log whose progress is told
 
 
 def replay(
@@ -34,57 +40,89 @@ def replay(
 
     Raises InputError, before anything is written, for an ``out`` that is read or lies in a run, or exists (unless ``force``).
 
-    Columns of ``out``: t, in the log's own seconds, ``<state>_hat``, and ``<state>_error`` for states that were logged.
+    Columns of ``out``: t, in the log's own seconds, ``<state>_hat``, and ``<state>_error`` for states that were logged. The log is
+    read, estimated and written piece by piece: its length does not matter.
     """
     run = load_run(folder)
     system, observer = run.system, fitted_observer(run)
     given = _initial_estimate(initial, system)
     reads = [folder, *log_files(log)]
     check_files([out], reads=reads, force=True)
-    logs = read_logs(
+    logs = open_logs(
         log, system, run.plant.dt, columns=parse_columns(columns) if columns else None, required=("inputs", "outputs")
     )
     check_files(column_files(out, len(logs)), reads=reads, force=force)
-    tables, squares = [], []
     units = {"t": "s"}
-    for item in logs:
-        for text in item.warnings:
-            console.warn(text)
-        x_hat, error = _replayed(item, observer, given, console)
-        table = {"t": item.first + item.t}
-        for k, signal in enumerate(system.states):
-            table[f"{signal.name}_hat"] = x_hat[:, k]
-            units[f"{signal.name}_hat"] = signal.unit
-        for k, signal in enumerate(system.states):
-            if f"states.{signal.name}" in item.logged:
-                table[f"{signal.name}_error"] = error[:, k]
-                units[f"{signal.name}_error"] = signal.unit
-        tables.append(table)
-        squares.append(error**2)
-    written = write_columns(out, tables, units)
-    return _summary(system, logs, np.concatenate(squares), written)
+    for ending in ("hat", "error"):
+        units |= {f"{signal.name}_{ending}": signal.unit for signal in system.states}
+    sums = _Sums(system)
+    with open_sink(out, [Outline(_columns(item, system), item.samples) for item in logs], units) as sink:
+        for k, item in enumerate(logs):
+            with _progress(item, console) as tell:
+                for start, part, x_hat in _replayed(item, observer, given, console):
+                    error = wrap(x_hat - part.x, periods(system.states))
+                    sink.add(k, _table(part, item, x_hat, error, system))
+                    sums.add(part, error)
+                    tell(start + len(part.t))
+    return sums.summary(sink.paths)
+
+
+def _columns(log: OpenedLog, system: System) -> tuple[str, ...]:
+    """The columns that are written for a log."""
+    logged = [name for name in system.state_names if f"states.{name}" in log.logged]
+    return ("t", *(f"{name}_hat" for name in system.state_names), *(f"{name}_error" for name in logged))
+
+
+def _table(
+    part: Recording, log: OpenedLog, x_hat: np.ndarray, error: np.ndarray, system: System
+) -> dict[str, np.ndarray]:
+    values = {"t": log.first + part.t}
+    values |= {f"{name}_hat": x_hat[:, k] for k, name in enumerate(system.state_names)}
+    values |= {f"{name}_error": error[:, k] for k, name in enumerate(system.state_names)}
+    return {name: values[name] for name in _columns(log, system)}
+
+
+@contextmanager
+def _progress(log: OpenedLog, console: Console) -> Iterator[Callable[[int], None]]:
+    """Tells how many samples are done, of a log that takes a while."""
+    if log.samples < LONG:
+        yield lambda done: None
+        return
+    begun = time.perf_counter()
+    with console.step("estimate", f"{log.samples} samples of {log.label}") as tell:
+        yield lambda done: tell(
+            SimpleNamespace(stage="sample", iteration=done, total=log.samples, seconds=time.perf_counter() - begun)
+        )
 
 
 def _replayed(
-    log: Recording, observer: RENObserver, given: dict[str, float], console: Console
-) -> tuple[np.ndarray, np.ndarray]:
-    """(x_hat, x_hat - x) ``(N, nx)`` of one log; the error is nan where the state was not logged."""
+    log: OpenedLog, observer: RENObserver, given: dict[str, float], console: Console
+) -> Iterator[tuple[int, Recording, np.ndarray]]:
+    """(index of the first sample, the piece of the log, x_hat ``(n, nx)``), piece by piece."""
     system = observer.system
-    x_hat0 = np.where(np.isfinite(log.x[0]), log.x[0], system.initial_ranges.mean(axis=1))
-    for k, name in enumerate(system.state_names):
-        x_hat0[k] = given.get(name, x_hat0[k])
-    u = log.u
-    missing = ~np.isfinite(u)
-    if missing.any():  # the observer has no model of the inputs: the last one is the best guess
-        last = np.maximum.accumulate(np.where(missing, -1, np.arange(len(u))[:, None]), axis=0)
-        middle = system.input_ranges.mean(axis=1)
-        u = np.where(last >= 0, np.take_along_axis(u, np.maximum(last, 0), axis=0), middle)
-        console.warn(
-            f"{log.label}: an input is missing in {int(missing.any(axis=1).sum())} samples; the last one before them is held"
-        )
-    x_hat = observer.run(x_hat0, u, log.y)
-    angles = periods(system.states)
-    return x_hat, wrap(x_hat - log.x, angles)
+    u_before = system.input_ranges.mean(axis=1)
+    x_hat, done, held = np.zeros(0), 0, 0
+    for part in log.blocks():
+        if not done:
+            x_hat = np.where(np.isfinite(part.x[0]), part.x[0], system.initial_ranges.mean(axis=1))
+            for k, name in enumerate(system.state_names):
+                x_hat[k] = given.get(name, x_hat[k])
+        u = np.concatenate([u_before[None], part.u])
+        missing = ~np.isfinite(u)
+        if missing.any():  # the observer has no model of the inputs: the last one is the best guess
+            last = np.maximum.accumulate(np.where(missing, 0, np.arange(len(u))[:, None]), axis=0)
+            u = np.take_along_axis(u, last, axis=0)
+            held += int(missing.any(axis=1).sum())
+        u, u_before = u[1:], u[-1]
+        # One sample more, whose measurement is not used: the first estimate of the next piece.
+        estimates = observer.run(x_hat, np.concatenate([u, u[-1:]]), np.concatenate([part.y, part.y[-1:]]))
+        x_hat = estimates[-1]
+        yield done, part, estimates[:-1]
+        done += len(part.t)
+        for text in part.warnings:
+            console.warn(text)
+    if held:
+        console.warn(f"{log.label}: an input is missing in {held} samples; the last one before them is held")
 
 
 def _initial_estimate(text: str | None, system: System) -> dict[str, float]:
@@ -104,32 +142,43 @@ def _initial_estimate(text: str | None, system: System) -> dict[str, float]:
     return result
 
 
-def _summary(
-    system: System, logs: list[Recording], squares: np.ndarray, written: list[Path]
-) -> tuple[dict[str, Any], list[str]]:
-    samples = sum(len(log.t) for log in logs)
-    blind = int(sum(np.isnan(log.y).any(axis=1).sum() for log in logs))
-    rms = {
-        signal.name: float(np.sqrt(np.nanmean(squares[:, k])))
-        for k, signal in enumerate(system.states)
-        if np.isfinite(squares[:, k]).any()
-    }
-    lines = [f"{samples} samples estimated: {', '.join(map(str, written))}"]
-    if blind:
-        lines.append(f"{blind} of them without a complete measurement: there the estimate is the prediction")
-    if rms:
-        errors = [f"{name} {rms[name]:.3g} {unit}".rstrip() for name, unit in _units(system) if name in rms]
-        lines.append(f"RMS error: {', '.join(errors)}")
-    return {
-        "samples": samples,
-        "without_measurement": blind,
-        "rms_error": rms,
-        "files": [str(path) for path in written],
-    }, lines
+class _Sums:
+    """What is said of all logs together, added up piece by piece."""
 
+    def __init__(self, system: System) -> None:
+        self.system, self.samples, self.blind = system, 0, 0
+        self.squares, self.known = np.zeros(system.nx), np.zeros(system.nx, int)
 
-def _units(system: System) -> list[tuple[str, str]]:
-    return [(signal.name, signal.unit) for signal in system.states]
+    def add(self, part: Recording, error: np.ndarray) -> None:
+        """A piece of a log and its errors ``(n, nx)``, nan where the state was not logged."""
+        self.samples += len(part.t)
+        self.blind += int(np.isnan(part.y).any(axis=1).sum())
+        self.squares += np.nansum(error**2, axis=0)
+        self.known += np.isfinite(error).sum(axis=0)
+
+    def summary(self, written: list[Path]) -> tuple[dict[str, Any], list[str]]:
+        """(numbers, lines)."""
+        rms = {
+            signal.name: float(np.sqrt(self.squares[k] / self.known[k]))
+            for k, signal in enumerate(self.system.states)
+            if self.known[k]
+        }
+        lines = [f"{self.samples} samples estimated: {', '.join(map(str, written))}"]
+        if self.blind:
+            lines.append(f"{self.blind} of them without a complete measurement: there the estimate is the prediction")
+        if rms:
+            errors = [
+                f"{signal.name} {rms[signal.name]:.3g} {signal.unit}".rstrip()
+                for signal in self.system.states
+                if signal.name in rms
+            ]
+            lines.append(f"RMS error: {', '.join(errors)}")
+        return {
+            "samples": self.samples,
+            "without_measurement": self.blind,
+            "rms_error": rms,
+            "files": [str(path) for path in written],
+        }, lines
 
 
 def export_run(folder: Path, out: Path, format: str, *, force: bool = False) -> list[Path]:

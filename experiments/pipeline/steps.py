@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 
 import observer
 import reports
+from experiments.pipeline import stopping
 from experiments.pipeline.data import simulate_step
 from experiments.pipeline.fitting import fit_step
 from experiments.pipeline.job import REPORT, Job, clear, fitted_observer, with_metrics
@@ -50,6 +51,7 @@ def certify_step(
     asked = f" --work {share:g} --budget {time:g}s --gap {tight:g}" if work or budget or gap else ""
     with job.console.step("certify", "contraction, gains, and the residual over the region"):
         certificate = observer.certify(network, work=share, budget=time, gap=tight, seed=job.recipe.seed)
+    stopping.check()  # a stopped search has a bound, but not the one of an unbroken run
     command = f"observer certify {run.path}{asked}" if asked else job.command
     clear(run.path, "certify", keep=(runs.VALIDATION, runs.VALIDATION_NOISE, runs.STARTS))
     runs.save_certificate(run.path, certificate, command=command)

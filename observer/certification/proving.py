@@ -133,7 +133,12 @@ class Prover:
         return self._ended(found, stated, share)
 
     def _ended(self, found: Any, stated: ResidualBound | HorizonBound | None, share: float) -> Any:
-        """A search that goes no further than a clock let the stated one go, with work left, was ended by that clock too."""
+        """A search that goes no further than a clock let the stated one go, with work left, was ended by that clock too.
+
+        Raises KeyboardInterrupt where a person stopped it: a certificate is whole, or there is none.
+        """
+        if found.status == STOPPED:
+            raise KeyboardInterrupt
         if (
             stated is None
             or stated.status not in (CLOCK, STOPPED)

@@ -21,10 +21,12 @@ from observer.fitting.problem import (
 )
 from observer.fitting.rate import choose_rate
 from observer.scaling import Scaling
+from systems.base import memory
 from systems.detectability import MetricSearch
 from systems.discretization import DiscreteSystem
 from systems.trajectories import Trajectories, Transitions
 
+_PASSES = 12  # arrays of samples by neurons that a fit holds at its peak, measured
 HELD_OUT = 0.2  # of logged trajectories, for the held-out loss and for the validation by replay
 
 
@@ -50,6 +52,10 @@ def decide(plant: DiscreteSystem, data: Trajectories, options: FitOptions, seed:
     check(options, plant, data)
     region = fitting_region(plant, data)
     options = replace(options, samples=options.samples or _sample_count(plant, options.neurons))
+    needed = _PASSES * memory.arrays((options.samples or 0, options.neurons + plant.nx))
+    memory.require(
+        needed, f"a fit of {options.neurons} neurons to {options.samples} transitions", "ask for fewer neurons"
+    )
     with threadpool_limits(limits=1, user_api="blas"):  # as for the fit
         train, held_out = _draw(plant, data, region, options, seed)
         scaling = make_scaling(plant, region, train.y)

@@ -10,6 +10,16 @@ import numpy as np
 
 from observer.known_plant import wrap
 from observer.validation.stored import read_stored, write_stored
+from systems.base.arrays import check_shapes
+from systems.base.errors import InputError
+
+#: the arrays of a validation
+_SHAPES = {
+    "t": ("N",), "x": ("K", "N", "nx"), "x_hat": ("K", "N", "nx"), "u": ("K", "N", "nu"), "y": ("K", "N", "ny"),
+    "ranges": ("nx", 2), "periods": ("nx",), "diverged": ("K",), "converged": ("K",), "in_region": ("K",),
+    "trial_settling": ("K", "nx"), "settling_time": ("nx",), "rms_error": ("nx",), "max_error": ("nx",), "window": (2,),
+    "error_norm": ("K", "N"), "decay": ("N",),
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -117,6 +127,9 @@ class Validation:
         """Read what :meth:`save` wrote; raises :class:`InputError` for anything else."""
 
         def build(arrays: dict[str, np.ndarray], rest: dict[str, Any]) -> "Validation":
+            sizes = check_shapes(arrays, _SHAPES)
+            if not len(rest["state_names"]) == len(rest["units"]) == sizes["nx"]:
+                raise InputError(f"{sizes['nx']} states and {len(rest['state_names'])} names of states")
             rest["criteria"] = tuple(Criterion(**c) for c in rest["criteria"])
             lists = {name: tuple(value) for name, value in rest.items() if isinstance(value, list)}
             return cls(**{**arrays, **rest, **lists})

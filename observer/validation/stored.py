@@ -7,7 +7,8 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from systems.base.atomic_files import read_arrays, write_arrays
+from systems.base.arrays import one_line, read_arrays
+from systems.base.atomic_files import write_arrays
 from systems.base.errors import InputError
 
 Found = TypeVar("Found")
@@ -33,7 +34,7 @@ def read_stored(path: Path | str, what: str, build: Callable[[dict[str, np.ndarr
         if rest.pop("format_version") > 1:
             raise InputError(f"{path} was written by a newer version; update ren-observer")
         return build(arrays, rest)
-    except InputError:
-        raise
     except Exception as error:
-        raise InputError(f"{path} is no {what} ({error}); make it again with `observer validate`") from error
+        if str(path) in str(error) and isinstance(error, InputError):
+            raise
+        raise InputError(f"{path} is no {what} ({one_line(error)}); make it again with `observer validate`") from error

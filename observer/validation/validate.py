@@ -11,6 +11,7 @@ import numpy as np
 from observer.known_plant import chosen_plant, periods, wrap
 from observer.state_observer import RENObserver, StateObserver
 from observer.validation.result import Criterion, Validation
+from systems.base import memory
 from systems.base.errors import InputError
 from systems.discretization import DiscreteSystem
 from systems.system import System
@@ -19,6 +20,7 @@ from systems.trajectories import Trajectories, draw_initial_states, simulate
 TOLERANCE = 0.02  # of each state's range: what counts as settled
 ESTIMATE_STARTS = ("random", "zero", "centre")
 SETTLING_TIMES_PER_TRIAL = 10.0
+PIECE = 1 << 22  # samples of states and neurons that are worked on at once
 DIVERGED = 10.0  # ranges: an error beyond them has diverged
 TRUTHS = ("reference", "model", "oracle")  # the last is what "reference" was called once
 
@@ -84,6 +86,12 @@ def validate(
     if truth not in TRUTHS:
         raise InputError(f"truth is {truth!r}; expected reference or model")
     duration = trial_seconds(plant, observer, duration)
+    samples, wide = duration / plant.dt, 2 * (2 * system.nx + system.nu + system.ny + 1)
+    memory.require(
+        memory.arrays((trials, samples, wide)),
+        f"{trials} trials of {duration:g} s in samples of {plant.dt:g} s",
+        "ask for fewer or shorter ones, or a larger dt",
+    )
     data = simulate(plant, trials, duration, seed, excitation, noise=noise, x0=x0, truth=truth)
     x_hat0 = initial_estimates(system, estimate_start, len(data), seed, spread)
     return judge(
@@ -118,18 +126,10 @@ def judge(
 ) -> Validation:
     """The verdict on an observer with initial estimates x_hat0 ``(K, nx)`` along complete ``data``; ``truth`` may be ``logs`` here."""
     with np.errstate(over="ignore", invalid="ignore"):
-        x_hat = observer.run(x_hat0, data.u, data.y)
+        x_hat = estimates(observer, x_hat0, data)
     return judged(
-        observer,
-        plant,
-        data,
-        x_hat,
-        truth=truth,
-        seed=seed,
-        noise=noise,
-        window=window,
-        required_fraction=required_fraction,
-    )
+        observer, plant, data, x_hat, truth=truth, seed=seed, noise=noise, window=window, required_fraction=required_fraction
+    )  # fmt: skip
 
 
 def judged(
@@ -154,16 +154,10 @@ def judged(
     metric = observer.metric if isinstance(observer, RENObserver) else np.diag(1 / width**2)
     root = np.linalg.cholesky(metric)
     with np.errstate(over="ignore", invalid="ignore"):
-        error = wrap(x_hat - data.x, angles)
-        relative = np.abs(error) / width
-        diverged = _diverged(relative)
-        converged = (relative[:, chosen] <= TOLERANCE).all(axis=(1, 2)) & ~diverged
-        settling = settling_times(relative, t)
-        exact = data.y[:, :-1] if truth == "logs" else system.measure(data.x[:, :-1], data.u[:, :-1])
-        one_step = wrap(observer.step(data.x[:, :-1], data.u[:, :-1], exact) - data.x[:, 1:], angles)
-        late = error[:, chosen]
+        found = _measured(observer, system, data, x_hat, chosen, root, truth)
+        converged, settling = found["converged"], found.pop("settling")
         criteria = [
-            Criterion("trials that diverged", float(diverged.sum()), "0", not diverged.any()),
+            Criterion("trials that diverged", float(found["diverged"].sum()), "0", not found["diverged"].any()),
             Criterion(
                 f"share of trials within {100 * TOLERANCE:g} % of every range from {start:g} s to {stop:g} s",
                 float(converged.mean()), f"at least {required_fraction:g}", bool(converged.mean() >= required_fraction),
@@ -176,15 +170,60 @@ def judged(
         return Validation(
             t=t, x=data.x, x_hat=x_hat, u=data.u, y=data.y, state_names=system.state_names,
             units=tuple(s.unit for s in system.states), ranges=system.state_ranges, periods=angles, dt=plant.dt,
-            diverged=diverged, converged=converged, in_region=_in_region(data.x, system),
             trial_settling=np.where(np.isinf(settling), np.nan, settling), settling_time=np.median(settling, axis=0),
-            rms_error=np.sqrt(np.mean(late**2, axis=(0, 1))), max_error=np.max(np.abs(late), axis=(0, 1)),
-            window=np.array([start, stop]), error_norm=np.linalg.norm(error @ root, axis=-1),
-            decay=np.minimum(rate, 1.0) ** np.arange(len(t)),
-            residual_level=float(np.max(np.linalg.norm(one_step @ root, axis=-1))),
+            window=np.array([start, stop]), decay=np.minimum(rate, 1.0) ** np.arange(len(t)), **found,
             criteria=tuple(criteria), verdict="pass" if all(c.passed for c in criteria) else "fail",
             plant_method="logged data" if truth == "logs" else data.method, seed=seed, noise=noise, warnings=data.warnings,
         )  # fmt: skip
+
+
+def _pieces(observer: StateObserver, data: Trajectories) -> list[slice]:
+    """Trials that are worked on at once; what lies between two values of a network is as large as its neurons are many."""
+    width = data.x.shape[2] + (observer.weights.nv if isinstance(observer, RENObserver) else 0)
+    rows = max(1, PIECE // (len(data.t) * width))
+    return [slice(start, start + rows) for start in range(0, len(data), rows)]
+
+
+def estimates(observer: StateObserver, x_hat0: np.ndarray, data: Trajectories) -> np.ndarray:
+    """x_hat ``(K, N, nx)`` from initial estimates ``(K, nx)`` along ``data``."""
+    x_hat = np.empty_like(data.x)
+    for some in _pieces(observer, data):
+        x_hat[some] = observer.run(x_hat0[some], data.u[some], data.y[some])
+    return x_hat
+
+
+def _measured(
+    observer: StateObserver, system: System, data: Trajectories, x_hat: np.ndarray, chosen: np.ndarray, root: np.ndarray, truth: str,
+) -> dict[str, Any]:  # fmt: skip
+    """What is measured of estimates x_hat ``(K, N, nx)``, as fields of a :class:`Validation`, and ``settling`` ``(K, nx)``.
+
+    ``chosen`` ``(N,)``: samples of the window. ``root`` ``(nx, nx)``: the norm is that of error @ root.
+    """
+    angles, width = periods(system.states), np.ptp(system.state_ranges, axis=1)
+    squares, largest, level = np.zeros(system.nx), np.zeros(system.nx), 0.0
+    rows: dict[str, list[np.ndarray]] = {
+        name: [] for name in ("diverged", "converged", "in_region", "settling", "error_norm")
+    }
+    for some in _pieces(observer, data):
+        x, u, y = data.x[some], data.u[some], data.y[some]
+        error = wrap(x_hat[some] - x, angles)
+        relative = np.abs(error) / width
+        lost = _diverged(relative)
+        late = error[:, chosen]
+        exact = y[:, :-1] if truth == "logs" else system.measure(x[:, :-1], u[:, :-1])
+        one_step = wrap(observer.step(x[:, :-1], u[:, :-1], exact) - x[:, 1:], angles)
+        level = np.maximum(level, np.max(np.linalg.norm(one_step @ root, axis=-1)))
+        squares, largest = (
+            squares + np.sum(late**2, axis=(0, 1)),
+            np.maximum(largest, np.max(np.abs(late), axis=(0, 1))),
+        )
+        inside = (relative[:, chosen] <= TOLERANCE).all(axis=(1, 2)) & ~lost
+        settling, norm = settling_times(relative, data.t), np.linalg.norm(error @ root, axis=-1)
+        for values, new in zip(rows.values(), (lost, inside, _in_region(x, system), settling, norm), strict=True):
+            values.append(new)
+    return {name: np.concatenate(values) for name, values in rows.items()} | {
+        "rms_error": np.sqrt(squares / (len(data) * chosen.sum())), "max_error": largest, "residual_level": float(level),
+    }  # fmt: skip
 
 
 def settling_times(relative: np.ndarray, t: np.ndarray) -> np.ndarray:

@@ -74,12 +74,3 @@ def write_arrays(path: Path | str, *, compress: bool = True, **arrays: Any) -> N
     with atomic_path(Path(path)) as partial:
         with partial.open("wb") as file:
             (np.savez_compressed if compress else np.savez)(file, allow_pickle=False, **arrays)
-
-
-def read_arrays(path: Path | str) -> dict[str, np.ndarray]:
-    """What :func:`write_arrays` wrote; OSError, ValueError, EOFError or a zip error for anything else."""
-    import io
-
-    # Read whole: a file handle inside np.load outlives a damaged archive.
-    with np.load(io.BytesIO(Path(path).read_bytes()), allow_pickle=False) as data:
-        return {name: data[name] for name in data.files}

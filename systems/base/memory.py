@@ -48,7 +48,7 @@ def require(size: float, what: str, way_out: str) -> None:
     if not size <= free:
         raise InputError(f"{what} would take {readable(size)} of memory, and {readable(free)} are free; {way_out}")
     if size >= ANNOUNCED:
-        warnings.warn(f"{what} takes about {readable(size)} of memory", stacklevel=2)
+        warnings.warn(f"{what} will take about {readable(size)} of memory", stacklevel=2)
 
 
 def arrays(*shapes: tuple[float, ...], itemsize: int = 8) -> float:

@@ -4,15 +4,16 @@
 ``write_recordings`` writes the same formats. Parquet and HDF5 need the extra ``pip install ren-observer[files]``.
 """
 
-from systems.recordings.reading import Recording, log_files, parse_columns, read_logs, read_recordings
+from systems.recordings.reading import OpenedLog, Recording, log_files, open_logs, parse_columns, read_recordings
 from systems.recordings.writing import FORMATS, write_columns, write_recordings
 
 __all__ = [
     "FORMATS",
+    "OpenedLog",
     "Recording",
     "log_files",
+    "open_logs",
     "parse_columns",
-    "read_logs",
     "read_recordings",
     "write_columns",
     "write_recordings",

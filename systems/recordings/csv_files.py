@@ -1,24 +1,31 @@
 """CSV logs: comma, semicolon or tab; a header row; a row of units under it or units in the names, as ``speed [m/s]``.
 
-A clean file goes through NumPy's own reader; whatever that refuses is read cell by cell, which finds the row and the
-column of the mistake. Empty cells are missing values; a decimal comma is understood where semicolons separate.
+A file is read in blocks of whole lines. A clean block goes through NumPy's own reader; whatever that refuses is read cell by cell,
+which finds the row and the column of the mistake. Empty cells are missing values; a decimal comma is understood where semicolons
+separate.
 """
 
+import codecs
 import csv
 import io
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from itertools import chain
 from pathlib import Path
+from typing import TextIO
 
 import numpy as np
 
 from systems.base.errors import InputError
 from systems.base.wording import shorten
-from systems.recordings.tables import MISSING, LogTable, is_date, number, numbers, time_column
+from systems.recordings.tables import MISSING, ROWS, Block, LogTable, is_date, number, numbers, time_column
 
 _DELIMITERS = (",", ";", "\t")
 _WITH_UNIT = re.compile(r"(.*\S)\s*[\[(]([^\[\]()]*)[\])]\Z")
 _BINARY = "is no text; expected a CSV file saved as UTF-8"
+_CHARACTERS = 1 << 21  # of a block
+_LONGEST = 1 << 20  # characters of a line
 
 
 def open_csv(path: Path, time: str | None) -> list[LogTable]:
@@ -27,49 +34,49 @@ def open_csv(path: Path, time: str | None) -> list[LogTable]:
 
 
 class _Csv:
-    """The text of a file, and where in it the header, the units and the rows stand."""
+    """A file, and where in it the header, the units and the rows stand. ``first`` is the line of the first row."""
 
     def __init__(self, path: Path) -> None:
-        self.path = path
-        content = path.read_bytes()
-        if b"\0" in content:
-            raise InputError(f"{path} {_BINARY}")
-        try:
-            text = content.decode("utf-8-sig")
-        except UnicodeDecodeError as error:
-            line = content.count(b"\n", 0, error.start) + 1
-            found = content[error.start : error.start + 1]
-            raise InputError(
-                f"{path}, row {line}: the byte {found!r} is not UTF-8; expected a CSV file saved as UTF-8"
-            ) from None
-        self.text = text.replace("\r\n", "\n").replace("\r", "\n") if "\r" in text else text
-        self.first, self.offset = 1, 0
-        self.lines = np.zeros(0, dtype=int)
-        while self.offset < len(self.text) and re.match(r"\s*(#|\n|\Z)", self._line()):
-            self._next()
-        if self.offset >= len(self.text):
-            raise InputError(
-                f"{path} holds no rows; expected a header row with the names of the columns, and rows of numbers"
-            )
-        header = self._line()
+        self.path, self.first = path, 1
+        with _opened(path) as file:
+            header = self._line(file)
+            while re.match(r"\s*(#|\n|\Z)", header):
+                if not header:
+                    raise InputError(
+                        f"{path} holds no rows; expected a header row with the names of the columns, and rows of numbers"
+                    )
+                self.first += 1
+                header = self._line(file)
+            self.under = self._line(file)  # units, or the first row of numbers
+            self.empty = not self.under.strip() and not any(map(str.strip, self._lines(file)))
+            self.alone = not any(map(str.strip, self._lines(file)))
         self.delimiter = max(_DELIMITERS, key=header.count)
         self.names = tuple(cell.strip() for cell in self._cells(header))
         if not any(re.search(r"[^\W\d_]", name) for name in self.names) or _is_number(self.names[0]):
             raise InputError(
                 f"{path}, row {self.first}: {shorten(header.strip(), 40)} is no header; expected the names of the columns, such as t,x,u,y"
             )
-        self._next()
-
-    def _line(self) -> str:
-        end = self.text.find("\n", self.offset)
-        return self.text[self.offset :] if end < 0 else self.text[self.offset : end + 1]
-
-    def _next(self) -> None:
-        self.offset += len(self._line())
         self.first += 1
 
+    def _line(self, file: TextIO) -> str:
+        """The next line, with its end; raises InputError for one that is no text or has no end."""
+        line = file.readline(_LONGEST)
+        if "\0" in line:
+            raise InputError(f"{self.path} {_BINARY}")
+        if len(line) == _LONGEST and not line.endswith("\n"):
+            raise InputError(
+                f"{self.path} has a line of more than {_LONGEST} characters; expected a row of cells on each line"
+            )
+        return line
+
+    def _lines(self, file: TextIO) -> Iterator[str]:
+        return iter(lambda: self._line(file), "")
+
     def _cells(self, line: str) -> list[str]:
-        return next(csv.reader([line.rstrip("\n")], delimiter=self.delimiter), [])
+        try:
+            return next(csv.reader([line.rstrip("\n")], delimiter=self.delimiter), [])
+        except csv.Error as error:
+            raise InputError(f"{self.path}, row {self.first}: {error}") from None
 
     def table(self, time: str | None) -> LogTable:
         """The table, with the unit row found."""
@@ -82,39 +89,59 @@ class _Csv:
         self.names = tuple(renamed)
         column = time_column(str(self.path), self.names, time)
         unit_row = None
-        cells = [cell.strip() for cell in self._cells(self._line())]
+        cells = [cell.strip() for cell in self._cells(self.under)]
         if len(cells) == len(self.names) and _are_units(cells):
             units |= {name: cell.strip("[]() ") for name, cell in zip(self.names, cells, strict=True) if cell}
             unit_row = self.first
-            self._next()
+            self.first += 1
+            self.empty = self.alone
         elif units:
             unit_row = self.first - 1
-        if not self.text[self.offset :].strip():
+        if self.empty:
             raise InputError(f"{self.path} holds no rows of numbers under its header; expected at least two")
-        return LogTable(str(self.path), self.names, column, self.read, units, unit_row, self.row)
+        return LogTable(str(self.path), self.names, column, self.blocks, units, unit_row)
 
-    def row(self, index: int) -> int:
-        """The line of the file in which the row with this index stands."""
-        return int(self.lines[index]) if len(self.lines) else self.first + index
-
-    def read(self, wanted: Sequence[str]) -> dict[str, np.ndarray]:
+    def blocks(self, wanted: Sequence[str]) -> Iterator[Block]:
         """The named columns: floats, or texts where the first cell is a date."""
         columns = {name: self.names.index(name) for name in wanted}
-        body = self.text[self.offset :].rstrip("\n")
+        dated: set[str] | None = None
+        line = self.first
+        with _opened(self.path) as file:
+            for _ in range(line - 1):
+                file.readline()
+            while text := file.read(_CHARACTERS):
+                if not text.endswith("\n"):
+                    text += self._line(file)
+                if "\0" in text:
+                    raise InputError(f"{self.path} {_BINARY}")
+                body = text.strip("\n")
+                if body and dated is None:
+                    first = self._cells(body[: body.find("\n")] if "\n" in body else body)
+                    dated = {
+                        name
+                        for name, k in columns.items()
+                        if k < len(first) and is_date(first[k]) and not _is_number(first[k])
+                    }
+                if '"' in text:  # a cell may hold the end of a line
+                    yield from self._careful(chain(io.StringIO(text), self._lines(file)), line, columns, dated or set())
+                    return
+                if body:
+                    found = self._clean(text, line, columns, dated or set())
+                    yield from (
+                        [found]
+                        if found is not None
+                        else self._careful(io.StringIO(text), line, columns, dated or set())
+                    )
+                line += text.count("\n")
+
+    def _clean(self, text: str, line: int, columns: dict[str, int], dated: set[str]) -> Block | None:
+        """The rows of a block by NumPy's reader; None where it may not be one row on each line."""
+        body = text.rstrip("\n")
         if self.delimiter == ";" and "." not in body:
             body = body.replace(",", ".")
-        first = self._cells(body[: body.find("\n")] if "\n" in body else body)
-        dated = {
-            name for name, k in columns.items() if k < len(first) and is_date(first[k]) and not _is_number(first[k])
-        }
         rows = body.count("\n") + 1
-        if '"' not in body and body.count(self.delimiter) == rows * (len(self.names) - 1):
-            fast = self._fast(body, columns, dated)
-            if fast is not None and all(len(column) == rows for column in fast.values()):
-                return fast
-        return self._careful(columns, dated)
-
-    def _fast(self, body: str, columns: dict[str, int], dated: set[str]) -> dict[str, np.ndarray] | None:
+        if body.count(self.delimiter) != rows * (len(self.names) - 1):
+            return None
         d = self.delimiter
         if d * 2 in body or f"{d}\n" in body or f"\n{d}" in body or body[:1] == d or body[-1:] == d:
             body = f"\n{body}\n".replace(d, f" {d} ")
@@ -127,44 +154,80 @@ class _Csv:
             )
         except ValueError:
             return None
-        result = {}
-        for k, name in enumerate(columns):
-            values = np.ascontiguousarray(table[f"c{k}"])
-            result[name] = values if name in dated else numbers(values, str(self.path), name, self.row)
-        return result
+        if len(table) != rows:
+            return None
+        found = {name: np.ascontiguousarray(table[f"c{k}"]) for k, name in enumerate(columns)}
+        return self._block(found, dated, range(line, line + rows))
 
-    def _careful(self, columns: dict[str, int], dated: set[str]) -> dict[str, np.ndarray]:
-        comma, width = self.delimiter == ";", len(self.names)
-        reader = csv.reader(io.StringIO(self.text[self.offset :]), delimiter=self.delimiter)
+    def _careful(self, lines: Iterable[str], start: int, columns: dict[str, int], dated: set[str]) -> Iterator[Block]:
+        """Rows cell by cell, from lines of which the first is line ``start`` of the file."""
+        reader = csv.reader(lines, delimiter=self.delimiter)
         lists: dict[str, list] = {name: [] for name in columns}
-        lines: list[int] = []
+        places: list[int] = []
         try:
             for cells in reader:
                 if not cells or (len(cells) == 1 and not cells[0].strip()):
                     continue
-                line = self.first + reader.line_num - 1
-                if len(cells) != width:
-                    raise InputError(
-                        f"{self.path}, row {line}: {len(cells)} cells; expected {width}, one for each name of the header"
-                    )
-                lines.append(line)
-                for name, k in columns.items():
-                    cell = cells[k]
-                    if name in dated:
-                        lists[name].append(cell)
-                        continue
-                    try:
-                        lists[name].append(float(cell))
-                    except ValueError:
-                        cell = cell.replace(",", ".") if comma else cell
-                        lists[name].append(number(cell, f"{self.path}, row {line}, column '{name}'"))
+                places.append(start + reader.line_num - 1)
+                self._add(cells, places[-1], columns, dated, lists)
+                if len(places) == ROWS:
+                    yield self._block({name: np.array(values) for name, values in lists.items()}, dated, places)
+                    lists, places = {name: [] for name in columns}, []
         except csv.Error as error:
-            raise InputError(f"{self.path}, row {self.first + reader.line_num - 1}: {error}") from None
-        self.lines = np.array(lines)
-        return {
-            name: np.array(values) if name in dated else numbers(values, str(self.path), name, self.row)
-            for name, values in lists.items()
+            raise InputError(f"{self.path}, row {start + reader.line_num - 1}: {error}") from None
+        if places:
+            yield self._block({name: np.array(values) for name, values in lists.items()}, dated, places)
+
+    def _add(
+        self, cells: list[str], line: int, columns: dict[str, int], dated: set[str], lists: dict[str, list]
+    ) -> None:
+        """The wanted cells of one row to the ends of ``lists``."""
+        if len(cells) != len(self.names):
+            raise InputError(
+                f"{self.path}, row {line}: {len(cells)} cells; expected {len(self.names)}, one for each name of the header"
+            )
+        for name, k in columns.items():
+            cell = cells[k]
+            if name in dated:
+                lists[name].append(cell[:40])
+                continue
+            try:
+                lists[name].append(float(cell))
+            except ValueError:
+                cell = cell.replace(",", ".") if self.delimiter == ";" else cell
+                lists[name].append(number(cell, f"{self.path}, row {line}, column '{name}'"))
+
+    def _block(self, found: dict[str, np.ndarray], dated: set[str], places: Sequence[int]) -> Block:
+        columns = {
+            name: values if name in dated else numbers(values, str(self.path), name, places.__getitem__)
+            for name, values in found.items()
         }
+        return Block(columns, places.__getitem__)
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[TextIO]:
+    try:
+        with path.open(encoding="utf-8-sig") as file:
+            yield file
+    except UnicodeDecodeError:
+        raise InputError(_not_text(path)) from None
+
+
+def _not_text(path: Path) -> str:
+    """What to say of a file that is no UTF-8: the row of the first byte that cannot be read."""
+    decoder, line = codecs.getincrementaldecoder("utf-8")(), 1
+    with path.open("rb") as file:
+        while piece := file.readline(_LONGEST):
+            if b"\0" in piece:
+                return f"{path} {_BINARY}"
+            try:
+                decoder.decode(piece)
+            except UnicodeDecodeError as error:
+                found = error.object[error.start : error.start + 1]
+                return f"{path}, row {line}: the byte {found!r} is not UTF-8; expected a CSV file saved as UTF-8"
+            line += piece.endswith(b"\n")
+    return f"{path} ends within a character; expected a CSV file saved as UTF-8"
 
 
 def _is_number(text: str) -> bool:

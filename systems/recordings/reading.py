@@ -2,18 +2,20 @@
 
 import glob
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from systems.base import memory
 from systems.base.errors import InputError
 from systems.base.wording import nearest, shorten
+from systems.recordings.clock import Clock, Span, measure
 from systems.recordings.opening import open_tables
-from systems.recordings.resampling import grid, hold, join, longest_bridge
-from systems.recordings.tables import TIME_NAMES, LogTable, matching, missing_column, numbers, stamps
+from systems.recordings.resampling import resample
+from systems.recordings.tables import TIME_NAMES, LogTable, matching, missing_column, numbers
 from systems.signals import Signal
 from systems.system import System
 from systems.trajectories import Trajectories
@@ -24,7 +26,7 @@ _SECONDS = ("", "s", "sec", "second", "seconds")
 
 @dataclass(frozen=True)
 class Recording:
-    """One log on the grid: t ``(N,)`` from 0, x ``(N, nx)``, u ``(N, nu)``, y ``(N, ny)``, nan where missing.
+    """A log on the grid, or a piece of it: t ``(N,)`` from 0, x ``(N, nx)``, u ``(N, nu)``, y ``(N, ny)``, nan where missing.
 
     ``first`` is the stamp of t = 0 in the log's own seconds (0 where it has dates). ``logged`` names the signals that have a
     column, as ``states.speed``. ``warnings`` are sentences for a person.
@@ -38,6 +40,69 @@ class Recording:
     first: float
     logged: frozenset[str]
     warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class OpenedLog:
+    """A log whose stamps have been read and whose values are still in the file.
+
+    ``samples`` on the grid of ``dt``; ``first`` and ``logged`` as those of the :class:`Recording`.
+    """
+
+    label: str
+    samples: int
+    first: float
+    logged: frozenset[str]
+    _table: LogTable
+    _span: Span
+    _where: Mapping[tuple[str, int], str]
+    _system: System
+    dt: float
+
+    def blocks(self) -> Iterator[Recording]:
+        """The log in pieces, one after the other; the last one has the warnings about all of it."""
+        system, where = self._system, self._where
+        ranges = _Ranges(self.label, system)
+        done = 0
+        for t, values in resample(
+            self._rows(), self.samples, self.dt, self._span.bridge, [group == "inputs" for group, _ in where],
+            [getattr(system, group)[k].period for group, k in where],
+        ):  # fmt: skip
+            parts = {group: np.full((len(t), len(getattr(system, group))), np.nan) for group in GROUPS}
+            for column, (group, k) in enumerate(where):
+                parts[group][:, k] = values[:, column]
+            for group, k, signal in _signals(system):
+                if (group, k) not in where and signal.role == "disturbance" and signal.range is not None:
+                    parts[group][:, k] = 0.5 * (signal.range[0] + signal.range[1])
+            ranges.add(parts["states"])
+            done += len(t)
+            yield Recording(
+                self.label, t, parts["states"], parts["inputs"], parts["outputs"], self.first, self.logged,
+                () if done < self.samples else (*self._spacing(), *ranges.remarks()),
+            )  # fmt: skip
+
+    def _rows(self) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """Stamps and the values of all columns, as they are logged."""
+        table, clock = self._table, Clock(self._table)
+        for block in table.blocks(_wanted(table, self._where)):
+            values = np.empty((len(block.columns[table.time]), len(self._where)))
+            for k, ((group, index), column) in enumerate(self._where.items()):
+                values[:, k] = numbers(block.columns[column], table.label, column, block.row)
+                _not_absurd(table, column, getattr(self._system, group)[index], values[:, k], block.row)
+            yield clock.seconds(block), values
+
+    def _spacing(self) -> tuple[str, ...]:
+        if self._span.spacing <= 1.5 * self.dt:
+            return ()
+        return (
+            f"{self.label} has a row every {self._span.spacing:.3g} s, fewer than one per sample (dt = {self.dt:g} s): what lies between "
+            "is interpolated",
+        )
+
+
+def _wanted(table: LogTable, where: Mapping[tuple[str, int], str]) -> list[str]:
+    """The time column and all others that are read, each once."""
+    return list(dict.fromkeys([table.time, *where.values()]))
 
 
 def read_recordings(
@@ -77,24 +142,30 @@ def read_recordings(
     InputError
         With file, row and column, for what cannot be used.
     """
-    logs = read_logs(source, system, dt, columns=columns, required=required, max_gap=max_gap)
-    lengths = np.array([len(log.t) for log in logs])
+    logs = open_logs(source, system, dt, columns=columns, required=required, max_gap=max_gap)
+    lengths = np.array([log.samples for log in logs])
     longest = int(lengths.max())
-
-    def padded(name: str) -> np.ndarray:
-        parts = [getattr(log, name) for log in logs]
-        result = np.full((len(logs), longest, parts[0].shape[1]), np.nan)
-        for k, part in enumerate(parts):
-            result[k, : len(part)] = part
-        return result
-
-    t = logs[int(lengths.argmax())].t
+    sizes = [len(getattr(system, group)) for group in GROUPS]
+    memory.require(
+        memory.arrays((len(logs), longest, sum(sizes))),
+        f"{logs[int(lengths.argmax())].label}: {longest} samples, in a batch of {len(logs)}",
+        "cut the log into several, or ask for a larger dt",
+    )
+    x, u, y = (np.full((len(logs), longest, size), np.nan) for size in sizes)
+    warnings: list[str] = []
+    for k, log in enumerate(logs):
+        done = 0
+        for part in log.blocks():
+            rows = slice(done, done + len(part.t))
+            x[k, rows], u[k, rows], y[k, rows] = part.x, part.u, part.y
+            done += len(part.t)
+            warnings += part.warnings
+    t = logs[0].dt * np.arange(longest)
     names = shorten(str(source), 80).strip("'\"")
-    warnings = tuple(text for log in logs for text in log.warnings)
-    return Trajectories(t, padded("x"), padded("u"), padded("y"), lengths, f"logged, {names}", warnings)
+    return Trajectories(t, x, u, y, lengths, f"logged, {names}", tuple(warnings))
 
 
-def read_logs(
+def open_logs(
     source: Any,
     system: System,
     dt: float | None = None,
@@ -102,8 +173,8 @@ def read_logs(
     columns: Mapping[str, str] | None = None,
     required: Sequence[str] = GROUPS,
     max_gap: int = 3,
-) -> list[Recording]:
-    """As :func:`read_recordings`, one :class:`Recording` each, of its own length."""
+) -> list[OpenedLog]:
+    """As :func:`read_recordings`, each log of its own length and still in its file: see :meth:`OpenedLog.blocks`."""
     dt = system.dt if dt is None else dt
     if dt is None or not 0 < dt < np.inf:
         raise InputError(f"dt is {dt!r}; expected the sampling time in seconds, a positive number")
@@ -111,7 +182,7 @@ def read_logs(
         raise InputError(f"max_gap is {max_gap!r}; expected 1 sample or more")
     mapping = _checked(columns or {}, system)
     tables = [table for path in log_files(source) for table in open_tables(path, mapping.get("t"))]
-    return [_recording(table, system, float(dt), mapping, required, max_gap) for table in tables]
+    return [_opened(table, system, float(dt), mapping, required, max_gap) for table in tables]
 
 
 def parse_columns(text: str) -> dict[str, str]:
@@ -165,9 +236,9 @@ def _checked(columns: Mapping[str, str], system: System) -> dict[str, str]:
     return result
 
 
-def _recording(
+def _opened(
     table: LogTable, system: System, dt: float, mapping: Mapping[str, str], required: Sequence[str], max_gap: int
-) -> Recording:
+) -> OpenedLog:
     where: dict[tuple[str, int], str] = {}
     for group, k, signal in _signals(system):
         column = _column(table, group, signal, mapping)
@@ -178,31 +249,9 @@ def _recording(
             raise missing_column(table, group[:-1], signal.name)
     if table.units.get(table.time, "").lower() not in _SECONDS:
         raise _wrong_unit(table, table.time, "s")
-    columns = table.read([table.time, *dict.fromkeys(column for column in where.values() if column != table.time)])
-    if len(columns[table.time]) < 2:
-        raise InputError(f"{table.label} holds {len(columns[table.time])} rows of numbers; expected at least two")
-    seconds, first = stamps(table, columns[table.time])
-    _are_seconds(table, seconds, dt)
-    t, bridge = grid(seconds, dt), longest_bridge(seconds, dt, max_gap)
-    if len(t) < 2:
-        raise InputError(f"{table.label} lasts {seconds[-1]:g} s; expected more than one sampling time (dt = {dt:g} s)")
-    parts = {group: np.full((len(t), len(getattr(system, group))), np.nan) for group in GROUPS}
-    for group, k, signal in _signals(system):
-        if (group, k) in where:
-            column = where[group, k]
-            values = numbers(columns[column], table.label, column, table.row)
-            _not_absurd(table, column, signal, values)
-            held = group == "inputs"
-            parts[group][:, k] = (
-                hold(seconds, values, t, dt, bridge) if held else join(seconds, values, t, dt, bridge, signal.period)
-            )
-        elif signal.role == "disturbance" and signal.range is not None:
-            parts[group][:, k] = 0.5 * (signal.range[0] + signal.range[1])
+    span = measure(table, dt, max_gap)
     logged = frozenset(f"{group}.{getattr(system, group)[k].name}" for group, k in where)
-    return Recording(
-        table.label, t, parts["states"], parts["inputs"], parts["outputs"], first, logged,
-        _remarks(table.label, system, seconds, dt, parts["states"]),
-    )  # fmt: skip
+    return OpenedLog(table.label, span.samples, span.first, logged, table, span, where, system, dt)
 
 
 def _column(table: LogTable, group: str, signal: Signal, mapping: Mapping[str, str]) -> str | None:
@@ -230,7 +279,7 @@ def _compare_units(table: LogTable, column: str, signal: Signal) -> None:
 def _wrong_unit(table: LogTable, column: str, expected: str) -> InputError:
     row = f", row {table.unit_row}" if table.unit_row else ""
     return InputError(
-        f"{table.label}{row}, column '{column}': unit is '{table.units[column]}'; expected '{expected}', "
+        f"{table.label}{row}, column '{column}': unit is {shorten(table.units[column], 40)}; expected '{expected}', "
         "and units are never converted, so convert the column"
     )
 
@@ -240,7 +289,7 @@ def _plain(unit: str) -> str:
     return "" if unit in ("-", "1") else unit
 
 
-def _not_absurd(table: LogTable, column: str, signal: Signal, values: np.ndarray) -> None:
+def _not_absurd(table: LogTable, column: str, signal: Signal, values: np.ndarray, row: Callable[[int], int]) -> None:
     """Ten ranges away from the range is another unit or a broken cell, not operation."""
     if signal.range is None or signal.period:
         return
@@ -249,36 +298,42 @@ def _not_absurd(table: LogTable, column: str, signal: Signal, values: np.ndarray
     if far.any():
         index = int(np.argmax(far))
         raise InputError(
-            f"{table.label}, row {table.row(index)}, column '{column}': {values[index]:.6g} is more than ten times the range "
+            f"{table.label}, row {row(index)}, column '{column}': {values[index]:.6g} is more than ten times the range "
             f"({low:g}, {high:g}) away; is the unit right? Correct or empty the cell, or widen the range"
         )
 
 
-def _are_seconds(table: LogTable, seconds: np.ndarray, dt: float) -> None:
-    """Rows a hundred samples apart are stamps in another unit, not a slow logger."""
-    spacing = float(np.median(np.diff(seconds)))
-    if spacing >= 100 * dt:
-        raise InputError(
-            f"{table.label}, column '{table.time}': a row every {spacing:.4g} s, and dt is {dt:g} s; are these stamps "
-            "milliseconds? Convert the column to seconds, or ask for a dt of the order of the rows"
+class _Ranges:
+    """Which states left their ranges, in how many samples and how far."""
+
+    def __init__(self, label: str, system: System) -> None:
+        self.label, self.system = label, system
+        self.known, self.outside = np.zeros(system.nx, int), np.zeros(system.nx, int)
+        self.low, self.high = np.full(system.nx, np.inf), np.full(system.nx, -np.inf)
+
+    def add(self, x: np.ndarray) -> None:
+        """More samples ``(n, nx)``, nan where missing."""
+        low, high = self.system.state_ranges.T
+        self.known += np.isfinite(x).sum(axis=0)
+        self.outside += ((x < low) | (x > high)).sum(axis=0)
+        self.low, self.high = (
+            np.fmin(self.low, np.fmin.reduce(x, axis=0)),
+            np.fmax(self.high, np.fmax.reduce(x, axis=0)),
         )
 
-
-def _remarks(label: str, system: System, seconds: np.ndarray, dt: float, x: np.ndarray) -> tuple[str, ...]:
-    texts = []
-    spacing = float(np.median(np.diff(seconds)))
-    if spacing > 1.5 * dt:
-        texts.append(
-            f"{label} has a row every {spacing:.3g} s, fewer than one per sample (dt = {dt:g} s): what lies between is interpolated"
-        )
-    for k, signal in enumerate(system.states):
-        values = x[:, k][np.isfinite(x[:, k])]
-        assert signal.range is not None
-        outside = (values < signal.range[0]) | (values > signal.range[1])
-        if outside.any():
-            texts.append(
-                f"{label}: state '{signal.name}' is outside its range ({signal.range[0]:g}, {signal.range[1]:g}) in "
-                f"{100 * outside.mean():.2g} % of the samples, from {values.min():.4g} to {values.max():.4g}; "
-                "widen the range if that is normal operation"
+    def remarks(self) -> tuple[str, ...]:
+        """A sentence for each state that was outside."""
+        return tuple(
+            f"{self.label}: state '{name}' is outside its range ({low:g}, {high:g}) in "
+            f"{100 * outside / known:.2g} % of the samples, from {least:.4g} to {most:.4g}; widen the range if that is normal operation"
+            for name, (low, high), outside, known, least, most in zip(
+                self.system.state_names,
+                self.system.state_ranges,
+                self.outside,
+                self.known,
+                self.low,
+                self.high,
+                strict=True,
             )
-    return tuple(texts)
+            if outside
+        )

@@ -1,9 +1,10 @@
 """A log as a table of named columns, whatever file it stands in; every error names its file, row and column.
 
-A file holds one table, or several (HDF5 groups, npz arrays with a row per trajectory). Columns are read when asked for.
+A file holds one table, or several (HDF5 groups, npz arrays with a row per trajectory). Columns are read when asked for, in blocks
+of rows, so that a log may be larger than the memory.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -16,6 +17,16 @@ from systems.base.wording import nearest, shorten
 TIME_NAMES = ("t", "time", "timestamp")
 MISSING = ("", "nan", "na", "n/a", "null", "none", "-", "--")
 EXTRA = "pip install ren-observer[files]"
+ROWS = 1 << 16  # of a block
+WIDEST = 4096  # bytes of a cell; more is no number and no date
+
+
+@dataclass(frozen=True)
+class Block:
+    """Neighbouring rows: columns ``(n,)`` as they stand in the file, and the number under which a person finds row ``index``."""
+
+    columns: dict[str, np.ndarray]
+    row: Callable[[int], int]
 
 
 @dataclass(frozen=True)
@@ -23,17 +34,22 @@ class LogTable:
     """Named columns of one trajectory.
 
     label : the file, and the part of it, as messages name it. names : of all columns. time : the name of the time column.
-    units : column -> unit, where the file states one. read : the named columns as arrays ``(N,)`` of floats, the time
-    column as it stands. row : the number under which a person finds the row with this index in the file.
+    blocks : the named columns, block by block, as often as they are asked for. units : column -> unit, where the file states
+    one. rows : how many there are, where the file says so.
     """
 
     label: str
     names: tuple[str, ...]
     time: str
-    read: Callable[[Sequence[str]], dict[str, np.ndarray]]
+    blocks: Callable[[Sequence[str]], Iterator[Block]]
     units: Mapping[str, str] = field(default_factory=dict)
     unit_row: int | None = None
-    row: Callable[[int], int] = field(default=lambda index: index + 1)
+    rows: int | None = None
+
+    def read(self, names: Sequence[str]) -> dict[str, np.ndarray]:
+        """The named columns ``(N,)`` in one piece."""
+        blocks = [block.columns for block in self.blocks(names)]
+        return {name: np.concatenate([block[name] for block in blocks]) if blocks else np.zeros(0) for name in names}
 
 
 def time_column(label: str, names: Sequence[str], asked: str | None) -> str:
@@ -110,61 +126,3 @@ def is_date(text: str) -> bool:
     except ValueError:
         return False
     return True
-
-
-def stamps(table: LogTable, values: np.ndarray) -> tuple[np.ndarray, float]:
-    """(seconds since the first stamp ``(N,)``, the first stamp in seconds; 0 for dates).
-
-    Numbers are seconds, texts ISO dates. Raises :class:`InputError`, with the row, for stamps that are missing, that are
-    neither, or that do not increase.
-    """
-
-    def place(index: int) -> str:
-        return f"{table.label}, row {table.row(index)}, column '{table.time}'"
-
-    if values.dtype.kind == "M":
-        seconds = (values - values[0]) / np.timedelta64(1, "ns") * 1e-9
-        seconds[np.isnat(values)] = np.nan
-        first = 0.0
-    elif values.dtype.kind in "fiub":
-        first = float(values[0])
-        seconds = values.astype(float) - first
-    else:
-        seconds, first = _dates(values, place), 0.0
-    bad = ~np.isfinite(seconds)
-    if bad.any():
-        raise InputError(
-            f"{place(int(np.argmax(bad)))}: the time is missing; expected a number of seconds or an ISO date"
-        )
-    late = np.diff(seconds) <= 0
-    if late.any():
-        index = int(np.argmax(late)) + 1
-        now, before = (shorten(_printed(values[k]), 40) for k in (index, index - 1))
-        what = "repeats the one before it" if seconds[index] == seconds[index - 1] else f"comes after {before}"
-        raise InputError(
-            f"{place(index)}: time {now} {what}; expected times that increase, so sort the rows or remove this one"
-        )
-    return seconds, first
-
-
-def _printed(value: Any) -> Any:
-    return float(f"{value:.12g}") if isinstance(value, np.number) else str(value)
-
-
-def _dates(values: np.ndarray, place: Callable[[int], str]) -> np.ndarray:
-    seconds = np.empty(len(values))
-    origin: datetime | None = None
-    for index, value in enumerate(values.tolist()):
-        text = (value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)).strip()
-        if text.casefold() in MISSING:
-            seconds[index] = np.nan
-            continue
-        try:
-            stamp = datetime.fromisoformat(text)
-            origin = stamp if origin is None else origin
-            seconds[index] = (stamp - origin).total_seconds()
-        except (TypeError, ValueError):
-            raise InputError(
-                f"{place(index)}: {shorten(text, 40)} is no time; expected a number of seconds, or an ISO date like the others"
-            ) from None
-    return seconds

@@ -18,7 +18,8 @@ from observer import runs
 from observer.certification.identity import identity
 from observer.storage import load_observer, write_json, write_text
 from systems import System
-from systems.base.atomic_files import read_arrays, write_arrays
+from systems.base.arrays import read_arrays
+from systems.base.atomic_files import write_arrays
 from systems.base.errors import InputError
 
 JSON = (runs.SYSTEM, runs.LOGS, runs.FIT, runs.FINE_TUNING, runs.CERTIFICATE, runs.METRICS)

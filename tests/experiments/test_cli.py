@@ -83,7 +83,7 @@ def test_check_says_which_state_cannot_be_seen(observer, tmp_path):
         (["nowhere/plant.py"], "no file"),
         (["."], "is a folder"),
         ([""], "expected a library name"),
-        (["box", "--dt", "0"], "--dt is 0.0; expected greater than 0"),
+        (["box", "--dt", "0"], "--dt is 0.0; expected 1e-12 to 1e+12"),
         (["box", "--dt", "nan"], "--dt is nan"),
         (["box", "--dt", "1e9"], ""),
         (["box", "--method", "magic"], "--method is 'magic'"),

@@ -5,9 +5,10 @@ import json
 import numpy as np
 import pytest
 
+from experiments.pipeline import replay
 from observer import load_run
 from systems import discretize, load_system, read_recordings, simulate, write_recordings
-from systems.recordings import FORMATS
+from systems.recordings import FORMATS, resampling
 from systems.recordings.opening import open_tables
 from tests.plants import CART
 
@@ -95,6 +96,7 @@ def test_logs_without_the_outputs_take_them_from_the_equations(observer, shop, t
         (["--plant", "PLANT", "--out", "NEW"], "--data missing"),
         (["RUN", "--data", "LOGS"], "--data belongs to a new run"),
         (["RUN", "--dt", "0.2"], "--dt belongs to a new run"),
+        (["--data", "/dev/full", "--plant", "PLANT", "--out", "NEW"], "there is no file /dev/full"),
         (["--data", "none*.csv", "--plant", "PLANT", "--out", "NEW"], "no file matches"),
         (["--data", "PLANT", "--plant", "PLANT", "--out", "NEW"], "ends in '.toml'"),
         (
@@ -210,6 +212,47 @@ def test_estimate_refuses_a_bad_target_or_run(observer, shop, tmp_path):
     assert not list(tmp_path.iterdir())
 
 
+def test_estimate_in_pieces_is_that_in_one(observer, shop, tmp_path, monkeypatch):
+    """Gaps, missing inputs and missing measurements at the borders of pieces too; and two logs, one without its states."""
+    lines = (shop / "log_002.csv").read_text().splitlines()
+    for k in (20, 21, 29, 30, 31, 60):
+        lines[k] = lines[k].rsplit(",", 1)[0] + ","  # no measurement
+    del lines[40:50]
+    (tmp_path / "a.csv").write_text("\n".join(lines) + "\n")
+    rows = [",".join(line.split(",")[:1] + line.split(",")[3:]) for line in lines]
+    (tmp_path / "b.csv").write_text("\n".join(rows) + "\n")
+
+    def run(name):
+        answer = observer("estimate", shop / "run", tmp_path / "[ab].csv", "-o", tmp_path / name)
+        assert answer.code == 0, answer.err
+        found = [table.read(table.names) for table in open_tables(tmp_path / name)]
+        return answer.out.replace(name, ""), answer.err, found
+
+    whole = run("whole.npz")
+    monkeypatch.setattr(resampling, "BLOCK", 7)
+    pieces = run("pieces.npz")
+    assert pieces[:2] == whole[:2] and whole[1].count("an input is missing in 10 samples") == 2
+    for one, other in zip(whole[2], pieces[2], strict=True):
+        assert list(one) == list(other)
+        for name, values in one.items():
+            np.testing.assert_allclose(other[name], values, rtol=1e-9, atol=1e-12)
+    assert np.isnan(whole[2][1]["gap_error"]).all() and np.isfinite(whole[2][0]["gap_error"]).any()
+
+
+def test_estimate_of_a_long_log_shows_how_far_it_is(observer, shop, tmp_path, monkeypatch):
+    monkeypatch.setattr(replay, "LONG", 50)
+    answer = observer("estimate", shop / "run", shop / "log_001.csv", "-o", tmp_path / "out.csv")
+    assert answer.code == 0 and "81 samples of" in answer.err and "sample 81/81" in answer.err
+
+
+def test_estimate_names_the_row_in_which_the_clock_jumps(observer, shop, tmp_path):
+    text = "t,push,sensor\n" + "".join(f"{t},0,0\n" for t in (0, 0.1, 0.2, 1e7))
+    (tmp_path / "log.csv").write_text(text)
+    answer = observer("estimate", shop / "run", tmp_path / "log.csv", "-o", tmp_path / "out.csv")
+    refused(answer, "log.csv, row 5, column 't'", "samples of dt = 0.1 s without a number")
+    assert [item.name for item in tmp_path.iterdir()] == ["log.csv"]
+
+
 # export --------------------------------------------------------------------------------------------------------------
 
 
@@ -227,7 +270,7 @@ def test_export_of_a_run_reads_back(observer, shop, tmp_path, name):
 
 
 def test_export_refuses(observer, shop, tmp_path):
-    refused(observer("export", shop / "run", "-o", tmp_path / "out", "--format", "xls"), "expected csv, parquet")
+    refused(observer("export", shop / "run", "-o", tmp_path / "out", "--format", "xls"), "expected 'csv', 'parquet'")
     (tmp_path / "file").write_text("")
     refused(observer("export", shop / "run", "-o", tmp_path / "file"), "is a file")
     assert not (tmp_path / "out").exists()

@@ -13,7 +13,7 @@ from experiments.pipeline.verification.agreement import apart, compared
 from experiments.pipeline.verify import verify
 from observer import load_run, runs
 from observer.runs import foreign_parts
-from observer.storage import save_observer, write_json
+from observer.storage import write_json
 from systems.base.errors import InputError
 from tests.experiments import forging
 from tests.plants import HARDENING_SPRING
@@ -228,14 +228,6 @@ def test_a_validation_with_another_seed_leaves_the_seed_of_the_run(run, monkeypa
     assert again.config["seed"] == 0 and again.config["validation"]["seed"] == 5
     assert not np.array_equal(again.validation.x[:, 0], before)
     assert verify(run, fast=True).differs == []
-
-
-def test_the_same_weights_are_the_same_bytes(run):
-    observer = load_run(run).observer
-    content = {
-        save_observer(run / f"{k}.safetensors", observer) or (run / f"{k}.safetensors").read_bytes() for k in range(8)
-    }
-    assert len(content) == 1
 
 
 def test_numbers_are_shown_to_the_digits_that_differ():

@@ -55,14 +55,17 @@ def _same(one, two):
 @pytest.fixture
 def folder(tmp_path):
     """A copy of a run as this version writes it: with checksums in its JSON files."""
-    shutil.copytree(DATA / "run_format_1", tmp_path / "run")
-    for path in (tmp_path / "run").glob("*.json"):
-        if path.name != "metrics.json":
-            write_json(path, json.loads(path.read_text()))
-    document = json.loads((tmp_path / "run" / "metrics.json").read_text())
-    document["hashes"] = {name: library.storage.file_hash(tmp_path / "run" / name) for name in document["hashes"]}
-    write_json(tmp_path / "run" / "metrics.json", document)
-    return tmp_path / "run"
+    run = shutil.copytree(DATA / "run_format_1", tmp_path / "run")
+    for name in (
+        "system.json",
+        "fit.json",
+        "certificate.json",
+        "metrics.json",
+    ):  # each after those that it states the hashes of
+        document = json.loads((run / name).read_text())
+        hashes = {other: library.storage.file_hash(run / other) for other in document.pop("hashes", {})}
+        write_json(run / name, document, hashes=hashes)
+    return run
 
 
 @pytest.mark.parametrize("name", FILES)

@@ -8,8 +8,18 @@ from observer import storage
 from observer.networks.ren.explicit import ExplicitREN
 from observer.scaling import Scaling
 from observer.state_observer import RENObserver
-from observer.storage import load_observer, read_json, read_npz, save_observer, write_json, write_npz, write_text
+from observer.storage import (
+    file_hash,
+    load_observer,
+    read_json,
+    read_npz,
+    save_observer,
+    write_json,
+    write_npz,
+    write_text,
+)
 from systems import discretize, van_der_pol
+from systems.base import memory
 from systems.base.errors import InputError
 
 
@@ -43,6 +53,45 @@ def test_an_observer_comes_back_to_the_last_bit(tmp_path, plant_observer):
     assert again.meta() == plant_observer.meta()
     x = np.array([0.3, -0.2])
     assert np.array_equal(again.step(x, [0.1], [0.3]), plant_observer.step(x, [0.1], [0.3]))
+
+
+@pytest.mark.parametrize("version", ["\u00b2", "9" * 5000, "-1", "one", ""])
+def test_a_format_version_that_is_no_number_is_refused(tmp_path, plant_observer, version, monkeypatch):
+    monkeypatch.setattr(storage, "FORMAT_VERSION", version)
+    save_observer(tmp_path / "observer.safetensors", plant_observer)
+    monkeypatch.undo()
+    with pytest.raises(InputError, match=r"observer\.safetensors: "):
+        load_observer(tmp_path / "observer.safetensors", discretize(van_der_pol(), dt=0.05))
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"metric": np.eye(3)}, {"metric": np.zeros(2)}, {"multipliers": np.ones(4)}, {"scaling.state_scale": np.ones(3)},
+        {"scaling.state_scale": np.ones((2, 3))}, {"scaling.input_centre": np.array(1.0)}, {"weights.A": np.array(["a", "b"])},
+        {"weights.A": np.zeros((2, 3))},
+    ],
+    ids=str,
+)  # fmt: skip
+def test_parts_that_do_not_belong_together_are_refused(plant_observer, changes):
+    with pytest.raises(InputError):
+        RENObserver.from_arrays(plant_observer.to_arrays() | changes, plant_observer.meta(), plant_observer.plant)
+
+
+@pytest.mark.parametrize(
+    "content", ["[" * 100_000, '{"a": ' * 990 + "1" + "}" * 990, "9" * 5000, '{"a": 1e999}', "\ud800"]
+)
+def test_json_that_is_no_document_of_ours(tmp_path, content):
+    (tmp_path / "a.json").write_bytes(content.encode("utf-8", "surrogatepass"))
+    with pytest.raises(InputError, match=r"a\.json: "):
+        read_json(tmp_path / "a.json")
+
+
+def test_a_json_file_larger_than_the_memory_is_refused(tmp_path, monkeypatch):
+    (tmp_path / "a.json").write_text(json.dumps({"a": [[]] * 1000}))
+    monkeypatch.setattr(memory, "available", lambda: 30_000)
+    with pytest.raises(InputError, match=r"a\.json would take .* and 30 kB are free"):
+        read_json(tmp_path / "a.json")
 
 
 def test_weights_of_another_plant_are_refused(tmp_path, plant_observer):
@@ -124,8 +173,8 @@ def test_npz_comes_back_and_pickles_are_refused(tmp_path):
     assert read_npz(tmp_path / "a.npz")["names"].tolist() == ["a", "b"]
     np.savez(tmp_path / "object.npz", x=np.array([{"a": 1}], dtype=object))
     (tmp_path / "pickle.npz").write_bytes(b"cos\nsystem\n(S'true'\ntR.")
-    for name in ("object", "pickle"):
-        with pytest.raises(InputError, match=rf"{name}\.npz: cannot be read"):
+    for name, said in (("object", "the array 'x' holds Python objects"), ("pickle", "no archive of arrays")):
+        with pytest.raises(InputError, match=rf"{name}\.npz: {said}"):
             read_npz(tmp_path / f"{name}.npz")
 
 
@@ -159,3 +208,14 @@ def test_the_same_weights_are_the_same_bytes(tmp_path, plant_observer):
     content = (tmp_path / "one").read_bytes()
     header = content[8 : 8 + int.from_bytes(content[:8], "little")]
     assert header == json.dumps(json.loads(header), sort_keys=True, separators=(",", ":")).encode().ljust(len(header))
+
+
+@pytest.mark.skipif(os.name != "posix", reason="needs pipes and devices")
+def test_what_has_no_end_has_no_hash(tmp_path):
+    """A pipe waits for ever, a device never ends: a log or a part of a run that is one is refused, not read."""
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "device").symlink_to("/dev/zero")
+    for name in ("pipe", "device"):
+        with pytest.raises(OSError, match="no regular file") as refused:
+            file_hash(tmp_path / name)
+        assert refused.value.filename == str(tmp_path / name)

@@ -24,7 +24,7 @@ def test_what_does_not_fit_is_refused_with_both_sizes_and_the_way_out(free):
 def test_what_is_large_and_fits_is_announced(free):
     free(9e9)
     memory.require(0.9e9, "this", "no way out")
-    with pytest.warns(UserWarning, match=r"^the log takes about 3 GB of memory$"):
+    with pytest.warns(UserWarning, match=r"^the log will take about 3 GB of memory$"):
         memory.require(3e9, "the log", "no way out")
 
 

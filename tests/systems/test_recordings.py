@@ -18,7 +18,7 @@ from systems import (
     simulate,
     write_recordings,
 )
-from systems.recordings import read_logs
+from systems.recordings import open_logs, write_columns
 from systems.recordings.writing import FORMATS
 
 DT = 0.1
@@ -310,17 +310,10 @@ def test_what_is_exported_is_read_back(tmp_path, ending, count):
 
 @pytest.mark.parametrize("ending", [".npz", ".parquet", ".h5"])
 def test_text_and_wrong_order_in_other_formats(tmp_path, ending):
-    from systems.recordings.columnar import write_hdf5, write_npz, write_parquet
-
-    write = {
-        ".npz": lambda p, c: write_npz(p, [c], {}),
-        ".h5": lambda p, c: write_hdf5(p, [c], {}),
-        ".parquet": lambda p, c: write_parquet(p, c, {}),
-    }[ending]
     path = tmp_path / f"log{ending}"
     stamps = STAMPS.copy()
     stamps[4] = 0.1
-    write(path, table(stamps))
+    write_columns(path, [table(stamps)], {})
     refused(path, "row 5", "column 't'", "comes after")
     if ending == ".npz":
         np.savez(path, **table(STAMPS, v=np.array(["1.0"] * 7 + ["fast"] + ["1.0"] * 13)))
@@ -362,7 +355,8 @@ def test_an_output_called_like_a_state_keeps_its_own_column(tmp_path):
 def test_states_may_be_absent_and_the_first_stamp_is_kept(tmp_path):
     columns = {name: values for name, values in table(STAMPS).items() if name not in ("x", "v")}
     columns["t"] = columns["t"] + 1_700_000_000
-    (log,) = read_logs(csv(tmp_path / "log.csv", columns, units=""), SYSTEM, required=("inputs", "outputs"))
+    (opened,) = open_logs(csv(tmp_path / "log.csv", columns, units=""), SYSTEM, required=("inputs", "outputs"))
+    (log,) = opened.blocks()
     assert np.isnan(log.x).all() and log.first == 1_700_000_000 and log.logged == {"inputs.u", "outputs.y"}
 
 

@@ -52,7 +52,7 @@ ABSURD = {
     "duration": ("duration = 2", "duration = 1e300", "duration is 1e+300"),
     "standstill": ("dt = 0.05", "dt = 1e-15", "in one sample no state of 'plant' moves by more than"),
     "coarse": ("dt = 0.05", "dt = 1e10", "nothing of its motion is left between two samples"),
-    "memory": ("duration = 2", "duration = 1e12", "trajectories of 1e+12 s in samples of 0.05 s would take"),
+    "memory": ("duration = 2", "duration = 1e12", " of 1e+12 s in samples of 0.05 s would take"),
     "coefficient": ('"-p*x + u"', '"-p*x + 1e200*u"', "the derivative of 'x' over the region is"),
     "output": ('"x"', '"1e200*x"', "the output of 'y' over the region is"),
     "small output": ('"x"', '"1e-200*x"', "the output of 'y' over the region is"),

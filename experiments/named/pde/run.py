@@ -16,6 +16,7 @@ from experiments.pipeline.prepare import run_in
 from experiments.pipeline.recipe import build
 from experiments.runner import Parts, Size
 from observer.runs import Run
+from systems.base.arrays import read_arrays
 
 if TYPE_CHECKING:
     from observer.networks.ren.explicit import ExplicitREN
@@ -101,10 +102,9 @@ def authors_network(path: Path) -> "ExplicitREN":
     """The authors' trained observer: its direct parameters mapped to explicit matrices. Its output is its state (C2 = I)."""
     from observer.networks.ren.contracting import ContractingREN
 
-    with np.load(path, allow_pickle=False) as data:
-        direct = {name.removeprefix("direct."): data[name] for name in data.files if name.startswith("direct.")}
-        rate, eps = float(data["meta.abar"]), float(data["meta.eps"])
-        activation = str(data["meta.activation"])
+    data = read_arrays(path)
+    direct = {name.removeprefix("direct."): value for name, value in data.items() if name.startswith("direct.")}
+    rate, eps, activation = float(data["meta.abar"]), float(data["meta.eps"]), str(data["meta.activation"])
     direct = {name: direct[name] for name in ("X", "Y1", "B2", "D12", "bx", "bv", "p") if name in direct}
     ren = ContractingREN.from_direct(
         direct, contraction_rate=rate, activation=activation, eps=eps, polar="p" in direct, identity_output=True

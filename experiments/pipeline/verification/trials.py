@@ -109,11 +109,19 @@ def _judgement(part: str, check: Validation, data: Trajectories, run: Run, **how
     anew = judged(observer, run.plant, data, check.x_hat, **how)
     names = [item.name for item in fields(Validation) if item.name not in ("t", "x", "x_hat", "u", "y")]
     stored, again = ({name: _plain(getattr(each, name)) for name in names} for each in (check, anew))
-    root = np.linalg.cond(observer.metric)
     made = {} if how["truth"] == "logs" else {"warnings": _plain(check.warnings)}  # compared with the motion
     yield from compared(
-        part, stored, again | made, what="errors, settling times, criteria and verdict", roundings=1e4 * root
-    )
+        part, stored, again | made, what="errors, settling times, criteria and verdict", near=_of_differences(run, check.x),
+        roundings=1e4 * np.linalg.cond(observer.metric),
+    )  # fmt: skip
+
+
+def _of_differences(run: Run, x: np.ndarray) -> dict[str, Any]:
+    """What rounding may change of errors and residuals: they are small differences of states."""
+    assert run.observer is not None
+    size = 1e3 * EPS * np.nanmax(np.abs(x), axis=(0, 1))
+    norm = float(np.linalg.norm(np.abs(np.linalg.cholesky(run.observer.metric)).T @ size))
+    return {"rms_error": size, "max_error": size, "error_norm": norm, "residual_level": norm, "residual": norm}
 
 
 def _plain(value: Any) -> Any:
@@ -157,7 +165,7 @@ def worst_findings(run: Run, recipe: Recipe, *, fast: bool, end: float) -> Itera
     }
     yield from compared(
         part, {"goals": list(stored.worst), "trials": [case.trials for case in stored.worst.values()], "residual": stored.residual},
-        expected, what="goals, trials and sampled residual", roundings=1e4 * np.linalg.cond(run.observer.metric),
+        expected, what="goals, trials and sampled residual", near=_of_differences(run, check.x),
     )  # fmt: skip
     bent = 0.0  # what another rounding may bend, in ranges
     for goal, case in stored.worst.items():
@@ -218,8 +226,8 @@ def _residual(run: Run) -> float:
 def _again(run: Run, case: WorstInitialStates, check: Validation, recipe: Recipe) -> WorstInitialStates:
     """The found initial states simulated again, beside the errors of the random ones as they are stored."""
     assert run.observer is not None
-    initial = case.x0[None], case.x_hat0[None], case.u[None]
-    error = errors_along(run.observer, run.plant, *initial, len(check.t), recipe.validation.truth)[0]
+    x0, x_hat0, u = case.x0[None], case.x_hat0[None], case.u[None]
+    error = errors_along(run.observer, run.plant, x0, x_hat0, u, len(check.t), recipe.validation.truth)[0]
     late = late_from(float(check.t[-1]), float(check.window[0]), run.plant.dt)
     t = run.plant.dt * np.arange(len(check.t))
     return judge_worst(

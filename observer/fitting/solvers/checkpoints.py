@@ -10,7 +10,7 @@ from zipfile import BadZipFile
 
 import numpy as np
 
-from systems.base.atomic_files import read_arrays
+from systems.base.arrays import read_arrays
 
 
 def digest(arrays: list[np.ndarray], *values: object) -> str:

@@ -5,6 +5,7 @@ Flax writes it (``flax.serialization.to_bytes`` or ``msgpack_serialize`` of the 
 pickle runs what it contains and is refused; save its arrays with ``numpy.savez`` where it came from.
 """
 
+import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -20,10 +21,14 @@ from observer.networks.ren.contracting import ContractingREN
 from observer.networks.ren.dissipative import DissipativeREN
 from observer.networks.ren.lipschitz import LipschitzREN
 from observer.networks.shapes import check_shape
+from systems.base import memory
+from systems.base.arrays import one_line, read_arrays
 from systems.base.errors import InputError
+from systems.base.wording import shorten
 
 NORM_EPS = float(np.finfo(np.float32).eps)  # the JAX package adds it inside its norms, and as eps to H
 
+_LARGEST_EMPTY = 10_000  # of a shape without numbers, such as (3, 0)
 _JULIA_REN = ("X", "Y1", "X3", "Y3", "Z3", "B2", "C2", "D12", "D21", "D22", "bx", "bv", "by", "eps", "p")
 _JULIA_FLAGS = ("polar", "D22_free", "D22_zero", "output_map")
 _JULIA = {
@@ -41,24 +46,22 @@ def read_parameters(path: str | Path) -> dict[str, np.ndarray]:
     Errors: InputError for another kind of file, or one that is malformed.
     """
     path = Path(path)
-    if path.suffix == ".npz":
-        try:
-            with np.load(path, allow_pickle=False) as file:
-                return {name: file[name] for name in file.files}
-        except (ValueError, OSError, EOFError, KeyError) as error:
-            if isinstance(error, FileNotFoundError):
-                raise InputError(f"there is no file {path}") from error
-            raise InputError(
-                f"{path} is malformed: {error}; expected a NumPy archive without pickled objects"
-            ) from error
-        except Exception as error:  # zipfile.BadZipFile, and what a damaged archive may raise besides
-            raise InputError(f"{path} is malformed: {error}; expected a NumPy archive") from error
-    if path.suffix in (".bson", ".msgpack"):
-        if not path.is_file():
+    if path.suffix in (".npz", ".bson", ".msgpack"):
+        if not os.path.isfile(path):
             raise InputError(f"there is no file {path}")
-        if path.suffix == ".bson":
-            return _flatten(read_julia(path))
-        return {name: np.asarray(value) for name, value in _leaves(read_flax(path.read_bytes()), "")}
+        try:
+            if path.suffix == ".npz":
+                return read_arrays(path)
+            if path.suffix == ".bson":
+                return _flatten(read_julia(path))
+            memory.require(
+                2.0 * path.stat().st_size, f"{path}", "save the arrays of the model with numpy.savez instead"
+            )
+            return {name: np.asarray(value) for name, value in _leaves(read_flax(path.read_bytes()), "")}
+        except InputError as error:
+            if str(path) in str(error):
+                raise
+            raise InputError(f"{path} is malformed: {error}") from error
     hint = ": a pickle runs what it contains; save its arrays with numpy.savez" if "p" in path.suffix[:2] else ""
     raise InputError(f"{path.name} has an unsupported format{hint}; expected .npz, .bson or .msgpack")
 
@@ -81,7 +84,7 @@ def _flatten(tree: Any) -> dict[str, np.ndarray]:
         found |= {f"{name}{k}": item for k, item in enumerate(field)} if isinstance(field, list) else {name: field}
     wrong = [name for name, item in found.items() if not isinstance(item, np.ndarray | float | int)]
     if wrong:
-        raise InputError(f"{', '.join(wrong)} of a {value.name} is neither an array nor a number")
+        raise InputError(f"{shorten(', '.join(wrong))} of a {value.name} is neither an array nor a number")
     found.pop("learn", None)
     return {name: np.asarray(item) for name, item in found.items()}
 
@@ -115,16 +118,35 @@ def load_network(kind: str, parameters: Mapping[str, Any], **options: Any) -> An
     """
     if kind not in _LOADERS:
         raise InputError(f"kind {kind!r} is not known; expected {', '.join(_LOADERS)}")
-    flat = {_plain(name): np.asarray(value) for name, value in _joined(parameters).items()}
-    for name, value in flat.items():
-        if value.dtype.kind not in "fiub" or not np.isfinite(value).all():
-            raise InputError(f"{name} has numbers that are not finite")
+    flat = {_plain(name): _numbers(name, value) for name, value in _joined(parameters).items()}
     if "polar" in flat and flat["polar"].dtype != bool:
         flat["p"] = flat.pop("polar")
     for name, value in flat.items():
         if name.rsplit(".", 1)[-1].rstrip("0123456789") in _VECTORS:
             flat[name] = value.reshape(-1)  # some releases keep a row
-    return _LOADERS[kind](flat, options)
+    try:
+        return _LOADERS[kind](flat, options)
+    except InputError:
+        raise
+    except (TypeError, ValueError, LookupError) as error:  # shapes that do not belong together, in one of many ways
+        raise InputError(f"the parameters are no {kind} network ({one_line(error)}); got {_shapes(flat)}") from error
+
+
+def _numbers(name: str, value: Any) -> np.ndarray:
+    """``value`` as an array of finite numbers, whose shape does not say more than it holds."""
+    try:
+        array = np.asarray(value)
+    except ValueError:  # rows of different lengths
+        raise InputError(f"{shorten(name)} is no array of numbers") from None
+    if array.dtype.kind not in "fiub" or not np.isfinite(array).all():
+        raise InputError(f"{shorten(name)} has numbers that are not finite, or values that are no numbers")
+    if not array.size and max(array.shape) > _LARGEST_EMPTY:
+        raise InputError(f"{shorten(name)} has shape {array.shape} and no number in it")
+    return array
+
+
+def _shapes(flat: Mapping[str, np.ndarray]) -> str:
+    return shorten(", ".join(f"{name} {value.shape}" for name, value in flat.items()), 200)
 
 
 def _joined(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
@@ -141,9 +163,13 @@ def _plain(name: str) -> str:
 
 
 def _ren(flat: dict[str, np.ndarray], options: dict[str, Any], make: Any, dropped: set[str]) -> Any:
-    flags = {name: bool(flat.pop(name)) for name in _JULIA_FLAGS if name in flat}
+    flags = {name: bool(_single(flat, name)) for name in _JULIA_FLAGS if name in flat}
     julia = bool(flags)
-    eps = float(flat.pop("eps")) if "eps" in flat else NORM_EPS
+    if julia and len(flags) < len(_JULIA_FLAGS):
+        raise InputError(
+            f"{', '.join(sorted(set(_JULIA_FLAGS) - set(flags)))} missing; got the flags {', '.join(flags)}"
+        )
+    eps = _single(flat, "eps") if "eps" in flat else NORM_EPS
     if flags and not flags["polar"]:
         flat.pop("p", None)
     if flags and not flags["output_map"]:
@@ -151,9 +177,22 @@ def _ren(flat: dict[str, np.ndarray], options: dict[str, Any], make: Any, droppe
     direct = {name: value for name, value in flat.items() if name not in dropped}
     missing = {"X", "Y1", "B2", "D12", "bx", "bv"} - direct.keys()
     if missing:
-        raise InputError(f"{', '.join(sorted(missing))} missing; got {', '.join(sorted(flat))}")
+        raise InputError(f"{', '.join(sorted(missing))} missing; got {shorten(', '.join(sorted(flat)), 200)}")
+    for name in {"B2", "C2", "D12"} & direct.keys():
+        if direct[name].ndim != 2:
+            raise InputError(f"{name} has shape {direct[name].shape}; expected a matrix")
+    size = 2 * direct["B2"].shape[0] + direct["D12"].shape[0]
+    check_shape("X", direct["X"], (size, size), "(2 nx + nv, 2 nx + nv)")
     defaults = {"activation": "relu", "eps": eps, "norm_eps": 0.0 if julia else NORM_EPS}
     return make(direct, {**defaults, **options})
+
+
+def _single(flat: dict[str, np.ndarray], name: str) -> float:
+    """Take a single number out of ``flat``."""
+    value = flat.pop(name)
+    if value.size != 1:
+        raise InputError(f"{name} has shape {value.shape}; expected one number")
+    return float(value.reshape(()))
 
 
 def _contracting(flat: dict[str, np.ndarray], options: dict[str, Any]) -> ContractingREN:
@@ -187,7 +226,9 @@ def _lbdn(flat: dict[str, np.ndarray], options: dict[str, Any]) -> LBDN:
         direct[f"{what}{layer}" if dot else name] = value
     count = sum(name.startswith("XY") for name in direct)
     if not count or any(direct.get(f"XY{k}", np.empty(0)).ndim != 2 for k in range(count)):
-        raise InputError(f"got {', '.join(sorted(flat))}; expected the layers of an LBDN, XY0 or layers_0.XY first")
+        raise InputError(
+            f"got {shorten(', '.join(sorted(flat)), 200)}; expected the layers of an LBDN, XY0 or layers_0.XY first"
+        )
     outputs = [direct[f"XY{k}"].shape[1] for k in range(count)]
     nu = direct["XY0"].shape[0] - outputs[0]
     linear = f"d{count - 1}" not in direct

@@ -84,10 +84,14 @@ def map_convergence(
     x0[:, list(states)] = grid
     late = min(steps - 1, int(np.ceil(begin / plant.dt - 1e-9)))
     some = Trials(observer, plant, steps, late)
-    curves = some.curves(x0, np.tile(middle, (len(grid), 1)), np.tile(held_input(plant), (len(grid), 1)))
-    lost = np.isnan(curves).any(axis=1)
-    shape = (points, points) if len(states) == 2 else (points, 1)
-    settling = np.where(lost, np.nan, plant.dt * settled_after(curves)).reshape(shape)
-    last = np.where(lost, np.nan, late_error(curves, late)).reshape(shape)
+
+    def grade(curves: np.ndarray) -> np.ndarray:
+        lost = np.isnan(curves).any(axis=1)[:, None]
+        found = np.stack([plant.dt * settled_after(curves), late_error(curves, late)], axis=1)
+        return np.where(lost, np.nan, found)
+
+    still = np.tile(held_input(plant), (len(grid), 1))
+    grades = some.graded(x0, np.tile(middle, (len(grid), 1)), still, grade)
+    settling, last = grades.T.reshape(2, points, -1)
     second = axes[1] if len(states) == 2 else np.full(1, np.nan)
     return ConvergenceMap(tuple(states), axes[0], second, settling, last, float(steps - 1) * plant.dt, float(begin))

@@ -12,9 +12,20 @@ from observer.validation.stored import read_stored, write_stored
 from observer.validation.worst_cases.convergence_map import ConvergenceMap, map_convergence
 from observer.validation.worst_cases.trials import MOST, trials_worth
 from observer.validation.worst_cases.worst_case import WorstInitialStates, worst_initial_states
+from systems.base.arrays import check_shapes
 from systems.discretization import DiscreteSystem
 
 FINEST, COARSEST = 41, 11  # values of a state on the map
+#: stored arrays; the other parts are single numbers
+_OF_MAP = {"states": ("states",), "first": ("n",), "second": ("m",), "settling": ("n", "m"), "late": ("n", "m")}
+_OF_CASE = {
+    "x0": ("nx",),
+    "x_hat0": ("nx",),
+    "u": ("nu",),
+    "t": ("N",),
+    "error": ("N", "nx"),
+    "random_error": ("N", "nx"),
+}
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,14 +60,16 @@ class WorstCaseStudy:
         """Read what :meth:`save` wrote; raises :class:`InputError` for anything else."""
 
         def build(arrays: dict[str, np.ndarray], rest: dict[str, Any]) -> "WorstCaseStudy":
-            def part(kind: type, prefix: str) -> dict[str, Any]:
-                found = {f.name: arrays.get(f"{prefix}.{f.name}") for f in fields(kind)}
-                return {name: a.item() if a.ndim == 0 else a for name, a in found.items() if a is not None}
+            def part(kind: type, prefix: str, shapes: Mapping[str, tuple[str | int, ...]]) -> dict[str, Any]:
+                found = {f.name: arrays[f"{prefix}.{f.name}"] for f in fields(kind) if f.name != "goal"}
+                check_shapes(found, {name: shapes.get(name, ()) for name in found})
+                return {name: a.item() if a.ndim == 0 else a for name, a in found.items()}
 
-            area = part(ConvergenceMap, "map")
+            area = part(ConvergenceMap, "map", _OF_MAP)
             area["states"] = tuple(int(k) for k in area["states"])
             worst = {
-                goal: WorstInitialStates(goal, **part(WorstInitialStates, f"worst.{goal}")) for goal in rest["goals"]
+                goal: WorstInitialStates(goal, **part(WorstInitialStates, f"worst.{goal}", _OF_CASE))
+                for goal in rest["goals"]
             }
             return cls(worst, ConvergenceMap(**area), float(rest["residual"]))
 

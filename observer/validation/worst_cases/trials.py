@@ -3,6 +3,7 @@
 A trial is graded by its settling time or by its late error, both of max_i |e_i| / width_i.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -31,11 +32,16 @@ class Trials:
     window: int
     expected: int = 0
 
-    def curves(self, x0: np.ndarray, x_hat0: np.ndarray, u: np.ndarray) -> np.ndarray:
-        """max_i |e_i| / width_i ``(K, N)`` from initial states ``(K, nx)`` under constant inputs ``(K, nu)``; nan: the plant is lost."""
+    def graded(
+        self, x0: np.ndarray, x_hat0: np.ndarray, u: np.ndarray, grade: Callable[[np.ndarray], np.ndarray]
+    ) -> np.ndarray:
+        """What ``grade`` makes of curves ``(k, N)``, for all trials from initial states ``(K, nx)`` under constant inputs ``(K, nu)``.
+
+        A curve is max_i |e_i| / width_i, nan where the plant is lost. They are never all there at once.
+        """
         rows = max(1, CHUNK // (self.steps * self.plant.nx))
         cuts = [slice(k, k + rows) for k in range(0, len(x0), rows)]
-        return np.concatenate([self._some(x0[cut], x_hat0[cut], u[cut]) for cut in cuts])
+        return np.concatenate([grade(self._some(x0[cut], x_hat0[cut], u[cut])) for cut in cuts])
 
     def _some(self, x0: np.ndarray, x_hat0: np.ndarray, u: np.ndarray) -> np.ndarray:
         held = np.broadcast_to(u[:, None], (len(u), self.steps, u.shape[1]))

@@ -135,25 +135,28 @@ def worst_initial_states(
         return np.where(lost, -np.inf, found)
 
     draws = np.random.default_rng([seed, 29]).uniform(size=(trials, len(low)))
-    curves = some.curves(*parts(draws))
-    if np.isnan(curves).any(axis=1).all():
+    grades = some.graded(*parts(draws), lambda curves: np.stack([grade(curves, goal) for goal in GOALS], axis=1))
+    if np.isneginf(grades).all():
         raise SimulationError(
             f"plant '{plant.system.name}' leaves all bounds from every random initial state; reduce its initial box"
         )
     found = {}
     for number, goal in enumerate(GOALS):
         rng = np.random.default_rng([seed, 23, number])
-        z, _ = maximise(lambda z, goal=goal: grade(some.curves(*parts(z)), goal), len(low), trials, rng)
-        other = draws[int(np.argmax(grade(curves, goal)))]
+        z, _ = maximise(
+            lambda z, goal=goal: some.graded(*parts(z), lambda curves: grade(curves, goal)), len(low), trials, rng
+        )
+        other = draws[int(np.argmax(grades[:, number]))]
         found[goal] = _measured(some, goal, parts(np.stack([z, other])), trials, truth)
     return found
 
 
 def _measured(some: Trials, goal: str, initial: tuple[np.ndarray, ...], count: int, truth: str) -> WorstInitialStates:
     """The found and the random initial states on the true plant."""
-    error = errors_along(some.observer, some.plant, *initial, some.steps, truth)
+    x0, x_hat0, u = initial
+    error = errors_along(some.observer, some.plant, x0, x_hat0, u, some.steps, truth)
     t = some.plant.dt * np.arange(some.steps)
-    return judge_worst(some.plant, goal, *(a[0] for a in initial), error[0], error[1], t, some.window, count)
+    return judge_worst(some.plant, goal, x0[0], x_hat0[0], u[0], error[0], error[1], t, some.window, count)
 
 
 def errors_along(

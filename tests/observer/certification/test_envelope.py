@@ -52,7 +52,21 @@ def proof(
 
 def many_steps(N, M, rate, upper, state_upper):
     nx, region = len(M), np.tile([-1.0, 1.0], (len(M), 1))
-    return HorizonBound(N, region, M, rate, upper, upper, state_upper, np.zeros(nx), np.zeros(nx), 1, 0.0, "tight")
+    return HorizonBound(
+        N,
+        region,
+        M,
+        rate,
+        upper,
+        upper,
+        state_upper,
+        np.zeros(nx),
+        np.zeros(nx),
+        np.zeros((1 + nx, nx)),
+        1,
+        0.0,
+        "tight",
+    )
 
 
 def certificate(*proofs, horizon=None, kind="proved", holds=True):
@@ -251,5 +265,5 @@ def test_data_survives_json_with_all_its_parts():
     del data["bounds"]["proofs"][0]["contraction"]["rate"]
     with pytest.raises(InputError, match=r"certificate: bounds\.proofs\.0\.contraction\.rate missing"):
         Certificate.from_data(data)
-    with pytest.raises(InputError, match="certificate_format is 3; this program reads 1 to 2, so upgrade"):
-        Certificate.from_data({**data, "certificate_format": 3})
+    with pytest.raises(InputError, match="certificate_format is 4; this program reads 1 to 3, so upgrade"):
+        Certificate.from_data({**data, "certificate_format": 4})

@@ -156,7 +156,9 @@ def test_nothing_is_executed(tmp_path):
     np.savez(tmp_path / "model.npz", X=np.array([Trap()], dtype=object))
     with pytest.raises(InputError, match="a pickle runs what it contains"):
         read_parameters(tmp_path / "model.pickle")
-    with pytest.raises(InputError, match=r"model\.npz is malformed: .*allow_pickle"):
+    with pytest.raises(
+        InputError, match=r"model\.npz is malformed: the array 'X' holds Python objects .*, which are never read"
+    ):
         read_parameters(tmp_path / "model.npz")
     assert not (tmp_path / "executed").exists()
 
@@ -198,7 +200,10 @@ DOUBLING = [{"a": [{"tag": "backref", "ref": k + 2}] * 2} for k in range(40)] + 
         ({"x": {"tag": "backref", "ref": 1}, "_backrefs": DOUBLING}, "nested more than 64 deep, or more than 1000000"),
         (nested(100), "nested more than 64 deep"),
         (nested(2000), "recursion"),
-        ({"x": {"tag": "array", "type": kind_of("Core", "Complex"), "size": [1], "data": b"1"}}, "an array of Complex"),
+        (
+            {"x": {"tag": "array", "type": kind_of("Core", "Complex"), "size": [1], "data": b"1"}},
+            "an array of .Complex",
+        ),
         ({"x": {"tag": "array", "type": kind_of("Core", "Float64"), "size": [2], "data": bytes(8)}}, "reshape"),
     ],
 )
@@ -215,7 +220,7 @@ def test_other_refusals(tmp_path):
         read_parameters(tmp_path / "model.jld2")
     with pytest.raises(InputError, match="kind 'lstm' is not known; expected contracting, lipschitz"):
         load_network("lstm", {})
-    with pytest.raises(InputError, match="B2, D12, X, Y1, bv, bx missing; got Z"):
+    with pytest.raises(InputError, match="B2, D12, X, Y1, bv, bx missing; got 'Z'"):
         load_network("contracting", {"Z": 1})
     with pytest.raises(InputError, match="expected the layers of an LBDN"):
         load_network("lbdn", {"Z": 1})
@@ -227,3 +232,62 @@ def test_other_refusals(tmp_path):
     with pytest.raises(InputError, match="a DirectRENParams of 1 fields; expected 19"):
         read_parameters(tmp_path / "old.bson")
     assert Struct("a", (1,)).fields == (1,)
+
+
+def raw_doubling(depth):
+    """Structs whose content refers to raw content that refers on, twice each: what no cache of values can share."""
+    of = kind_of("Main", "Pair")
+    references = [[{"tag": "struct", "type": of, "data": {"tag": "backref", "ref": k + 2}}] * 2 for k in range(depth)]
+    return {"x": {"tag": "struct", "type": of, "data": {"tag": "backref", "ref": 1}}, "_backrefs": [*references, [1]]}
+
+
+@pytest.mark.parametrize(
+    ("document", "message"),
+    [
+        (raw_doubling(30), "more than 1000000 values"),
+        ({"x": {"tag": "backref", "ref": 1}, "_backrefs": {"a": 1}}, "references are no list"),
+        ({"x": {"tag": "backref", "ref": "one"}}, "reference 'one' of 0"),
+        ({"x": {"tag": "backref"}}, "'ref'"),
+        ({"x": {"tag": "tuple", "data": 3}}, "a tuple holds a Int64"),
+        ({"x": {"tag": "struct", "type": kind_of("Main", "A"), "data": 3}}, "a struct .A. holds a Int64"),
+        ({"x": {"tag": "array", "type": kind_of("Core", "Float64"), "size": 4, "data": bytes(32)}}, "holds a Int64"),
+        ({"x": {"tag": "array", "type": kind_of("Core", "Float64"), "size": [-1], "data": bytes(8)}}, "of the size"),
+        (
+            {
+                "x": [{"tag": "array", "type": kind_of("Core", "Float64"), "size": [50_000], "data": {"tag": "backref", "ref": 1}}]
+                * 10_500,
+                "_backrefs": [bytes(400_000)],
+            },
+            "more than 1000000 values",
+        ),
+    ],
+    ids=["multiplied", "no-list", "text", "no-ref", "tuple", "struct", "size", "negative", "copies"],
+)  # fmt: skip
+def test_malformed_structs_are_refused_with_their_file(tmp_path, document, message):
+    (tmp_path / "a.bson").write_bytes(written(document))
+    with pytest.raises(InputError, match=rf"a\.bson is malformed: .*{message}"):
+        read_parameters(tmp_path / "a.bson")
+
+
+@pytest.mark.parametrize(
+    ("kind", "changes", "message"),
+    [
+        ("contracting", {"D22_free": True}, "D22_zero, output_map, polar missing"),
+        ("contracting", {"eps": np.zeros(3)}, "eps has shape"),
+        ("contracting", {"B2": np.array(1.0)}, "B2 has shape .* expected a matrix"),
+        ("contracting", {"B2": np.zeros((10**9, 0))}, "no number in it"),
+        ("contracting", {"B2": np.zeros((5_000, 0))}, "X has shape"),
+        ("contracting", {"X": [[1.0], [1.0, 2.0]]}, "is no array of numbers"),
+        ("contracting", {"X": "text"}, "values that are no numbers"),
+        ("lipschitz", {"C2": np.zeros(3)}, "C2 has shape"),
+        ("general", {"D12": np.array(2.0)}, "D12 has shape"),
+        ("lbdn", {"layers_0.XY": np.zeros((0, 4))}, "layers|expected"),
+        ("r2dn", {"network.layers_0.XY": np.array(1.0)}, "parameters are no r2dn network|expected"),
+        ("r2dn", {"network.layers_x.XY": np.zeros((2, 2))}, "parameters are no r2dn network"),
+    ],
+)
+def test_malformed_parameters_are_one_refusal(kind, changes, message):
+    _, direct, options = golden(kind)
+    tree = {name.removeprefix("direct."): value for name, value in direct.items()}
+    with pytest.raises(InputError, match=message):
+        load_network(kind, tree | changes, **options)

@@ -94,6 +94,14 @@ def test_noise_is_read_or_refused_and_never_worse(noise):
         pass
 
 
+def nested_extensions(depth):
+    """Arrays within arrays: every extension is unpacked by a call of its own."""
+    content = b"\xc0"
+    for _ in range(depth):
+        content = b"\xc9" + struct.pack(">Ib", len(content), 1) + content
+    return content
+
+
 @pytest.mark.parametrize(
     "content, said",
     [
@@ -112,6 +120,13 @@ def test_noise_is_read_or_refused_and_never_worse(noise):
         (b"\xc1", "FormatError"),
         (b"\xd6\xff\0\0\0\1", "a Timestamp in MessagePack is not supported"),
         (b"\x81\x90\x01", "key .* is not text"),
+        (nested_extensions(300), "an extension 1 inside"),
+        (pack([[]] * 700_000), "more than 1000000 values"),
+        (b"\xc7" + bytes([len(pack([3, "float32", b"1234"])), 1]) + pack([3, "float32", b"1234"]), "malformed array"),
+        (
+            b"\xc7" + bytes([len(pack([[-1], "float32", b"1234"])), 1]) + pack([[-1], "float32", b"1234"]),
+            "its shape is",
+        ),
     ],
 )
 def test_refusals(content, said):

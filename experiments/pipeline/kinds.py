@@ -1,0 +1,87 @@
+"""The kinds of value that a person gives: type, range, and how it is written. Recipe and command line share them."""
+
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+
+#: Beyond these a number is a slip, or drowns in the rounding of float64; a time of a plant is in seconds.
+SMALLEST, LARGEST = 1e-12, 1e12
+
+
+def between(low: float, high: float) -> AfterValidator:
+    """Refuse a number outside ``low`` to ``high``, both included, in words that state the whole range."""
+
+    def check(value: Any) -> Any:
+        if not low <= value <= high:
+            raise ValueError(f"expected {_printed(low)} to {_printed(high)}")
+        return value
+
+    return AfterValidator(check)
+
+
+def _printed(number: float) -> str:
+    return f"{number:,}" if isinstance(number, int) else f"{number:.12g}"
+
+
+Positive = Annotated[float, between(SMALLEST, LARGEST)]
+Share = Annotated[float, between(1e-9, 1e3)]
+Deviation = Annotated[float, between(0, LARGEST)]
+Moment = Annotated[float, between(0, LARGEST)]
+Count = Annotated[int, between(1, 10_000_000)]
+Seed = Annotated[int, between(0, 2**31 - 1)]
+Text = Annotated[str, Field(min_length=1, max_length=10_000)]
+_UNITS = {"ms": 1e-3, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0}
+
+
+class OptionSection(BaseModel):
+    """Named options that belong together."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=False)
+
+
+def seconds(value: Any) -> Any:
+    """``"20s"``, ``"1.5m"``, ``"2h"``, ``"300ms"`` or a number, as seconds."""
+    if not isinstance(value, str):
+        return value
+    text = value.strip().lower()
+    number = text.rstrip("abcdefghijklmnopqrstuvwxyz")
+    unit = text[len(number) :] or "s"
+    if unit not in _UNITS:
+        raise ValueError("expected a time such as 20s, 2m or 1h")
+    try:
+        return float(number) * _UNITS[unit]
+    except ValueError:
+        raise ValueError("expected a time such as 20s, 2m or 1h") from None
+
+
+def _settling(value: Any) -> Any:
+    """A time, or "auto", which is what is done when nothing is said: both are None."""
+    if isinstance(value, str) and value.strip().lower() == "auto":
+        return None
+    try:
+        return seconds(value)
+    except ValueError:
+        raise ValueError("expected a time such as 20s, 2m or 1h, or auto") from None
+
+
+def _numbers(value: Any) -> Any:
+    """``"0.01,0.02"`` as numbers."""
+    if not isinstance(value, str):
+        return value
+    try:
+        return tuple(float(part) for part in value.split(","))
+    except ValueError:
+        raise ValueError("expected a number, or one for each output as 0.01,0.02") from None
+
+
+def _mapping(text: str) -> str:
+    from systems.recordings import parse_columns
+
+    parse_columns(text)
+    return text
+
+
+Columns = Annotated[str, AfterValidator(_mapping)]
+Time = Annotated[Positive, BeforeValidator(seconds)]
+SettlingTime = Annotated[Positive | None, BeforeValidator(_settling)]
+Deviations = Annotated[tuple[Deviation, ...], BeforeValidator(_numbers)]
