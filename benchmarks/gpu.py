@@ -12,6 +12,7 @@ import os
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 import traceback
 from collections.abc import Callable, Iterator
@@ -26,7 +27,7 @@ import torch
 from benchmarks.timing import Timing, markdown
 from observer.networks import LBDN, R2DN, ContractingREN, solve_equilibrium, unroll
 from observer.networks.activations import ACTIVATIONS
-from observer.networks.kernels.captured_training import CapturedTraining, DeviceAdam, recorded
+from observer.networks.kernels.captured_training import CapturedTraining, recorded
 from observer.networks.kernels.equilibrium import triton_autograd
 from observer.networks.ren.one_step_training import OneStepTraining, _OnDevice
 
@@ -274,20 +275,17 @@ def training_rows(found: Found, device: str, sizes: Sizes) -> None:
                 (found.kernel, "training step, recorded"),
                 ("cuda", "training step, recorded, blocked torch"),
             ):
-                optimizer = DeviceAdam([(value, 1e-5) for value in ren.parameters()])
-                go = torch.ones((), device=device)
 
                 def loss(
                     x: torch.Tensor, u: torch.Tensor, x_next: torch.Tensor, ren: Any = ren, kernel: str = kernel
                 ) -> torch.Tensor:
                     return 0.5 * (ren.explicit().next_state(x, u, kernel) - x_next).square().sum(1).mean()
 
-                def step(
-                    ren: Any = ren, loss: Any = loss, optimizer: Any = optimizer, go: Any = go, samples: Any = samples
-                ) -> None:
-                    optimizer.step(list(torch.autograd.grad(loss(*samples), list(ren.parameters()))), go)
-
-                found.time(what, nv, batch, measure(step, sizes.seconds, device))
+                parameters = list(ren.parameters())
+                eager = CapturedTraining([(value, 1e-5) for value in parameters], recorded(loss, parameters))
+                found.time(
+                    what, nv, batch, measure(lambda t=eager, s=samples: t._step(tuple(s), True), sizes.seconds, device)
+                )
             equilibrium_rows(found, device, sizes, nv, batch)
 
 
@@ -318,12 +316,12 @@ def equilibrium_rows(found: Found, device: str, sizes: Sizes, nv: int, batch: in
 
 def tuning(found: Found, device: str, sizes: Sizes) -> None:
     """The kernel at other sizes of its blocks."""
-    before, kept = dict(triton_autograd.BLOCKS), list(found.times)
+    kept, usual = list(found.times), (triton_autograd.FEW, triton_autograd.MANY)
     for change in (
-        {"num_stages": 1}, {"num_stages": 3}, {"DEPTH": 64}, {"num_warps": 2}, {"num_warps": 4}, {"num_warps": 4, "DEPTH": 64},
+        {}, {"num_stages": 2}, {"num_stages": 3}, {"DEPTH": 64}, {"num_warps": 2}, {"num_warps": 4}, {"num_warps": 4, "DEPTH": 64},
         {"COLS": 32}, {"COLS": 32, "num_warps": 2}, {"ROWS": 16}, {"ROWS": 16, "num_warps": 4, "DEPTH": 64},
     ):  # fmt: skip
-        triton_autograd.BLOCKS.update(before, **change)
+        triton_autograd.FEW = triton_autograd.MANY = usual[1] | change
         print("blocks", change, flush=True)
         try:
             seconds: dict[str, float] = {}
@@ -333,7 +331,7 @@ def tuning(found: Found, device: str, sizes: Sizes) -> None:
             found.tuned.append((change, seconds))
         except Exception as error:  # one that does not compile is no reason to lose the others
             print(f"  {type(error).__name__}: {str(error)[:200]}", flush=True)
-    triton_autograd.BLOCKS.update(before)
+        triton_autograd.FEW, triton_autograd.MANY = usual
     found.times = kept
 
 
@@ -359,24 +357,25 @@ def jax_rows(found: Found, sizes: Sizes, seconds: float) -> None:
     if find_spec("robustnn") is None or find_spec("jax") is None:
         print("the JAX package (robustnn) cannot be imported: its rows are left out", flush=True)
         return
-    wanted = " ".join(f"{nv},{batch}" for nv in sizes.neurons if nv <= 200 for batch in sizes.batches)
-    command, environment = (
-        [sys.executable, "-m", "benchmarks.gpu_jax", wanted],
-        os.environ | {"XLA_PYTHON_CLIENT_PREALLOCATE": "false"},
-    )
-    try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=seconds, env=environment)
-    except subprocess.TimeoutExpired as late:
-        print(f"the JAX package was not done after {seconds:.0f} s: {late.stdout or b''!r:.500}", flush=True)
-        return
-    if done.returncode:
-        print(done.stderr[-1500:], flush=True)
-    for line in done.stdout.splitlines():
-        if line.startswith("{"):
-            row = json.loads(line)
-            found.jax.append(row)
-            found.time("training step, JAX package", row["nv"], row["batch"], Timing(row["least"], row["median"]))
-            print(f"    compiled in {row['compile_s']:.0f} s on {row['device']}", flush=True)
+    wanted = [f"{nv},{batch}" for batch in sizes.batches for nv in sizes.neurons if nv <= 200]
+    command = [sys.executable, "-u", "-m", "benchmarks.gpu_jax", " ".join(wanted)]
+    environment = os.environ | {"XLA_PYTHON_CLIENT_PREALLOCATE": "false"}
+    with tempfile.TemporaryFile("w+") as errors:
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=errors, text=True, env=environment)
+        late = threading.Timer(seconds, process.kill)
+        late.start()
+        assert process.stdout is not None
+        for line in process.stdout:  # each row as it comes, so that those before the time is up are kept
+            if line.startswith("{"):
+                row = json.loads(line)
+                found.jax.append(row)
+                found.time("training step, JAX package", row["nv"], row["batch"], Timing(row["least"], row["median"]))
+                print(f"    compiled in {row['compile_s']:.0f} s on {row['device']}", flush=True)
+        if process.wait():
+            print(f"the JAX package ended with {process.returncode}, the time it gets is {seconds:.0f} s", flush=True)
+            errors.seek(0)
+            print(errors.read()[-1500:], flush=True)
+        late.cancel()
 
 
 def page(found: Found, sizes: Sizes) -> str:
@@ -462,7 +461,8 @@ the samples (the last {8} are kept). The loss stays on the GPU; `float(loss)` wa
 - Triton comes with CUDA builds of torch (`pip install 'ren-observer[gpu]'` otherwise) and needs a C compiler. Without it \
 blocked operations of torch are used, two launches per neuron.
 - A singular matrix E is not looked for on the GPU, which would wait for it: the loss is then not finite, and the update is left out.
-- Blocks of the kernel: `{triton_autograd.BLOCKS}`.
+- Blocks of the kernel: `{triton_autograd.FEW}` up to {triton_autograd.FEW_PER_PROCESSOR} programs per multiprocessor, \
+`{triton_autograd.MANY}` beyond.
 """
 
 
@@ -521,7 +521,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--toy", action="store_true", help="tiny sizes, to see that all runs")
     parser.add_argument("--tune", action="store_true", help="other sizes of the kernel's blocks too")
     parser.add_argument(
-        "--jax", type=float, default=150, metavar="SECONDS", help="what the JAX package gets; 0: left out"
+        "--jax", type=float, default=220, metavar="SECONDS", help="what the JAX package gets; 0: left out"
     )
     options = parser.parse_args(arguments)
     device = "cuda" if torch.cuda.is_available() else "cpu"

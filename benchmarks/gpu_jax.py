@@ -1,13 +1,12 @@
 """A training step of the JAX package (robustnn), timed in a process of its own: ``python -m benchmarks.gpu_jax '50,500 200,8192'``.
 
-Prints one line of JSON per size: seconds to compile, and milliseconds per step. All sizes are compiled at once, in threads.
+Prints one line of JSON per size as it comes: seconds to compile, and per step.
 """
 # pyright: reportMissingImports=false
 
 import json
 import sys
 import time
-from concurrent.futures import ThreadPoolExecutor
 
 
 def main(sizes: list[tuple[int, int]], nx: int = 51, nu: int = 2, seconds: float = 2.0) -> None:
@@ -45,9 +44,8 @@ def main(sizes: list[tuple[int, int]], nx: int = 51, nu: int = 2, seconds: float
         compiled = jax.jit(step).lower(*arguments).compile()
         return size, compiled, arguments, time.perf_counter() - start
 
-    with ThreadPoolExecutor(max(1, len(sizes))) as pool:
-        ready = list(pool.map(prepared, sizes))  # all of them, before the first is timed
-    for (nv, batch), step, (parameters, state, *samples), compile_seconds in ready:
+    for size in sizes:
+        (nv, batch), step, (parameters, state, *samples), compile_seconds = prepared(size)
         times, end, value = [], time.perf_counter() + seconds, None
         while len(times) < 3 or time.perf_counter() < end:
             start = time.perf_counter()

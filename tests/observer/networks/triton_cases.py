@@ -42,9 +42,21 @@ def test_values_and_gradients_are_those_of_the_cpu(nv, batch, activation, dtype)
 
 @pytest.mark.parametrize(("ROWS", "COLS", "DEPTH"), [(16, 32, 16)])
 def test_any_size_of_the_blocks(monkeypatch, ROWS, COLS, DEPTH):
-    monkeypatch.setattr(triton_autograd, "BLOCKS", dict(triton_autograd.BLOCKS, ROWS=ROWS, COLS=COLS, DEPTH=DEPTH))
+    for name in ("FEW", "MANY"):
+        monkeypatch.setattr(
+            triton_autograd, name, getattr(triton_autograd, name) | dict(ROWS=ROWS, COLS=COLS, DEPTH=DEPTH)
+        )
     given = problem(19, 17, torch.float64)
     close(with_gradients(*given, "tanh", "triton"), with_gradients(*given, "tanh", "cpu"))
+
+
+def test_blocks_for_few_samples_and_for_many(monkeypatch):
+    """A device of one processor, as main memory counts: up to two programs are few."""
+    given = problem(9, 33, torch.float64)
+    for few in (triton_autograd.FEW, {}):  # 32 samples are few, 33 are many and need no FEW but its COLS
+        monkeypatch.setattr(triton_autograd, "FEW", few or {"COLS": 16})
+        part = [value[:32] for value in given[1:]] if few else given[1:]
+        close(with_gradients(given[0], *part, "tanh", "triton"), with_gradients(given[0], *part, "tanh", "cpu"))
 
 
 def test_any_layout_in_memory():
