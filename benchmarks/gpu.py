@@ -412,6 +412,7 @@ def page(found: Found, sizes: Sizes) -> str:
             f"{row['compile_s']:.0f}",
         ]
         for row in found.jax
+        if (row["nv"], row["batch"]) in best.get("training step, graph", {})
     ]
     jax = (
         markdown([["nv", "batch", "JAX / ours", "JAX compiles, s"], *ratios])
