@@ -43,10 +43,13 @@ def learned_plant(recipe: "Recipe", console: Console) -> "System | None":
 
 def log_record(files: str, folder: Path) -> dict[str, Any]:
     """The content of ``logs.json``: each log as it was named, as it lies from the run folder, and its SHA-256."""
+    paths = log_files(files)
+    for path in paths:
+        if not os.path.isfile(path):  # a device may have no end
+            raise InputError(f"there is no file {path}; expected a log")
     return {
         "logs": [
-            {"file": str(path), "from_run": os.path.relpath(path, folder), "sha256": file_hash(path)}
-            for path in log_files(files)
+            {"file": str(path), "from_run": os.path.relpath(path, folder), "sha256": file_hash(path)} for path in paths
         ]
     }
 
@@ -74,7 +77,7 @@ def _unchanged(log: Mapping[str, Any], folder: Path) -> bool | None:
 
 
 def learn_from(
-    files: str, system: "System", dt: float | None, columns: str | None = None, *, outputs: bool = False
+    files: str | list[str], system: "System", dt: float | None, columns: str | None = None, *, outputs: bool = False
 ) -> Trajectories:
     """Logged states and inputs as training data. Outputs without a column are worked out from the plant's equations.
 

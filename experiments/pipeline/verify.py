@@ -97,7 +97,7 @@ def _examined(run: Run, budget: float, fast: bool) -> Iterator[Finding]:
     if recipe is not None and run.fit is not None:
         yield from _tried(runs.STARTS, lambda: worst_findings(run, recipe, fast=fast, end=end))
         yield from _tried(runs.FIT, lambda: fit_findings(run, recipe, fast=fast, end=end), run)
-        yield from _tried(REPORT, lambda: report_findings(run, fast=fast), run)
+        yield from _tried(REPORT, lambda: report_findings(run, fast=fast, end=end), run)
 
 
 def _tried(part: str, examine: Callable[[], Iterable[Finding]], run: Run | None = None) -> Iterator[Finding]:

@@ -40,7 +40,7 @@ def bound_accuracy(
     *,
     region: Any = None,
     work: float = 1.0,
-    budget: float = 30.0,
+    budget: float = 60.0,
     gap: float = 0.05,
     seed: int = 0,
     refined: bool = True,

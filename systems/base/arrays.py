@@ -4,6 +4,8 @@ An archive is checked before a number of it is in memory: no Python objects, whi
 size than its entry has. What is then read is compared with the memory there is.
 """
 
+import re
+import struct
 import zipfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -20,7 +22,12 @@ from systems.base.wording import shorten
 
 _PIECE = 1 << 20  # bytes read at once
 _PLAIN = "biufcUSMm"  # kinds of types that are numbers, texts or dates
-_HEADERS = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
+_LENGTHS = {(1, 0): "<H", (2, 0): "<I"}  # of a header, by the version of the format
+_LONGEST_HEADER = 10_000
+_HEADER = re.compile(
+    r"\{(?=.*'descr': *'(?P<type>[^']{1,40})')(?=.*'fortran_order': *(?P<fortran>True|False))"
+    r"(?=.*'shape': *\((?P<shape>[0-9, ]*)\)).*\}\s*"
+)
 
 
 @dataclass(frozen=True)
@@ -51,17 +58,17 @@ class ArrayFile:
                 self.declared[name] = self._header(name, item.file_size, stream)
 
     def _header(self, name: str, size: int, stream: IO[bytes]) -> Declared:
-        version = np.lib.format.read_magic(stream)
-        if version not in _HEADERS:
-            raise InputError(f"the array {shorten(name)} has named fields; expected plain numbers or texts")
-        shape, fortran, dtype = _HEADERS[version](stream)
-        if dtype.kind not in _PLAIN:
+        text = _header_text(stream)
+        stated = _HEADER.fullmatch(text)
+        dtype = np.dtype(stated["type"]) if stated else None
+        if stated is None or dtype is None or dtype.kind not in _PLAIN:
             raise InputError(
                 f"the array {shorten(name)} holds Python objects or records, which are never read, because objects can "
                 "run code; save plain numbers or texts"
             )
-        found = Declared(shape, dtype, fortran)
-        if min(shape, default=0) < 0 or found.size != size - stream.tell():
+        shape = tuple(int(size) for size in stated["shape"].replace(",", " ").split())
+        found = Declared(shape, dtype, stated["fortran"] == "True")
+        if found.size != size - stream.tell():
             raise InputError(
                 f"the array {shorten(name)} says shape {shape}, which is {found.size} bytes, and its entry has "
                 f"{size - stream.tell()}"
@@ -83,15 +90,24 @@ class ArrayFile:
         found, done = self.declared[name], 0
         total = prod(found.shape)
         with _refusing(), self._archive.open(f"{name}.npy") as stream:
-            _HEADERS[np.lib.format.read_magic(stream)](stream)
+            _header_text(stream)
             while done < total or not done:
                 number = min(count, total - done)
                 raw = np.empty(number * found.dtype.itemsize, np.uint8)
-                view = memoryview(raw)
+                view = raw.data
                 for start in range(0, len(raw), _PIECE):
                     view[start : start + _PIECE] = stream.read(min(_PIECE, len(raw) - start))
                 done += max(number, 1)
                 yield raw.view(found.dtype) if len(raw) else np.zeros(number, found.dtype)
+
+
+def _header_text(stream: IO[bytes]) -> str:
+    """The head of an entry: a dictionary of Python as text, which is searched and not evaluated."""
+    length = _LENGTHS[np.lib.format.read_magic(stream)]
+    size = struct.unpack(length, stream.read(struct.calcsize(length)))[0]
+    if size > _LONGEST_HEADER:
+        raise InputError(f"an array has a header of {size} bytes; expected at most {_LONGEST_HEADER}")
+    return stream.read(size).decode("latin-1")
 
 
 @contextmanager

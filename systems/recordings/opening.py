@@ -1,5 +1,6 @@
 """The tables of a log file, whatever its format. To add one: a function that opens it, and its endings in ``READERS``."""
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -26,9 +27,9 @@ def open_tables(path: Path, time: str | None = None) -> list[LogTable]:
     reader = READERS.get(path.suffix.lower())
     if reader is None:
         raise InputError(f"{path} ends in '{path.suffix}'; expected a log that ends in {', '.join(READERS)}")
-    if path.is_dir():
+    if os.path.isdir(path):
         raise InputError(f"{path} is a folder; expected a log, or a pattern such as '{path}/*{path.suffix}'")
-    if not path.is_file():
+    if not os.path.isfile(path):
         raise InputError(f"there is no file {path}")
     if path.stat().st_size == 0:
         raise InputError(f"{path} is empty; expected a header row with the names of the columns, and rows of numbers")

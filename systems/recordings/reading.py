@@ -46,7 +46,7 @@ class Recording:
 class OpenedLog:
     """A log whose stamps have been read and whose values are still in the file.
 
-    ``samples`` on the grid, ``first`` and ``logged`` as those of the :class:`Recording`.
+    ``samples`` on the grid of ``dt``; ``first`` and ``logged`` as those of the :class:`Recording`.
     """
 
     label: str
@@ -57,7 +57,7 @@ class OpenedLog:
     _span: Span
     _where: Mapping[tuple[str, int], str]
     _system: System
-    _dt: float
+    dt: float
 
     def blocks(self) -> Iterator[Recording]:
         """The log in pieces, one after the other; the last one has the warnings about all of it."""
@@ -65,7 +65,7 @@ class OpenedLog:
         ranges = _Ranges(self.label, system)
         done = 0
         for t, values in resample(
-            self._rows(), self.samples, self._dt, self._span.bridge, [group == "inputs" for group, _ in where],
+            self._rows(), self.samples, self.dt, self._span.bridge, [group == "inputs" for group, _ in where],
             [getattr(system, group)[k].period for group, k in where],
         ):  # fmt: skip
             parts = {group: np.full((len(t), len(getattr(system, group))), np.nan) for group in GROUPS}
@@ -92,10 +92,10 @@ class OpenedLog:
             yield clock.seconds(block), values
 
     def _spacing(self) -> tuple[str, ...]:
-        if self._span.spacing <= 1.5 * self._dt:
+        if self._span.spacing <= 1.5 * self.dt:
             return ()
         return (
-            f"{self.label} has a row every {self._span.spacing:.3g} s, fewer than one per sample (dt = {self._dt:g} s): what lies between "
+            f"{self.label} has a row every {self._span.spacing:.3g} s, fewer than one per sample (dt = {self.dt:g} s): what lies between "
             "is interpolated",
         )
 
@@ -160,7 +160,7 @@ def read_recordings(
             x[k, rows], u[k, rows], y[k, rows] = part.x, part.u, part.y
             done += len(part.t)
             warnings += part.warnings
-    t = float(system.dt if dt is None else dt) * np.arange(longest)
+    t = logs[0].dt * np.arange(longest)
     names = shorten(str(source), 80).strip("'\"")
     return Trajectories(t, x, u, y, lengths, f"logged, {names}", tuple(warnings))
 
@@ -279,7 +279,7 @@ def _compare_units(table: LogTable, column: str, signal: Signal) -> None:
 def _wrong_unit(table: LogTable, column: str, expected: str) -> InputError:
     row = f", row {table.unit_row}" if table.unit_row else ""
     return InputError(
-        f"{table.label}{row}, column '{column}': unit is '{table.units[column]}'; expected '{expected}', "
+        f"{table.label}{row}, column '{column}': unit is {shorten(table.units[column], 40)}; expected '{expected}', "
         "and units are never converted, so convert the column"
     )
 

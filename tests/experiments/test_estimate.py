@@ -96,6 +96,7 @@ def test_logs_without_the_outputs_take_them_from_the_equations(observer, shop, t
         (["--plant", "PLANT", "--out", "NEW"], "--data missing"),
         (["RUN", "--data", "LOGS"], "--data belongs to a new run"),
         (["RUN", "--dt", "0.2"], "--dt belongs to a new run"),
+        (["--data", "/dev/full", "--plant", "PLANT", "--out", "NEW"], "there is no file /dev/full"),
         (["--data", "none*.csv", "--plant", "PLANT", "--out", "NEW"], "no file matches"),
         (["--data", "PLANT", "--plant", "PLANT", "--out", "NEW"], "ends in '.toml'"),
         (

@@ -58,11 +58,11 @@ def test_blocks_are_the_array(tmp_path):
     [
         ({"a": header((10**12,))}, "says shape"),
         ({"a": header((2,)) + bytes(8)}, "is 16 bytes, and its entry has 8"),
-        ({"a": header((-1,)) + bytes(8)}, "says shape"),
+        ({"a": header((-1,)) + bytes(8)}, "objects or records"),
         ({"a": header((1,), "|O") + bytes(8)}, "holds Python objects"),
         ({"a": header((), "<U100000000")}, "says shape"),
         ({"a": b"junk"}, "no archive of arrays"),
-        ({"a": b"\x93NUMPY\x01\x00\xff\xff" + b"(" * 500}, "no archive of arrays"),
+        ({"a": b"\x93NUMPY\x01\x00\xff\xff" + b"(" * 500}, "no archive of arrays|has a header of"),
         ({"a": b"\x93NUMPY\x09\x00\x10\x00" + b" " * 16}, "no archive of arrays|has named fields"),
     ],
 )

@@ -28,7 +28,10 @@ def plant_findings(run: Run, recipe: Recipe) -> Iterator[Finding]:
     stored = {name: document.get(name) for name in ("system", "plant", "fingerprint")}
     anew = {"system": plant.system.to_data(), "plant": plant.to_data(), "fingerprint": plant.system.fingerprint}
     yield from compared(runs.SYSTEM, stored, to_plain(anew), near={"plant.error": error_rounding(run)})
-    settled = {name: value for name in ("dt", "method", "substeps") if (value := getattr(recipe, name)) is not None}
+    names = (
+        ("dt", "substeps") if plant.system.kind == "discrete" else ("dt", "method", "substeps")
+    )  # a map has no method
+    settled = {name: value for name in names if (value := getattr(recipe, name)) is not None}
     sampling = {name: getattr(plant, name) for name in settled}
     yield from compared(runs.CONFIG, settled, sampling, what="sampling of the plant")
     yield from _source(run, recipe)
@@ -110,7 +113,7 @@ def data_findings(run: Run, recipe: Recipe) -> Iterator[Finding]:
     if not options.files:
         yield from motion_findings(
             part, run, data, recipe.seed, options.excitation, trajectories=options.trajectories,
-            duration=options.duration or run.system.duration, truth="model", source=f"simulated, seed {recipe.seed}",
+            duration=options.duration or run.system.duration or 200 * run.plant.dt, truth="model", source=f"simulated, seed {recipe.seed}",
         )  # fmt: skip
         return
     if not _logs_here(run):
@@ -129,7 +132,7 @@ def vars_of(data: Trajectories) -> dict[str, object]:
 
 def motion_findings(
     part: str, run: Run, data: Trajectories, seed: int, excitation: str | None, *, trajectories: int,
-    duration: float, truth: str, source: str = "", noise: bool = False, rows: slice = slice(None),
+    duration: float, truth: str, source: str = "", noise: bool = False, rows: slice | np.ndarray = slice(None),
 ) -> Iterator[Finding]:  # fmt: skip
     """Simulated data: initial states and inputs from the seed, and every sample from the one before it.
 

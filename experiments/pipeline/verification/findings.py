@@ -3,20 +3,10 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-AGREES, DIFFERS, UNCONFIRMED, ABSENT, UNEXAMINED = "agrees", "differs", "unconfirmed", "absent", "unexamined"
+from observer.certification.verification import AGREES, DIFFERS, UNCONFIRMED, Finding
+
+ABSENT, UNEXAMINED = "absent", "unexamined"  # answers that a certificate does not need
 ANSWERS = (AGREES, ABSENT, UNEXAMINED, UNCONFIRMED, DIFFERS)
-
-
-@dataclass(frozen=True)
-class Finding:
-    """One thing that was looked at: ``answer`` is one of ``ANSWERS``, ``part`` a file of the run, ``text`` a sentence about it."""
-
-    answer: str
-    part: str
-    text: str
-
-    def __str__(self) -> str:
-        return f"{self.part}: {self.text}"
 
 
 @dataclass(frozen=True)
@@ -38,8 +28,9 @@ class Findings:
         """By answer, in the order in which they were found, none of them twice."""
         texts: dict[str, list[str]] = {answer: [] for answer in ANSWERS}
         for finding in found:
-            if str(finding) not in texts[finding.answer]:
-                texts[finding.answer].append(str(finding))
+            text = f"{finding.part}: {finding.text}"
+            if text not in texts[finding.answer]:
+                texts[finding.answer].append(text)
         return cls(**texts)
 
     @property

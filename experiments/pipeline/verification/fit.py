@@ -20,6 +20,7 @@ from experiments.pipeline.fine_tuning import side_by_side, tuning_arguments
 from experiments.pipeline.fitting import fitted_data
 from experiments.pipeline.job import Job
 from experiments.pipeline.recipe import Recipe
+from experiments.pipeline.verification.agreement import EPS as EPSILON
 from experiments.pipeline.verification.agreement import compared
 from experiments.pipeline.verification.findings import ABSENT, DIFFERS, UNCONFIRMED, UNEXAMINED, Finding
 from observer import FitResult, runs
@@ -36,6 +37,7 @@ from systems.base.records import to_plain
 
 TIMES = ("seconds",)  # of the wall clock: stated, and not compared
 HEADER = ("format_version", "package_version", "command", "hashes", "recipe")  # of every JSON file
+NEAR = 1e-9  # relative; weights that a training ends in along the same path
 SEARCHED = 1e6  # roundings of a search for a metric, relative to its largest number
 
 
@@ -166,18 +168,28 @@ def _repeated(
     except TimeUp:
         yield Finding(UNCONFIRMED, runs.FIT, f"{what}: the training was not finished again in the time given")
         return
-    weights = fit.observer.to_arrays(), found.observer.to_arrays()
-    if any(not np.array_equal(weights[0][name], weights[1].get(name)) for name in weights[0]):
-        near = all(np.allclose(weights[0][name], weights[1][name], rtol=1e-9, atol=1e-12) for name in weights[0])
-        if not near:
-            yield Finding(
-                UNCONFIRMED, runs.FIT, f"{what}: the training, done again, ended elsewhere (loss {found.one_step_loss:.9g}, and "
-                f"{fit.one_step_loss:.9g} there); it repeats to the bit only on the same kind of processor and number of threads",
-            )  # fmt: skip
-            return
-    yield from compared(runs.FIT, _stated(fit), _stated(found), what="the training, done again", exempt=exempt)
-    columns = [{name: value for name, value in each.history.items() if name != "seconds"} for each in (fit, found)]
-    yield from compared(runs.HISTORY, columns[0], columns[1], what="the training, done again")
+    weights, again_weights = fit.observer.to_arrays(), found.observer.to_arrays()
+    off = max(_off(value, again_weights.get(name)) for name, value in weights.items())
+    if off > NEAR:
+        yield Finding(
+            UNCONFIRMED, runs.FIT, f"{what}: the training, done again, ended elsewhere (loss {found.one_step_loss:.9g}, and "
+            f"{fit.one_step_loss:.9g} there); it repeats to the bit only on the same kind of processor and number of threads",
+        )  # fmt: skip
+        return
+    roundings = 16.0 + 1e3 * off / EPSILON  # the same steps, or steps that part by as much as the weights do
+    yield from compared(
+        runs.FIT, _stated(fit), _stated(found), what="the training, done again", exempt=exempt, roundings=roundings
+    )
+    one, two = ({name: value for name, value in each.history.items() if name != "seconds"} for each in (fit, found))
+    yield from compared(runs.HISTORY, one, two, what="the training, done again", roundings=roundings)
+
+
+def _off(stored: np.ndarray, again: np.ndarray | None) -> float:
+    """The largest difference, relative to the largest entry; infinite for another shape."""
+    if again is None or np.shape(stored) != np.shape(again):
+        return float("inf")
+    size = float(np.max(np.abs(again), initial=0.0))
+    return float(np.max(np.abs(np.asarray(stored) - again), initial=0.0)) / (size or 1.0)
 
 
 def _tuned(run: Run, recipe: Recipe, *, fast: bool, end: float) -> Iterator[Finding]:

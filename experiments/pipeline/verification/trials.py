@@ -226,8 +226,8 @@ def _residual(run: Run) -> float:
 def _again(run: Run, case: WorstInitialStates, check: Validation, recipe: Recipe) -> WorstInitialStates:
     """The found initial states simulated again, beside the errors of the random ones as they are stored."""
     assert run.observer is not None
-    initial = case.x0[None], case.x_hat0[None], case.u[None]
-    error = errors_along(run.observer, run.plant, *initial, len(check.t), recipe.validation.truth)[0]
+    x0, x_hat0, u = case.x0[None], case.x_hat0[None], case.u[None]
+    error = errors_along(run.observer, run.plant, x0, x_hat0, u, len(check.t), recipe.validation.truth)[0]
     late = late_from(float(check.t[-1]), float(check.window[0]), run.plant.dt)
     t = run.plant.dt * np.arange(len(check.t))
     return judge_worst(

@@ -5,6 +5,7 @@ Flax writes it (``flax.serialization.to_bytes`` or ``msgpack_serialize`` of the 
 pickle runs what it contains and is refused; save its arrays with ``numpy.savez`` where it came from.
 """
 
+import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -46,7 +47,7 @@ def read_parameters(path: str | Path) -> dict[str, np.ndarray]:
     """
     path = Path(path)
     if path.suffix in (".npz", ".bson", ".msgpack"):
-        if not path.is_file():
+        if not os.path.isfile(path):
             raise InputError(f"there is no file {path}")
         try:
             if path.suffix == ".npz":

@@ -153,9 +153,10 @@ def worst_initial_states(
 
 def _measured(some: Trials, goal: str, initial: tuple[np.ndarray, ...], count: int, truth: str) -> WorstInitialStates:
     """The found and the random initial states on the true plant."""
-    error = errors_along(some.observer, some.plant, *initial, some.steps, truth)
+    x0, x_hat0, u = initial
+    error = errors_along(some.observer, some.plant, x0, x_hat0, u, some.steps, truth)
     t = some.plant.dt * np.arange(some.steps)
-    return judge_worst(some.plant, goal, *(a[0] for a in initial), error[0], error[1], t, some.window, count)
+    return judge_worst(some.plant, goal, x0[0], x_hat0[0], u[0], error[0], error[1], t, some.window, count)
 
 
 def errors_along(
