@@ -130,5 +130,5 @@ def test_a_recipe_beyond_the_options_is_repeated_from_its_file(tmp_path):
 
 def test_a_device_is_no_recipe():
     """It has no end: reading it took all memory."""
-    with pytest.raises(InputError, match="/dev/zero: not a recipe in TOML .*no regular file"):
+    with pytest.raises(InputError, match="no regular file"):
         read_recipe(Path("/dev/zero"))
