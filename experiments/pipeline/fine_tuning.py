@@ -1,5 +1,6 @@
 """From a fitted run to a fine-tuned one in a folder of its own: tune, certify, compare before and after, validate, report."""
 
+import os
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -30,7 +31,7 @@ def tune(source: Path, out: Path, given: dict[str, Any], *, fresh: bool, console
     before = load_run(source)
     if before.fit is None or before.fit.status == "interrupted":
         raise InputError(f"{source}: holds no finished fit to tune; `observer fit {source}` makes one")
-    if out.resolve() == before.path.resolve():
+    if os.path.realpath(out) == os.path.realpath(before.path):
         raise InputError(f"{out}: is the run to be tuned, and it is kept; give another --out")
     refuse_foreign(out)
     with working_in(out):

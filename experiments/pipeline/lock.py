@@ -191,7 +191,7 @@ def _refuse_others_above(folder: Path) -> None:
     """Raise InputError while another process works in a folder above, as an experiment does with its variants."""
     from filelock import FileLock, Timeout
 
-    for above in folder.resolve().parents:
+    for above in Path(os.path.realpath(folder)).parents:
         if not (above / LOCK).is_file() or _stated(above).get("pid") == os.getpid():
             continue
         try:
@@ -207,7 +207,7 @@ def _on_network(folder: Path) -> bool:
     """True where the file system of ``folder`` is one that other hosts share."""
     import psutil
 
-    place = folder.resolve()
+    place = Path(os.path.realpath(folder))
     try:
         mounts = {Path(item.mountpoint): item.fstype for item in psutil.disk_partitions(all=True)}
     except OSError:  # nothing is known

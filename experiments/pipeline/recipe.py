@@ -195,8 +195,11 @@ def nested(flat: Mapping[str, Any]) -> dict[str, Any]:
 
 def read_recipe(path: Path) -> Recipe:
     """The recipe in a ``config.toml``. Raises InputError that names the file and the keys at fault."""
+    path = Path(path)
     try:
-        document = tomllib.loads(Path(path).read_text(encoding="utf-8"))
+        if path.exists() and not path.is_file():
+            raise ValueError("it is no regular file")
+        document = tomllib.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise InputError(f"{path}: no such file; expected a recipe, like the config.toml of a run") from error
     except (OSError, ValueError) as error:

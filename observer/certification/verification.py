@@ -53,7 +53,7 @@ _OUTPUT = ("C2", "D21", "D22", "by")  # of a network whose output is its state
 
 
 @dataclass(frozen=True)
-class CertificateFinding:
+class Finding:
     """``answer`` : "agrees", "differs", or "unconfirmed" in the time given. ``part`` of the certificate, and a sentence ``text``."""
 
     answer: str
@@ -63,7 +63,7 @@ class CertificateFinding:
 
 def verify_certificate(
     stored: Certificate, observer: RENObserver, plant: DiscreteSystem, *, budget: float = 60.0
-) -> list[CertificateFinding]:
+) -> list[Finding]:
     """Every part of ``stored`` against what its inputs give.
 
     Parameters
@@ -74,9 +74,7 @@ def verify_certificate(
     return list(_findings(stored, observer, plant, budget))
 
 
-def _findings(
-    stored: Certificate, observer: RENObserver, plant: DiscreteSystem, budget: float
-) -> Iterator[CertificateFinding]:
+def _findings(stored: Certificate, observer: RENObserver, plant: DiscreteSystem, budget: float) -> Iterator[Finding]:
     anew = certify(observer, plant, residual=False)
     reason = proved_sentence(stored.rate, stored.dt) if anew.holds else anew.reason
     earlier = bool(stored.bounds is None and not stored.identity) or _is_earlier(stored.bounds)
@@ -86,31 +84,29 @@ def _findings(
     others = [name for name in changed(stored.identity, found) if not (earlier and name not in stored.identity)]
     for name in others:
         what = _INPUTS.get(name, f"{name} is")
-        yield CertificateFinding(DIFFERS, "identity", f"{what} not what was certified (its fingerprint differs)")
+        yield Finding(DIFFERS, "identity", f"{what} not what was certified (its fingerprint differs)")
     if not others:
-        yield CertificateFinding(AGREES, "identity", "identity of the matrices and of the plant")
+        yield Finding(AGREES, "identity", "identity of the matrices and of the plant")
     if stored.bounds is None:
         return
     fault = _unusable(stored.bounds, observer, plant)
     if fault:
-        yield CertificateFinding(DIFFERS, "bounds", fault)
+        yield Finding(DIFFERS, "bounds", fault)
     elif others:
         text = "its bounds were derived from something else, so they were not derived again"
-        yield CertificateFinding(DIFFERS, "bounds", text)
+        yield Finding(DIFFERS, "bounds", text)
     else:
         yield from _bounds(stored.bounds, observer, plant, budget)
 
 
-def _bounds(
-    stored: Bounds, observer: RENObserver, plant: DiscreteSystem, budget: float
-) -> Iterator[CertificateFinding]:
+def _bounds(stored: Bounds, observer: RENObserver, plant: DiscreteSystem, budget: float) -> Iterator[Finding]:
     def derive(jitter: float) -> Bounds:
         return repeat_accuracy(stored, _nudged(observer, jitter), plant, budget=budget, jitter=jitter)
 
     try:
         anew = derive(0.0)
     except InputError as error:
-        yield CertificateFinding(DIFFERS, "bounds", str(error))
+        yield Finding(DIFFERS, "bounds", str(error))
         return
     comparison = _Comparison(derive, budget, _is_earlier(stored))
     yield from comparison.findings(stored, anew)
@@ -149,20 +145,20 @@ class _Comparison:
 
     def __init__(self, again: Callable[[float], Any], budget: float, earlier: bool) -> None:
         self.again, self.budget, self.earlier = again, budget, earlier
-        self._found: list[CertificateFinding] = []
+        self._found: list[Finding] = []
 
     @cached_property
     def repetitions(self) -> list[Any]:
         """What other last digits give."""
         return [self.again(_LAST_DIGITS * (1 + k / 8) * (-1) ** k) for k in range(_REPETITIONS)]
 
-    def findings(self, stored: Any, found: Any) -> list[CertificateFinding]:
+    def findings(self, stored: Any, found: Any) -> list[Finding]:
         """One that agrees for every part in which nothing else was found."""
         for part, path in self._parts(stored, found):
             before = len(self._found)
             self._visit(part, part, path, _at(stored, path), _at(found, path))
             if len(self._found) == before:
-                self._found.append(CertificateFinding(AGREES, part, part))
+                self._found.append(Finding(AGREES, part, part))
         return self._found
 
     def _parts(self, stored: Any, found: Any) -> Iterator[tuple[str, tuple[Any, ...]]]:
@@ -194,7 +190,7 @@ class _Comparison:
         return [f.name for f in fields(record) if f.metadata.get("stored", True) and f.name not in left_out]
 
     def _differs(self, part: str, text: str) -> None:
-        self._found.append(CertificateFinding(DIFFERS, part, text))
+        self._found.append(Finding(DIFFERS, part, text))
 
     def _searched(self, part: str, what: str, stored: Any, found: Any) -> bool:
         """Judge a search that the clock ended here and not there, or that has no counted work; False for any other."""
@@ -218,7 +214,7 @@ class _Comparison:
         if not by_clock and not (self.earlier and not isinstance(stored, StatisticalBound)):
             return False
         text = f"{what}: not confirmed in {self.budget:.3g} s: {text}; a longer --budget goes on"
-        self._found.append(CertificateFinding(UNCONFIRMED, part, text))
+        self._found.append(Finding(UNCONFIRMED, part, text))
         return True
 
     def _within_rounding(self, path: tuple[Any, ...], stored: Any, found: Any) -> bool:
@@ -273,13 +269,13 @@ def _brief(value: Any) -> str:
     return "missing" if value is None or value is _ABSENT else "present" if is_dataclass(value) else repr(value)
 
 
-def _attained(p: Proof, observer: RENObserver, plant: DiscreteSystem) -> Iterator[CertificateFinding]:
+def _attained(p: Proof, observer: RENObserver, plant: DiscreteSystem) -> Iterator[Finding]:
     """Whether the lower bound is what is found at its point; of certificates whose searches are not repeated."""
     at = p.residual.attained_at
     there = metric_norm(residual(observer, plant, at[: plant.nx], at[plant.nx :]), p.contraction.metric)
     if not abs(float(there) - p.residual.lower) <= 2 * p.residual.rounding + 1e-9 * p.residual.lower:
         said, found = distinguished(p.residual.lower, float(there))
-        yield CertificateFinding(
+        yield Finding(
             DIFFERS, f"proof '{p.name}'", f"proof '{p.name}': stated to attain {said}, but it is {found} there"
         )
 

@@ -60,7 +60,7 @@ def check_files(paths: Iterable[Path], *, reads: Iterable[Path] = (), force: boo
         check_parents(path)
         if path.is_dir():
             raise InputError(f"{path}: is a folder; expected the name of a file")
-        kept = next((folder for folder in path.resolve().parents if is_kept(folder)), None)
+        kept = next((folder for folder in _real(path).parents if is_kept(folder)), None)
         if kept is not None:
             raise InputError(
                 f"{path}: lies in {kept}, the folder of a run, and only its own steps write there; give another place"
@@ -83,7 +83,7 @@ def check_folder(folder: Path) -> None:
         raise InputError(f"{folder}: is a file; give a folder")
     check_parents(folder)
     refuse_links(folder / "any")
-    run = next((parent for parent in folder.resolve().parents if is_run(parent)), None)
+    run = next((parent for parent in _real(folder).parents if is_run(parent)), None)
     if run is not None:
         raise InputError(
             f"{folder}: lies in {run}, the folder of a run, and only its own steps write there; give another place"
@@ -118,7 +118,7 @@ def _inside(path: Path, folder: Path) -> Path | None:
     """The folder on the way to ``path`` that is ``folder``, or a file in ``folder`` that is ``path`` under another name."""
     if not folder.is_dir():
         return None
-    above = next((parent for parent in path.resolve().parents if _same(parent, folder)), None)
+    above = next((parent for parent in _real(path).parents if _same(parent, folder)), None)
     if above is None and path.exists():
         above = next((item for item in folder.rglob("*") if item.is_file() and _same(item, path)), None)
     return above
@@ -129,4 +129,9 @@ def _same(one: Path, other: Path) -> bool:
     try:
         return os.path.samefile(one, other)
     except OSError:
-        return one.resolve() == other.resolve()
+        return _real(one) == _real(other)
+
+
+def _real(path: Path) -> Path:
+    """The path behind all links; unlike ``resolve`` it has an answer for a link to itself."""
+    return Path(os.path.realpath(path))

@@ -1,4 +1,5 @@
 import tomllib
+from pathlib import Path
 
 import pytest
 
@@ -125,3 +126,9 @@ def test_the_command_makes_the_recipe_again(tmp_path):
 def test_a_recipe_beyond_the_options_is_repeated_from_its_file(tmp_path):
     command = command_for(build({"system": "box", "fit.condition": 30.0}), tmp_path)
     assert command == f"observer run box --config {tmp_path}/config.toml --out {tmp_path}"
+
+
+def test_a_device_is_no_recipe():
+    """It has no end: reading it took all memory."""
+    with pytest.raises(InputError, match="no regular file"):
+        read_recipe(Path("/dev/zero"))

@@ -9,7 +9,7 @@ from experiments.compare.store import Store
 from observer.storage import write_json, write_text
 from systems import simulate, write_recordings
 from systems.base.errors import InputError
-from systems.base.output_places import FOLDER
+from systems.base.output_places import FOLDER, check_files
 from tests.faults.conftest import contents, refused
 
 ESTIMATE, EXPORT = ["estimate", "run", "log.csv", "-o"], ["export", "run", "--format", "npz", "-o"]
@@ -206,3 +206,12 @@ def test_another_experiment_keeps_its_folder(observer, shop):
     write_json(shop / "kept" / FOLDER, {"holds": "experiment pde"})
     for words in (["experiment", "box"], ["compare", "run"]):
         refused(observer(*words, "--out", "kept"), "is the folder of the experiment pde")
+
+
+def test_a_link_to_itself_is_a_name_like_others(tmp_path):
+    loop = tmp_path / "loop.csv"
+    loop.symlink_to(loop)
+    with pytest.raises(InputError, match="exists already"):
+        check_files([loop], reads=[tmp_path / "log.csv"])
+    with pytest.raises(InputError, match="read from"):
+        check_files([loop], reads=[loop])

@@ -17,7 +17,7 @@ _FOREIGN = (
     r"Traceback \(most recent call last\)|^Exception ignored|^Fatal Python error|HDF5-DIAG|Segmentation fault", re.M, ), ),
     ("a warning of a library", re.compile(r"^\S+\.py:\d+: \w*Warning|LLVM ERROR", re.M)),
     ("advice to allow pickles", re.compile(r"allow_pickle|allow pickle", re.I)),
-    ("memory not foreseen", re.compile(r"not enough memory \(|Unable to allocate|MemoryError|std::bad_alloc")),
+    ("memory not foreseen", re.compile(r"not enough memory \(|Unable to allocate|std::bad_alloc")),
 )  # fmt: skip
 
 

@@ -24,4 +24,4 @@ def test_hostile_inputs_are_answered(campaign, entry):
     tally = campaign(entry, ENTRIES[entry])
     texts = [f"{item['kind']}: {item['seen']}\n    {item['note']}\n    {item['repeat']}" for item in tally["findings"]]
     assert not texts, f"{len(texts)} findings\n" + "\n".join(texts)
-    assert len(tally["codes"]) > 1 or tally["inputs"] < 10, f"all ended alike: {tally['codes']}"
+    assert len(tally["codes"]) > 1 or tally["inputs"] < 100, f"all ended alike: {tally['codes']}"
