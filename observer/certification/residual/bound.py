@@ -7,13 +7,14 @@ the error of estimation: |e_t|_M <= alpha^t |e_0|_M + rho_M / (1 - alpha)  (MATH
 """
 
 import math
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
-from observer.certification.residual.attained import climb, sample
+from observer.certification.residual.attained import CLIMBERS, ROUNDS, SAMPLES, climb, effort, sample
 from observer.certification.residual.model import Model, make_model
 from observer.certification.residual.search import WORK, Search, SearchLimits
 from observer.state_observer import RENObserver
@@ -102,14 +103,18 @@ def bound_residual(
         raise InputError(f"budget is {budget!r}; expected a number of seconds, 0 or more")
     if resume is not None:
         region, metric = resume.region if region is None else region, resume.metric if metric is None else metric
+    begin = time.perf_counter()
     model = make_model(observer, plant, region, metric, threads, within)
-    search = _fresh(model, gap, seed) if resume is None else _resumed(model, gap, resume)
+    search = _fresh(model, gap, seed, work) if resume is None else _resumed(model, gap, resume)
+    spent = time.perf_counter() - begin
+    search.seconds += spent
 
     def report(search: Search) -> None:
         if progress is not None:
             progress(_result(model, search, WORK, gap))
 
-    limits = SearchLimits(budget, cells, until).at_most(work, model.cost())
+    limits = SearchLimits(budget - spent, cells, until)
+    limits = limits.at_most(None if work is None else work - _sampling(model), _cost(model))
     return _result(model, search, search.run(limits, report), gap)
 
 
@@ -126,9 +131,19 @@ def _search(model: Model, gap: float, **state: Any) -> Search:
     )  # fmt: skip
 
 
-def _fresh(model: Model, gap: float, seed: int) -> Search:
+def _sampling(model: Model) -> float:
+    """Operations of the first search for the attained value."""
+    return model.evaluation_cost(*effort(len(model.free), SAMPLES, CLIMBERS, ROUNDS))
+
+
+def _cost(model: Model) -> float:
+    """Operations of a cell, with its share of a climb in each round."""
+    return model.cost() + model.evaluation_cost(*effort(len(model.free), 1, 1, ROUNDS)) / (2 * BATCH)
+
+
+def _fresh(model: Model, gap: float, seed: int, work: float | None) -> Search:
     points, values = sample(_size(model), model.region, seed)
-    cells = model.start()
+    cells = model.start(most=math.inf if work is None else 0.5 * work / model.cost())
     best = int(np.argmax(values))
     return _search(
         model, gap, open=cells, closed=np.zeros(model.plant.nx + 2), cells=len(cells.cells),
@@ -165,5 +180,5 @@ def _result(model: Model, search: Search, status: str, gap: float) -> ResidualBo
         attained_at=search.best[0].copy(), state_upper=upper[1:].copy(), rounding=search.rounding * model.inflate, gap=gap,
         cells=search.cells, seconds=search.seconds, status=status, open_cells=search.open.cells,
         open_bounds=search.open.bounds[:, 0], closed=search.closed.copy(),
-        operations=search.cells * model.cost(),
+        operations=search.cells * _cost(model) + _sampling(model),
     )  # fmt: skip

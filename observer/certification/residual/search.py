@@ -34,7 +34,7 @@ class SearchLimits:
     until: np.ndarray | None = None
 
     def at_most(self, work: float | None, cost: float) -> "SearchLimits":
-        """These, and no more operations than ``work`` at ``cost`` for a cell."""
+        """These, and no more operations than ``work`` at ``cost`` for a cell, all that goes with it included."""
         if work is None:
             return self
         cells = max(1, int(work / cost))
