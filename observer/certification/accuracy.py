@@ -37,7 +37,7 @@ from systems.integration import reference_motion, sample_region
 REFINED_UP_TO = 6  # states
 # Shares of the work and of the budget; compiling, once in the life of an installation, is not counted.
 _SHIPPED, _REFINED, _SETTLED, _UNFORCED, _HORIZON = 0.15, 0.15, 0.1, 0.05, 0.1
-_COVER, _COVER_UNFORCED = 0.2, 0.1  # for the settled sets themselves
+_COVER, _COVER_UNFORCED = 0.2, 0.15  # for the settled sets themselves
 _REGION, _FEWEST_TRAJECTORIES = 0.05, 20  # for the trajectories that find the region
 _FADED = 0.05  # share of an initial error that is left when the plant counts as settled
 _SAMPLES, _TRUTHS, _GRID = 2000, 200, 41

@@ -21,7 +21,7 @@ from observer.networks.ren.explicit import ExplicitREN
 from observer.state_observer import RENObserver
 from systems.discretization import DiscreteSystem
 
-FULL_WORK = 4e9  # operations of a certificate, some 5 s on two cores; a share of them is what callers ask for
+FULL_WORK = 5.5e9  # operations of a certificate, some 6 s on two cores; a share of them is what callers ask for
 HORIZON_GAP = 0.2  # at least: over many steps a smaller gap takes too long
 _FINEST_GAP = 1e-3
 _CELLS, _FEWEST, _MOST = 12_500, 4000, 60_000  # of a settled set, by the work
@@ -37,7 +37,8 @@ class Prover:
     all searches; each gets a share of both.
     stated : what is to be derived again: its metrics, multipliers and gains are taken as they are (a search for them that is
     repeated on another processor ends elsewhere, and what counts is what they prove), and a search that a clock ended goes as
-    far as it went. omitted : what was left out so far, and whether "work" or the "clock" was not enough for it. Certificates of earlier formats have no work: there a search goes on until what they state is proved.
+    far as it went. omitted : what was left out so far, and whether "work" or the "clock" was not enough for it.
+    Certificates of earlier formats have no work: there a search goes on until what they state is proved.
     """
 
     observer: RENObserver

@@ -16,14 +16,14 @@ import numpy as np
 
 from observer.certification.residual.attained import CLIMBERS, ROUNDS, SAMPLES, climb, effort, sample
 from observer.certification.residual.model import Model, make_model
-from observer.certification.residual.search import WORK, Search, SearchLimits
+from observer.certification.residual.search import PROBES, WORK, Search, SearchLimits
 from observer.state_observer import RENObserver
 from systems.base.errors import InputError
 from systems.base.records import NOT_STORED
 from systems.base.wording import distinguished
 from systems.discretization import DiscreteSystem
 
-BATCH = 2048
+BATCH, CLIMBS = 2048, 10
 
 
 @dataclass(frozen=True, eq=False)
@@ -127,18 +127,20 @@ def _search(model: Model, gap: float, **state: Any) -> Search:
     return Search(
         region=model.region, bound=model.bound, values=lambda points: size(points)[:, None],
         climb=lambda points, _: climb(size, points, model.region, step=0.01)[0],
-        columns=1, gap=gap, batch=BATCH, gains=model.gains, **state,
+        columns=1, gap=gap, batch=BATCH, gains=model.gains, climbs=CLIMBS, **state,
     )  # fmt: skip
 
 
 def _sampling(model: Model) -> float:
-    """Operations of the first search for the attained value."""
-    return model.evaluation_cost(*effort(len(model.free), SAMPLES, CLIMBERS, ROUNDS))
+    """Operations of the search for the attained value."""
+    return model.evaluation_cost(*effort(len(model.free), SAMPLES, CLIMBERS, ROUNDS)) + CLIMBS * model.evaluation_cost(
+        *effort(len(model.free), 1, 1, ROUNDS)
+    )
 
 
 def _cost(model: Model) -> float:
-    """Operations of a cell, with its share of a climb in each round."""
-    return model.cost() + model.evaluation_cost(*effort(len(model.free), 1, 1, ROUNDS)) / (2 * BATCH)
+    """Operations of a cell, with its share of what is evaluated in each round."""
+    return model.cost() + model.evaluation_cost(1, PROBES) / (2 * BATCH)
 
 
 def _fresh(model: Model, gap: float, seed: int, work: float | None) -> Search:

@@ -21,13 +21,13 @@ import numpy as np
 
 from observer.certification.residual.attained import climb, effort, sample
 from observer.certification.residual.model import Model, make_model
-from observer.certification.residual.search import WORK, Search, SearchLimits
+from observer.certification.residual.search import PROBES, WORK, Search, SearchLimits
 from observer.state_observer import RENObserver
 from systems.base.errors import InputError
 from systems.base.records import NOT_STORED
 from systems.discretization import DiscreteSystem
 
-BATCH = 128
+BATCH, CLIMBS = 128, 3
 REMAINS = 0.05  # alpha^N, at most, where the number of steps is left open
 FORGOTTEN = (
     0.15  # and the share of sup |d_i(N)| to which the initial error has faded, in at most LONGER times the steps
@@ -128,7 +128,7 @@ def bound_horizon(
     each = (1 + plant.nx) * model.evaluation_cost(1, 0, steps)
     rounds = _ROUNDS if work is None else int(np.clip(_SAMPLED * work / each, _LEAST, _ROUNDS))
     sampling = (1 + plant.nx) * model.evaluation_cost(*effort(len(model.free), _SAMPLES, _CLIMBERS, rounds), steps)
-    climbing = (1 + plant.nx) * model.evaluation_cost(*effort(len(model.free), 1, 1, rounds), steps) / (2 * BATCH)
+    sampling += CLIMBS * model.evaluation_cost(*effort(len(model.free), 1, 1, rounds), steps)
 
     def values(points: np.ndarray) -> np.ndarray:
         d = _rolled(model, points, steps, stays)
@@ -149,14 +149,14 @@ def bound_horizon(
         region=model.region, bound=lambda cells: model.bound(cells, rate, steps, step_gains, stays), values=values, climb=further,
         columns=1 + plant.nx, gap=np.array([max(gap, ROUGH), *[gap] * plant.nx]), batch=BATCH, open=first, cells=len(first.cells),
         closed=np.zeros(plant.nx + 2), lower=lower, best=best, gains=model.gains,
-        seconds=time.perf_counter() - begin,
+        seconds=time.perf_counter() - begin, climbs=CLIMBS,
     )  # fmt: skip
 
     def report(search: Search) -> None:
         if progress is not None:
             progress(_result(model, search, rate, steps, fading, WORK))
 
-    cost = model.cost(steps) + climbing
+    cost = model.cost(steps) + (1 + plant.nx) * model.evaluation_cost(1, PROBES, steps) / (2 * BATCH)
     limits = SearchLimits(budget - search.seconds, cells, until)
     limits = limits.at_most(None if work is None else work - sampling, cost)
     found = _result(model, search, rate, steps, fading, search.run(limits, report))
