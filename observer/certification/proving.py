@@ -191,7 +191,7 @@ class Prover:
         ):
             return found
         left = share * self.work - found.operations
-        return replace(found, status=stated.status) if left >= 2 * found.operations / max(found.cells, 1) else found
+        return replace(found, status=stated.status) if left >= 2 * found.each else found
 
 
 def _proofs(bounds: Bounds | None) -> Iterator[Proof]:

@@ -23,7 +23,8 @@ from systems.base.records import NOT_STORED
 from systems.base.wording import distinguished
 from systems.discretization import DiscreteSystem
 
-BATCH, CLIMBS = 2048, 10
+BATCH, CLIMBS = 2048, 3
+_SAMPLED, _LEAST = 0.1, 5  # of the work, for the first search for the attained value; its rounds at least
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,7 +44,7 @@ class ResidualBound:
         for), "clock" (another run, on another day, gets another number) or "stopped"; ``upper`` holds in each case.
     open_cells : (n, nx + nu, 2) cells still to be divided, from which ``resume`` goes on. open_bounds : (n,) their bounds.
     closed : (nx + 2,) largest bounds of |r|_M and |r_i|, and rounding, over the cells that are done.
-    operations : that the cells took, counted. These four are not stored.
+    operations, each : that the search took, counted, and that a cell takes. These five are not stored.
     """
 
     region: np.ndarray
@@ -61,6 +62,7 @@ class ResidualBound:
     open_bounds: np.ndarray = field(default_factory=lambda: np.zeros(0), metadata=NOT_STORED)
     closed: np.ndarray = field(default_factory=lambda: np.zeros(0), metadata=NOT_STORED)
     operations: float = field(default=0.0, metadata=NOT_STORED)
+    each: float = field(default=0.0, metadata=NOT_STORED)
 
 
 def bound_residual(
@@ -105,37 +107,42 @@ def bound_residual(
         region, metric = resume.region if region is None else region, resume.metric if metric is None else metric
     begin = time.perf_counter()
     model = make_model(observer, plant, region, metric, threads, within)
+    rounds = _rounds(model, work)
     search = _fresh(model, gap, seed, work) if resume is None else _resumed(model, gap, resume)
     spent = time.perf_counter() - begin
     search.seconds += spent
 
     def report(search: Search) -> None:
         if progress is not None:
-            progress(_result(model, search, WORK, gap))
+            progress(_result(model, search, WORK, gap, rounds))
 
     limits = SearchLimits(budget - spent, cells, until)
-    limits = limits.at_most(None if work is None else work - _sampling(model), _cost(model))
-    return _result(model, search, search.run(limits, report), gap)
+    limits = limits.at_most(None if work is None else work - _sampling(model, _rounds(model, work)), _cost(model))
+    return _result(model, search, search.run(limits, report), gap, rounds)
 
 
 def _size(model: Model) -> Callable[[np.ndarray], np.ndarray]:
     return lambda points: np.where(model.counts(points), model.norm(model.residual(points)), 0.0)
 
 
-def _search(model: Model, gap: float, **state: Any) -> Search:
+def _search(model: Model, gap: float, rounds: int, **state: Any) -> Search:
     size = _size(model)
     return Search(
         region=model.region, bound=model.bound, values=lambda points: size(points)[:, None],
-        climb=lambda points, _: climb(size, points, model.region, step=0.01)[0],
+        climb=lambda points, _: climb(size, points, model.region, step=0.01, rounds=rounds)[0],
         columns=1, gap=gap, batch=BATCH, gains=model.gains, climbs=CLIMBS, **state,
     )  # fmt: skip
 
 
-def _sampling(model: Model) -> float:
+def _rounds(model: Model, work: float | None) -> int:
+    """Of each climb."""
+    return ROUNDS if work is None else int(np.clip(_SAMPLED * work / model.evaluation_cost(1, 0), _LEAST, ROUNDS))
+
+
+def _sampling(model: Model, rounds: int) -> float:
     """Operations of the search for the attained value."""
-    return model.evaluation_cost(*effort(len(model.free), SAMPLES, CLIMBERS, ROUNDS)) + CLIMBS * model.evaluation_cost(
-        *effort(len(model.free), 1, 1, ROUNDS)
-    )
+    first, later = effort(len(model.free), SAMPLES, CLIMBERS, rounds), effort(len(model.free), 1, 1, rounds)
+    return model.evaluation_cost(*first) + CLIMBS * model.evaluation_cost(*later)
 
 
 def _cost(model: Model) -> float:
@@ -144,11 +151,12 @@ def _cost(model: Model) -> float:
 
 
 def _fresh(model: Model, gap: float, seed: int, work: float | None) -> Search:
-    points, values = sample(_size(model), model.region, seed)
+    rounds = _rounds(model, work)
+    points, values = sample(_size(model), model.region, seed, rounds=rounds)
     cells = model.start(most=math.inf if work is None else 0.5 * work / model.cost())
     best = int(np.argmax(values))
     return _search(
-        model, gap, open=cells, closed=np.zeros(model.plant.nx + 2), cells=len(cells.cells),
+        model, gap, rounds, open=cells, closed=np.zeros(model.plant.nx + 2), cells=len(cells.cells),
         lower=np.array([max(values[best], 0.0)]), best=points[[best]],
     )  # fmt: skip
 
@@ -170,17 +178,17 @@ def _resumed(model: Model, gap: float, old: ResidualBound) -> Search:
     cells = model.bound(np.ascontiguousarray(old.open_cells))
     cells.bounds[:, 0] = old.open_bounds
     return _search(
-        model, gap, open=cells, closed=old.closed.copy(), cells=old.cells,
+        model, gap, ROUNDS, open=cells, closed=old.closed.copy(), cells=old.cells,
         seconds=old.seconds, lower=np.array([old.lower]), best=old.attained_at[None].copy(),
     )  # fmt: skip
 
 
-def _result(model: Model, search: Search, status: str, gap: float) -> ResidualBound:
+def _result(model: Model, search: Search, status: str, gap: float, rounds: int) -> ResidualBound:
     upper = search.upper
     return ResidualBound(
         region=model.region, metric=model.metric, upper=float(upper[0]), lower=float(search.lower[0]),
         attained_at=search.best[0].copy(), state_upper=upper[1:].copy(), rounding=search.rounding * model.inflate, gap=gap,
         cells=search.cells, seconds=search.seconds, status=status, open_cells=search.open.cells,
         open_bounds=search.open.bounds[:, 0], closed=search.closed.copy(),
-        operations=search.cells * _cost(model) + _sampling(model),
+        operations=search.cells * _cost(model) + _sampling(model, rounds), each=_cost(model),
     )  # fmt: skip

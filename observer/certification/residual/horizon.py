@@ -51,7 +51,7 @@ class HorizonBound:
     steady_state : (nx,), the bound of |e_i| above, from ``upper`` and ``state_upper``.
     attained_at : (1 + nx, nx + nu), where ``lower`` and each of ``state_lower`` are attained.
     cells, seconds : what it took. status : "tight" (all within the gap that was asked for), "work", "clock" or "stopped".
-    operations : that the cells took, counted; not stored.
+    operations, each : that the search took, counted, and that a cell takes; not stored.
     """
 
     steps: int
@@ -68,6 +68,7 @@ class HorizonBound:
     seconds: float
     status: str
     operations: float = field(default=0.0, metadata=NOT_STORED)
+    each: float = field(default=0.0, metadata=NOT_STORED)
 
     def belongs_to(self, metric: np.ndarray, rate: float) -> bool:
         """Whether it was computed in this metric, with this rate."""
@@ -160,7 +161,7 @@ def bound_horizon(
     limits = SearchLimits(budget - search.seconds, cells, until)
     limits = limits.at_most(None if work is None else work - sampling, cost)
     found = _result(model, search, rate, steps, fading, search.run(limits, report))
-    return replace(found, operations=sampling + found.cells * cost)
+    return replace(found, operations=sampling + found.cells * cost, each=cost)
 
 
 def _region(plant: DiscreteSystem, region: Any, input: Any) -> np.ndarray:
