@@ -21,7 +21,7 @@ from observer.networks.ren.explicit import ExplicitREN
 from observer.state_observer import RENObserver
 from systems.discretization import DiscreteSystem
 
-FULL_WORK = 5.5e9  # operations of a certificate, some 6 s on two cores; a share of them is what callers ask for
+FULL_WORK = 4.5e9  # operations of a certificate, some 5 s on two cores; a share of them is what callers ask for
 HORIZON_GAP = 0.2  # at least: over many steps a smaller gap takes too long
 _FINEST_GAP = 1e-3
 _CELLS, _FEWEST, _MOST = 12_500, 4000, 60_000  # of a settled set, by the work
