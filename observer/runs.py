@@ -38,6 +38,7 @@ from observer.storage import (
     write_json,
     write_text,
 )
+from systems.base.arrays import open_arrays
 from systems.base.errors import InputError
 from systems.base.records import from_plain
 
@@ -198,9 +199,8 @@ def stored_origins(path: Path) -> dict[str, dict[str, Any]]:
         if path.suffix == ".json":
             document = read_json(path, changed=True)
         else:
-            # opened here: a handle that np.load opened outlives a damaged archive
-            with path.open("rb") as stream, np.load(stream, allow_pickle=False) as archive:
-                document = json.loads(str(archive["origins"])) if "origins" in archive.files else {}
+            with open_arrays(path) as archive:
+                document = json.loads(str(archive.read("origins"))) if "origins" in archive.declared else {}
         found = {key: document[key] for key in ("hashes", "recipe") if key in document}
         if not all(isinstance(value, dict) for value in found.values()):
             raise ValueError("what it was made from is no table")

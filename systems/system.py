@@ -8,6 +8,7 @@ A system does not depend on observers, sampling methods or data.
 
 import hashlib
 import json
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
@@ -138,9 +139,8 @@ class System:
                 )
             if what != "inputs" and signal.role != "known":
                 raise InputError(f"{what[:-1]} '{signal.name}' has role '{signal.role}'; roles are for inputs")
-        names = [signal.name for signal in signals]
-        for name in names:
-            if names.count(name) > 1:
+        for name, count in Counter(signal.name for signal in signals).items():
+            if count > 1:
                 raise InputError(f"system '{self.name}': the name '{name}' is used twice in {what}")
         return signals
 

@@ -153,7 +153,9 @@ def trace(
         return _column(value, owner)
     except InputError as error:
         raise InputError(f"{error}" if f"{error}".startswith(owner) else f"{owner}: {error}") from error
-    except Exception as error:
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # a person's function raises what it likes
         advice = ""
         if "dtype('O')" in str(error) or "object" in str(error):
             advice = "; this NumPy function does not work on symbols - for matrices use np.linalg.solve(matrix, vector of states)"

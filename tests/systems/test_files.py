@@ -329,6 +329,8 @@ def test_a_damaged_file_is_read_or_refused(data: st.DataObject) -> None:
         ("system = 3", "plant.py: system is 3; expected a System, or a function that returns one"),
         ("def system(): pass", "plant.py: system() returned None; expected a System, so is a `return` missing?"),
         ("def system(mass): pass", "plant.py: TypeError: system() missing 1 required positional argument: 'mass'"),
+        ("raise BaseException('x')", "plant.py, line 1: BaseException: x"),
+        (TWO_TANKS.replace("upper, lower = x", "raise BaseException('x')"), "plant.py, line 5: "),
         ("\n\n1/0\n", "plant.py, line 3: ZeroDivisionError: division by zero"),
         ("def f():\n    raise ValueError('one\\ntwo')\nf()", "plant.py, line 2: ValueError: one two"),
         ("def system():\n    return [][1]", "plant.py, line 2: IndexError: list index out of range"),
