@@ -10,9 +10,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from observer.storage import file_hash, guarded, read_json
+from systems.base.arrays import open_arrays
 
 SYSTEM, CONFIG, LOGS, TRAJECTORIES = "system.json", "config.toml", "logs.json", "trajectories.npz"
 OBSERVER, HISTORY, FIT = "observer.safetensors", "history.csv", "fit.json"
@@ -63,9 +62,8 @@ def stored_origins(path: Path) -> dict[str, dict[str, Any]]:
         if path.suffix == ".json":
             document = read_json(path, changed=True)
         else:
-            # opened here: a handle that np.load opened outlives a damaged archive
-            with path.open("rb") as stream, np.load(stream, allow_pickle=False) as archive:
-                document = json.loads(str(archive["origins"])) if "origins" in archive.files else {}
+            with open_arrays(path) as archive:
+                document = json.loads(str(archive.read("origins"))) if "origins" in archive.declared else {}
         found = {key: document[key] for key in ("hashes", "recipe") if key in document}
         if not all(isinstance(value, dict) for value in found.values()):
             raise ValueError("what it was made from is no table")
