@@ -28,7 +28,7 @@ SAMPLE = 30  # of some 300 leaves, for every run of the tests; the rest is marke
 def made():
     plant = swing()
     observer = swinging_observer(plant)
-    return observer, plant, json.loads(json.dumps(certify(observer, plant, work=0.1).to_data()))
+    return observer, plant, json.loads(json.dumps(certify(observer, plant, work=0.15).to_data()))
 
 
 @pytest.fixture(scope="module")
@@ -122,7 +122,7 @@ def test_what_is_stored_is_derived_again_to_the_bit(made):
     assert [f for f in findings if f.answer != AGREES] == []
     parts = {f.part for f in findings}
     assert {"rate", "region", "proof 'one step'", "many-step bound", "settled set", "structural", "identity"} <= parts
-    again = json.loads(json.dumps(certify(observer, plant, work=0.1).to_data()))
+    again = json.loads(json.dumps(certify(observer, plant, work=0.15).to_data()))
     assert without_seconds(again) == without_seconds(data)
 
 
@@ -260,7 +260,7 @@ def test_a_settled_set_that_takes_longer_is_not_confirmed(made):
     found = verify_certificate(Certificate.from_data(data), observer, plant, budget=0.0)
     assert {f.answer for f in found} == {AGREES, UNCONFIRMED}
     assert any("--budget" in f.text for f in found if f.answer == UNCONFIRMED)
-    ended = certify(observer, plant, work=0.1, budget=0.0).bounds
+    ended = certify(observer, plant, work=0.15, budget=0.0).bounds
     assert ended.omitted["settled"] == "clock" and "(--budget)" in ended.reason
 
 
