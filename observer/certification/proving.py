@@ -139,8 +139,8 @@ class Prover:
                     self.plant, box, given.samples, stride=given.stride, shape=tuple(given.shape), budget=self.budget
                 )
             cells = int(np.clip(_CELLS * self.work / FULL_WORK, _FEWEST, _MOST))
-            limits = {"work": share * self.work, "budget": share * self.budget}
-            return settled_set(self.plant, box, samples, most=most, cells=cells, **limits)
+            work, budget = share * self.work, share * self.budget
+            return settled_set(self.plant, box, samples, most=most, cells=cells, work=work, budget=budget)
         except Unprovable:
             return None
         except OutOfWorkError:
@@ -170,7 +170,7 @@ class Prover:
     ) -> HorizonBound:
         """Many steps under the constant input ``held``, in the metric of ``proof``."""
         stated = None if self.stated is None else self.stated.horizon
-        limits = self._limits(stated, share, max(self.gap, HORIZON_GAP)) | {"budget": seconds}
+        limits: dict[str, Any] = self._limits(stated, share, max(self.gap, HORIZON_GAP)) | {"budget": seconds}
         found = bound_horizon(
             self.observer, self.plant, rate=proof.contraction.rate, step_gains=proof.gains.error, region=box,
             metric=proof.contraction.metric, within=within, stays=True, input=held if self.plant.nu else None, **limits,
