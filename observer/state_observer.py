@@ -180,6 +180,9 @@ class RENObserver(StateObserver):
         cls, arrays: Mapping[str, np.ndarray], meta: Mapping[str, Any], plant: DiscreteSystem
     ) -> "RENObserver":
         """Rebuild from :meth:`to_arrays` and :meth:`meta`; raises :class:`InputError` for what does not fit ``plant``."""
+        wrong = next((k for k, v in arrays.items() if k.startswith("weights.") and v.dtype != np.float64), None)
+        if wrong is not None:
+            raise InputError(f"{wrong} holds {arrays[wrong].dtype} numbers; expected float64, as they were certified")
         try:
 
             def group(prefix: str) -> dict[str, np.ndarray]:

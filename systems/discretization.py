@@ -19,6 +19,7 @@ from systems.base import memory
 from systems.base.errors import InputError
 from systems.compilation import compile_graph, worth_compiling
 from systems.evaluation import evaluate, from_expression, jacobian, symbols_of, to_casadi
+from systems.fixed_steps import runge_kutta
 from systems.graph import Graph
 from systems.integration import integrate_reference, reference_motion, sample_region, time_scales, variational
 from systems.signals import LARGEST, check_number
@@ -26,6 +27,10 @@ from systems.system import System
 
 TARGET_ERROR, WARN_ERROR, MAX_SUBSTEPS = 1e-6, 1e-3, 64
 MOST_STATES = 100
+LONG_STEP, LARGEST_GRAPH = (
+    1_000,
+    20_000,
+)  # operations: a loop over substeps is compiled sooner; a compiler takes minutes for more
 COARSEST = 100.0  # time constants of the plant per sample
 STANDSTILL = 1e-9  # of a range: a motion in one sample that is lost in rounding
 
@@ -149,12 +154,15 @@ class DiscreteSystem:
         )
         return flat[:, 1].reshape(*batch, self.nx)
 
-    def rollout(self, x0: np.ndarray, u: np.ndarray) -> np.ndarray:
-        """States ``(K, N+1, nx)`` from x0 ``(K, nx)`` under u ``(K, N, nu)``; long ones run as machine code."""
+    def rollout(self, x0: np.ndarray, u: np.ndarray, *, compiled: bool | None = None) -> np.ndarray:
+        """States ``(K, N+1, nx)`` from x0 ``(K, nx)`` under u ``(K, N, nu)``; ``compiled``: as machine code, chosen by their length."""
         if self.graph is None:
             return integrate_reference(self.system, x0, u, self.dt, self._integrator)
-        if worth_compiling(self.graph, u.shape[1]):
-            return compile_graph(self.graph).rollout(x0, u, self.system.parameter_values, self.dt)
+        if compiled or (compiled is None and worth_compiling(self.graph, u.shape[1])):
+            if self.method == "rk4" and len(self.graph.nodes) > LONG_STEP:
+                return runge_kutta(self.system, x0, u, self.dt, self.substeps)
+            if len(self.graph.nodes) <= LARGEST_GRAPH:
+                return compile_graph(self.graph).rollout(x0, u, self.system.parameter_values, self.dt)
         x = np.empty((len(x0), u.shape[1] + 1, self.nx))
         x[:, 0] = x0
         for k in range(u.shape[1]):

@@ -8,7 +8,7 @@ or assignments, so nothing can be reached through an equation. Whatever is refus
 
 import math
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple, NoReturn
 
@@ -101,7 +101,9 @@ class _Parser:
 
     def __init__(self, text: str, names: Collection[str], owner: str) -> None:
         self.text, self.owner = text, owner
-        self.names = dict.fromkeys(names)
+        self.names = (
+            names if isinstance(names, Mapping) else dict.fromkeys(names)
+        )  # a copy for each equation is quadratic
         self.used: dict[str, None] = {}
         self.depth = 0
         self.token = self.next_token(0)

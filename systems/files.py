@@ -153,13 +153,17 @@ def _from_python(text: str, path: Path) -> System:
     with _as_script(module, path):
         try:
             exec(compile(text, str(path), "exec", dont_inherit=True), module.__dict__)
-        except (Exception, SystemExit) as error:
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # a script raises what it likes
             raise InputError(_located(error, path)) from error
         system = getattr(module, "system", None)
         if callable(system):
             try:
                 system = system()
-            except (Exception, SystemExit) as error:
+            except KeyboardInterrupt:
+                raise
+            except BaseException as error:
                 raise InputError(_located(error, path)) from error
             if not isinstance(system, System):
                 raise InputError(

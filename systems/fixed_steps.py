@@ -4,9 +4,13 @@ A right-hand side that switches has no derivatives to estimate an error from, so
 the step changes the result. Along a sliding mode it falls in proportion to the step.
 """
 
+from functools import lru_cache
+from types import ModuleType
+
 import numpy as np
 
 from systems.compilation import compile_text, functions
+from systems.graph import Graph
 from systems.system import System
 
 TARGET = 1e-5  # of every range: where halving stops
@@ -42,6 +46,25 @@ def rollout(x0, u, p, dt, start, substeps, result):
 """
 
 
+def runge_kutta(system: System, x0: np.ndarray, u: np.ndarray, dt: float, substeps: int, t0: float = 0.0) -> np.ndarray:
+    """States ``(K, N+1, nx)`` by the classical steps, as a compiled loop: compiling takes the same for any number of substeps."""
+    x0, u, p = (np.ascontiguousarray(a, dtype=float) for a in (x0, u, system.parameter_values))
+    result = np.empty((len(x0), u.shape[1] + 1, system.nx))
+    _compiled(system.dynamics).rollout(x0, u, p, dt, t0, substeps, result)
+    return result
+
+
+@lru_cache(maxsize=64)
+def _compiled(dynamics: Graph) -> ModuleType:
+    sizes = dict(dynamics.inputs)
+    none = {name: np.empty((0, 1, sizes[name])) for name in ("x", "u")}
+
+    def warm(module: ModuleType) -> None:
+        module.rollout(none["x"][:, 0], none["u"], np.zeros(sizes["p"]), 1.0, 0.0, 1, np.empty((0, 2, sizes["x"])))
+
+    return compile_text(functions(derivative=dynamics) + _ROLLOUT, "rollout", warm)[0]
+
+
 def fixed_steps(
     system: System, x0: np.ndarray, u: np.ndarray, dt: float, t0: float = 0.0
 ) -> tuple[np.ndarray, int, np.ndarray]:
@@ -49,23 +72,11 @@ def fixed_steps(
 
     The error is the largest change of a state by the last halving, in parts of its range: nan where the states are not finite.
     """
-    x0, u, p = (np.ascontiguousarray(a, dtype=float) for a in (x0, u, system.parameter_values))
     width = np.ptp(system.state_ranges, axis=1)
-
-    def warm(module) -> None:  # type: ignore[no-untyped-def]
-        module.rollout(x0[:0], u[:0], p, dt, t0, 1, np.empty((0, u.shape[1] + 1, system.nx)))
-
-    module, _, _ = compile_text(functions(derivative=system.dynamics) + _ROLLOUT, "rollout", warm)
-
-    def states(substeps: int) -> np.ndarray:
-        result = np.empty((len(x0), u.shape[1] + 1, system.nx))
-        module.rollout(x0, u, p, dt, t0, substeps, result)
-        return result
-
     per_step = 4.0 * len(system.dynamics.nodes) * len(x0) * u.shape[1]
-    substeps, x = COARSE, states(COARSE)
+    substeps, x = COARSE, runge_kutta(system, x0, u, dt, COARSE, t0)
     while True:
-        substeps, coarse, x = 2 * substeps, x, states(2 * substeps)
+        substeps, coarse, x = 2 * substeps, x, runge_kutta(system, x0, u, dt, 2 * substeps, t0)
         with np.errstate(all="ignore"):  # of states that run away
             error = np.max(np.abs(x - coarse), axis=(0, 1)) / width
         if np.max(error) <= TARGET or not np.isfinite(error).all():

@@ -8,6 +8,7 @@ A system does not depend on observers, sampling methods or data.
 
 import hashlib
 import json
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
@@ -138,9 +139,8 @@ class System:
                 )
             if what != "inputs" and signal.role != "known":
                 raise InputError(f"{what[:-1]} '{signal.name}' has role '{signal.role}'; roles are for inputs")
-        names = [signal.name for signal in signals]
-        for name in names:
-            if names.count(name) > 1:
+        for name, count in Counter(signal.name for signal in signals).items():
+            if count > 1:
                 raise InputError(f"system '{self.name}': the name '{name}' is used twice in {what}")
         return signals
 
@@ -148,19 +148,21 @@ class System:
         """Read a function, CasADi function or expression into a graph of (t, x, u, p)."""
         sizes = {"t": 1, "x": self.nx, "u": self.nu, "p": len(self.parameters)}
         owner = f"system '{self.name}': {what}"
-        if isinstance(source, Graph):
-            graph = source
-            if dict(graph.inputs) != sizes:
-                raise InputError(f"{owner}: the graph has inputs {dict(graph.inputs)}; expected {sizes}")
-        else:
-            graph = read_equations(source, sizes, list(self.parameters), self.symbols, owner)
-        if graph.shape != (rows,):
-            signals = "states" if what == "dynamics" else "outputs"
-            names = ", ".join(s.name for s in getattr(self, signals))
-            raise InputError(
-                f"{owner} returns {graph.shape[0]} values; expected {rows}, one for each of the {signals} {names}"
-            )
-        return graph
+        signals = "states" if what == "dynamics" else "outputs"
+
+        def check(count: int) -> None:
+            if count != rows:
+                names = ", ".join(s.name for s in getattr(self, signals))
+                raise InputError(
+                    f"{owner} returns {count} values; expected {rows}, one for each of the {signals} {names}"
+                )
+
+        if not isinstance(source, Graph):
+            return read_equations(source, sizes, list(self.parameters), self.symbols, owner, check)
+        if dict(source.inputs) != sizes:
+            raise InputError(f"{owner}: the graph has inputs {dict(source.inputs)}; expected {sizes}")
+        check(len(source.outputs) if len(source.shape) == 1 else 0)
+        return source
 
     def _check_centre(self, what: str) -> None:
         """Equations that are nan at the middle of the operating region are a mistake, best said at once."""

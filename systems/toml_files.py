@@ -6,7 +6,7 @@
 equations, worked out in order, for use in all equations below them. ``t`` is the time in seconds.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from pydantic import BaseModel
@@ -54,12 +54,12 @@ def outline_from_toml(
 
 
 def _build(tables: SystemTables, file: str, name: str, source: str, kind: str, equations: Mapping[str, str]) -> System:
-    known = ["t", *tables.states, *tables.inputs, *tables.parameters]
-    definitions: dict[str, Equation] = {}
-    for position, (definition, equation) in enumerate(tables.definitions.items()):
-        owner = f"{file}: definitions.{definition}"
-        definitions[definition] = _parse(equation, known, owner, list(tables.definitions)[position:])
-        known.append(definition)
+    order = {name: place for place, name in enumerate(tables.definitions)}
+    known = dict.fromkeys(["t", *tables.states, *tables.inputs, *tables.parameters, *order])
+    definitions = {
+        name: _definition(equation, known, order, f"{file}: definitions.{name}", order[name])
+        for name, equation in tables.definitions.items()
+    }
     derivatives = [parse(equations[state], known, f"{file}: {kind}.{state}") for state in tables.states]
     measured = [parse(item.equation or "0", known, f"{file}: outputs.{key}") for key, item in tables.outputs.items()]
 
@@ -132,12 +132,11 @@ def _check_names(tables: SystemTables, file: str) -> None:
             taken[name] = f"{'an' if what == 'inputs' else 'a'} {what[:-1]}"
 
 
-def _parse(text: str, known: Sequence[str], owner: str, later: Iterable[str]) -> Equation:
-    """Parse a definition; one that uses a later definition gets the advice to change the order."""
-    ahead = set(later)
-    equation = parse(text, [*known, *later], owner)
-    early = next((name for name in equation.names if name in ahead), None)
-    if early is not None and owner.endswith(f".{early}"):
+def _definition(text: str, known: Mapping[str, None], order: Mapping[str, int], owner: str, place: int) -> Equation:
+    """Parse the definition at ``place`` of ``order``; one that uses a later definition gets the advice to change the order."""
+    equation = parse(text, known, owner)
+    early = next((name for name in equation.names if order.get(name, -1) >= place), None)
+    if early is not None and order[early] == place:
         raise InputError(f"{owner}: the definition uses itself; a state is written in [dynamics] or [difference]")
     if early is not None:
         raise InputError(

@@ -13,15 +13,22 @@ from systems.graph import Graph
 from systems.symbolic import SymbolicParameters, SymbolicScalar, expression_of, objects, symbolic_array
 
 ARGUMENTS = ("t", "x", "u", "p")
+MANY = 1_000  # values that a function returned, which are counted before each becomes an expression
 
 
 def read_equations(
-    source: Any, sizes: Mapping[str, int], parameters: list[str], given: Mapping[str, Any] | None, owner: str
+    source: Any,
+    sizes: Mapping[str, int],
+    parameters: list[str],
+    given: Mapping[str, Any] | None,
+    owner: str,
+    check: Callable[[int], None],
 ) -> Graph:
     """The graph of equations with inputs of ``sizes`` elements (t, x, u, p, in order).
 
     ``source`` : a function, a ``casadi.Function``, or CasADi expressions of the ``given`` symbols; ``parameters``: names of the
-    elements of p. ``owner`` begins every message. Raises :class:`InputError` for what cannot be read.
+    elements of p. ``owner`` begins every message. Raises :class:`InputError` for what cannot be read; ``check`` raises it for a
+    number of values that is not the wanted one, and sees that of a function before millions of them become expressions.
     """
     symbols = {name: ca.SX.sym(name, size) for name, size in sizes.items()}
     if isinstance(source, ca.Function):
@@ -29,9 +36,10 @@ def read_equations(
     elif isinstance(source, ca.SX | ca.MX) or (isinstance(source, list | tuple) and given is not None):
         expression = _substitute(source, dict(given or {}), symbols, owner)
     elif isinstance(source, Callable):
-        expression = trace(source, symbols, parameters, owner)
+        expression = trace(source, symbols, parameters, owner, check)
     else:
         raise InputError(f"{owner} is {source!r}; expected a function of t, x, u, p or a CasADi function")
+    check(expression.numel())
     return from_expression(expression, symbols)
 
 
@@ -70,6 +78,13 @@ def _substitute(source: Any, given: dict[str, Any], symbols: Mapping[str, ca.SX]
     return _call(function, symbols, owner)
 
 
+def _count(value: Any) -> int:
+    """How many values a function returned."""
+    if isinstance(value, list | tuple):
+        return sum(map(_count, value))
+    return value.size if isinstance(value, np.ndarray) else 1
+
+
 def _column(value: Any, owner: str) -> ca.SX:
     """Whatever the function returned as a CasADi column."""
     if isinstance(value, ca.MX):
@@ -97,7 +112,13 @@ def _column(value: Any, owner: str) -> ca.SX:
     return ca.vertcat(*parts) if parts else ca.SX(0, 1)
 
 
-def trace(function: Callable[..., Any], symbols: Mapping[str, ca.SX], parameters: list[str], owner: str) -> ca.SX:
+def trace(
+    function: Callable[..., Any],
+    symbols: Mapping[str, ca.SX],
+    parameters: list[str],
+    owner: str,
+    check: Callable[[int], None] = lambda count: None,
+) -> ca.SX:
     """Call ``function`` once on symbols and return its result as a CasADi column.
 
     ``symbols`` maps t, x, u, p to CasADi columns. Arguments are matched by name; raises :class:`InputError` where the
@@ -125,10 +146,16 @@ def trace(function: Callable[..., Any], symbols: Mapping[str, ca.SX], parameters
                 f"{owner}: argument '{argument.name}' is unknown; arguments are matched by name among t, x, u, p"
             )
     try:
-        return _column(function(**arguments), owner)
+        value = function(**arguments)
+        count = _count(value)
+        if count > MANY:
+            check(count)
+        return _column(value, owner)
     except InputError as error:
-        raise InputError(f"{owner}: {error}") from error
-    except Exception as error:
+        raise InputError(f"{error}" if f"{error}".startswith(owner) else f"{owner}: {error}") from error
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # a person's function raises what it likes
         advice = ""
         if "dtype('O')" in str(error) or "object" in str(error):
             advice = "; this NumPy function does not work on symbols - for matrices use np.linalg.solve(matrix, vector of states)"

@@ -105,10 +105,10 @@ class Trajectories:
 
     def save(self, path: Path | str, origins: Mapping[str, Any] | None = None) -> None:
         """Write as ``.npz``, atomically; ``origins``: what they were made from, kept as JSON."""
+        made_from: dict[str, Any] = {"origins": json.dumps(origins)} if origins else {}
         write_arrays(
             path, format_version=1, t=self.t, x=self.x, u=self.u, y=self.y, lengths=self.lengths,
-            source=self.source, warnings=np.array(self.warnings, dtype=str),
-            **({"origins": json.dumps(origins)} if origins else {}),
+            source=self.source, warnings=np.array(self.warnings, dtype=str), **made_from,
         )  # fmt: skip
 
     @classmethod

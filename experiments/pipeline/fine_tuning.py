@@ -17,6 +17,7 @@ from experiments.pipeline.prepare import begun, refuse_foreign, refuse_other
 from experiments.pipeline.recipe import Recipe, differences, read_recipe, to_toml
 from experiments.pipeline.steps import certify_step, done, finish
 from observer import FitResult, runs
+from observer.run_chain import origins
 from observer.runs import Run, load_run
 from observer.storage import file_hash, write_bytes, write_json, write_text
 from systems import System
@@ -44,7 +45,7 @@ def tune(source: Path, out: Path, given: dict[str, Any], *, fresh: bool, console
             run = certify_step(run, job)
         if not run.fine_tuning:
             content = side_by_side(before, run, job)
-            write_json(out / runs.FINE_TUNING, content, command=job.command, **runs.origins(out, runs.FINE_TUNING))
+            write_json(out / runs.FINE_TUNING, content, command=job.command, **origins(out, runs.FINE_TUNING))
             clear(out, "validate")
             run = replace(run, fine_tuning=to_plain(content), validation=None, validation_noise=None, worst_cases=None)
         return finish(run, job)

@@ -20,7 +20,7 @@ from systems.base.errors import InputError
 from systems.base.output_places import FOLDER, check_folder, is_ours, is_run, refuse_links
 
 if TYPE_CHECKING:
-    from filelock import AcquireReturnProxy, BaseFileLock
+    from filelock import AcquireReturnProxy, BaseFileLock, FileLock
 
 LOCK, FIGURES = ".observer.lock", "figures"
 _TRIES = 20  # another process may remove the folder that it made in vain, or its lock, between two of our calls
@@ -95,7 +95,7 @@ def _refuse_foreign(folder: Path, holds: str) -> None:
         raise InputError(f"{folder}: holds other files; give a folder that is new, empty, or that of the same command")
 
 
-def _acquired(folder: Path, made: list[Path]) -> "AcquireReturnProxy[BaseFileLock]":
+def _acquired(folder: Path, made: list[Path]) -> "AcquireReturnProxy[FileLock]":
     """The lock, held; left as a context. Raises InputError where another process holds it."""
     from filelock import FileLock, Timeout
 

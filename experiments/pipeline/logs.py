@@ -20,8 +20,10 @@ if TYPE_CHECKING:
     from systems import System
 
 
-def learned_plant(recipe: "Recipe", console: Console) -> "System | None":
+def learned_plant(recipe: "Recipe", console: Console, files: list[str] | None = None) -> "System | None":
     """The plant of a file without equations, learned from the logs of the recipe; None for a plant that has equations.
+
+    ``files``: where these logs lie now.
 
     What :func:`observer.fit` holds out of these logs, and what is kept for the validation, is left out here too.
     """
@@ -35,7 +37,7 @@ def learned_plant(recipe: "Recipe", console: Console) -> "System | None":
         return None
     system, plain = outline
     with console.step("learn", f"the plant of {recipe.system} from logs {recipe.data.files}"):
-        data = learn_from(recipe.data.files, system, recipe.dt or system.dt, recipe.data.columns, outputs=True)
+        data = learn_from(files or recipe.data.files, system, recipe.dt or system.dt, recipe.data.columns, outputs=True)
         learned, judged, _ = part(data, recipe.seed)
         held_out_stretches(judged)  # refused now rather than after the fit
         return learn_system(system, plain, learned.split(HELD_OUT, recipe.seed)[0])

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from observer import runs
+from observer.run_chain import origins
 from observer.runs import Run
 from observer.storage import FORMAT_VERSION, package_version
 from observer.validation.on_logs import judged_apart
@@ -73,7 +74,7 @@ def metrics_of(run: Run, command: str = "") -> dict[str, Any]:
         document["fine_tuning"] = {name: value for name, value in run.fine_tuning.items() if name not in _HEADER}
     if "validation" in document:
         document["verdict"] = verdict(run)
-    document |= runs.origins(run.path, runs.METRICS)
+    document |= origins(run.path, runs.METRICS)
     return to_plain(document)
 
 

@@ -77,7 +77,8 @@ def prepare(
         run = begun(out, fresh=fresh)
         if run is None:
             logs = log_files(recipe.data.files) if recipe.data.files else []
-            refuse_emptying(out, [Path(recipe.system), *logs, *reads])
+            plant_file = [Path(recipe.system)] if Path(recipe.system).is_file() else []  # else a name of the library
+            refuse_emptying(out, [*plant_file, *logs, *reads])
             yield Run(out, plant), job
         else:
             _compare(run, recipe, plant, console)

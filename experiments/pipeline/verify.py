@@ -17,7 +17,8 @@ from experiments.pipeline.verification.fit import algebra_findings, fit_findings
 from experiments.pipeline.verification.pages import header_findings, metrics_findings, report_findings
 from experiments.pipeline.verification.trials import trial_findings, worst_findings
 from observer import runs
-from observer.runs import Run, foreign_parts, load_run
+from observer.run_chain import ORIGINS, foreign_parts, hashes, stored_origins
+from observer.runs import Run, load_run
 from observer.storage import package_version, read_json
 from systems.base.errors import InputError
 
@@ -64,16 +65,16 @@ def _whole(folder: Path) -> Iterator[Finding]:
             yield Finding(AGREES, path.name, "checksum")
         except InputError as error:
             yield Finding(DIFFERS, path.name, _text(folder, error))
-    for name in runs.ORIGINS:
+    for name in ORIGINS:
         try:
-            stated = runs.stored_origins(folder / name) if (folder / name).is_file() else {}
+            stated = stored_origins(folder / name) if (folder / name).is_file() else {}
         except InputError as error:
             yield Finding(DIFFERS, name, _text(folder, error))
             continue
         for other in stated.get("hashes", {}):
             if not (folder / Path(other).name).is_file():
                 yield Finding(DIFFERS, Path(other).name, f"missing; {name} was made from it")
-            elif runs.hashes(folder, Path(other).name)[Path(other).name] == stated["hashes"][other]:
+            elif hashes(folder, Path(other).name)[Path(other).name] == stated["hashes"][other]:
                 yield Finding(AGREES, name, f"hash of {other}")
     for name, text in foreign_parts(folder):
         yield Finding(DIFFERS, name, text)

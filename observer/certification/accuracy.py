@@ -14,21 +14,31 @@ from observer.certification.bounds import Bounds, Proof, ResidualMap
 from observer.certification.contraction import metric_norm
 from observer.certification.proving import FULL_WORK, Prover
 from observer.certification.refine import refine
-from observer.certification.region import Region, given_region, held_input, reached_region, with_input
+from observer.certification.region import (
+    TRAJECTORIES,
+    Region,
+    given_region,
+    held_input,
+    reached_region,
+    trial_cost,
+    with_input,
+)
 from observer.certification.residual import HorizonBound, Unprovable
+from observer.certification.residual.search import CLOCK
 from observer.certification.residual.search import WORK as DONE
-from observer.certification.settled import Settled, settled_set
+from observer.certification.settled import Settled
 from observer.certification.statistical import bound_statistically
 from observer.state_observer import RENObserver
 from systems.base.errors import InputError
 from systems.detectability import residual_lower_bound
 from systems.discretization import DiscreteSystem
-from systems.integration import integrate_reference, sample_region
+from systems.integration import reference_motion, sample_region
 
 REFINED_UP_TO = 6  # states
 # Shares of the work and of the budget; compiling, once in the life of an installation, is not counted.
-_SHIPPED, _REFINED, _SETTLED, _UNFORCED, _HORIZON = 0.2, 0.2, 0.15, 0.05, 0.1
-_CELLS, _FEWEST, _MOST = 12_500, 4000, 60_000  # of the settled set, by the work
+_SHIPPED, _REFINED, _SETTLED, _UNFORCED, _HORIZON = 0.15, 0.15, 0.1, 0.05, 0.1
+_COVER, _COVER_UNFORCED = 0.2, 0.15  # for the settled sets themselves
+_REGION, _FEWEST_TRAJECTORIES = 0.05, 20  # for the trajectories that find the region
 _FADED = 0.05  # share of an initial error that is left when the plant counts as settled
 _SAMPLES, _TRUTHS, _GRID = 2000, 200, 41
 _SAME = 1e-9  # of the largest: spreads that differ by less count as equal
@@ -56,7 +66,7 @@ def bound_accuracy(
         bound all the same, only a looser one.
     refined : also in a metric made for small errors of all states.
     """
-    area = reached_region(plant, seed=seed) if region is None else given_region(plant, region)
+    area = _reached(plant, work, seed) if region is None else given_region(plant, region)
     prover = Prover(observer, plant, gap, seed, work * FULL_WORK, budget)
     return _derive(prover, Bounds("none", "", area, float(work), float(gap), seed, 0.0), refined)
 
@@ -71,11 +81,19 @@ def repeat_accuracy(
     if stated.region.how == "given":
         area = given_region(plant, stated.region.box)
     else:
-        area = reached_region(plant, seed=stated.seed, jitter=jitter)
+        area = _reached(plant, stated.work, stated.seed, jitter)
     box = stated.region.box * (1 + jitter)
     prover = Prover(observer, plant, stated.gap, stated.seed, stated.work * FULL_WORK, budget, stated)
     empty = Bounds("none", "", replace(stated.region, box=box), stated.work, stated.gap, stated.seed, 0.0)
     return replace(_derive(prover, empty, True, jitter), region=area)
+
+
+def _reached(plant: DiscreteSystem, work: float, seed: int, jitter: float = 0.0) -> Region:
+    """The region that trajectories reach, of as many as are within the work."""
+    most = TRAJECTORIES if math.isnan(work) else int(_REGION * work * FULL_WORK / trial_cost(plant))
+    return reached_region(
+        plant, seed=seed, trajectories=int(np.clip(most, _FEWEST_TRAJECTORIES, TRAJECTORIES)), jitter=jitter
+    )
 
 
 def _derive(prover: Prover, empty: Bounds, refined: bool, jitter: float = 0.0) -> Bounds:
@@ -88,11 +106,13 @@ def _derive(prover: Prover, empty: Bounds, refined: bool, jitter: float = 0.0) -
         return replace(found, seconds=time.monotonic() - begin)
     held = held_input(area, plant)
     calm = with_input(area, plant.nx, held)
-    settled = _settled(prover, area.box, first.contraction.rate, "settled")
-    at_rest = _settled(prover, calm, first.contraction.rate, "settled_unforced") if plant.nu else settled
-    error, d = _discretisation(plant, area, seed)
+    settled = _settled(prover, area.box, first.contraction.rate, "settled", _COVER)
+    at_rest = settled
+    if plant.nu:
+        at_rest = _settled(prover, calm, first.contraction.rate, "settled_unforced", _COVER_UNFORCED)
+    d, own = _discretisation(plant, area, seed)
     proofs = [first, *(_sharper(prover, area, settled) if refined else ())]
-    proofs = [replace(p, discretisation=_largest(d, p.contraction.metric)) for p in proofs]
+    proofs = [replace(p, discretisation=_largest(d, own, p.contraction.metric)) for p in proofs]
     unforced = [p for q in proofs if plant.nu for p in _unforced(prover, q, calm)]
     horizon_metric = proofs[-1]
     proofs += _settled_proofs(prover, proofs, area.box, settled, _SETTLED)
@@ -103,19 +123,27 @@ def _derive(prover: Prover, empty: Bounds, refined: bool, jitter: float = 0.0) -
         empty,
         kind="proved",
         reason=f"|r|_M is at most {quoted[0].residual.upper:.4g} for all x in X and u in U (branch and bound, "
-        f"{quoted[0].residual.cells} cells).",
+        f"{quoted[0].residual.cells} cells).{_left_out(prover.omitted)}",
+        omitted=dict(prover.omitted),
         proofs=tuple(proofs),
         unforced=tuple(unforced),
         held=held,
         settled=settled,
         settled_unforced=at_rest,
-        horizon=_horizon(prover, horizon_metric, (*proofs, *unforced), area, held, at_rest),
+        horizon=_horizon(prover, horizon_metric, (*proofs, *unforced), area, held, settled, at_rest),
         residual_map=residual_map(observer, plant, area, replace(first, residual=quoted[0].residual)),
-        discretisation=error,
+        discretisation=np.abs(d).max(axis=0) + own,
         structural=low.residual,
         structural_error=low.state_error,
         seconds=time.monotonic() - begin,
     )
+
+
+def _left_out(omitted: dict[str, str]) -> str:
+    """What is said of parts that are left out."""
+    why = {DONE: "the work given (--work) does not suffice", CLOCK: "the time given (--budget) did not suffice"}
+    names = {"settled": "settled set", "settled_unforced": "settled set under constant inputs"}
+    return "".join(f" No {names[name]}: {why[by]}." for name, by in omitted.items())
 
 
 def _sharper(prover: Prover, area: Region, settled: Settled | None) -> list[Proof]:
@@ -126,6 +154,7 @@ def _sharper(prover: Prover, area: Region, settled: Settled | None) -> list[Proo
     found = refine(
         observer.weights, observer.metric, observer.multipliers, state=range(plant.nx),
         residuals=_residuals(prover, area, settled), outputs=slice(prover.known, None),
+        iterations=prover.iterations(300),
     )  # fmt: skip
     if found.objective == "as shipped" or not prover.wanted(name):
         return []
@@ -155,13 +184,20 @@ def _settled_proofs(
 
 
 def _horizon(
-    prover: Prover, proof: Proof, others: tuple[Proof, ...], area: Region, held: np.ndarray, within: Settled | None
+    prover: Prover,
+    proof: Proof,
+    others: tuple[Proof, ...],
+    area: Region,
+    held: np.ndarray,
+    settled: Settled | None,
+    within: Settled | None,
 ) -> HorizonBound | None:
     """With what the ``others`` left of the work; None when that did not suffice for any bound."""
     stated = None if prover.stated is None else prover.stated.horizon
     if prover.earlier and stated is None:
         return None
-    left = 1 - sum(prover.spent(p.name, p.residual) for p in others) / prover.work
+    covers = [s.operations for s in {id(s): s for s in (settled, within)}.values() if s is not None]
+    left = 1 - (sum(prover.spent(p.name, p.residual) for p in others) + sum(covers)) / prover.work
     seconds = max(prover.budget - sum(p.residual.seconds for p in others), _HORIZON * prover.budget)
     try:
         found = prover.horizon(proof, area.box, held, within, max(left, _HORIZON), seconds)
@@ -170,23 +206,13 @@ def _horizon(
     return found if stated is not None or np.isfinite([found.upper, *found.state_upper]).all() else None
 
 
-def _settled(prover: Prover, box: np.ndarray, rate: float, name: str) -> Settled | None:
+def _settled(prover: Prover, box: np.ndarray, rate: float, name: str, share: float) -> Settled | None:
     """After as many samples as errors need to fade, and up to a quarter of the plant's own duration while it pays."""
-    plant = prover.plant
     if not 0 < rate < 1:
         return None
-    samples = math.ceil(math.log(_FADED) / math.log(rate))
+    plant, samples = prover.plant, math.ceil(math.log(_FADED) / math.log(rate))
     most = int((plant.system.duration or 0.0) / plant.dt / 4) or 4 * samples
-    try:
-        if prover.earlier:
-            stated = getattr(prover.stated, name)
-            if stated is None:
-                return None
-            return settled_set(plant, box, stated.samples, stride=stated.stride, shape=tuple(stated.shape))
-        cells = int(np.clip(_CELLS * prover.work / FULL_WORK, _FEWEST, _MOST))
-        return settled_set(plant, box, samples, most=most, cells=cells)
-    except Unprovable:
-        return None
+    return prover.settled(name, box, samples, most, share)
 
 
 def _statistics(prover: Prover, empty: Bounds, why: str, jitter: float) -> Bounds:
@@ -210,8 +236,9 @@ def residual(observer: RENObserver, plant: DiscreteSystem, x: np.ndarray, u: np.
     return observer.step(x, u, plant.output(x, u)) - plant.step(x, u)
 
 
-def _largest(v: np.ndarray, M: np.ndarray) -> float:
-    return float(np.max(metric_norm(v, M), initial=0.0))
+def _largest(v: np.ndarray, off: np.ndarray, M: np.ndarray) -> float:
+    """|.|_M of the largest v, which may be off by ``off`` in each state, to either side."""
+    return float(np.max(metric_norm(v, M), initial=0.0) + metric_norm(off, np.abs(M)))
 
 
 def _points(area: Region, nx: int, count: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
@@ -228,12 +255,16 @@ def _residuals(prover: Prover, area: Region, within: Settled | None) -> np.ndarr
 
 
 def _discretisation(plant: DiscreteSystem, area: Region, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Differences d of one step of the model from the reference integrator: the largest |d_i| ``(nx,)``, and all sampled."""
+    """d, one step of the model from the reference integrator's: all sampled, and what the reference may be off by itself ``(nx,)``.
+
+    The second is zero beside d, but where the reference takes steps of one length, whose accuracy is measured.
+    """
     if plant.system.kind == "discrete" or plant.graph is None:
-        return np.zeros(plant.nx), np.zeros((1, plant.nx))
+        return np.zeros((1, plant.nx)), np.zeros(plant.nx)
     x, u = _points(area, plant.nx, _TRUTHS, seed + 6)
-    d = plant.step(x, u) - integrate_reference(plant.system, x, u[:, None, :], plant.dt)[:, 1]
-    return np.abs(d).max(axis=0), d
+    truth = reference_motion(plant.system, x, u[:, None, :], plant.dt)
+    d = plant.step(x, u) - truth.x[:, 1]
+    return d, truth.error * np.ptp(plant.system.state_ranges, axis=1)
 
 
 def residual_map(observer: RENObserver, plant: DiscreteSystem, area: Region, proof: Proof) -> ResidualMap | None:

@@ -32,7 +32,7 @@ class Proof:
 
     name : "one step" for the shipped metric, else what it was refined for. residual : r = f_o(x, u, h(x, u)) - f(x, u) over
     X x U, or with ``settled`` over the part of X where the plant settles. discretisation : |d|_M of the model against the
-    reference integrator, sampled.
+    reference integrator, sampled; see :class:`Bounds`.
     """
 
     name: str
@@ -81,7 +81,9 @@ class Bounds:
     proofs : the shipped metric's first. unforced : the same for the one constant input ``held`` (nu,) instead of all of U.
     settled, settled_unforced : the part of X in which the plant is from some sample on, for all of U and for ``held``; None: all of X.
     horizon : over many steps under ``held``, from ``settled_unforced`` on. residual_map, statistical : None where there is none.
-    discretisation : (nx,), largest one-step error of the model at samples of the region, against the reference integrator.
+    discretisation : (nx,), largest one-step error of the model at samples of the region, against the reference integrator, and that
+        one's own where it is known (of steps of one length, in a sliding mode).
+    omitted : parts that are left out ("settled", "settled_unforced"), and whether the "work" or the "clock" was not enough for them.
     structural : no observer that contracts at this rate in this metric has a smaller residual; structural_error : (nx,), the
         ultimate error that follows from it.
     """
@@ -104,6 +106,7 @@ class Bounds:
     structural: float = float("nan")
     structural_error: np.ndarray = field(default_factory=lambda: np.zeros(0))
     statistical: StatisticalBound | None = None
+    omitted: dict[str, str] = field(default_factory=dict)
 
     @property
     def proof(self) -> Proof | None:

@@ -123,11 +123,13 @@ class StepGains:
     noise_multipliers: np.ndarray
 
 
-def find_step_gains(weights: ExplicitREN, M: np.ndarray, Lam: np.ndarray, known: int) -> StepGains:
+def find_step_gains(
+    weights: ExplicitREN, M: np.ndarray, Lam: np.ndarray, known: int, iterations: int = 60
+) -> StepGains:
     """The smallest gains found from the multipliers Lam; the outputs of the plant are the network's inputs from ``known`` on."""
     found = []
     for A, C1, N in _passages(weights, M, known):
-        each = [smallest_gain(A, weights.B1, C1, weights.D11, unit, N, Lam) for unit in _units(weights.nx)]
+        each = [smallest_gain(A, weights.B1, C1, weights.D11, unit, N, Lam, iterations) for unit in _units(weights.nx)]
         found.append((np.array([gain for gain, _ in each]), np.array([multipliers for _, multipliers in each])))
     (error, error_multipliers), (noise, noise_multipliers) = found
     return StepGains(error, noise, error_multipliers, noise_multipliers)

@@ -5,7 +5,7 @@ add and multiply in each cell, so that a search ends at the same place whatever 
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -13,16 +13,20 @@ import numpy as np
 from observer.certification.bounds import Bounds, Proof, SettledPart
 from observer.certification.contraction import prove_contraction
 from observer.certification.gains import find_step_gains, proved_step_gains
-from observer.certification.residual import HorizonBound, ResidualBound, bound_horizon, bound_residual
+from observer.certification.residual import HorizonBound, ResidualBound, Unprovable, bound_horizon, bound_residual
+from observer.certification.residual.flow import OutOfTimeError
 from observer.certification.residual.search import CLOCK, STOPPED, WORK
-from observer.certification.settled import Settled
+from observer.certification.settled import OutOfWorkError, Settled, settled_set
 from observer.networks.ren.explicit import ExplicitREN
 from observer.state_observer import RENObserver
 from systems.discretization import DiscreteSystem
 
-FULL_WORK = 4e9  # operations of a certificate, some 5 s on two cores; a share of them is what callers ask for
+FULL_WORK = 4.5e9  # operations of a certificate, some 5 s on two cores; a share of them is what callers ask for
 HORIZON_GAP = 0.2  # at least: over many steps a smaller gap takes too long
 _FINEST_GAP = 1e-3
+_CELLS, _FEWEST, _MOST = 12_500, 4000, 60_000  # of a settled set, by the work
+_GAINS = 0.05  # of the work, for each search for a metric or for multipliers
+_MATRIX, _ITERATION = 0.1, 4e4  # operations of a product in the algebra of a metric, and of each of its iterations
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,7 +37,8 @@ class Prover:
     all searches; each gets a share of both.
     stated : what is to be derived again: its metrics, multipliers and gains are taken as they are (a search for them that is
     repeated on another processor ends elsewhere, and what counts is what they prove), and a search that a clock ended goes as
-    far as it went. Certificates of earlier formats have no work: there a search goes on until what they state is proved.
+    far as it went. omitted : what was left out so far, and whether "work" or the "clock" was not enough for it.
+    Certificates of earlier formats have no work: there a search goes on until what they state is proved.
     """
 
     observer: RENObserver
@@ -43,6 +48,7 @@ class Prover:
     work: float
     budget: float
     stated: Bounds | None = None
+    omitted: dict[str, str] = field(default_factory=dict)
 
     @property
     def weights(self) -> ExplicitREN:
@@ -100,11 +106,50 @@ class Prover:
     def proof(self, name: str, box: np.ndarray, metric: np.ndarray, multipliers: np.ndarray, share: float) -> Proof:
         """The residual over ``box``, and the gains, in one metric."""
         contraction, given = prove_contraction(self.weights, metric, multipliers, self.known), self.given(name)
+        residual = self.residual(name, box, contraction.metric, share)  # first: where it is unprovable, so is all
         if given is None:
-            gains = find_step_gains(self.weights, contraction.metric, contraction.multipliers, self.known)
+            most = self.iterations(60, 2 * self.plant.nx)
+            gains = find_step_gains(self.weights, contraction.metric, contraction.multipliers, self.known, most)
         else:
             gains = proved_step_gains(self.weights, contraction.metric, given.gains, self.known)
-        return Proof(name, contraction, gains, self.residual(name, box, contraction.metric, share))
+        return Proof(name, contraction, gains, residual)
+
+    def iterations(self, most: int, searches: int = 1) -> int:
+        """How many of each of so many searches in the weights' algebra are within the work."""
+        if self.earlier:
+            return most
+        each = _ITERATION + _MATRIX * (self.plant.nx + self.weights.nv) ** 3
+        return int(np.clip(_GAINS * self.work / each / searches, 5, most))
+
+    def settled(self, name: str, box: np.ndarray, samples: int, most: int, share: float) -> Settled | None:
+        """The settled set of ``box``; None where it is all of X, nothing can be proved, or work or clock do not suffice.
+
+        Raises OutOfTimeError where it was there when this was stated.
+        """
+        before = None if self.stated is None else self.stated.omitted.get(name)
+        if before == CLOCK:
+            self.omitted[name] = CLOCK
+            return None
+        try:
+            if self.earlier:
+                given = None if self.stated is None else getattr(self.stated, name)
+                if given is None:
+                    return None
+                return settled_set(
+                    self.plant, box, given.samples, stride=given.stride, shape=tuple(given.shape), budget=self.budget
+                )
+            cells = int(np.clip(_CELLS * self.work / FULL_WORK, _FEWEST, _MOST))
+            work, budget = share * self.work, share * self.budget
+            return settled_set(self.plant, box, samples, most=most, cells=cells, work=work, budget=budget)
+        except Unprovable:
+            return None
+        except OutOfWorkError:
+            self.omitted[name] = WORK
+        except OutOfTimeError:
+            if self.stated is not None:
+                raise
+            self.omitted[name] = CLOCK
+        return None
 
     def unforced_proof(self, before: Proof, box: np.ndarray, share: float) -> Proof:
         """``before`` over X and the one input of ``box``."""
@@ -125,7 +170,7 @@ class Prover:
     ) -> HorizonBound:
         """Many steps under the constant input ``held``, in the metric of ``proof``."""
         stated = None if self.stated is None else self.stated.horizon
-        limits = self._limits(stated, share, max(self.gap, HORIZON_GAP)) | {"budget": seconds}
+        limits: dict[str, Any] = self._limits(stated, share, max(self.gap, HORIZON_GAP)) | {"budget": seconds}
         found = bound_horizon(
             self.observer, self.plant, rate=proof.contraction.rate, step_gains=proof.gains.error, region=box,
             metric=proof.contraction.metric, within=within, stays=True, input=held if self.plant.nu else None, **limits,
@@ -146,7 +191,7 @@ class Prover:
         ):
             return found
         left = share * self.work - found.operations
-        return replace(found, status=stated.status) if left >= 2 * found.operations / max(found.cells, 1) else found
+        return replace(found, status=stated.status) if left >= 2 * found.each else found
 
 
 def _proofs(bounds: Bounds | None) -> Iterator[Proof]:

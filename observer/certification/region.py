@@ -17,6 +17,7 @@ from systems.trajectories import draw_initial_states, simulate
 
 MARGIN = 0.02  # of a state's range, added on each side that trajectories reach beyond
 TRAJECTORIES = 100
+_NODES, _STEP = 1000, 50.0  # of a step of one state that has no graph; operations of NumPy for a node, by trajectory
 _CORNERS_UP_TO = 6  # states: the corners of the set of initial states are tried as well
 
 
@@ -61,7 +62,7 @@ def reached_region(
     system = plant.system
     ranges = np.array(system.state_ranges, dtype=float)
     inputs = np.asarray(system.input_ranges, dtype=float).reshape(system.nu, 2)
-    length = float(duration or system.duration or 200 * plant.dt)
+    length = float(duration or _length(plant))
     starts = draw_initial_states(system, trajectories, seed)
     if system.nx <= _CORNERS_UP_TO:
         starts = np.concatenate([starts, np.array(list(product(*system.initial_ranges)), dtype=float)])
@@ -88,6 +89,16 @@ def reached_region(
         "It is not proved that the plant stays in X."
     )
     return Region(box, "reached", seed, trajectories, length, margin, text)
+
+
+def trial_cost(plant: DiscreteSystem) -> float:
+    """Operations of one trajectory of the plant's own duration, among several."""
+    nodes = len(plant.graph.nodes) if plant.graph is not None else _NODES * plant.nx
+    return _length(plant) / plant.dt * nodes * _STEP
+
+
+def _length(plant: DiscreteSystem) -> float:
+    return float(plant.system.duration or 200 * plant.dt)
 
 
 def given_region(plant: DiscreteSystem, region: Any) -> Region:

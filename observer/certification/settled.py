@@ -9,13 +9,14 @@ enclose fast motion well; long ones carry slow motion beyond one cell, so that n
 """
 
 import math
+import time
 from dataclasses import dataclass, field
 from itertools import product
 from typing import Any
 
 import numpy as np
 
-from observer.certification.residual.flow import enclose_flow
+from observer.certification.residual.flow import OutOfTimeError, enclose_flow, flow_cost
 from systems.base.records import NOT_STORED
 from systems.discretization import DiscreteSystem
 
@@ -24,7 +25,13 @@ STATES_UP_TO = 4
 LONG = 4  # n / m
 # A map carries a state over about so many cells, if inputs are free or held, in at most so many samples.
 _STRIDE_CELLS, _LONGEST_STRIDE = (8.0, 12.0), 12
+_FEWEST, _FEWER = 1000, 0.7  # cells, and by what factor fewer are tried where the work does not suffice
+_PER_PASS = 40.0  # operations of a corner of an image, each time that the cover shrinks
 _SLACK = 1e-6  # of a cell, when an image is placed on the grid
+
+
+class OutOfWorkError(Exception):
+    """The work that is allowed does not suffice for a cover that is of use."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,7 +40,7 @@ class Settled:
 
     box ``(nx, 2)`` : X. shape ``(nx,)`` : how many cells along each state. samples : K. stride : m. count, share : cells
     that are left, and as a share of X. inputs ``(nu, 2)`` : U, or with equal ends the input that is held. mask : which
-    cells; it is not stored, ``settled_set`` finds it again.
+    cells, and ``operations`` that it took, counted; not stored, ``settled_set`` finds both again.
     """
 
     box: np.ndarray
@@ -44,6 +51,7 @@ class Settled:
     share: float
     inputs: np.ndarray
     mask: np.ndarray = field(repr=False, default_factory=lambda: np.zeros(0, dtype=bool), metadata=NOT_STORED)
+    operations: float = field(default=0.0, metadata=NOT_STORED)
 
     def holds(self, x: np.ndarray) -> np.ndarray:
         """Whether states x ``(..., nx)`` lie in the cover, ``(...)``."""
@@ -76,26 +84,38 @@ def settled_set(
     stride: int | None = None,
     cells: int = CELLS,
     shape: tuple[int, ...] | None = None,
+    work: float | None = None,
+    budget: float = np.inf,
 ) -> Settled | None:
     """S after ``samples`` of X x U = ``box`` ``(nx + nu, 2)``; None where it is all of X, or X has no or too many dimensions.
 
     most : go on to so many samples while S shrinks. stride : m; when left out as many as carry a state over a dozen cells or
-    two. cells, shape : of the grid, in all or along each state.
+    two. cells, shape : of the grid, in all or along each state. work : operations, counted; there are fewer cells, and then fewer
+    samples, where it does not suffice for all, and :class:`OutOfWorkError` where it does not for the fewest. budget : seconds, after
+    which it ends in an :class:`OutOfTimeError`.
     Raises :class:`Unprovable` where the plant has no formula to enclose.
     """
+    end = time.monotonic() + budget
     nx, box = plant.nx, np.asarray(box, dtype=float)
     states, inputs = box[:nx], box[nx:]
     if nx > STATES_UP_TO or not (np.ptp(states, axis=1) > 0).all():
         return None
-    shape = shape or (max(2, int(cells ** (1 / nx) + 1e-9)),) * nx
-    stride = stride or _stride(plant, box, shape)
+    shape = shape or _shape(nx, cells)
+    if stride is None:
+        shape, stride = _affordable(plant, box, shape, work)
     strides = (stride, LONG * stride)
     most = max(1, math.ceil(samples / strides[-1]), (most or 0) // strides[-1])
+    operations = _images_cost(plant, box, shape, stride)
+    each = 2 * _PER_PASS * 2**nx * math.prod(shape)
+    if work is not None:
+        most = max(1, min(most, int((work - operations) / each)))
     grid = cell_grid(box, nx, shape)
-    places = [_places(states, shape, enclose_flow(plant, grid, m)) for m in strides]
+    places = [_places(states, shape, enclose_flow(plant, grid, m, end=end)) for m in strides]
     mask = np.ones(shape, dtype=bool)
     done = 0
     while done < most:
+        if time.monotonic() > end:
+            raise OutOfTimeError
         after = mask
         for low, high in places:
             after = after & _touched(low, high, mask)
@@ -106,7 +126,40 @@ def settled_set(
     if mask.all() or not mask.any():
         return None
     count = int(mask.sum())
-    return Settled(states, shape, max(done, 1) * strides[-1], stride, count, count / mask.size, inputs, mask)
+    return Settled(
+        states,
+        shape,
+        max(done, 1) * strides[-1],
+        stride,
+        count,
+        count / mask.size,
+        inputs,
+        mask,
+        operations + done * each,
+    )
+
+
+def _shape(nx: int, cells: float) -> tuple[int, ...]:
+    return (max(2, int(cells ** (1 / nx) + 1e-9)),) * nx
+
+
+def _images_cost(plant: DiscreteSystem, box: np.ndarray, shape: tuple[int, ...], stride: int) -> float:
+    return math.prod(shape) * (1 + LONG) * stride * flow_cost(plant, box)
+
+
+def _affordable(
+    plant: DiscreteSystem, box: np.ndarray, shape: tuple[int, ...], work: float | None
+) -> tuple[tuple[int, ...], int]:
+    """(shape, stride) of as many cells, up to those of ``shape``, as leave a tenth of the work for the cover to shrink."""
+    cells = float(math.prod(shape))
+    while True:
+        stride = _stride(plant, box, shape)
+        if work is None or _images_cost(plant, box, shape, stride) <= 0.9 * work:
+            return shape, stride
+        cells *= _FEWER
+        if cells < _FEWEST:
+            raise OutOfWorkError
+        shape = _shape(plant.nx, cells)
 
 
 def cell_grid(box: np.ndarray, nx: int, shape: tuple[int, ...]) -> np.ndarray:

@@ -23,6 +23,7 @@ from observer.certification.certificate import Certificate, certify, proved_sent
 from observer.certification.contraction import find_fault, metric_norm
 from observer.certification.identity import changed, identity
 from observer.certification.residual import HorizonBound, ResidualBound
+from observer.certification.residual.flow import OutOfTimeError
 from observer.certification.residual.search import CLOCK, STOPPED
 from observer.certification.statistical import StatisticalBound
 from observer.networks.ren.explicit import WEIGHTS
@@ -48,6 +49,7 @@ _INPUTS = {
     "options": "the options of its bounds are",
     "found": "what its searches found (metrics, multipliers, points) is",
 }
+_WORDS = str | bool | None | dict
 _ABSENT = object()
 _OUTPUT = ("C2", "D21", "D22", "by")  # of a network whose output is its state
 
@@ -108,8 +110,16 @@ def _bounds(stored: Bounds, observer: RENObserver, plant: DiscreteSystem, budget
     except InputError as error:
         yield Finding(DIFFERS, "bounds", str(error))
         return
+    except OutOfTimeError:
+        text = f"not confirmed in {budget:.3g} s: its settled set takes longer; a longer --budget goes on"
+        yield Finding(UNCONFIRMED, "bounds", text)
+        return
     comparison = _Comparison(derive, budget, _is_earlier(stored))
-    yield from comparison.findings(stored, anew)
+    try:
+        yield from comparison.findings(stored, anew)
+    except OutOfTimeError:
+        text = f"not confirmed in {budget:.3g} s: what rounding makes of it takes longer; a longer --budget goes on"
+        yield Finding(UNCONFIRMED, "bounds", text)
     for p in (*stored.proofs, *stored.unforced) if comparison.earlier else ():
         yield from _attained(p, observer, plant)
 
@@ -218,7 +228,7 @@ class _Comparison:
         return True
 
     def _within_rounding(self, path: tuple[Any, ...], stored: Any, found: Any) -> bool:
-        if isinstance(stored, str | bool | None) and path[-1] != "status":
+        if isinstance(stored, _WORDS) and path[-1] != "status":
             return False
         others = [_at(other, path) for other in self.repetitions]
         if path[-1] == "status":
@@ -245,15 +255,17 @@ def _at(value: Any, path: tuple[Any, ...]) -> Any:
 
 def _same(stored: Any, found: Any) -> bool:
     """To the last bit; nan is nan."""
-    if isinstance(stored, str | bool | None) or isinstance(found, str | bool | None):
+    if isinstance(stored, _WORDS) or isinstance(found, _WORDS):
         return type(stored) is type(found) and stored == found
     one, two = np.asarray(stored), np.asarray(found)
+    if not one.size and not two.size:  # of a plant without inputs; a list of JSON has no shape then
+        return True
     return one.shape == two.shape and bool(np.array_equal(one, two, equal_nan=one.dtype.kind == "f" == two.dtype.kind))
 
 
 def _texts(stored: Any, found: Any) -> tuple[str, str]:
     """Both for a message: of arrays the first entry that differs."""
-    if isinstance(stored, str | bool | None) or isinstance(found, str | bool | None):
+    if isinstance(stored, _WORDS) or isinstance(found, _WORDS):
         return repr(stored), repr(found)
     one, two = np.asarray(stored, dtype=float), np.asarray(found, dtype=float)
     if one.shape != two.shape:

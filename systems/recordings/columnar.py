@@ -186,15 +186,16 @@ def open_parquet(path: Path, time: str | None) -> list[LogTable]:
     (parquet,) = _needed(path, "Parquet", "pyarrow.parquet")
     try:
         with parquet.ParquetFile(path, pre_buffer=False) as file:
-            schema, rows = file.schema_arrow, file.metadata.num_rows
+            schema, rows = file.schema_arrow, int(file.metadata.num_rows)
             heaviest = max((file.metadata.row_group(k).total_byte_size for k in range(file.num_row_groups)), default=0)
             index = _index(schema.pandas_metadata or {})
             units = {item.name: item.metadata[b"unit"].decode() for item in schema if b"unit" in (item.metadata or {})}
     except Exception as error:
         _refuse(path, "Parquet", error)
     memory.require(heaviest, f"{path}: its largest group of rows", _SMALLER)
-    stored = {index.get(name, name): name for name in schema.names if index.get(name, name) is not None}
-    names = [index.get(name, name) for name in schema.names if index.get(name, name) is not None]
+    shown = [(index.get(name, name), name) for name in schema.names]
+    stored = {name: column for name, column in shown if name is not None}
+    names = [name for name, _ in shown if name is not None]
     repeated = [name for name in names if names.count(name) > 1]
     if repeated:
         raise InputError(f"{path} has two columns called '{repeated[0]}'; rename one")

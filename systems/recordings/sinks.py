@@ -140,7 +140,7 @@ class _Hdf5Sink(Sink):
                 group.create_dataset(name, (table.rows,), dtype="f8").attrs["unit"] = self.units.get(name, "")
 
     def write(self, k: int, columns: Mapping[str, np.ndarray]) -> None:
-        group = self._file if len(self.tables) == 1 else self._file[f"trajectory_{k:03d}"]
+        group: Any = self._file if len(self.tables) == 1 else self._file[f"trajectory_{k:03d}"]
         start = self._done[k]
         for name in self.tables[k].names:
             group[name][start : start + len(columns[name])] = columns[name]

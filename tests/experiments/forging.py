@@ -16,6 +16,7 @@ from markupsafe import escape
 
 from observer import runs
 from observer.certification.identity import identity
+from observer.run_chain import ORIGINS, origins
 from observer.storage import load_observer, write_json, write_text
 from systems import System
 from systems.base.arrays import read_arrays
@@ -107,11 +108,11 @@ def sign(folder: Path) -> None:
         _write(folder / runs.OBSERVER, arrays, meta, system=document["fingerprint"])
     document.pop("checksum", None)
     write_json(folder / runs.SYSTEM, document)
-    for name in runs.ORIGINS:
+    for name in ORIGINS:
         path = folder / name
         if not path.is_file():
             continue
-        made = runs.origins(folder, name)
+        made = origins(folder, name)
         if name.endswith(".json"):
             document = json.loads(path.read_text())
             if name == runs.CERTIFICATE and document.get("identity"):

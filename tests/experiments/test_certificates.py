@@ -21,6 +21,7 @@ from observer.certification.envelope import envelope, ultimate_bound
 from observer.certification.identity import identity
 from observer.certification.verification import AGREES, verify_certificate
 from observer.networks.ren.explicit import ExplicitREN
+from observer.run_chain import hashes
 from observer.scaling import Scaling
 from observer.state_observer import RENObserver
 from observer.storage import file_hash, load_observer, save_observer, write_json
@@ -72,7 +73,7 @@ def sign(folder, observer=None, certificate=None):
     if observer is not None:
         save_observer(folder / runs.OBSERVER, observer)
     if certificate is not None:
-        write_json(folder / runs.CERTIFICATE, certificate, hashes=runs.hashes(folder, runs.SYSTEM, runs.OBSERVER))
+        write_json(folder / runs.CERTIFICATE, certificate, hashes=hashes(folder, runs.SYSTEM, runs.OBSERVER))
     document = json.loads((folder / runs.METRICS).read_text()) if (folder / runs.METRICS).is_file() else None
     if document is None:
         document = metrics_of(runs.load_run(folder))

@@ -268,6 +268,25 @@ def test_damaged_arrays_are_refused_by_name(run, name):
         _ = load_run(run).trajectories
 
 
+@pytest.mark.parametrize("name", ["validation.npz", "trajectories.npz"])
+def test_no_message_advises_to_trust_pickles(run, name):
+    (run / name).write_bytes((run / "fit.json").read_bytes())
+    with pytest.raises(InputError, match=rf"{name}.*no archive of arrays") as caught:
+        _ = load_run(run).trajectories
+    assert "allow_pickle" not in str(caught.value)
+
+
+def test_weights_of_another_precision_are_refused_by_name(run):
+    """They reached the compiler, which does not take them."""
+    path = run / "observer.safetensors"
+    content = path.read_bytes()
+    length = int.from_bytes(content[:8], "little")
+    header = content[8 : 8 + length].replace(b'"F64"', b'"I64"')
+    path.write_bytes(content[:8] + header + content[8 + length :])
+    with pytest.raises(InputError, match=r"observer\.safetensors.*holds int64 numbers; expected float64"):
+        load_run(run)
+
+
 @pytest.mark.parametrize("name", ["system.json", "fit.json", "certificate.json", "metrics.json"])
 def test_newer_files_are_refused_by_name(run, name):
     document = json.loads((run / name).read_text())

@@ -12,7 +12,7 @@ from experiments.cli.app import app
 from experiments.pipeline.verification.agreement import apart, compared
 from experiments.pipeline.verify import verify
 from observer import load_run, runs
-from observer.runs import foreign_parts
+from observer.run_chain import foreign_parts, origins
 from observer.storage import write_json
 from systems.base.errors import InputError
 from tests.experiments import forging
@@ -125,7 +125,7 @@ def test_parts_of_two_runs_in_every_mixture_are_refused(two, tmp_path):
             if 1 <= len([group for group in chosen if runs.METRICS not in group]) < len(GROUPS) - 1:
                 document = json.loads((mixed / runs.METRICS).read_text())
                 document.pop("checksum")
-                write_json(mixed / runs.METRICS, document | runs.origins(mixed, runs.METRICS))
+                write_json(mixed / runs.METRICS, document | origins(mixed, runs.METRICS))
                 assert list(foreign_parts(mixed)), chosen
                 number += 1
     assert number == 126 - 2

@@ -210,3 +210,23 @@ def test_what_a_killed_process_had_half_written_goes_with_the_next_step(observer
         (shop / "run" / name).write_text("half")
     assert observer(step, "run", "--quiet").code in (0, 1)
     assert {item.name for item in (shop / "run").rglob("*")} - before == {"mine.partial", ".mine"}
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["fit", "--data", ".", "--plant", "spring.toml", "--out", "a/b"],
+        ["fit", "--data", "nothing.csv", "--plant", "spring.toml", "--out", "a/b"],
+        ["run", "spring.toml", "--data", "spring.toml", "--out", "a/b"],
+        ["simulate", "spring.toml", "--out", "a/b", "--trajectories", "1000000000"],
+        ["fine-tune", "spring.toml", "--out", "a/b"],
+        ["compare", "run", "--out", "a/b", "--scenarios", "none"],
+        ["experiment", "none", "--out", "a/b"],
+        ["export", "spring.toml", "-o", "a/b"],
+        ["estimate", "run", "spring.toml", "-o", "a/b.csv"],
+    ],
+    ids=" ".join,
+)
+def test_a_refusal_leaves_no_folder(observer, shop, words):
+    assert observer(*words).code == 2
+    assert not (shop / "a").exists()

@@ -132,6 +132,11 @@ def test_of_several_files_all_are_looked_at_first(observer, shop):
     assert contents(shop) == before
 
 
+def test_a_folder_may_have_the_name_of_its_plant_of_the_library(shop, observer):
+    answer = observer("simulate", "box", "--out", "box", "--trajectories", 4, "--duration", 1)
+    assert answer.code == 0 and (shop / "box" / "trajectories.npz").is_file()
+
+
 def test_a_run_may_be_given_by_a_link(observer, shop):
     (shop / "linked").symlink_to("run")
     (shop / "run" / "report.html").unlink()

@@ -14,11 +14,17 @@ from systems.recordings import parse_columns
 from systems.toml_files import system_from_toml
 from tests.fuzz import equations
 from tests.fuzz.case import Dice
-from tests.fuzz.values import CONTROLS, FOREIGN, NUMBERS, PAYLOADS, TIMES
+from tests.fuzz.values import CONTROLS, FOREIGN, NUMBERS, PAYLOADS, TIMES, argument
 
 HOSTILE = st.one_of(
     st.text(max_size=60), st.sampled_from((*CONTROLS, *FOREIGN, *NUMBERS, *PAYLOADS, *TIMES, *equations.HABITS))
 )
+
+
+@pytest.mark.parametrize("text", ["/", "//", "/.", "/x.csv", "/etc/passwd"])
+def test_no_word_of_a_command_is_a_place_of_the_machine(tmp_path, text):
+    """`export r -o //` wrote into the root folder, as it was told."""
+    assert not argument(Dice("options", 0, 0, tmp_path, tmp_path), text).startswith("/")
 
 
 def _grown(seed: int) -> str:

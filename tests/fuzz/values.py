@@ -61,8 +61,9 @@ def file_name(dice: Dice, ending: str) -> str:
 
 
 def argument(dice: Dice, text: str) -> str:
-    """The text as a word of a command line: no NUL, and only what a file system can name."""
-    return text.replace("\0", "")[:100_000]
+    """The text as a word of a command line: no NUL, and nothing of the machine's own but devices; it may be where results are put."""
+    text = text.replace("\0", "")[:100_000]
+    return text if text.startswith(("/dev/", "/proc/")) or not text.startswith("/") else f"./{text.lstrip('/')}"
 
 
 def place(dice: Dice, ending: str = "") -> str:
@@ -93,7 +94,7 @@ def place(dice: Dice, ending: str = "") -> str:
         "deep": deep,
         "long": lambda: "n" * dice.choice((255, 256, 5_000)) + ending,
         "odd": lambda: argument(dice, word(dice)).replace("/", "_")[:200] + ending,
-        "root": lambda: dice.among("/|.|..|| |~|//|./.|-", "|"),
+        "root": lambda: dice.among(".|..|| |~|./.|-", "|"),
         "outside": lambda: "../outside/victim.txt",
     }  # fmt: skip
     return kinds[dice.choice(list(kinds))]()

@@ -76,6 +76,18 @@ def test_long_simulations_are_compiled_and_agree(monkeypatch):
     np.testing.assert_allclose(simulate(plant, 3, 5.0, seed=1).x, slow.x, rtol=1e-10, atol=1e-12)
 
 
+@pytest.mark.parametrize("compiled", [True, None])
+def test_a_long_step_is_compiled_as_a_loop_not_as_thousands_of_lines(monkeypatch, compiled):
+    """Machine code of 64 substeps of a plant that switches took the compiler a minute and a gigabyte."""
+    plant = discretize(ALL_SYSTEMS["van_der_pol"](), substeps=64)
+    assert len(plant.graph.nodes) > 1_000
+    x0, u = np.array([[1.0, 0.5]]), np.zeros((1, 5, plant.nu))
+    stepped = plant.rollout(x0, u)
+    monkeypatch.setattr("systems.discretization.worth_compiling", lambda graph, steps: True)
+    monkeypatch.setattr("systems.discretization.compile_graph", lambda graph: pytest.fail("thousands of lines"))
+    np.testing.assert_allclose(plant.rollout(x0, u, compiled=compiled), stepped, rtol=1e-13)
+
+
 def test_the_cache_is_used_and_a_damaged_one_is_replaced():
     graph = discretize(ALL_SYSTEMS["pendulum"]()).graph
     first = compile_graph(graph)

@@ -109,6 +109,7 @@ MISTAKES = {
     "dt zero": ({"dt": 0.0}, "dt is 0.0"),
     "dt nan": ({"dt": math.nan}, "dt is nan"),
     "wrong count": ({"dynamics": lambda x: [x[0], x[0]]}, "returns 2 values; expected 1"),
+    "ten million values": ({"dynamics": lambda x: np.zeros(10**7)}, "dynamics returns 10000000 values; expected 1"),
     "name twice": ({"inputs": [Signal("level", "", (0, 1))]}, "the name of a state and of an input"),
     "same state twice": ({"states": [Signal("a", "", (0, 1)), Signal("a", "", (0, 1))]}, "'a' is used twice"),
     "bad kind": ({"kind": "hybrid"}, "expected one of continuous, discrete"),

@@ -59,7 +59,7 @@ def _source(run: Run, recipe: Recipe) -> Iterator[Finding]:
         if not written.is_file() or not _logs_here(run):
             yield Finding(ABSENT, runs.SYSTEM, "learned from logs that are not here, so it was not learned again")
             return
-        system = learned_plant(recipe.changed(system=str(written)), Console(quiet=True))
+        system = learned_plant(recipe.changed(system=str(written)), Console(quiet=True), _log_paths(run))
         assert system is not None
     else:
         try:

@@ -68,7 +68,8 @@ def next_states(plant: DiscreteSystem, x: np.ndarray, u: np.ndarray, truth: str)
     if exact and plant.graph is not None:
         time = plant.dt * np.arange(first.shape[1])
         return plant.step(first, held, time), max(ROUNDINGS, 4.0 * len(plant.graph.nodes)) * EPS * size
-    rows = first.reshape(-1, plant.nx), held.reshape(-1, 1, plant.nu)
+    count = first.shape[0] * first.shape[1]
+    rows = first.reshape(count, plant.nx), held.reshape(count, 1, plant.nu)
     method = "cvodes" if exact and plant.method == "cvodes" else None
     found = [
         integrate_reference(plant.system, rows[0][k : k + ROWS], rows[1][k : k + ROWS], plant.dt, method)[:, 1]

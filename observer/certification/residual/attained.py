@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-_SAMPLES, _CLIMBERS, _ROUNDS = 4096, 24, 40
+SAMPLES, CLIMBERS, ROUNDS = 4096, 24, 40
 
 
 def climb(
@@ -13,7 +13,7 @@ def climb(
     region: np.ndarray,
     *,
     step: float = 0.1,
-    rounds: int = _ROUNDS,
+    rounds: int = ROUNDS,
 ) -> tuple[np.ndarray, np.ndarray]:
     """(points (k, d), values (k,)) no smaller than where they started, all inside ``region`` (d, 2).
 
@@ -51,9 +51,9 @@ def sample(
     function: Callable[[np.ndarray], np.ndarray],
     region: np.ndarray,
     seed: int,
-    samples: int = _SAMPLES,
-    climbers: int = _CLIMBERS,
-    rounds: int = _ROUNDS,
+    samples: int = SAMPLES,
+    climbers: int = CLIMBERS,
+    rounds: int = ROUNDS,
 ) -> tuple[np.ndarray, np.ndarray]:
     """The best points (k, d) of a random sample of the region and its corners, climbed, and their values (k,)."""
     rng = np.random.default_rng(seed)
@@ -62,6 +62,11 @@ def sample(
     points = np.where(on_edge, region[np.arange(len(region)), rng.integers(0, 2, points.shape)], points)
     values = _finite(function(points))
     return climb(function, points[np.argsort(-values)[:climbers]], region, rounds=rounds)
+
+
+def effort(free: int, samples: int, climbers: int, rounds: int) -> tuple[int, int]:
+    """(calls, points) of a sample over so many free dimensions."""
+    return 1 + rounds, samples + climbers * (1 + rounds * (2 * free + 1))
 
 
 def _finite(values: np.ndarray) -> np.ndarray:

@@ -7,22 +7,24 @@ the error of estimation: |e_t|_M <= alpha^t |e_0|_M + rho_M / (1 - alpha)  (MATH
 """
 
 import math
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
-from observer.certification.residual.attained import climb, sample
+from observer.certification.residual.attained import CLIMBERS, ROUNDS, SAMPLES, climb, effort, sample
 from observer.certification.residual.model import Model, make_model
-from observer.certification.residual.search import WORK, Search, SearchLimits
+from observer.certification.residual.search import PROBES, WORK, Search, SearchLimits
 from observer.state_observer import RENObserver
 from systems.base.errors import InputError
 from systems.base.records import NOT_STORED
 from systems.base.wording import distinguished
 from systems.discretization import DiscreteSystem
 
-BATCH = 2048
+BATCH, CLIMBS = 2048, 3
+_SAMPLED, _LEAST = 0.1, 5  # of the work, for the first search for the attained value; its rounds at least
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,7 +44,7 @@ class ResidualBound:
         for), "clock" (another run, on another day, gets another number) or "stopped"; ``upper`` holds in each case.
     open_cells : (n, nx + nu, 2) cells still to be divided, from which ``resume`` goes on. open_bounds : (n,) their bounds.
     closed : (nx + 2,) largest bounds of |r|_M and |r_i|, and rounding, over the cells that are done.
-    operations : that the cells took, counted. These four are not stored.
+    operations, each : that the search took, counted, and that a cell takes. These five are not stored.
     """
 
     region: np.ndarray
@@ -60,6 +62,7 @@ class ResidualBound:
     open_bounds: np.ndarray = field(default_factory=lambda: np.zeros(0), metadata=NOT_STORED)
     closed: np.ndarray = field(default_factory=lambda: np.zeros(0), metadata=NOT_STORED)
     operations: float = field(default=0.0, metadata=NOT_STORED)
+    each: float = field(default=0.0, metadata=NOT_STORED)
 
 
 def bound_residual(
@@ -102,36 +105,58 @@ def bound_residual(
         raise InputError(f"budget is {budget!r}; expected a number of seconds, 0 or more")
     if resume is not None:
         region, metric = resume.region if region is None else region, resume.metric if metric is None else metric
+    begin = time.perf_counter()
     model = make_model(observer, plant, region, metric, threads, within)
-    search = _fresh(model, gap, seed) if resume is None else _resumed(model, gap, resume)
+    rounds = _rounds(model, work)
+    search = _fresh(model, gap, seed, work) if resume is None else _resumed(model, gap, resume)
+    spent = time.perf_counter() - begin
+    search.seconds += spent
 
     def report(search: Search) -> None:
         if progress is not None:
-            progress(_result(model, search, WORK, gap))
+            progress(_result(model, search, WORK, gap, rounds))
 
-    limits = SearchLimits(budget, cells, until).at_most(work, model.cost())
-    return _result(model, search, search.run(limits, report), gap)
+    limits = SearchLimits(budget - spent, cells, until)
+    limits = limits.at_most(None if work is None else work - _sampling(model, _rounds(model, work)), _cost(model))
+    return _result(model, search, search.run(limits, report), gap, rounds)
 
 
 def _size(model: Model) -> Callable[[np.ndarray], np.ndarray]:
     return lambda points: np.where(model.counts(points), model.norm(model.residual(points)), 0.0)
 
 
-def _search(model: Model, gap: float, **state: Any) -> Search:
+def _search(model: Model, gap: float, rounds: int, **state: Any) -> Search:
     size = _size(model)
     return Search(
         region=model.region, bound=model.bound, values=lambda points: size(points)[:, None],
-        climb=lambda points, _: climb(size, points, model.region, step=0.01)[0],
-        columns=1, gap=gap, batch=BATCH, gains=model.gains, **state,
+        climb=lambda points, _: climb(size, points, model.region, step=0.01, rounds=rounds)[0],
+        columns=1, gap=gap, batch=BATCH, gains=model.gains, climbs=CLIMBS, **state,
     )  # fmt: skip
 
 
-def _fresh(model: Model, gap: float, seed: int) -> Search:
-    points, values = sample(_size(model), model.region, seed)
-    cells = model.start()
+def _rounds(model: Model, work: float | None) -> int:
+    """Of each climb."""
+    return ROUNDS if work is None else int(np.clip(_SAMPLED * work / model.evaluation_cost(1, 0), _LEAST, ROUNDS))
+
+
+def _sampling(model: Model, rounds: int) -> float:
+    """Operations of the search for the attained value."""
+    first, later = effort(len(model.free), SAMPLES, CLIMBERS, rounds), effort(len(model.free), 1, 1, rounds)
+    return model.evaluation_cost(*first) + CLIMBS * model.evaluation_cost(*later)
+
+
+def _cost(model: Model) -> float:
+    """Operations of a cell, with its share of what is evaluated in each round."""
+    return model.cost() + model.evaluation_cost(1, PROBES) / (2 * BATCH)
+
+
+def _fresh(model: Model, gap: float, seed: int, work: float | None) -> Search:
+    rounds = _rounds(model, work)
+    points, values = sample(_size(model), model.region, seed, rounds=rounds)
+    cells = model.start(most=math.inf if work is None else 0.5 * work / model.cost())
     best = int(np.argmax(values))
     return _search(
-        model, gap, open=cells, closed=np.zeros(model.plant.nx + 2), cells=len(cells.cells),
+        model, gap, rounds, open=cells, closed=np.zeros(model.plant.nx + 2), cells=len(cells.cells),
         lower=np.array([max(values[best], 0.0)]), best=points[[best]],
     )  # fmt: skip
 
@@ -153,17 +178,17 @@ def _resumed(model: Model, gap: float, old: ResidualBound) -> Search:
     cells = model.bound(np.ascontiguousarray(old.open_cells))
     cells.bounds[:, 0] = old.open_bounds
     return _search(
-        model, gap, open=cells, closed=old.closed.copy(), cells=old.cells,
+        model, gap, ROUNDS, open=cells, closed=old.closed.copy(), cells=old.cells,
         seconds=old.seconds, lower=np.array([old.lower]), best=old.attained_at[None].copy(),
     )  # fmt: skip
 
 
-def _result(model: Model, search: Search, status: str, gap: float) -> ResidualBound:
+def _result(model: Model, search: Search, status: str, gap: float, rounds: int) -> ResidualBound:
     upper = search.upper
     return ResidualBound(
         region=model.region, metric=model.metric, upper=float(upper[0]), lower=float(search.lower[0]),
         attained_at=search.best[0].copy(), state_upper=upper[1:].copy(), rounding=search.rounding * model.inflate, gap=gap,
         cells=search.cells, seconds=search.seconds, status=status, open_cells=search.open.cells,
         open_bounds=search.open.bounds[:, 0], closed=search.closed.copy(),
-        operations=search.cells * model.cost(),
+        operations=search.cells * _cost(model) + _sampling(model, rounds), each=_cost(model),
     )  # fmt: skip

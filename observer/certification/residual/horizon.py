@@ -12,21 +12,22 @@ in the limit, beta_i being what one step makes of |e|_M in state i.
 """
 
 import math
+import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
-from observer.certification.residual.attained import climb, sample
+from observer.certification.residual.attained import climb, effort, sample
 from observer.certification.residual.model import Model, make_model
-from observer.certification.residual.search import WORK, Search, SearchLimits
+from observer.certification.residual.search import PROBES, WORK, Search, SearchLimits
 from observer.state_observer import RENObserver
 from systems.base.errors import InputError
 from systems.base.records import NOT_STORED
 from systems.discretization import DiscreteSystem
 
-BATCH = 128
+BATCH, CLIMBS = 128, 3
 REMAINS = 0.05  # alpha^N, at most, where the number of steps is left open
 FORGOTTEN = (
     0.15  # and the share of sup |d_i(N)| to which the initial error has faded, in at most LONGER times the steps
@@ -34,7 +35,8 @@ FORGOTTEN = (
 LONGER = 2.5
 ROUGH = 1.0  # gap of |d|_M, of which only what alpha^N leaves counts
 COARSEN = 4  # cells of the settled set that are one to begin with: each costs N steps
-_SAMPLES, _CLIMBERS, _ROUNDS = 1024, 8, 25
+_SAMPLES, _CLIMBERS, _ROUNDS, _LEAST = 1024, 8, 25, 2
+_SAMPLED = 0.2  # of the work, for the attained values to begin with
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,7 +51,7 @@ class HorizonBound:
     steady_state : (nx,), the bound of |e_i| above, from ``upper`` and ``state_upper``.
     attained_at : (1 + nx, nx + nu), where ``lower`` and each of ``state_lower`` are attained.
     cells, seconds : what it took. status : "tight" (all within the gap that was asked for), "work", "clock" or "stopped".
-    operations : that the cells took, counted; not stored.
+    operations, each : that the search took, counted, and that a cell takes; not stored.
     """
 
     steps: int
@@ -66,6 +68,7 @@ class HorizonBound:
     seconds: float
     status: str
     operations: float = field(default=0.0, metadata=NOT_STORED)
+    each: float = field(default=0.0, metadata=NOT_STORED)
 
     def belongs_to(self, metric: np.ndarray, rate: float) -> bool:
         """Whether it was computed in this metric, with this rate."""
@@ -114,6 +117,7 @@ def bound_horizon(
         raise InputError(f"steps is {steps!r}; expected a whole number, 1 or more")
     if not gap > 0 or not budget >= 0:
         raise InputError(f"gap is {gap!r} and budget {budget!r}; expected a positive number and seconds, 0 or more")
+    begin = time.perf_counter()
     model = make_model(observer, plant, _region(plant, region, input), metric, threads, within)
     rate = rate * (1 + 1e-12)
     fading = model.gains  # of alpha^N |e|_M in each state; by way of the step before it can be less
@@ -121,6 +125,11 @@ def bound_horizon(
         fading = np.minimum(fading, np.asarray(step_gains, dtype=float) * (1 + 1e-10) / rate)
     if steps is None:
         steps = _enough(model, rate, fading, stays, seed)
+
+    each = (1 + plant.nx) * model.evaluation_cost(1, 0, steps)
+    rounds = _ROUNDS if work is None else int(np.clip(_SAMPLED * work / each, _LEAST, _ROUNDS))
+    sampling = (1 + plant.nx) * model.evaluation_cost(*effort(len(model.free), _SAMPLES, _CLIMBERS, rounds), steps)
+    sampling += CLIMBS * model.evaluation_cost(*effort(len(model.free), 1, 1, rounds), steps)
 
     def values(points: np.ndarray) -> np.ndarray:
         d = _rolled(model, points, steps, stays)
@@ -130,24 +139,29 @@ def bound_horizon(
         return lambda points: values(points)[:, k]
 
     def further(points: np.ndarray, k: int) -> np.ndarray:
-        return climb(column(k), points, model.region, step=0.01, rounds=_ROUNDS)[0]
+        return climb(column(k), points, model.region, step=0.01, rounds=rounds)[0]
 
-    starts = [sample(column(k), model.region, seed, _SAMPLES, _CLIMBERS, _ROUNDS) for k in range(1 + plant.nx)]
+    starts = [sample(column(k), model.region, seed, _SAMPLES, _CLIMBERS, rounds) for k in range(1 + plant.nx)]
     best = np.array([points[np.argmax(found)] for points, found in starts])
     lower = np.array([max(found.max(), 0.0) for _, found in starts])
-    first = model.start(rate, steps, step_gains, stays, COARSEN)
+    most = math.inf if work is None else 0.5 * work / model.cost(steps)
+    first = model.start(rate, steps, step_gains, stays, COARSEN, most)
     search = Search(
         region=model.region, bound=lambda cells: model.bound(cells, rate, steps, step_gains, stays), values=values, climb=further,
         columns=1 + plant.nx, gap=np.array([max(gap, ROUGH), *[gap] * plant.nx]), batch=BATCH, open=first, cells=len(first.cells),
         closed=np.zeros(plant.nx + 2), lower=lower, best=best, gains=model.gains,
+        seconds=time.perf_counter() - begin, climbs=CLIMBS,
     )  # fmt: skip
 
     def report(search: Search) -> None:
         if progress is not None:
             progress(_result(model, search, rate, steps, fading, WORK))
 
-    limits = SearchLimits(budget, cells, until).at_most(work, model.cost(steps))
-    return _result(model, search, rate, steps, fading, search.run(limits, report))
+    cost = model.cost(steps) + (1 + plant.nx) * model.evaluation_cost(1, PROBES, steps) / (2 * BATCH)
+    limits = SearchLimits(budget - search.seconds, cells, until)
+    limits = limits.at_most(None if work is None else work - sampling, cost)
+    found = _result(model, search, rate, steps, fading, search.run(limits, report))
+    return replace(found, operations=sampling + found.cells * cost, each=cost)
 
 
 def _region(plant: DiscreteSystem, region: Any, input: Any) -> np.ndarray:
@@ -202,5 +216,5 @@ def _result(model: Model, search: Search, rate: float, steps: int, fading: np.nd
         steps=steps, region=model.region, metric=model.metric, rate=rate, upper=float(upper[0]),
         lower=float(search.lower[0]), state_upper=upper[1:], state_lower=search.lower[1:].copy(),
         steady_state=(fading * remains * eta + upper[1:]) * (1 + 1e-12), attained_at=search.best.copy(), cells=search.cells,
-        seconds=search.seconds, status=status, operations=search.cells * model.cost(steps),
+        seconds=search.seconds, status=status,
     )  # fmt: skip

@@ -21,6 +21,10 @@ MOST_DIMENSIONS = 8  # of (x, u) that have any width: 2^8 corners per cell, and 
 _PER_THREAD = 64  # cells that pay for another thread
 _LINEAR = ("STATE", "INPUT", "CONST", "SCALE", "SHIFT", "add", "sub")
 _PER_CELL = 1000.0  # operations of a cell beside those of plant and network
+_CALL, _STEP = (
+    600.0,
+    200,
+)  # operations that NumPy takes for a node beside one for each point; nodes that a step takes beside its graph
 
 
 @dataclass(frozen=True, eq=False)
@@ -116,13 +120,14 @@ class Model:
         terms, partners = self._tables(steps > 0)[3][1], self._tables(steps > 0)[3][3]
         product, (nv, inputs), nx, wide = int(partners.sum()), net[2].shape, self.plant.nx, terms + self.plant.ny
         composed = 2 * product + 8 * terms
-        codes = np.concatenate([step[0], output[0]])
-        linear = np.isin(codes, [kernels.OPERATIONS.index(name) for name in _LINEAR])
-        products = codes == kernels.OPERATIONS.index("mul")
-        plant = 2 * terms * linear.sum() + (product + 4 * terms) * products.sum()
-        plant += composed * (~linear & ~products).sum()
+        plant = program_cost(np.concatenate([step[0], output[0]]), terms, product)
         neurons = nv * (2 * inputs * wide + composed) + nv * nv * (wide + nv / 3) / 2
         return float(max(1, steps) * (plant + neurons + nx * (2 * inputs * wide + nv * (wide + nv / 2))) + _PER_CELL)
+
+    def evaluation_cost(self, calls: float, points: float, steps: int = 0) -> float:
+        """Operations of so many calls that evaluate so many points in all, in one step or in ``steps``."""
+        nodes = len(self.plant.graph.nodes) if self.plant.graph is not None else 0
+        return max(1, steps) * (nodes + len(self.plant.system.output.nodes) + _STEP) * (_CALL * calls + points)
 
     def prepare(self) -> "Model":
         """Raises :class:`Unprovable` before the search begins."""
@@ -168,10 +173,22 @@ class Model:
         return result
 
     def start(
-        self, rate: float = 0.0, steps: int = 0, step_gains: Any = None, stays: bool = False, coarsen: int = 1
+        self,
+        rate: float = 0.0,
+        steps: int = 0,
+        step_gains: Any = None,
+        stays: bool = False,
+        coarsen: int = 1,
+        most: float = np.inf,
     ) -> Cells:
-        """Bounds over the region as one cell, or over the boxes that cover the part of it that counts."""
-        cells = self.region[None] if self.within is None else self.within.boxes(coarsen)
+        """Bounds over the region as one cell, or over boxes, ``most`` at most, that cover the part of it that counts."""
+        cells = self.region[None]
+        while self.within is not None and coarsen <= max(self.within.shape):
+            found = self.within.boxes(coarsen)
+            if len(found) <= max(1.0, most):
+                cells = found
+                break
+            coarsen *= 2
         return self.bound(np.ascontiguousarray(cells), rate, steps, step_gains, stays)
 
     def counts(self, points: np.ndarray) -> np.ndarray:
@@ -190,6 +207,14 @@ class Model:
     def norm(self, vectors: np.ndarray) -> np.ndarray:
         """|v|_M (k,)."""
         return np.linalg.norm(vectors @ self.root.T, axis=1)
+
+
+def program_cost(code: np.ndarray, terms: int, product: int) -> float:
+    """Operations of a program in forms of so many ``terms``, of which two multiply by ``product`` of them."""
+    linear = np.isin(code, [kernels.OPERATIONS.index(name) for name in _LINEAR])
+    products = code == kernels.OPERATIONS.index("mul")
+    others = len(code) - linear.sum() - products.sum()
+    return float(2 * terms * linear.sum() + (product + 4 * terms) * products.sum() + (2 * product + 8 * terms) * others)
 
 
 @cache

@@ -16,7 +16,7 @@ import numpy as np
 from observer.certification.residual.model import Cells
 
 _THINNEST = 2.0**-40  # of the region's width; a discontinuity would be halved for ever
-_PROBES = 64  # corners of children that are evaluated per round
+PROBES = 64  # corners of children that are evaluated per round
 _SAME = 1e-9  # relative: scores that differ by less count as equal, whatever a processor makes of their last digits
 TIGHT, WORK, CLOCK, STOPPED = "tight", "work", "clock", "stopped"  # what ended a search
 
@@ -34,7 +34,7 @@ class SearchLimits:
     until: np.ndarray | None = None
 
     def at_most(self, work: float | None, cost: float) -> "SearchLimits":
-        """These, and no more operations than ``work`` at ``cost`` for a cell."""
+        """These, and no more operations than ``work`` at ``cost`` for a cell, all that goes with it included."""
         if work is None:
             return self
         cells = max(1, int(work / cost))
@@ -49,6 +49,7 @@ class Search:
     column -> points that are better in it. columns : how many columns of the bounds must be brought within ``gap``.
     ``closed`` (columns of the bounds + 1,): the largest of every column over closed cells, and the rounding among them.
     lower (columns,), attained at best (columns, d). gains : |v_i| <= gains_i |v|_M, for rounding in the columns of states.
+    climbs : that are left; what is news after them counts as it is.
     """
 
     region: np.ndarray
@@ -65,6 +66,7 @@ class Search:
     gains: np.ndarray
     cells: int = 0
     seconds: float = 0.0
+    climbs: int = 1_000_000
 
     @property
     def upper(self) -> np.ndarray:
@@ -133,19 +135,22 @@ class Search:
         return np.sort(np.argsort(-key, kind="stable")[:most])
 
     def _attain(self, children: Cells) -> tuple[np.ndarray, np.ndarray]:
-        """Evaluate the suspected worst corners of the worst children; climb from where that is news."""
+        """Evaluate the suspected worst corners of the worst children; climb from the first that are news."""
         lower, best = self.lower.copy(), self.best.copy()
         for column in range(self.columns):
             bounds = np.where(np.isfinite(children.bounds[:, column]), children.bounds[:, column], np.inf)
-            order = np.argsort(-bounds, kind="stable")[:_PROBES]
+            order = np.argsort(-bounds, kind="stable")[:PROBES]
             points = children.corners[order]
             value = self.values(points)[:, column]
             value = np.where(np.isfinite(value), value, -np.inf)
             k = int(np.argmax(value))
             if value[k] > lower[column]:
-                points = self.climb(points[[k]], column)
-                reached = np.maximum(self.values(points)[:, column], value[k])
-                lower[column], best[column] = reached[0], points[0]
+                lower[column], best[column] = value[k], points[k]
+                if self.climbs > 0:
+                    self.climbs -= 1
+                    points = self.climb(points[[k]], column)
+                    reached = np.maximum(self.values(points)[:, column], value[k])
+                    lower[column], best[column] = reached[0], points[0]
         return lower, best
 
     def _close(self) -> None:

@@ -24,7 +24,7 @@ from observer.networks.shapes import check_shape
 from systems.base import memory
 from systems.base.arrays import one_line, read_arrays
 from systems.base.errors import InputError
-from systems.base.wording import shorten
+from systems.base.wording import message, shorten
 
 NORM_EPS = float(np.finfo(np.float32).eps)  # the JAX package adds it inside its norms, and as eps to H
 
@@ -46,24 +46,23 @@ def read_parameters(path: str | Path) -> dict[str, np.ndarray]:
     Errors: InputError for another kind of file, or one that is malformed.
     """
     path = Path(path)
+    name = message(f"{path}")  # of a library too no message is as long as a path may be
     if path.suffix in (".npz", ".bson", ".msgpack"):
         if not os.path.isfile(path):
-            raise InputError(f"there is no file {path}")
+            raise InputError(f"there is no file {name}")
         try:
             if path.suffix == ".npz":
                 return read_arrays(path)
             if path.suffix == ".bson":
                 return _flatten(read_julia(path))
-            memory.require(
-                2.0 * path.stat().st_size, f"{path}", "save the arrays of the model with numpy.savez instead"
-            )
-            return {name: np.asarray(value) for name, value in _leaves(read_flax(path.read_bytes()), "")}
+            memory.require(2.0 * path.stat().st_size, name, "save the arrays of the model with numpy.savez instead")
+            return {key: np.asarray(value) for key, value in _leaves(read_flax(path.read_bytes()), "")}
         except InputError as error:
             if str(path) in str(error):
                 raise
-            raise InputError(f"{path} is malformed: {error}") from error
+            raise InputError(f"{name} is malformed: {error}") from error
     hint = ": a pickle runs what it contains; save its arrays with numpy.savez" if "p" in path.suffix[:2] else ""
-    raise InputError(f"{path.name} has an unsupported format{hint}; expected .npz, .bson or .msgpack")
+    raise InputError(f"{message(path.name)} has an unsupported format{hint}; expected .npz, .bson or .msgpack")
 
 
 def _flatten(tree: Any) -> dict[str, np.ndarray]:

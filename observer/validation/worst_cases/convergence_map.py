@@ -86,7 +86,7 @@ def map_convergence(
     some = Trials(observer, plant, steps, late)
 
     def grade(curves: np.ndarray) -> np.ndarray:
-        lost = np.isnan(curves).any(axis=1)[:, None]
+        lost = np.isnan(curves).any(axis=1, keepdims=True)
         found = np.stack([plant.dt * settled_after(curves), late_error(curves, late)], axis=1)
         return np.where(lost, np.nan, found)
 

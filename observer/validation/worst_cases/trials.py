@@ -11,13 +11,11 @@ import numpy as np
 from observer.known_plant import periods, wrap
 from observer.state_observer import RENObserver, StateObserver
 from observer.validation.validate import TOLERANCE
-from systems.compilation import compile_graph
 from systems.discretization import DiscreteSystem
 
 WORK = 6e8  # elementary operations that one set of trials may take where no number of them is given
 MOST, LEAST = 4000, 120  # trials
 CHUNK = 2_000_000  # samples of states simulated at once
-LARGEST_GRAPH = 20_000  # operations; a compiler takes minutes for more
 COMPILED_FROM = 2e7  # operations of a whole study; less is done before a compiler has begun
 HOPELESS = 10.0  # ranges: an error beyond them has diverged, however large it is
 
@@ -57,12 +55,9 @@ class Trials:
         return np.where(lost[:, None], np.nan, worst)
 
     def _rollout(self, x0: np.ndarray, u: np.ndarray) -> np.ndarray:
-        """The plant's states; as machine code where there is a graph that a compiler takes: it is simulated over and over."""
-        graph = self.plant.graph
-        samples = self.steps * max(self.expected, len(x0))
-        if graph is None or len(graph.nodes) > LARGEST_GRAPH or samples * len(graph.nodes) < COMPILED_FROM:
-            return self.plant.rollout(x0, u)
-        return compile_graph(graph).rollout(x0, u, self.plant.system.parameter_values, self.plant.dt)
+        """The plant's states; as machine code where that pays for a whole study: it is simulated over and over."""
+        work = self.steps * max(self.expected, len(x0)) * len(self.plant.graph.nodes if self.plant.graph else ())
+        return self.plant.rollout(x0, u, compiled=work >= COMPILED_FROM)
 
 
 def held_input(plant: DiscreteSystem) -> np.ndarray:

@@ -42,7 +42,7 @@ def test_page_and_exit_codes_at_smoke_size(tmp_path, monkeypatch, perform):
         monkeypatch.setattr(linear, "fit_and_compare", lambda *_, k=key, v=value: row | {k: v})
         assert perform("linear_observer", tmp_path / key, size=linear.SMOKE).code == 1
     with pytest.raises(InputError, match="--rows names box"):
-        perform("linear_observer", tmp_path, rows="box")
+        perform("linear_observer", tmp_path / "rows", rows="box")
 
 
 def test_a_wrong_plant_shows_in_the_consistency(monkeypatch):

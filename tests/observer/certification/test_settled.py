@@ -10,12 +10,13 @@ from observer.certification.bounds import SettledPart
 from observer.certification.envelope import envelope, ultimate_bound
 from observer.certification.local import LocalResidual
 from observer.certification.residual import bound_horizon, bound_residual
-from observer.certification.residual.flow import enclose_flow
+from observer.certification.residual.flow import OutOfTimeError, enclose_flow, flow_cost
 from observer.certification.running import running_envelope
-from observer.certification.settled import LONG, Settled, settled_set
+from observer.certification.settled import LONG, OutOfWorkError, Settled, settled_set
 from systems import load_system
 from systems.base.records import from_plain, to_plain
 from systems.discretization import discretize
+from systems.toml_files import system_from_toml
 from tests.observer.certification.residual.hand_made import inside, observer_of, plant_of, random_cells
 from tests.observer.certification.test_envelope import certificate, proof, residual_bound
 
@@ -219,3 +220,29 @@ def test_a_local_bound_holds_over_the_set_and_is_small_where_the_residual_is():
     assert (size <= found).all() and (found <= 0.2).all()
     assert local(np.zeros(2), 0.01) < 2e-3 and local(np.array([1.0, 0.0]), 0.01) > 0.17
     assert local(np.full(2, np.nan), 0.1) == pytest.approx(0.2) and local(np.zeros(2), np.inf) == pytest.approx(0.2)
+
+
+BOX_OF_RELAY = np.tile([-1.0, 1.0], (3, 1))
+
+
+def relay(substeps):
+    """A plant with Coulomb friction, whose map is long: each image of a cell takes as many operations as it has nodes."""
+    x = "x1 = { range = [-1, 1] }\nx2 = { range = [-1, 1] }"
+    text = f'[states]\n{x}\n[inputs]\nu = {{ range = [-1, 1] }}\n[dynamics]\nx1 = "x2"\nx2 = "-x1 - .3*sign(x2) + u"\n[outputs]\ny = "x1"'
+    return discretize(system_from_toml(f"{text}\n[sampling]\ndt = 0.05\nduration = 2", "relay.toml"), substeps=substeps)
+
+
+def test_the_work_of_a_settled_set_is_counted_and_bounded():
+    plant, box = shrinking(0.05), np.array([*BOX, [-1.0, 1.0]])
+    assert flow_cost(relay(4), BOX_OF_RELAY) > 3.5 * flow_cost(relay(1), BOX_OF_RELAY)
+    whole = settled_set(plant, box, 20, cells=4000)
+    assert whole is not None
+    less = settled_set(plant, box, 20, cells=4000, work=0.85 * whole.operations)
+    assert less is not None and less.operations <= 0.85 * whole.operations and less.samples < whole.samples
+    with pytest.raises(OutOfWorkError):
+        settled_set(plant, box, 20, cells=4000, work=0.01 * whole.operations)
+
+
+def test_a_settled_set_ends_by_the_clock():
+    with pytest.raises(OutOfTimeError):
+        settled_set(relay(1), BOX_OF_RELAY, 20, cells=4000, budget=0.0)

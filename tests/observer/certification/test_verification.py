@@ -7,14 +7,17 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from observer.certification import verification
+from observer.certification import accuracy, verification
 from observer.certification.accuracy import repeat_accuracy
 from observer.certification.certificate import Certificate, certify
+from observer.certification.region import given_region
 from observer.certification.residual import bound_residual
 from observer.certification.verification import AGREES, DIFFERS, UNCONFIRMED, verify_certificate
 from systems.base.errors import InputError
 from systems.base.records import to_plain
 from systems.base.wording import distinguished
+from systems.discretization import discretize
+from systems.toml_files import system_from_toml
 from tests.observer.certification.hand_fitted import swing, swinging_observer
 
 BOUNDS = ("upper", "lower", "state_upper", "state_lower", "residual", "steady_state", "discretisation", "structural")
@@ -25,7 +28,7 @@ SAMPLE = 30  # of some 300 leaves, for every run of the tests; the rest is marke
 def made():
     plant = swing()
     observer = swinging_observer(plant)
-    return observer, plant, json.loads(json.dumps(certify(observer, plant, work=0.002).to_data()))
+    return observer, plant, json.loads(json.dumps(certify(observer, plant, work=0.15).to_data()))
 
 
 @pytest.fixture(scope="module")
@@ -119,7 +122,7 @@ def test_what_is_stored_is_derived_again_to_the_bit(made):
     assert [f for f in findings if f.answer != AGREES] == []
     parts = {f.part for f in findings}
     assert {"rate", "region", "proof 'one step'", "many-step bound", "settled set", "structural", "identity"} <= parts
-    again = json.loads(json.dumps(certify(observer, plant, work=0.002).to_data()))
+    again = json.loads(json.dumps(certify(observer, plant, work=0.15).to_data()))
     assert without_seconds(again) == without_seconds(data)
 
 
@@ -196,8 +199,8 @@ def test_a_bound_below_what_is_attained_says_so_to_the_digits_that_differ(made):
 def test_no_time_is_no_difference(made):
     """With no seconds at all nothing that was searched is confirmed, and nothing is called wrong."""
     observer, plant, _ = made
-    stored = certify(observer, plant, work=1e-4, gap=1e-6)
-    assert any(p.residual.status == "work" for p in stored.bounds.proofs)
+    stored = certify(observer, plant, work=0.01, gap=1e-6)
+    assert all(p.residual.cells > 1 for p in stored.bounds.proofs)
     stored = Certificate.from_data(json.loads(json.dumps(stored.to_data())))
     findings = verify_certificate(stored, observer, plant, budget=0.0)
     assert {f.answer for f in findings} == {AGREES, UNCONFIRMED}
@@ -206,7 +209,7 @@ def test_no_time_is_no_difference(made):
 
 def test_what_a_clock_ended_says_so_and_is_repeated_as_far_as_it_went(made):
     observer, plant, _ = made
-    stored = certify(observer, plant, work=0.01, gap=1e-6, budget=0.0)
+    stored = certify(observer, plant, work=0.05, gap=1e-6, budget=0.0)
     ended = {p.residual.status for p in (*stored.bounds.proofs, *stored.bounds.unforced)}
     assert "clock" in ended and "work" not in ended
     stored = Certificate.from_data(json.loads(json.dumps(stored.to_data())))
@@ -240,3 +243,33 @@ def test_numbers_are_distinguished():
     one, two = distinguished(0.000124442311, 0.000124442893)
     assert one != two and len(one) < 14
     assert distinguished(1.0, 1.0) == ("1", "1")
+
+
+def test_what_the_work_does_not_suffice_for_is_left_out_and_said(made):
+    observer, plant, _ = made
+    stored = certify(observer, plant, work=0.002)
+    assert stored.bounds.omitted == {"settled": "work", "settled_unforced": "work"}
+    assert "No settled set: the work given (--work) does not suffice." in stored.bounds.reason
+    assert {f.answer for f in verify_certificate(stored, observer, plant)} == {AGREES}
+    forged = replace(stored, bounds=replace(stored.bounds, omitted={}))
+    assert DIFFERS in {f.answer for f in verify_certificate(forged, observer, plant)}
+
+
+def test_a_settled_set_that_takes_longer_is_not_confirmed(made):
+    observer, plant, data = made
+    found = verify_certificate(Certificate.from_data(data), observer, plant, budget=0.0)
+    assert {f.answer for f in found} == {AGREES, UNCONFIRMED}
+    assert any("--budget" in f.text for f in found if f.answer == UNCONFIRMED)
+    ended = certify(observer, plant, work=0.15, budget=0.0).bounds
+    assert ended.omitted["settled"] == "clock" and "(--budget)" in ended.reason
+
+
+def test_the_error_of_a_reference_by_fixed_steps_is_part_of_the_model_error():
+    text = '[states]\nx = { range = [-1, 1] }\n[dynamics]\nx = "-sign(x)"\n[outputs]\ny = "x"\n[sampling]\ndt = 0.05\nduration = 2'
+    plant = discretize(system_from_toml(text, "sliding.toml"))
+    d, own = accuracy._discretisation(plant, given_region(plant, [[-1.0, 1.0]]), 0)
+    x, u = accuracy._points(given_region(plant, [[-1.0, 1.0]]), 1, len(d), 6)
+    exact = np.sign(x) * np.maximum(np.abs(x) - 0.05, 0.0)
+    assert own > 0 and np.abs(plant.step(x, u) - exact).max() <= np.abs(d).max() + 2 * own
+    M = np.array([[4.0]])
+    assert accuracy._largest(d, own, M) == pytest.approx(2 * (np.abs(d).max() + own[0]))

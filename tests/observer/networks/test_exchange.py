@@ -213,6 +213,13 @@ def test_malformed_bson(tmp_path, document, message):
         read_julia(tmp_path / "a.bson")
 
 
+@pytest.mark.parametrize("name", ["d/" * 2_000 + "a.npz", "n" * 5_000 + ".bson", "n" * 5_000 + ".jld2"])
+def test_a_path_is_shown_cut_by_the_library_too(name):
+    with pytest.raises(InputError) as caught:
+        read_parameters(name)
+    assert len(str(caught.value)) < 500
+
+
 def test_other_refusals(tmp_path):
     with pytest.raises(InputError, match=r"there is no file"):
         read_parameters(tmp_path / "none.npz")
