@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy.integrate import solve_ivp
 
-from experiments.cli import main
+from experiments.cli.app import app
 from observer import load_run
 
 README = Path(__file__).resolve().parents[1] / "README.md"
@@ -43,10 +43,9 @@ duration = 12
 OPTIONS = ["--neurons", "6", "--epochs", "60", "--trials", "20", "--quiet"]
 
 
-def _observer(monkeypatch, *arguments) -> int:
-    monkeypatch.setattr("sys.argv", ["observer", *map(str, arguments)])
+def _observer(*arguments) -> int:
     with pytest.raises(SystemExit) as ended:
-        main()
+        app([str(word) for word in arguments], prog_name="observer")
     return int(ended.value.code or 0)
 
 
@@ -57,7 +56,7 @@ def _equation(coil, gap, speed):
 def test_toml_to_passing_report_with_metrics_anyone_can_recompute(tmp_path, monkeypatch, capsys):
     (tmp_path / "damper.toml").write_text(TOML)
     out = tmp_path / "run"
-    assert _observer(monkeypatch, "run", tmp_path / "damper.toml", "--out", out, *OPTIONS) == 0
+    assert _observer("run", tmp_path / "damper.toml", "--out", out, *OPTIONS) == 0
     assert "pass" in capsys.readouterr().out
     metrics = json.loads((out / "metrics.json").read_text())
     assert metrics["validation"]["verdict"] == "pass" and metrics["validation"]["plant_method"] == "DOP853"
@@ -87,14 +86,14 @@ def test_toml_to_passing_report_with_metrics_anyone_can_recompute(tmp_path, monk
 def test_the_python_plant_of_the_readme_passes(tmp_path, monkeypatch):
     (tmp_path / "tanks.py").write_text(_block("python", "two tanks"))
     out = tmp_path / "run"
-    assert _observer(monkeypatch, "run", tmp_path / "tanks.py", "--out", out, *OPTIONS) == 0
+    assert _observer("run", tmp_path / "tanks.py", "--out", out, *OPTIONS) == 0
     assert (out / "report.html").stat().st_size > 100_000
     assert (out / "source.py").read_text() == (tmp_path / "tanks.py").read_text()
 
 
 def test_the_toml_plant_of_the_readme_is_observable(tmp_path, monkeypatch, capsys):
     (tmp_path / "plant.toml").write_text(_block("toml", "van der pol"))
-    assert _observer(monkeypatch, "check", tmp_path / "plant.toml") == 0
+    assert _observer("check", tmp_path / "plant.toml") == 0
     assert "detectable" in capsys.readouterr().out
 
 
@@ -111,7 +110,7 @@ def test_every_command_of_the_readme_exists(monkeypatch, capsys):
     commands = set(re.findall(r"(?:^    |`)observer ([\w-]+)", README.read_text(encoding="utf-8"), flags=re.MULTILINE))
     assert {"check", "run", "experiment", "verify", "new"} <= commands
     for command in commands:
-        assert _observer(monkeypatch, command, "--help") == 0
+        assert _observer(command, "--help") == 0
     assert "Usage" in capsys.readouterr().out
 
 
@@ -119,6 +118,6 @@ def test_an_unobservable_plant_is_refused_with_its_direction(tmp_path, monkeypat
     (tmp_path / "blind.toml").write_text(
         TOML.replace('equation = "gap"', 'equation = "speed"').replace("k*gap + 3*gap^3", "0*k*gap")
     )
-    assert _observer(monkeypatch, "run", tmp_path / "blind.toml", "--out", tmp_path / "run", *OPTIONS) == 1
+    assert _observer("run", tmp_path / "blind.toml", "--out", tmp_path / "run", *OPTIONS) == 1
     message = capsys.readouterr().err
     assert "gap" in message and "undetectable direction" in message and "Traceback" not in message

@@ -2,12 +2,12 @@
 
 import itertools
 import time
+from importlib import import_module
 
 import numpy as np
 import pytest
 
 from observer import Progress, certify, fit
-from observer.fitting import fit as fitting
 from observer.fitting.initial.linear import linear_observer
 from observer.fitting.problem import Samples
 from observer.fitting.result import HISTORY
@@ -146,18 +146,14 @@ def test_a_tolerance_stops_it_once_the_estimated_error_is_small_enough(name, res
 @pytest.mark.parametrize("name", SOLVERS)
 def test_data_that_is_not_finite_ends_in_a_status(name, oscillator, oscillator_data, monkeypatch):
     """One next state is nan after the start was made: the linear observer comes back, with words."""
-    original = fitting._solver
+    module = import_module(f"observer.fitting.solvers.{name}")
+    solve = getattr(module, name)
 
-    def spoiled(*arguments):
-        found, solve, iterations = original(*arguments)
+    def spoiled(problem, monitor):
+        problem.train.x_next[7, 0] = np.nan
+        return solve(problem, monitor)
 
-        def solve_spoiled(problem, monitor):
-            problem.train.x_next[7, 0] = np.nan
-            return solve(problem, monitor)
-
-        return found, solve_spoiled, iterations
-
-    monkeypatch.setattr(fitting, "_solver", spoiled)
+    monkeypatch.setattr(module, name, spoiled)
     monkeypatch.setattr("observer.fitting.initial.linear.linear_observer", _finite_rows_only)
     result = fit(oscillator, oscillator_data, solver=name, iterations=60, **OPTIONS)
     assert result.status == "non_finite" and np.isfinite(result.one_step_loss)
