@@ -245,7 +245,7 @@ def test_on_a_gpu(activation):
 
 def test_refusals_say_what_to_do():
     D11, b = problem(4, (2,))
-    with pytest.raises(InputError, match=r"kernel 'gpu' is not known; expected auto, reference, cpu or cuda"):
+    with pytest.raises(InputError, match=r"kernel 'gpu' is not known; expected auto, reference, cpu, triton or cuda"):
         solve_equilibrium(D11, b, "tanh", "gpu")
     with pytest.raises(InputError, match=r"D11 has shape \(4, 4\); expected \(nv, nv\) = \(3, 3\)"):
         solve_equilibrium(D11, b[:, :3], "tanh")
