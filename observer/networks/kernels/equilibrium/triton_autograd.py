@@ -6,7 +6,7 @@ Nothing here waits for the GPU, so that it may be captured in a CUDA graph once 
 """
 
 # Triton's decorator changes what a kernel takes:
-# pyright: reportArgumentType=false
+# pyright: reportMissingImports=false, reportIndexIssue=false, reportArgumentType=false
 
 import os
 import warnings

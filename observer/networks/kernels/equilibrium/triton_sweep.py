@@ -11,7 +11,7 @@ row stays in registers, and so do all that it depends on.
 # ruff: noqa: RUF005
 # (Triton's language has no starred tuples.)
 # Triton's decorator changes what a function takes, and its language has types of its own:
-# pyright: reportCallIssue=false, reportAttributeAccessIssue=false, reportArgumentType=false, reportIndexIssue=false
+# pyright: reportMissingImports=false, reportCallIssue=false, reportAttributeAccessIssue=false, reportArgumentType=false, reportIndexIssue=false
 # pyright: reportOperatorIssue=false, reportGeneralTypeIssues=false
 
 import triton
