@@ -13,7 +13,7 @@ import numpy as np
 from observer.fitting.decision import HELD_OUT
 from observer.state_observer import RENObserver
 from observer.validation.result import Validation
-from observer.validation.validate import judge, trial_duration
+from observer.validation.validate import estimates, judged, trial_duration
 from systems.base.errors import InputError
 from systems.discretization import DiscreteSystem
 from systems.trajectories import Trajectories, draw_initial_states
@@ -70,7 +70,8 @@ def validate_on_logs(
     t = plant.dt * np.arange(length)
     trial_data = Trajectories(t, x, u, y, np.full(trials, length), data.source, warnings)
     x_hat0 = draw_initial_states(plant.system, trials, seed + 7919, spread)
-    return judge(observer, plant, trial_data, x_hat0, truth="logs", seed=seed, noise=True, window=window)
+    x_hat = estimates(observer, x_hat0, trial_data)
+    return judged(observer, plant, trial_data, x_hat, truth="logs", seed=seed, noise=True, window=window)
 
 
 def judged_apart(count: int) -> bool:

@@ -94,8 +94,9 @@ def validate(
     )
     data = simulate(plant, trials, duration, seed, excitation, noise=noise, x0=x0, truth=truth)
     x_hat0 = initial_estimates(system, estimate_start, len(data), seed, spread)
-    return judge(
-        observer, plant, data, x_hat0, truth=truth, seed=seed, noise=noise, window=window, required_fraction=required_fraction
+    x_hat = estimates(observer, x_hat0, data)
+    return judged(
+        observer, plant, data, x_hat, truth=truth, seed=seed, noise=noise, window=window, required_fraction=required_fraction
     )  # fmt: skip
 
 
@@ -112,26 +113,6 @@ def trial_duration(contraction_rate: float, dt: float) -> float:
     return float(SETTLING_TIMES_PER_TRIAL * np.log(0.02) / np.log(contraction_rate) * dt)
 
 
-def judge(
-    observer: StateObserver,
-    plant: DiscreteSystem,
-    data: Trajectories,
-    x_hat0: np.ndarray,
-    *,
-    truth: str,
-    seed: int,
-    noise: bool,
-    window: tuple[float, float] | None = None,
-    required_fraction: float = 0.99,
-) -> Validation:
-    """The verdict on an observer with initial estimates x_hat0 ``(K, nx)`` along complete ``data``; ``truth`` may be ``logs`` here."""
-    with np.errstate(over="ignore", invalid="ignore"):
-        x_hat = estimates(observer, x_hat0, data)
-    return judged(
-        observer, plant, data, x_hat, truth=truth, seed=seed, noise=noise, window=window, required_fraction=required_fraction
-    )  # fmt: skip
-
-
 def judged(
     observer: StateObserver,
     plant: DiscreteSystem,
@@ -144,7 +125,7 @@ def judged(
     window: tuple[float, float] | None = None,
     required_fraction: float = 0.99,
 ) -> Validation:
-    """All that follows from estimates x_hat ``(K, N, nx)`` along ``data``."""
+    """The verdict on estimates x_hat ``(K, N, nx)`` along complete ``data``; ``truth`` may be ``logs`` here."""
     system, t, angles = plant.system, data.t, periods(plant.system.states)
     width = np.ptp(system.state_ranges, axis=1)
     start, stop = window if window is not None else (0.5 * t[-1], t[-1])
@@ -187,8 +168,9 @@ def _pieces(observer: StateObserver, data: Trajectories) -> list[slice]:
 def estimates(observer: StateObserver, x_hat0: np.ndarray, data: Trajectories) -> np.ndarray:
     """x_hat ``(K, N, nx)`` from initial estimates ``(K, nx)`` along ``data``."""
     x_hat = np.empty_like(data.x)
-    for some in _pieces(observer, data):
-        x_hat[some] = observer.run(x_hat0[some], data.u[some], data.y[some])
+    with np.errstate(over="ignore", invalid="ignore"):
+        for some in _pieces(observer, data):
+            x_hat[some] = observer.run(x_hat0[some], data.u[some], data.y[some])
     return x_hat
 
 

@@ -19,7 +19,7 @@ from observer.runs import Run
 from observer.state_observer import RENObserver
 from observer.validation.on_logs import validate_on_logs
 from observer.validation.result import Validation
-from observer.validation.validate import initial_estimates, judged, trial_seconds
+from observer.validation.validate import estimates, initial_estimates, judged, trial_seconds
 from observer.validation.worst_cases import GOALS, WorstInitialStates
 from observer.validation.worst_cases.worst_case import errors_along, judge_worst, late_from
 from systems.base.records import to_plain
@@ -94,7 +94,7 @@ def _judgement(part: str, check: Validation, data: Trajectories, run: Run, **how
     """Estimates along the stored measurements, and all that is computed from them."""
     observer = run.observer
     assert observer is not None
-    x_hat = observer.run(check.x_hat[:, 0], check.u, check.y)
+    x_hat = estimates(observer, check.x_hat[:, 0], data)
     allowed = estimate_rounding(
         observer, check.x_hat, np.concatenate([check.u[..., run.system.known], check.y], axis=2)
     )
