@@ -13,6 +13,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from systems.base.errors import InputError
+
 #: fills tensors like the parameters with the gradients of a loss over some samples, and returns the loss ()
 Gradients = Callable[[tuple[Tensor, ...], list[Tensor]], Tensor]
 MOST_SHAPES = 8  # graphs that are kept; the oldest goes first
@@ -29,6 +31,10 @@ class DeviceAdam:
     ) -> None:
         self.betas, self.eps = betas, eps
         self.parameters = [value for value, _ in parameters]
+        if any(
+            not value.is_contiguous() for value in self.parameters
+        ):  # torch's fused update would mix up their entries
+            raise InputError("a parameter is not contiguous; give a tensor of its own, as value.contiguous() makes one")
         self.means, self.squares = ([torch.zeros_like(value) for value in self.parameters] for _ in range(2))
         self.steps = torch.zeros((), device=self.parameters[0].device)  # a count: float32 whatever the parameters are
         self.groups: dict[float, list[int]] = {}

@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from observer.networks import solve_equilibrium
+from observer.networks.kernels.captured_training import DeviceAdam
 from observer.networks.kernels.equilibrium import triton_autograd
 from systems.base.errors import InputError
 
@@ -48,3 +49,8 @@ def test_a_gpu_that_triton_does_not_compile_for_is_told_once_and_done_without(mo
         assert not triton_autograd.works_on(0)
     finally:
         triton_autograd.works_on.cache_clear()
+
+
+def test_parameters_with_gaps_are_refused():
+    with pytest.raises(InputError, match="not contiguous"):
+        DeviceAdam([(torch.zeros(4, 6)[:, ::2], 1e-3)])
