@@ -21,6 +21,7 @@ from systems.base.wording import nearest
 from systems.evaluation import evaluate
 from systems.graph import Graph
 from systems.signals import Parameter, Signal, check_label, check_name, check_number
+from systems.time_units import PLANT_UNITS, checked_unit, inferred_unit
 from systems.tracing import read_equations
 
 KINDS = ("continuous", "discrete")
@@ -45,12 +46,15 @@ class System:
     parameters : mapping of str to float or Parameter
         They stay symbols of the graph (see :meth:`with_parameters`).
     dt : float, optional
-        Sampling time [s]; may instead be given to :func:`discretize`. For a discrete system the time between two steps.
+        Sampling time, in ``time_unit``; may instead be given to :func:`discretize`. For a discrete system the time between two steps.
     kind : {"continuous", "discrete"}
     description, source : str
         For reports: what the plant is, and where its equations come from.
     duration : float, optional
-        Usual length of a trial [s].
+        Usual length of a trial, in ``time_unit``.
+    time_unit : {"us", "ms", "s", "min", "h", "d"}, optional
+        The unit of time in which the equations are written; all times of the plant and of its runs are in it. When left out,
+        minutes, hours or days where the units of the signals say so (``mg/dl/min``), else seconds.
     symbols : mapping, optional
         CasADi symbols of expressions, for instance ``{"x": x, "u": u, "p": p}``.
 
@@ -79,6 +83,7 @@ class System:
     description: str = ""
     source: str = ""
     duration: float | None = None
+    time_unit: str = ""
     symbols: Mapping[str, Any] | None = None
 
     def __post_init__(self) -> None:
@@ -110,13 +115,23 @@ class System:
             raise InputError(f"system '{self.name}': two outputs have the same name; rename one")
         for what in ("dt", "duration"):
             if getattr(self, what) is not None:
-                expected = "a positive number of seconds"
+                expected = "a positive time"
                 check_number(f"system '{self.name}'", what, getattr(self, what), expected, least=0.0, zero=False)
+        if self.time_unit and checked_unit(self.time_unit, f"system '{self.name}': time_unit") not in PLANT_UNITS:
+            raise InputError(f"system '{self.name}': time_unit is '{self.time_unit}'; expected {', '.join(PLANT_UNITS)}")
+        unit = checked_unit(self.time_unit, "time_unit") if self.time_unit else self._inferred_unit
+        object.__setattr__(self, "time_unit", unit)
         object.__setattr__(self, "dynamics", self._graph(self.dynamics, "dynamics", self.nx))
         object.__setattr__(self, "output", self._graph(self.output, "output", self.ny))
         object.__setattr__(self, "symbols", None)
         for what in ("derivative", "measure"):
             self._check_centre(what)
+
+    @property
+    def _inferred_unit(self) -> str:
+        """The unit of time that the units of the signals tell."""
+        signals = (*self.states, *self.inputs, *self.outputs, *self.parameters.values())
+        return inferred_unit(signal.unit for signal in signals)
 
     @staticmethod
     def _parameter(name: str, value: Any) -> Parameter:
@@ -296,8 +311,10 @@ class System:
         return replace(self, **{what: changed if what == "parameters" else list(changed.values())})
 
     def to_data(self) -> dict[str, Any]:
-        """Everything about the plant as JSON-able data, its equations as graphs."""
+        """Everything about the plant as JSON-able data, its equations as graphs; what is as it would be anyway is left out."""
+        unit = {} if self.time_unit == self._inferred_unit else {"time_unit": self.time_unit}
         return {
+            **unit,
             "name": self.name,
             "kind": self.kind,
             "description": self.description,
@@ -323,6 +340,7 @@ class System:
                 source=data["source"],
                 dt=data["dt"],
                 duration=data["duration"],
+                time_unit=data.get("time_unit", ""),
                 states=[Signal(**s) for s in data["states"]],
                 inputs=[Signal(**s) for s in data["inputs"]],
                 outputs=[Signal(**s) for s in data["outputs"]],
