@@ -118,7 +118,9 @@ class System:
                 expected = "a positive time"
                 check_number(f"system '{self.name}'", what, getattr(self, what), expected, least=0.0, zero=False)
         if self.time_unit and checked_unit(self.time_unit, f"system '{self.name}': time_unit") not in PLANT_UNITS:
-            raise InputError(f"system '{self.name}': time_unit is '{self.time_unit}'; expected {', '.join(PLANT_UNITS)}")
+            raise InputError(
+                f"system '{self.name}': time_unit is '{self.time_unit}'; expected {', '.join(PLANT_UNITS)}"
+            )
         unit = checked_unit(self.time_unit, "time_unit") if self.time_unit else self._inferred_unit
         object.__setattr__(self, "time_unit", unit)
         object.__setattr__(self, "dynamics", self._graph(self.dynamics, "dynamics", self.nx))

@@ -20,7 +20,9 @@ _SYNONYMS = {
     word: unit for unit in SECONDS for word in (unit, WORDS[unit], *_OTHER[unit].split())
 }  # `m` is a metre as often as a minute
 PLANT_UNITS = ("us", "ms", "s", "min", "h", "d")
-_SI = re.compile(r"(?:^|[/*·\s(])(?:s|ms|us|Hz|V|mV|A|mA|N|Nm|kN|W|kW|J|kJ|Pa|kPa|bar|T|Wb|Ohm|Ω|rad|rpm)(?:$|[\^²*/·\s)\d])")
+_SI = re.compile(
+    r"(?:^|[/*·\s(])(?:s|ms|us|Hz|V|mV|A|mA|N|Nm|kN|W|kW|J|kJ|Pa|kPa|bar|T|Wb|Ohm|Ω|rad|rpm)(?:$|[\^²*/·\s)\d])"
+)
 _PER = re.compile(r"(?:/|\s|^|\*|·)(min|h|hr|d|day)(?:$|[\^)*·\s]|-1|⁻)")
 
 

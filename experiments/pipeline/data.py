@@ -4,7 +4,7 @@ from pathlib import Path
 
 from experiments.pipeline.decision import simulated_data
 from experiments.pipeline.job import Job, clear, size_of
-from experiments.pipeline.logs import learn_from, log_record
+from experiments.pipeline.logs import learn_from, log_record, timing_of
 from experiments.pipeline.recipe import to_toml
 from observer import runs
 from observer.runs import Run
@@ -18,7 +18,9 @@ def simulate_step(run: Run, job: Job) -> Run:
     if options.files:
         logs = log_record(options.files, run.path)  # before they are read: one that changes meanwhile differs later
         with job.console.step("read", f"logs {options.files}, dt {plant.dt:g} s"):
-            data = learn_from(options.files, run.system, plant.dt, options.columns, outputs=options.learned)
+            data = learn_from(
+                options.files, run.system, plant.dt, options.columns, timing_of(options), outputs=options.learned
+            )
         logs["trajectories"] = len(data)
     else:
         length = f" of {options.duration:g} s" if options.duration else ""

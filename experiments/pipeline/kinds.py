@@ -1,6 +1,6 @@
 """The kinds of value that a person gives: type, range, and how it is written. Recipe and command line share them."""
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
@@ -81,7 +81,23 @@ def _mapping(text: str) -> str:
     return text
 
 
+def _sample_time(value: Any) -> str:
+    from systems.recordings import Timing
+
+    Timing(sample_time=value)
+    return str(value)
+
+
+def _time_unit(text: str) -> str:
+    from systems.time_units import checked_unit
+
+    return checked_unit(text, "time_unit")
+
+
 Columns = Annotated[str, AfterValidator(_mapping)]
+SampleTime = Annotated[str, BeforeValidator(_sample_time)]
+TimeUnit = Annotated[str, AfterValidator(_time_unit)]
+DateOrder = Literal["dmy", "mdy"]
 Time = Annotated[Positive, BeforeValidator(seconds)]
 SettlingTime = Annotated[Positive | None, BeforeValidator(_settling)]
 Deviations = Annotated[tuple[Deviation, ...], BeforeValidator(_numbers)]

@@ -43,6 +43,11 @@ class Option:
         return self.flag.lstrip("-").replace("-", "_")
 
 
+#: Of logs, for fit and estimate.
+_SAMPLE_TIME = "Time from row to row of logs without a time column, as 50ms; a number is in the plant's unit of time."
+_TIME_UNIT = "Unit of stamps that are numbers: ns, us, ms, s, min, h or d; told by the log when left out."
+_DATE_ORDER = "How dates such as 03/04/2024 are read: dmy or mdy."
+
 OPTIONS = (
     Option("plant", "--dt", "dt", float, "Sampling time in seconds; the plant's own when left out.", "SECONDS"),
     Option("plant", "--method", "method", str, "Discretisation: rk4, euler, exact or scipy.", "NAME"),
@@ -55,6 +60,9 @@ OPTIONS = (
            "Logs to learn from instead of simulated data: a file, or a quoted pattern such as 'logs/*.csv'.", "FILES"),
     Option("data", "--columns", "data.columns", str,
            "Columns of the logs named differently from their signal, as speed=v_wheel,t=stamp.", "SIGNAL=COLUMN,..."),
+    Option("data", "--sample-time", "data.sample_time", str, _SAMPLE_TIME, "TIME"),
+    Option("data", "--time-unit", "data.time_unit", str, _TIME_UNIT, "UNIT"),
+    Option("data", "--date-order", "data.date_order", str, _DATE_ORDER, "ORDER"),
     Option("fit", "--neurons", "fit.neurons", int, "Neurons of the observer; 0 gives the linear observer.", "COUNT"),
     Option("fit", "--activation", "fit.activation", str, "tanh, relu or sigmoid.", "NAME"),
     Option("fit", "--settling-time", "fit.settling_time", str,
@@ -108,6 +116,9 @@ OWN = (
     Option("fine-tune", "--iterations", "fine_tune.iterations", int, "Largest number of iterations.", "COUNT"),
     Option("fine-tune", "--budget", "fine_tune.budget", str, "Time limit of the tuning, as 20s or 2m.", "TIME"),
     Option("estimate", "--columns", "estimate.columns", str, "Columns named differently from their signal.", "SIGNAL=COLUMN,..."),
+    Option("estimate", "--sample-time", "estimate.sample_time", str, _SAMPLE_TIME, "TIME"),
+    Option("estimate", "--time-unit", "estimate.time_unit", str, _TIME_UNIT, "UNIT"),
+    Option("estimate", "--date-order", "estimate.date_order", str, _DATE_ORDER, "ORDER"),
     Option("estimate", "--initial-estimate", "estimate.initial_estimate", str,
            "Initial estimate; the first logged state, else the middle of the initial range, when left out.",
            "STATE=VALUE,...", former="--start"),

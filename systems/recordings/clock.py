@@ -178,7 +178,9 @@ def measure(table: LogTable, axis: Axis, max_gap: int, timing: Timing) -> Span:
     found, end = np.frombuffer(steps), float(last[0])
     moved = found[found > 0]
     if not len(moved):
-        raise InputError(f"{table.label}, column '{table.time}': all {rows} rows have the same time; give --sample-time instead")
+        raise InputError(
+            f"{table.label}, column '{table.time}': all {rows} rows have the same time; give --sample-time instead"
+        )
     spacing = float(np.median(moved))
     scale, warnings = 1 / SECONDS[axis.unit], ()
     if table.time == ROW_TIME:

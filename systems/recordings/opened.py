@@ -15,7 +15,7 @@ from systems.signals import Signal
 from systems.system import System
 
 GROUPS = ("states", "inputs", "outputs")
-BEGINNING = 20_000  # rows that tell which sensors have rows of their own
+BEGINNING = 500  # rows that tell which sensors have rows of their own
 
 
 @dataclass(frozen=True)
@@ -65,6 +65,7 @@ class OpenedLog:
         held = [group == "inputs" for group, _ in where]
         begun, later = _begin(rows.read())
         alone = rows_of_their_own(*begun, held, self.dt, self.max_gap)
+        del begun
         ranges = _Ranges(self.label, system)
         done = 0
         for t, values in resample(
@@ -149,8 +150,8 @@ class _Rows:
                 stamp = shown(block.columns[self.table.time][index - before])
                 raise InputError(
                     f"{self.table.label}, row {block.row(index - before)}, column '{self.table.time}': time {stamp} repeats the one before "
-                    f"it, with another '{column}'; expected times that increase, so sort the rows or remove this one, or give --sample-time "
-                    "where the clock is too coarse"
+                    f"it, with another '{column}'; expected times that increase, so sort the rows or remove this one, or give "
+                    "--sample-time where the clock is too coarse"
                 )
             into[:] = np.where(np.isfinite(into), into, row)
         self.joined += len(same)
@@ -174,7 +175,10 @@ class _Rows:
         label = self.table.label
         empty = [f"'{column}'" for column, count in zip(self.where.values(), self.measured, strict=True) if not count]
         told = (f"{label}: {self.joined} rows repeat the time of the row before them and are joined with it",)
-        return (*(told if self.joined else ()), *((f"{label}: no row has a number in {', '.join(empty)}",) if empty else ()))
+        return (
+            *(told if self.joined else ()),
+            *((f"{label}: no row has a number in {', '.join(empty)}",) if empty else ()),
+        )
 
 
 def _begin(
@@ -184,8 +188,8 @@ def _begin(
     begun: list[tuple[np.ndarray, np.ndarray]] = []
     while sum(len(stamps) for stamps, _ in begun) < BEGINNING and (block := next(rows, None)) is not None:
         begun.append(block)
-    stamps, values = (np.concatenate([block[k] for block in begun])[:BEGINNING] for k in (0, 1))
-    return (stamps, values), chain(begun, rows)
+    stamps, values = (np.concatenate([block[k] for block in begun]) for k in (0, 1))
+    return (stamps[:BEGINNING], values[:BEGINNING]), chain(iter([(stamps, values)]), rows)
 
 
 def signals_of(system: System) -> list[tuple[str, int, Signal]]:

@@ -177,7 +177,9 @@ def _opened(
             raise missing_column(table, group[:-1], signal.name)
     if table.time == ROW_TIME and timing.sample_time is not None:
         if not where:
-            raise InputError(f"{table.label} has a column for no signal of '{system.name}'; map them with SIGNAL=COLUMN")
+            raise InputError(
+                f"{table.label} has a column for no signal of '{system.name}'; map them with SIGNAL=COLUMN"
+            )
         step = duration(timing.sample_time, system.time_unit, "sample_time")
         table = numbered(table, next(iter(where.values())), step)
     span = measure(table, Axis(system.time_unit, dt, system.duration), max_gap, timing)

@@ -14,7 +14,10 @@ import numpy as np
 LATE = 0.05  # of dt: an input whose stamp comes this much after t_k still belongs to t_k
 SAME = 1e-6  # of dt: a stamp and a grid point this close are the same instant
 BLOCK = 1 << 16  # samples that are made at once
-USUAL, MOSTLY = 1.6, 0.8  # a gap that is no longer than so many usual ones; the share of a column's empty cells in such gaps
+USUAL, MOSTLY = (
+    1.6,
+    0.8,
+)  # a gap that is no longer than so many usual ones; the share of a column's empty cells in such gaps
 SLOW = 1.5  # of dt: values farther apart are not joined where other columns have rows between them
 
 
@@ -128,7 +131,7 @@ def rows_of_their_own(
     """For each column of the first rows ``(N, m)`` that has rows of its own: (time from value to value, gap to bridge); else None.
 
     It has where nearly all of its empty cells lie between values as far apart as usual: then nothing is missing there. A column that
-    comes much slower than dt is not bridged.
+    comes much slower than dt is not bridged; nor is one with hardly a value in these rows, whose time from value to value is inf.
     """
     found: list[tuple[float, float] | None] = []
     for k, hold_it in enumerate(held):
@@ -136,7 +139,7 @@ def rows_of_their_own(
         empty = len(values) - len(known)
         gaps = np.diff(stamps[known])
         if not empty or len(known) < 2:
-            found.append((np.inf, 0.0) if empty and len(known) else None)
+            found.append((np.inf, 0.0) if empty else None)
             continue
         spacing = float(np.median(gaps))
         between = np.diff(known) - 1

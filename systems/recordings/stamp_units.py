@@ -45,7 +45,9 @@ def unit_of(
         scale = SECONDS[unit] / SECONDS[axis.unit]
         if spacing * scale >= _FAR * axis.dt:
             _refuse(place, axis, spacing, unit, _likely(axis, spacing, end, rows, unit))
-        return scale, () if stated or unit == axis.unit else (f"{table.label}: stamps taken as {WORDS[unit]} since {_since(unit)}",)
+        return scale, () if stated or unit == axis.unit else (
+            f"{table.label}: stamps taken as {WORDS[unit]} since {_since(unit)}",
+        )
     fits = _fits(axis, spacing, end, rows)
     best = min((u for u in fits if u != axis.unit), key=fits.__getitem__, default=None)
     apart = spacing / axis.dt

@@ -1,6 +1,6 @@
 """Stamps that are texts: ISO dates, dates as people write them, and clock times, as seconds since the first of them.
 
-    2024-03-31T00:59:50.5Z   31.03.2024 00:59:50,5   03/31/2024 12:59:50 AM   31-Mar-2024 00:59:50   0:00:10.5   00:10.5 (min:s)
+2024-03-31T00:59:50.5Z   31.03.2024 00:59:50,5   03/31/2024 12:59:50 AM   31-Mar-2024 00:59:50   0:00:10.5   00:10.5 (min:s)
 """
 
 import re
@@ -11,7 +11,9 @@ ORDERS = ("dmy", "mdy")
 _MONTHS = {name: k // 2 + 1 for k, name in enumerate(
     "jan jan feb feb mar mär apr apr may mai jun jun jul jul aug aug sep sep oct okt nov nov dec dez".split()
 )}  # fmt: skip
-_CLOCK = re.compile(r"(?:(\d+)\s*days?,?\s+)?(\d+):(\d{1,2})(?::(\d{1,2}))?(?:[.,](\d+))?\s*(?:([ap])\.?m\.?)?", re.IGNORECASE)
+_CLOCK = re.compile(
+    r"(?:(\d+)\s*days?,?\s+)?(\d+):(\d{1,2})(?::(\d{1,2}))?(?:[.,](\d+))?\s*(?:([ap])\.?m\.?)?", re.IGNORECASE
+)
 _DATE = re.compile(r"(\d{1,4})([./-])(\d{1,2}|[^\W\d_]{3,9})\.?\2(\d{1,4})(?:(?:\s*[T,]\s*|\s+)(\S.*))?", re.IGNORECASE)
 _DAY = 86400.0
 
@@ -93,7 +95,9 @@ class StampReader:
         first, sign, second, third, _ = match.groups()
         text = match.group(0)[: match.end(4)]
         if not second.isdigit():
-            return datetime(_year(third), _MONTHS[second[:3].casefold()] if second[:3].casefold() in _MONTHS else 0, int(first))
+            return datetime(
+                _year(third), _MONTHS[second[:3].casefold()] if second[:3].casefold() in _MONTHS else 0, int(first)
+            )
         a, b = int(first), int(second)
         if len(first) == 4:
             return datetime(a, b, int(third))
