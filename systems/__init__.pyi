@@ -9,6 +9,8 @@ from .discretization import DiscreteSystem as DiscreteSystem
 from .discretization import discretize as discretize
 from .files import load_system as load_system
 from .library import ALL_SYSTEMS as ALL_SYSTEMS
+from .lookup import Table as Table
+from .lookup import table as table
 from .recordings import Timing as Timing
 from .recordings import read_recordings as read_recordings
 from .recordings import write_recordings as write_recordings

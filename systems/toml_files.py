@@ -1,9 +1,10 @@
 """A system written as TOML: tables of signals, parameters and text equations.
 
-    [states] [inputs] [parameters] [definitions] [dynamics] or [difference] [outputs] [sampling]
+    [states] [inputs] [parameters] [tables] [definitions] [dynamics] or [difference] [outputs] [sampling]
 
 ``[dynamics]`` gives dx/dt, ``[difference]`` the next state of a discrete map. ``[definitions]`` names intermediate
-equations, worked out in order, for use in all equations below them. ``t`` is the time in seconds.
+equations, worked out in order, for use in all equations below them. ``[tables]`` names tables of points, used as ``table(name, x)``.
+``t`` is the time in the plant's unit.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -14,6 +15,8 @@ from pydantic import BaseModel
 from systems.base.errors import InputError
 from systems.base.wording import nearest
 from systems.equations import Equation, parse
+from systems.expressions import TABLE
+from systems.lookup import Table
 from systems.signals import Parameter, Signal, check_name
 from systems.system import System
 from systems.toml_tables import EXPECTED, SystemTables, read_tables
@@ -55,7 +58,9 @@ def outline_from_toml(
 
 def _build(tables: SystemTables, file: str, name: str, source: str, kind: str, equations: Mapping[str, str]) -> System:
     order = {name: place for place, name in enumerate(tables.definitions)}
-    known = dict.fromkeys(["t", *tables.states, *tables.inputs, *tables.parameters, *order])
+    known: dict[str, str | None] = dict.fromkeys(["t", *tables.states, *tables.inputs, *tables.parameters, *order])
+    known |= dict.fromkeys(tables.tables, TABLE)
+    lookups = {key: _lookup(f"{file}: tables.{key}", entry) for key, entry in tables.tables.items()}
     definitions = {
         name: _definition(equation, known, order, f"{file}: definitions.{name}", order[name])
         for name, equation in tables.definitions.items()
@@ -78,8 +83,8 @@ def _build(tables: SystemTables, file: str, name: str, source: str, kind: str, e
             inputs=inputs,
             outputs=outputs,
             parameters=parameters,
-            dynamics=_function(derivatives, definitions, *names),
-            output=_function(measured, definitions, *names),
+            dynamics=_function(derivatives, definitions, *names, lookups),
+            output=_function(measured, definitions, *names, lookups),
             kind="discrete" if kind == "difference" else "continuous",
             dt=sampling.dt if sampling else None,
             duration=sampling.duration if sampling else None,
@@ -117,7 +122,7 @@ def _equations(tables: SystemTables, file: str) -> tuple[str, dict[str, str]]:
 def _check_names(tables: SystemTables, file: str) -> None:
     """One name, one meaning, for what equations refer to; an output may be called like the state that it measures."""
     taken = {"t": "the time"}
-    for what in ("states", "inputs", "parameters", "definitions", "outputs"):
+    for what in ("states", "inputs", "parameters", "tables", "definitions", "outputs"):
         for name in getattr(tables, what):
             try:
                 check_name(what[:-1], name)
@@ -132,7 +137,9 @@ def _check_names(tables: SystemTables, file: str) -> None:
             taken[name] = f"{'an' if what == 'inputs' else 'a'} {what[:-1]}"
 
 
-def _definition(text: str, known: Mapping[str, None], order: Mapping[str, int], owner: str, place: int) -> Equation:
+def _definition(
+    text: str, known: Mapping[str, str | None], order: Mapping[str, int], owner: str, place: int
+) -> Equation:
     """Parse the definition at ``place`` of ``order``; one that uses a later definition gets the advice to change the order."""
     equation = parse(text, known, owner)
     early = next((name for name in equation.names if order.get(name, -1) >= place), None)
@@ -152,6 +159,13 @@ def _parameter(owner: str, entry: Any) -> Parameter:
         raise InputError(f"{owner}." + str(error).removeprefix("parameter: ")) from None
 
 
+def _lookup(owner: str, entry: Any) -> Table:
+    try:
+        return Table(entry.x, entry.y, entry.kind)
+    except InputError as error:
+        raise InputError(f"{owner}: " + str(error).removeprefix("table: ")) from None
+
+
 def _signals(entries: Mapping[str, BaseModel], owner: str) -> list[Signal]:
     signals = []
     for name, entry in entries.items():
@@ -163,12 +177,16 @@ def _signals(entries: Mapping[str, BaseModel], owner: str) -> list[Signal]:
 
 
 def _function(
-    equations: Sequence[Equation], definitions: Mapping[str, Equation], states: Sequence[str], inputs: Sequence[str]
+    equations: Sequence[Equation],
+    definitions: Mapping[str, Equation],
+    states: Sequence[str],
+    inputs: Sequence[str],
+    lookups: Mapping[str, Table],
 ) -> Callable[..., list[Any]]:
     """The function of t, x, u, p that these equations define."""
 
     def evaluate(t: Any, x: Sequence[Any], u: Sequence[Any], p: Mapping[str, Any]) -> list[Any]:
-        values = {"t": t, **dict(zip(states, x, strict=True)), **dict(zip(inputs, u, strict=True)), **p}
+        values = {"t": t, **dict(zip(states, x, strict=True)), **dict(zip(inputs, u, strict=True)), **p, **lookups}
         for name, equation in definitions.items():
             values[name] = equation.evaluate(values)
         return [equation.evaluate(values) for equation in equations]

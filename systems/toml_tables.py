@@ -78,6 +78,12 @@ def _short(key: str, kinds: tuple[type, ...]) -> BeforeValidator:
     return BeforeValidator(lambda value: {key: value} if type(value) in kinds else value)
 
 
+class _Lookup(_Table):
+    x: list[Number]
+    y: list[Number]
+    kind: str = "linear"
+
+
 class SystemTables(_Table):
     """A system as its file gives it; equations are still texts."""
 
@@ -86,6 +92,7 @@ class SystemTables(_Table):
     states: dict[str, _State]
     inputs: dict[str, _Input] = {}
     parameters: dict[str, Annotated[_Parameter, _short("value", (int, float))]] = {}
+    tables: dict[str, _Lookup] = {}
     definitions: dict[str, str] = {}
     dynamics: dict[str, str] | None = None
     difference: dict[str, str] | None = None
@@ -93,7 +100,9 @@ class SystemTables(_Table):
     sampling: _Sampling | None = None
 
 
-_TABLES = {"states": _State, "inputs": _Input, "parameters": _Parameter, "outputs": _Output, "sampling": _Sampling}
+_TABLES = {
+    "states": _State, "inputs": _Input, "parameters": _Parameter, "outputs": _Output, "sampling": _Sampling, "tables": _Lookup,
+}  # fmt: skip
 EXPECTED = {
     **dict.fromkeys(("range", "initial", "limits"), "[low, high], two finite numbers"),
     **dict.fromkeys(("unit", "description"), 'a text in quotes, such as "m/s"'),
@@ -102,12 +111,15 @@ EXPECTED = {
     "period": "the period of the angle, a positive number",
     "noise": "the standard deviation of the noise, zero or positive",
     "value": "a finite number",
+    **dict.fromkeys(("x", "y"), "a list of finite numbers, such as [0, 0.5, 1]"),
+    "kind": '"linear" or "monotone"',
     "equation": 'an equation in quotes, such as "-2*x1 + u"',
 }
 _EXPECTED_ENTRY = {
     **dict.fromkeys(("states", "inputs"), 'a table such as { range = [-1, 1], unit = "m" }'),
     "parameters": 'a finite number, or a table such as { value = 1.0, unit = "kg" }',
     "outputs": 'an equation in quotes, or a table such as { equation = "x1", unit = "m" }',
+    "tables": "a table such as { x = [0, 0.5, 1], y = [3.0, 3.6, 4.2] }",
     **dict.fromkeys(("dynamics", "difference", "definitions"), EXPECTED["equation"]),
 }
 _EXPECTED_TABLE = {
