@@ -238,8 +238,9 @@ class _Parser:
             advice = nearest(token.text, tables) if tables else "there is no table; add one to [tables]"
             self.fail(token.position, f"{TABLE}() needs the name of a table first, as {TABLE}(ocv, soc); {advice}")
         self.used[token.text] = None
-        if self.token.text == ",":
-            self.advance()
+        if self.token.text != ",":
+            self.fail(self.token.position, f"{TABLE}() has two arguments, as {TABLE}({token.text}, soc)")
+        self.advance()
         return _Part([Operation("name", token.text)], token.position)
 
     # Pieces

@@ -20,6 +20,7 @@ from systems.base.errors import InputError
 from systems.base.wording import nearest
 from systems.evaluation import evaluate
 from systems.graph import Graph
+from systems.linear import linear_equations
 from systems.signals import Parameter, Signal, check_label, check_name, check_number
 from systems.time_units import PLANT_UNITS, checked_unit, inferred_unit
 from systems.tracing import read_equations
@@ -280,6 +281,37 @@ class System:
             used = self.dynamics.used(symbol) | self.output.used(symbol)
             result += [f"{kind} '{name}' is used by no equation" for k, name in enumerate(names) if k not in used]
         return tuple(result)
+
+    @classmethod
+    def linear(
+        cls, A: Any, B: Any, C: Any, D: Any = None, *, states: Any, outputs: Any, inputs: Any = (), **more: Any
+    ) -> "System":
+        """The plant dx/dt = A x + B u, y = C x + D u; with ``kind="discrete"`` x[k+1] = A x[k] + B u[k].
+
+        Parameters
+        ----------
+        A, B, C, D : array_like
+            Matrices in the order of the signals; None stands for zeros in B and D.
+        states, inputs, outputs, **more
+            As those of a :class:`System`.
+
+        Raises
+        ------
+        InputError
+            For a matrix whose shape is not that of the signals.
+
+        Examples
+        --------
+        >>> motor = System.linear([[-2.0]], [[1.0]], [[1.0]], states=[Signal("w", "rad/s", (-9, 9))],
+        ...                       inputs=[Signal("u", "V", (-9, 9))], outputs=[Signal("y", "rad/s")], name="motor", dt=0.1)
+        >>> motor.derivative([1.0], [3.0])
+        array([1.])
+        """
+        try:
+            dynamics, output = linear_equations(A, B, C, D, nx=len(states), nu=len(inputs), ny=len(outputs))
+        except InputError as error:
+            raise InputError(f"system '{more.get('name', 'linear')}': {error}") from None
+        return cls(states=states, inputs=inputs, outputs=outputs, dynamics=dynamics, output=output, **more)
 
     # Variants and storage --------------------------------------------------------------------------------------------
 

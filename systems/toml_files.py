@@ -1,6 +1,6 @@
 """A system written as TOML: tables of signals, parameters and text equations.
 
-    [states] [inputs] [parameters] [tables] [definitions] [dynamics] or [difference] [outputs] [sampling]
+    [states] [inputs] [parameters] [tables] [definitions] [dynamics], [difference] or [linear] [outputs] [sampling]
 
 ``[dynamics]`` gives dx/dt, ``[difference]`` the next state of a discrete map. ``[definitions]`` names intermediate
 equations, worked out in order, for use in all equations below them. ``[tables]`` names tables of points, used as ``table(name, x)``.
@@ -16,6 +16,7 @@ from systems.base.errors import InputError
 from systems.base.wording import nearest
 from systems.equations import Equation, parse
 from systems.expressions import TABLE
+from systems.linear import linear_equations
 from systems.lookup import Table
 from systems.signals import Parameter, Signal, check_name
 from systems.system import System
@@ -30,6 +31,8 @@ def system_from_toml(text: str, file: str, name: str = "system", source: str = "
     """
     tables = read_tables(text, file)
     _check_names(tables, file)
+    if tables.linear is not None:
+        return _linear(tables, file, name, source)
     kind, equations = _equations(tables, file)
     for key, output in tables.outputs.items():
         if output.equation is None:
@@ -46,7 +49,7 @@ def outline_from_toml(
     (``y = {}``; zero in place of its equation). Raises :class:`InputError` as :func:`system_from_toml` does.
     """
     tables = read_tables(text, file)
-    if tables.dynamics is not None or tables.difference is not None:
+    if tables.dynamics is not None or tables.difference is not None or tables.linear is not None:
         return None
     plain = tuple(output.equation is None for output in tables.outputs.values())
     still = {state: state for state in tables.states}
@@ -68,26 +71,58 @@ def _build(tables: SystemTables, file: str, name: str, source: str, kind: str, e
     derivatives = [parse(equations[state], known, f"{file}: {kind}.{state}") for state in tables.states]
     measured = [parse(item.equation or "0", known, f"{file}: outputs.{key}") for key, item in tables.outputs.items()]
 
+    names = (list(tables.states), list(tables.inputs))
+    return _system(
+        tables,
+        file,
+        tables.name or name,
+        source,
+        dynamics=_function(derivatives, definitions, *names, lookups),
+        output=_function(measured, definitions, *names, lookups),
+        kind="discrete" if kind == "difference" else "continuous",
+    )
+
+
+def _linear(tables: SystemTables, file: str, name: str, source: str) -> System:
+    """The plant of a table [linear]: the matrices A, B, C, D in the order of the signals."""
+    for what in ("dynamics", "difference", "definitions"):
+        if getattr(tables, what):
+            raise InputError(f"{file}: both linear and {what} are given; keep one of them")
+    given = next((key for key, output in tables.outputs.items() if output.equation is not None), None)
+    if given is not None:
+        raise InputError(f"{file}: outputs.{given} has an equation beside the matrix C of linear; write {given} = {{}}")
+    matrices = tables.linear.model_dump() if tables.linear else {}
+    discrete = matrices.pop("discrete", False)
+    try:
+        dynamics, output = linear_equations(
+            **matrices, nx=len(tables.states), nu=len(tables.inputs), ny=len(tables.outputs)
+        )
+    except InputError as error:
+        raise InputError(f"{file}: linear: {error}") from None
+    return _system(
+        tables, file, tables.name or name, source, dynamics=dynamics, output=output, kind="discrete" if discrete else "continuous"
+    )  # fmt: skip
+
+
+def _system(tables: SystemTables, file: str, name: str, source: str, **equations: Any) -> System:
     sampling = tables.sampling
     parameters = {key: _parameter(f"{file}: parameters.{key}", entry) for key, entry in tables.parameters.items()}
-    names = (list(tables.states), list(tables.inputs))
     states, inputs, outputs = (
         _signals(getattr(tables, what), f"{file}: {what}") for what in ("states", "inputs", "outputs")
     )
     try:
         return System(
-            name=tables.name or name,
+            name=name,
             description=tables.description,
             source=source,
             states=states,
             inputs=inputs,
             outputs=outputs,
             parameters=parameters,
-            dynamics=_function(derivatives, definitions, *names, lookups),
-            output=_function(measured, definitions, *names, lookups),
-            kind="discrete" if kind == "difference" else "continuous",
             dt=sampling.dt if sampling else None,
             duration=sampling.duration if sampling else None,
+            time_unit=sampling.unit if sampling else "",
+            **equations,
         )
     except InputError as error:
         raise InputError(f"{file}: {error}") from error
@@ -107,8 +142,8 @@ def _equations(tables: SystemTables, file: str) -> tuple[str, dict[str, str]]:
     equations = tables.difference if tables.dynamics is None else tables.dynamics
     if equations is None:
         raise InputError(
-            f"{file}: dynamics is missing; expected [dynamics] for an ODE or [difference] for a discrete map "
-            "(only a plant that is learned from logs, with --data, does without)"
+            f"{file}: dynamics is missing; expected [dynamics] for an ODE, [difference] for a discrete map, or [linear] for matrices "
+            "A, B, C, D (only a plant that is learned from logs, with --data, does without)"
         )
     for state in equations:
         if state not in tables.states:

@@ -71,6 +71,15 @@ class _Output(_Table):
 class _Sampling(_Table):
     dt: Positive
     duration: Positive | None = None
+    unit: str = ""
+
+
+class _Linear(_Table):
+    A: list[list[Number]]
+    B: list[list[Number]] | None = None
+    C: list[list[Number]]
+    D: list[list[Number]] | None = None
+    discrete: bool = False
 
 
 def _short(key: str, kinds: tuple[type, ...]) -> BeforeValidator:
@@ -96,17 +105,21 @@ class SystemTables(_Table):
     definitions: dict[str, str] = {}
     dynamics: dict[str, str] | None = None
     difference: dict[str, str] | None = None
+    linear: _Linear | None = None
     outputs: dict[str, Annotated[_Output, _short("equation", (str,))]]
     sampling: _Sampling | None = None
 
 
 _TABLES = {
-    "states": _State, "inputs": _Input, "parameters": _Parameter, "outputs": _Output, "sampling": _Sampling, "tables": _Lookup,
+    "states": _State, "inputs": _Input, "parameters": _Parameter, "outputs": _Output, "sampling": _Sampling,
+    "tables": _Lookup, "linear": _Linear,
 }  # fmt: skip
 EXPECTED = {
     **dict.fromkeys(("range", "initial", "limits"), "[low, high], two finite numbers"),
     **dict.fromkeys(("unit", "description"), 'a text in quotes, such as "m/s"'),
-    **dict.fromkeys(("dt", "duration"), "a positive number of seconds"),
+    **dict.fromkeys(("dt", "duration"), "a positive time, a number in the unit of [sampling]"),
+    **dict.fromkeys(("A", "B", "C", "D"), "a matrix, a list of rows such as [[0, 1], [-2, -3]]"),
+    "discrete": "true or false",
     **dict.fromkeys(("role", "excitation", "name"), "a text in quotes"),
     "period": "the period of the angle, a positive number",
     "noise": "the standard deviation of the noise, zero or positive",
@@ -175,7 +188,7 @@ def _explain(error: ValidationError, raw: Mapping[str, Any]) -> str:
         return f"{place} {fault['msg']}{more}"
     if len(path) == 1:
         expected = _EXPECTED_TABLE.get(place) or EXPECTED.get(place) or f"a table [{place}]"
-    elif len(path) == 2 and path[0] != "sampling":
+    elif len(path) == 2 and path[0] not in ("sampling", "linear"):
         expected = _EXPECTED_ENTRY[path[0]]
     else:
         expected = EXPECTED[path[-1]]

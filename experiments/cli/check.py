@@ -38,10 +38,9 @@ def examine(recipe: Recipe, console: Console) -> dict[str, Any]:
     found: MetricSearch | None = None
     chosen: float | None = None
     notes: tuple[str, ...] = ()
-    fit = recipe.fit
     with console.step("check", recipe.system):
         recipe, plant = plan(recipe, console)
-        system = plant.system
+        system, fit = plant.system, recipe.fit
         asked = requested_rate(fit.settling_time, fit.contraction_rate, fit.condition, plant.dt)
         data = simulated_data(recipe, plant)
         seen = examine_observability(plant, data, region=fitting_region(plant, data), seed=recipe.seed)

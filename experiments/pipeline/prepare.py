@@ -9,6 +9,7 @@ from typing import Any
 import systems
 from experiments.pipeline.console import Console
 from experiments.pipeline.job import CHECKPOINT, Job, remade
+from experiments.pipeline.kinds import in_unit
 from experiments.pipeline.lock import LOCK, working_in
 from experiments.pipeline.logs import changed_logs, learned_plant
 from experiments.pipeline.options import command_for
@@ -33,8 +34,9 @@ def plan(recipe: Recipe, console: Console) -> tuple[Recipe, DiscreteSystem]:
     system = learned or systems.load_system(recipe.system)
     plant = systems.discretize(system, dt=recipe.dt, method=recipe.method, substeps=recipe.substeps)
     checked_map(recipe, system)
+    settling = in_unit(recipe.fit.settling_time, system.time_unit)
     duration = None if recipe.data.files else recipe.data.duration or system.duration
-    found = {"data.learned": learned is not None, "data.duration": duration}
+    found = {"data.learned": learned is not None, "data.duration": duration, "fit.settling_time": settling}
     _check_memory(recipe, plant, duration)
     return recipe.changed(dt=plant.dt, substeps=plant.substeps, **found), plant
 
