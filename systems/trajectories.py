@@ -213,8 +213,8 @@ def check_states(system: System, t: np.ndarray, x: np.ndarray) -> tuple[str, ...
                 trial = int(np.argmax(mask[:, step]))
                 initial = ", ".join(f"{n}={v:.4g}" for n, v in zip(system.state_names, x[trial, 0], strict=True))
                 raise SimulationError(
-                    f"state '{signal.name}' {what} at t = {t[step]:g} s (value {values[trial, step]:.4g}) in trajectory {trial} "
-                    f"from the initial state {initial}; {advice}"
+                    f"state '{signal.name}' {what} at t = {t[step]:g} {system.time_unit} (value {values[trial, step]:.4g}) in trajectory "
+                    f"{trial} from the initial state {initial}; {advice}"
                 )
         outside = (values < low) | (values > high)
         if outside.any():
@@ -275,11 +275,17 @@ def simulate(
     system, dt = plant.system, plant.dt
     duration = duration if duration is not None else (system.duration or 200 * dt)
     if not duration >= dt:
-        raise InputError(f"duration is {duration:g} s; expected at least one sample (dt = {dt:g} s)")
+        raise InputError(
+            f"duration is {duration:g} {system.time_unit}; expected at least one sample (dt = {dt:g} {system.time_unit})"
+        )
     if x0 is None and (isinstance(trajectories, bool) or not isinstance(trajectories, int) or trajectories < 1):
         raise InputError(f"trajectories is {trajectories!r}; expected a whole number, 1 or more")
     way_out = "ask for fewer or shorter ones, or a larger dt"
-    require(arrays((duration / dt, system.nx)), f"a trajectory of {duration:g} s in samples of {dt:g} s", way_out)
+    require(
+        arrays((duration / dt, system.nx)),
+        f"a trajectory of {duration:g} in samples of {dt:g} {system.time_unit}",
+        way_out,
+    )
     steps = round(duration / dt) + 1
     if x0 is None:
         require(arrays((trajectories, system.nx)), f"{trajectories} trajectories", "ask for fewer")
@@ -291,7 +297,7 @@ def simulate(
         )
     count = len(x0)
     needed = arrays((3, count, steps, system.nx), (2, count, steps, system.nu), (2, count, steps, system.ny))
-    require(needed, f"{count} trajectories of {duration:g} s in samples of {dt:g} s", way_out)
+    require(needed, f"{count} trajectories of {duration:g} in samples of {dt:g} {system.time_unit}", way_out)
     if u is None:
         u = draw_inputs(system, dt, count, steps, seed, excitation)
     u = np.asarray(u, dtype=float)

@@ -70,6 +70,7 @@ def examine(recipe: Recipe, console: Console) -> dict[str, Any]:
                 for s in group
             ],
             "parameters": {name: parameter.value for name, parameter in system.parameters.items()},
+            "time_unit": system.time_unit,
             "dt": plant.dt,
             "method": plant.method,
             "substeps": plant.substeps,
@@ -204,7 +205,7 @@ def _against_unobservable(plant: "DiscreteSystem", mode: "UnobservableModes", li
         text.append("measure several of the states in this direction: no single one is enough")
     if mode.rate < 1 - 2e-4:
         text.append(
-            f"or ask for a settling time of {settling_time(mode.rate, plant.dt):.3g} s or more: "
+            f"or ask for a settling time of {settling_time(mode.rate, plant.dt):.3g} {plant.system.time_unit} or more: "
             "no gain makes an unobservable direction decay faster"
         )
     elif mode.everywhere:

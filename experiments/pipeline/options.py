@@ -66,7 +66,7 @@ OPTIONS = (
     Option("fit", "--neurons", "fit.neurons", int, "Neurons of the observer; 0 gives the linear observer.", "COUNT"),
     Option("fit", "--activation", "fit.activation", str, "tanh, relu or sigmoid.", "NAME"),
     Option("fit", "--settling-time", "fit.settling_time", str,
-           "Time for the error to fall to 2 %, as 1.5s or 30min (a number is in the plant's unit); auto (the default) balances speed and noise.", "TIME"),
+           "Time for the error to fall to 2 %, as 1.5s or 30min; auto (the default) balances speed and noise.", "TIME"),
     Option("fit", "--solver", "fit.solver", str, "Solver of the fit; auto chooses by size.", "NAME"),
     Option("fit", "--iterations", "fit.iterations", int, "Largest number of iterations of the solver.", "COUNT", former="--epochs"),
     Option("fit", "--budget", "fit.budget", str, "Time limit of the training, as 20s or 2m.", "TIME"),

@@ -52,7 +52,7 @@ def _check_memory(recipe: Recipe, plant: DiscreteSystem, duration: float | None)
         signals = 2 * (2 * plant.nx + plant.nu + plant.ny + 1)
         memory.require(
             memory.arrays((count, seconds / plant.dt, signals)),
-            f"{flag} {count}, each of {seconds:g} s in samples of {plant.dt:g} s,",
+            f"{flag} {count}, each of {seconds:g} {plant.system.time_unit} in samples of {plant.dt:g} {plant.system.time_unit},",
             "ask for fewer or shorter ones, or a larger --dt",
         )
 
