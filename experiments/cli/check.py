@@ -144,7 +144,7 @@ def _observability(plant: "DiscreteSystem", seen: "Observability") -> dict[str, 
                     "decay_per_second": mode.decay, "angular_frequency": mode.frequency,
                     "eigenvalues": [[value.real, value.imag] for value in mode.eigenvalues],
                     "direction": named(mode.direction), "text": mode.text(system),
-                    "decay_text": decay_text(mode.rate, plant.dt),
+                    "decay_text": decay_text(mode.rate, plant.dt, system.time_unit),
                 }
                 for mode in seen.unobservable.modes
             ],

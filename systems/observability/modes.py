@@ -105,8 +105,8 @@ def _advice(plant: DiscreteSystem, found: Modes) -> list[str]:
         )
     elif per > FINE:
         text.append(
-            f"dt {dt:g} {unit} is {per:.3g} times finer than the fastest mode ({found.fastest:.3g} {unit}): a rate per sample is then close "
-            f"to 1 and every run long; {found.fastest / 20:.1g} {unit} would suffice"
+            f"dt {dt:g} {unit} is {per:.3g} times finer than the fastest mode ({found.fastest:.3g} {unit}): a rate per sample is then "
+            f"close to 1 and every run long; {found.fastest / 20:.1g} {unit} would suffice"
         )
     needed = dt / (STABLE * found.fastest)
     if plant.method in ("rk4", "euler") and needed > MAX_SUBSTEPS:

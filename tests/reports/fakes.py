@@ -48,6 +48,7 @@ def fake_system(nx=2, **changes):
         "outputs": (Signal("y", units[0], noise=0.01),),
         "parameters": {"mu": Parameter(1.0, "1/s", (0.8, 1.2)), "mass": Parameter(2.5, "kg")},
         "dt": 0.05,
+        "time_unit": "s",
         "kind": "continuous",
         "description": "A plant that exists only in tests.",
         "source": "Khalil, Nonlinear Systems, 3rd ed., example 1",
