@@ -60,7 +60,7 @@ def test_times_with_a_unit():
     assert duration("30min", "min", "x") == 30 and duration("1.5 h", "min", "x") == 90 and duration(4, "h", "x") == 4
     assert duration("50ms", "s", "x") == pytest.approx(0.05) and known_unit("µs") == "us" and known_unit("m") is None
     for bad in ("", "5kg", "min", "-1", "nan", 0):
-        with pytest.raises(InputError, match="x is .*expected a time such as"):
+        with pytest.raises(InputError, match=r"x is .*expected a time such as"):
             duration(bad, "s", "x")
 
 
