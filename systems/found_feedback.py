@@ -98,11 +98,11 @@ def with_found_feedback(plant: DiscreteSystem, duration: float | None = None, se
 
 def _text(system: System, before: float, after: float, spread: float, reach: float, weight: float) -> str:
     names = ", ".join(system.input_names[k] for k in system.known)
-    what = f"a constant {names}" if weight == np.inf else f"a linear-quadratic regulator of {names}"
-    size = f"reference and excitation of {100 * reach:g} % of their ranges"
-    fewer = f", and initial states from the middle {100 * spread:g} % of the ranges" if spread < 1 else ""
+    what = f"a constant {names}" if weight == np.inf else f"a linear-quadratic regulator of {names} about an equilibrium"
+    fewer = f", from initial states in the middle {100 * spread:g} % of the ranges" if spread < 1 else ""
     return (
-        f"by itself the plant is outside its ranges in {100 * before:.0f} % of the samples, so that {what} was found, with {size}{fewer}: "
+        f"by itself the plant is outside its ranges in {100 * before:.0f} % of the samples; data and trials are simulated with {what} that "
+        f"moves {100 * reach:g} % of the way to the ends of the ranges, and {50 * reach:g} % of the usual excitation{fewer}: "
         f"{100 * after:.0f} % of the samples are inside; a law of your own goes into [feedback]"
     )
 
