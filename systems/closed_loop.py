@@ -21,8 +21,8 @@ LEFT = 1.0  # ranges from its middle: where a motion has left a range for good, 
 
 @dataclass(frozen=True, eq=False)
 class Motion:
-    """States x ``(K, N, nx)``, inputs u ``(K, N, nu)``, outputs y ``(K, N, ny)``; nan from where a trajectory ended. ``method``, ``warning``:
-    as of :class:`systems.integration.ReferenceMotion`."""
+    """States x ``(K, N, nx)``, inputs u ``(K, N, nu)``, outputs y ``(K, N, ny)``; nan from where a trajectory ended.
+    ``method``, ``warning``: as of :class:`systems.integration.ReferenceMotion`."""
 
     x: np.ndarray
     u: np.ndarray
@@ -51,7 +51,9 @@ def samples_inside(box: np.ndarray, x: np.ndarray) -> np.ndarray:
     return np.logical_and.accumulate(inside(box, x), axis=1).sum(axis=1)
 
 
-def driven(plant: DiscreteSystem, x0: np.ndarray, commands: np.ndarray, *, compiled: bool | None = None) -> tuple[np.ndarray, np.ndarray]:
+def driven(
+    plant: DiscreteSystem, x0: np.ndarray, commands: np.ndarray, *, compiled: bool | None = None
+) -> tuple[np.ndarray, np.ndarray]:
     """(x ``(K, N, nx)``, u ``(K, N, nu)``) of the discretised plant from x0 ``(K, nx)`` under commands ``(K, N, nu + references)``."""
     system = plant.system
     if system.feedback is None:

@@ -2,7 +2,8 @@
 
     [states] [inputs] [parameters] [definitions] [dynamics] or [difference] [outputs] [feedback] [references] [sampling]
 
-``[feedback]`` gives inputs in terms of states, outputs and ``[references]``, for simulated data. ``[dynamics]`` gives dx/dt, ``[difference]`` the next state of a discrete map. ``[definitions]`` names intermediate
+``[feedback]`` gives inputs in terms of states, outputs and ``[references]``, for simulated data.
+``[dynamics]`` gives dx/dt, ``[difference]`` the next state of a discrete map. ``[definitions]`` names intermediate
 equations, worked out in order, for use in all equations below them. ``t`` is the time in seconds.
 """
 
@@ -96,7 +97,9 @@ def _feedback(
     """The law of [feedback] with its [references]; ``excitation`` there is the share of the usual one that is added."""
     if tables.feedback is None:
         if tables.references:
-            raise InputError(f"{file}: [references] belong to a law; add [feedback] with an equation for each driven input")
+            raise InputError(
+                f"{file}: [references] belong to a law; add [feedback] with an equation for each driven input"
+            )
         return None
     law = dict(tables.feedback)
     share = law.pop("excitation", EXCITATION) if "excitation" not in tables.inputs else EXCITATION

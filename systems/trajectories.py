@@ -195,7 +195,8 @@ def _kind(signal: Signal, excitation: str | dict[str, str] | None) -> str | None
 
 
 def _drawn(
-    system: System, signals: Sequence[Signal], dt: float, count: int, steps: int, seed: int, excitation: str | dict[str, str] | None, **options: Any
+    system: System, signals: Sequence[Signal], dt: float, count: int, steps: int, seed: int,
+    excitation: str | dict[str, str] | None, **options: Any,
 ) -> np.ndarray:  # fmt: skip
     result = np.empty((count, steps, len(signals)))
     scale = time_scales(system)[1] if system.kind == "continuous" else 20 * dt
@@ -220,9 +221,9 @@ def check_states(system: System, t: np.ndarray, x: np.ndarray, lengths: np.ndarr
     warnings = []
     there = np.ones(x.shape[:2], dtype=bool) if lengths is None else np.arange(len(t)) < lengths[:, None]
     if not there.all():
-        ended = lengths < len(t)  # type: ignore[operator]
+        last = t[np.maximum(there.sum(axis=1)[~there[:, -1]] - 1, 0)]
         warnings.append(
-            f"{ended.sum()} of {len(x)} trajectories leave the doubled ranges and end there, after {np.median(t[lengths[ended] - 1]):.3g} s in the median"  # type: ignore[index]
+            f"{len(last)} of {len(x)} trajectories leave the doubled ranges and end there, after {np.median(last):.3g} s in the median"
         )
     for k, signal in enumerate(system.states):
         values = np.where(there, x[:, :, k], np.mean(signal.range))  # type: ignore[arg-type]
@@ -258,8 +259,8 @@ def check_states(system: System, t: np.ndarray, x: np.ndarray, lengths: np.ndarr
         outside = (values < low) | (values > high)
         if outside.any():
             warnings.append(
-                f"state '{signal.name}' is outside its range ({low:g}, {high:g}) in {100 * outside.sum() / there.sum():.2g} % of the samples, "
-                f"from {values.min():.4g} to {values.max():.4g}; widen the range if that is normal operation"
+                f"state '{signal.name}' is outside its range ({low:g}, {high:g}) in {100 * outside.sum() / there.sum():.2g} % "
+                f"of the samples, from {values.min():.4g} to {values.max():.4g}; widen the range if that is normal operation"
             )
     return tuple(warnings)
 
@@ -343,7 +344,9 @@ def simulate(
     given = np.asarray(given, dtype=float)
     if given.shape != (count, steps, width):
         what = "commands" if u is None else "u"
-        raise InputError(f"{what} has shape {given.shape}; expected {(count, steps, width)} (trajectories, samples, inputs)")
+        raise InputError(
+            f"{what} has shape {given.shape}; expected {(count, steps, width)} (trajectories, samples, inputs)"
+        )
     if truth not in ("model", "reference", "oracle"):
         raise InputError(f"truth is {truth!r}; expected model or reference")
     t, looped = dt * np.arange(steps), u is None and system.feedback is not None
@@ -409,4 +412,6 @@ def _ended(system: System, motion: Motion, dt: float) -> tuple[Motion, np.ndarra
     gone = (np.arange(steps) >= lengths[:, None])[..., None]
     if not gone.any():
         return motion, lengths
-    return Motion(*(np.where(gone, np.nan, a) for a in (motion.x, motion.u, motion.y)), motion.method, motion.warning), lengths
+    return Motion(
+        *(np.where(gone, np.nan, a) for a in (motion.x, motion.u, motion.y)), motion.method, motion.warning
+    ), lengths

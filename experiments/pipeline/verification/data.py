@@ -176,7 +176,9 @@ def motion_findings(
     for k in np.flatnonzero(lengths[rows] < steps):
         last = lengths[rows][k] - 1
         if last >= 0 and inside(ends_of(system), following[k, last]):
-            yield Finding(DIFFERS, part, f"a trajectory ends at t = {data.t[last]:g} s, where the plant does not leave its ranges")
+            yield Finding(
+                DIFFERS, part, f"a trajectory ends at t = {data.t[last]:g} s, where the plant does not leave its ranges"
+            )
             return
     following[gone[rows][:, 1:]] = np.nan
     yield from compared(
