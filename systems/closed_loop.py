@@ -20,7 +20,7 @@ LEFT = 1.0  # ranges from its middle: where a motion has left a range for good, 
 
 
 @dataclass(frozen=True, eq=False)
-class Motion:
+class DrivenMotion:
     """States x ``(K, N, nx)``, inputs u ``(K, N, nu)``, outputs y ``(K, N, ny)``; nan from where a trajectory ended.
     ``method``, ``warning``: as of :class:`systems.integration.ReferenceMotion`."""
 
@@ -78,7 +78,7 @@ def _looped(plant: DiscreteSystem) -> DiscreteSystem:
 
 def stepwise(
     plant: DiscreteSystem, x0: np.ndarray, commands: np.ndarray, noise: np.ndarray | None = None, truth: str = "model"
-) -> Motion:
+) -> DrivenMotion:
     """Sample by sample, each trajectory until it leaves (:func:`ends_of`); ``noise`` ``(K, N, ny)`` of what the law measures.
 
     ``truth``: "reference" integrates the continuous plant. Outputs are free of noise.
@@ -103,7 +103,7 @@ def stepwise(
             continue
         state, method, said = _reference_step(system, state, v, dt, t)
         warning = warning or said
-    return Motion(x, u, y, "discrete map" if system.kind == "discrete" else method, warning)
+    return DrivenMotion(x, u, y, "discrete map" if system.kind == "discrete" else method, warning)
 
 
 def _reference_step(system: System, x: np.ndarray, u: np.ndarray, dt: float, t: float) -> tuple[np.ndarray, str, str]:

@@ -16,7 +16,7 @@ from systems.base.arrays import check_shapes, one_line, read_arrays
 from systems.base.atomic_files import write_arrays
 from systems.base.errors import InputError, SimulationError
 from systems.base.memory import arrays, require
-from systems.closed_loop import Motion, driven, ends_of, samples_inside, stepwise
+from systems.closed_loop import DrivenMotion, driven, ends_of, samples_inside, stepwise
 from systems.discretization import DiscreteSystem
 from systems.excitations import excite
 from systems.feedback import commands_of
@@ -376,7 +376,7 @@ def simulate(
 
 def _motion(
     plant: DiscreteSystem, x0: np.ndarray, commands: np.ndarray, noise: np.ndarray | None, truth: str, *, looped: bool, leave: bool
-) -> Motion:  # fmt: skip
+) -> DrivenMotion:  # fmt: skip
     """The motion from x0 under ``commands``, which are inputs unless it is ``looped``."""
     system, steps = plant.system, commands.shape[1]
     continuous = truth != "model" and system.kind == "continuous"
@@ -387,20 +387,20 @@ def _motion(
         if continuous or (noise is not None and system.feedback.law.used("y")):
             return stepwise(plant, x0, commands, noise, truth)
         x, u = driven(plant, x0, commands)
-        return Motion(x, u, system.measure(x, u, t), name)
+        return DrivenMotion(x, u, system.measure(x, u, t), name)
     try:
         if continuous:
             found = reference_motion(system, x0, commands[:, :-1], plant.dt)
-            return Motion(found.x, commands, system.measure(found.x, commands, t), found.method, found.warning)
+            return DrivenMotion(found.x, commands, system.measure(found.x, commands, t), found.method, found.warning)
         x = plant.rollout(x0, commands[:, :-1])
-        return Motion(x, commands, system.measure(x, commands, t), name)
+        return DrivenMotion(x, commands, system.measure(x, commands, t), name)
     except SimulationError:
         if not leave:
             raise
         return stepwise(plant, x0, commands, None, truth)
 
 
-def _ended(system: System, motion: Motion, dt: float) -> tuple[Motion, np.ndarray]:
+def _ended(system: System, motion: DrivenMotion, dt: float) -> tuple[DrivenMotion, np.ndarray]:
     """(the motion with nan from where each trajectory leaves, samples before that). Raises where half of them leave at once."""
     lengths = samples_inside(ends_of(system), motion.x)
     count, steps = motion.x.shape[:2]
@@ -412,6 +412,6 @@ def _ended(system: System, motion: Motion, dt: float) -> tuple[Motion, np.ndarra
     gone = (np.arange(steps) >= lengths[:, None])[..., None]
     if not gone.any():
         return motion, lengths
-    return Motion(
+    return DrivenMotion(
         *(np.where(gone, np.nan, a) for a in (motion.x, motion.u, motion.y)), motion.method, motion.warning
     ), lengths
