@@ -197,7 +197,7 @@ def test_a_trajectory_that_leaves_ends_there_and_the_others_go_on():
     for truth in ("model", "reference"):
         data = simulate(plant, 10, duration=2.0, truth=truth, leave=True)
         low, high = ends_of(plant.system).T
-        assert (data.lengths < 201).all() and (data.lengths > 20).all()
+        assert (data.lengths < 201).all() and (data.lengths > 10).all()
         for x, u, n in zip(data.x, data.u, data.lengths, strict=True):
             assert ((x[:n] >= low) & (x[:n] <= high)).all() and np.isnan(x[n:]).all()
             after = plant.step(x[n - 1], u[n - 1])
@@ -224,3 +224,16 @@ def test_an_angle_never_leaves_and_initial_states_are_always_inside():
     )  # fmt: skip
     data = simulate(discretize(system), 6, duration=3.0, leave=True)
     assert (data.lengths == 31).all() and np.abs(data.x[..., 0]).max() > 2
+
+
+def test_a_long_motion_takes_fine_steps_in_place_of_the_reference_integrator(cart, monkeypatch):
+    from systems import closed_loop
+
+    slow = simulate(discretize(cart), 2, truth="reference")
+    monkeypatch.setattr(closed_loop, "LONG", 50)
+    plant = discretize(cart)
+    fine = simulate(plant, 2, truth="reference")
+    steps = closed_loop.fine_steps(plant, 101)
+    assert steps in (1, 2, 4, 8) and fine.method == f"RK4 in {steps} steps per sample, within 3e-10 of DOP853"
+    np.testing.assert_allclose(fine.x, slow.x, atol=1e-8)
+    assert closed_loop.fine_steps(plant, 49) == 0
