@@ -10,6 +10,7 @@ from reports.figures.settling import certified_settling
 from reports.quantities import Number, percent, time_unit
 from reports.selection import absolute_error, widths
 from reports.tables import Section, Table, interval, time
+from systems.feedback import commands_of
 
 
 def certificate_section(run: Run) -> Section:
@@ -91,7 +92,7 @@ def validation_section(run: Run) -> Section:
 
 def _worst_initial_states(run: Run) -> list[Table]:
     """What the search found for either goal, and from which initial states."""
-    found, states, inputs = run.worst_cases.worst, run.system.states, run.system.inputs  # type: ignore[union-attr]
+    found, states, inputs = run.worst_cases.worst, run.system.states, commands_of(run.system)  # type: ignore[union-attr]
     units = {"settling": (time_unit(), 1.0), "late": ("% of range", 100.0)}
     names = {"settling": "error that lasts longest", "late": "error that is largest late"}
     rows = tuple(
@@ -129,6 +130,11 @@ def _trials(v: Any) -> tuple[tuple[Any, ...], ...]:
             "left the range",
             Number(int(np.sum(~np.asarray(v.in_region, dtype=bool)))),
             "trials in which the plant left its operating range for a while",
+        ),
+        (
+            "ended early",
+            Number(int(v.left.sum())),
+            f"trials that end where the plant leaves its doubled ranges; {int((~v.judged).sum())} of them before the window, not judged",
         ),
         ("length of a trial", Number(float(v.t[-1]) - float(v.t[0]), time_unit(), 6), ""),
         ("window", interval(v.window, time_unit()), "over which errors are judged"),

@@ -303,5 +303,5 @@ def variational(system: System) -> System:
     return replace(
         system,
         states=[*(Signal(q.name, q.unit, q.range) for q in system.states), *extra],
-        dynamics=column, output=ca.densify(full[0]), outputs=[Signal("first")], symbols=symbols,
+        dynamics=column, output=ca.densify(full[0]), outputs=[Signal("first")], symbols=symbols, feedback=None,
     )  # fmt: skip

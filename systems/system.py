@@ -19,6 +19,7 @@ import numpy as np
 from systems.base.errors import InputError
 from systems.base.wording import nearest
 from systems.evaluation import evaluate
+from systems.feedback import Feedback, read_feedback
 from systems.graph import Graph
 from systems.linear import linear_equations
 from systems.signals import Parameter, Signal, check_label, check_name, check_number
@@ -58,6 +59,9 @@ class System:
         minutes, hours or days where the units of the signals say so (``mg/dl/min``), else seconds.
     symbols : mapping, optional
         CasADi symbols of expressions, for instance ``{"x": x, "u": u, "p": p}``.
+    feedback : callable or Feedback, optional
+        The law that drives the inputs in simulated data and trials, for a plant that leaves its ranges by itself: a function of
+        ``t, x, y, u, p``, or a :class:`Feedback` with references and the names of the inputs that it drives.
 
     Raises
     ------
@@ -86,6 +90,7 @@ class System:
     duration: float | None = None
     time_unit: str = ""
     symbols: Mapping[str, Any] | None = None
+    feedback: Any = None
 
     def __post_init__(self) -> None:
         if not isinstance(self.name, str) or not self.name.strip():
@@ -127,6 +132,8 @@ class System:
         object.__setattr__(self, "dynamics", self._graph(self.dynamics, "dynamics", self.nx))
         object.__setattr__(self, "output", self._graph(self.output, "output", self.ny))
         object.__setattr__(self, "symbols", None)
+        if self.feedback is not None:
+            object.__setattr__(self, "feedback", read_feedback(self, self.feedback))
         for what in ("derivative", "measure"):
             self._check_centre(what)
 
@@ -346,9 +353,9 @@ class System:
 
     def to_data(self) -> dict[str, Any]:
         """Everything about the plant as JSON-able data, its equations as graphs; what is as it would be anyway is left out."""
-        unit = {} if self.time_unit == self._inferred_unit else {"time_unit": self.time_unit}
-        return {
-            **unit,
+        more: dict[str, Any] = {} if self.feedback is None else {"feedback": self.feedback.to_data()}
+        more |= {} if self.time_unit == self._inferred_unit else {"time_unit": self.time_unit}
+        return more | {
             "name": self.name,
             "kind": self.kind,
             "description": self.description,
@@ -381,6 +388,7 @@ class System:
                 parameters={name: Parameter(**p) for name, p in data["parameters"].items()},
                 dynamics=Graph.from_data(data["dynamics"]),
                 output=Graph.from_data(data["output"]),
+                feedback=Feedback.from_data(data["feedback"]) if "feedback" in data else None,
             )
         except (KeyError, TypeError, AttributeError) as error:
             raise InputError(f"the stored system cannot be read ({type(error).__name__}: {error})") from error

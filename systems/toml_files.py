@@ -1,7 +1,9 @@
 """A system written as TOML: tables of signals, parameters and text equations.
 
-    [states] [inputs] [parameters] [tables] [definitions] [dynamics], [difference] or [linear] [outputs] [sampling]
+    [states] [inputs] [parameters] [tables] [definitions] [dynamics], [difference] or [linear] [outputs] [feedback] [references]
+    [sampling]
 
+``[feedback]`` gives inputs in terms of states, outputs and ``[references]``, for simulated data.
 ``[dynamics]`` gives dx/dt, ``[difference]`` the next state of a discrete map. ``[definitions]`` names intermediate
 equations, worked out in order, for use in all equations below them. ``[tables]`` names tables of points, used as ``table(name, x)``.
 ``t`` is the time in the plant's unit.
@@ -16,6 +18,7 @@ from systems.base.errors import InputError
 from systems.base.wording import nearest
 from systems.equations import Equation, parse
 from systems.expressions import TABLE
+from systems.feedback import EXCITATION, Feedback
 from systems.linear import linear_equations
 from systems.lookup import Table
 from systems.signals import Parameter, Signal, check_name
@@ -61,8 +64,7 @@ def outline_from_toml(
 
 def _build(tables: SystemTables, file: str, name: str, source: str, kind: str, equations: Mapping[str, str]) -> System:
     order = {name: place for place, name in enumerate(tables.definitions)}
-    known: dict[str, str | None] = dict.fromkeys(["t", *tables.states, *tables.inputs, *tables.parameters, *order])
-    known |= dict.fromkeys(tables.tables, TABLE)
+    known = _known(tables)
     lookups = {key: _lookup(f"{file}: tables.{key}", entry) for key, entry in tables.tables.items()}
     definitions = {
         name: _definition(equation, known, order, f"{file}: definitions.{name}", order[name])
@@ -80,12 +82,19 @@ def _build(tables: SystemTables, file: str, name: str, source: str, kind: str, e
         dynamics=_function(derivatives, definitions, *names, lookups),
         output=_function(measured, definitions, *names, lookups),
         kind="discrete" if kind == "difference" else "continuous",
+        feedback=_feedback(tables, known, definitions, lookups, file),
     )
+
+
+def _known(tables: SystemTables) -> dict[str, str | None]:
+    """The names that equations may use; those of tables lead to ``TABLE``."""
+    names = ["t", *tables.states, *tables.inputs, *tables.parameters, *tables.definitions]
+    return dict.fromkeys(names) | dict.fromkeys(tables.tables, TABLE)
 
 
 def _linear(tables: SystemTables, file: str, name: str, source: str) -> System:
     """The plant of a table [linear]: the matrices A, B, C, D in the order of the signals."""
-    for what in ("dynamics", "difference", "definitions"):
+    for what in ("dynamics", "difference", "definitions", "tables"):
         if getattr(tables, what):
             raise InputError(f"{file}: both linear and {what} are given; keep one of them")
     given = next((key for key, output in tables.outputs.items() if output.equation is not None), None)
@@ -100,8 +109,15 @@ def _linear(tables: SystemTables, file: str, name: str, source: str) -> System:
     except InputError as error:
         raise InputError(f"{file}: linear: {error}") from None
     return _system(
-        tables, file, tables.name or name, source, dynamics=dynamics, output=output, kind="discrete" if discrete else "continuous"
-    )  # fmt: skip
+        tables,
+        file,
+        tables.name or name,
+        source,
+        dynamics=dynamics,
+        output=output,
+        kind="discrete" if discrete else "continuous",
+        feedback=_feedback(tables, _known(tables), {}, {}, file),
+    )
 
 
 def _system(tables: SystemTables, file: str, name: str, source: str, **equations: Any) -> System:
@@ -126,6 +142,46 @@ def _system(tables: SystemTables, file: str, name: str, source: str, **equations
         )
     except InputError as error:
         raise InputError(f"{file}: {error}") from error
+
+
+def _feedback(
+    tables: SystemTables,
+    known: Mapping[str, str | None],
+    definitions: Mapping[str, Equation],
+    lookups: Mapping[str, Table],
+    file: str,
+) -> Feedback | None:
+    """The law of [feedback] with its [references]; ``excitation`` there is the share of the usual one that is added."""
+    if tables.feedback is None:
+        if tables.references:
+            raise InputError(
+                f"{file}: [references] belong to a law; add [feedback] with an equation for each driven input"
+            )
+        return None
+    law = dict(tables.feedback)
+    share = law.pop("excitation", EXCITATION) if "excitation" not in tables.inputs else EXCITATION
+    if isinstance(share, str):
+        raise InputError(f"{file}: feedback.excitation is {share!r}; expected a share from 0 to 1")
+    names = {**known, **dict.fromkeys([*tables.references, *tables.outputs])}
+    equations = [parse(str(text), names, f"{file}: feedback.{name}") for name, text in law.items()]
+    signals = (list(tables.states), list(tables.inputs), list(tables.outputs), list(tables.references))
+
+    def evaluate(t: Any, x: Any, u: Any, p: Any, y: Any, r: Any) -> list[Any]:
+        measured = dict(zip(signals[2], y, strict=True))  # a state of the same name goes before it
+        values = measured | dict(zip(signals[3], r, strict=True))
+        values |= {
+            "t": t,
+            **dict(zip(signals[0], x, strict=True)),
+            **dict(zip(signals[1], u, strict=True)),
+            **p,
+            **lookups,
+        }
+        for name, equation in definitions.items():
+            values[name] = equation.evaluate(values)
+        return [equation.evaluate(values) for equation in equations]
+
+    references = _signals(tables.references, f"{file}: references")
+    return Feedback(law=evaluate, inputs=tuple(law), references=references, excitation=float(share))
 
 
 def _equations(tables: SystemTables, file: str) -> tuple[str, dict[str, str]]:
@@ -157,7 +213,7 @@ def _equations(tables: SystemTables, file: str) -> tuple[str, dict[str, str]]:
 def _check_names(tables: SystemTables, file: str) -> None:
     """One name, one meaning, for what equations refer to; an output may be called like the state that it measures."""
     taken = {"t": "the time"}
-    for what in ("states", "inputs", "parameters", "tables", "definitions", "outputs"):
+    for what in ("states", "inputs", "parameters", "tables", "definitions", "references", "outputs"):
         for name in getattr(tables, what):
             try:
                 check_name(what[:-1], name)

@@ -54,6 +54,12 @@ class _Input(_Table):
     excitation: str | None = None
 
 
+class _Reference(_Table):
+    range: Interval
+    unit: str = ""
+    excitation: str | None = None
+
+
 class _Parameter(_Table):
     value: Number
     unit: str = ""
@@ -107,11 +113,13 @@ class SystemTables(_Table):
     difference: dict[str, str] | None = None
     linear: _Linear | None = None
     outputs: dict[str, Annotated[_Output, _short("equation", (str,))]]
+    feedback: dict[str, str | Number] | None = None
+    references: dict[str, _Reference] = {}
     sampling: _Sampling | None = None
 
 
 _TABLES = {
-    "states": _State, "inputs": _Input, "parameters": _Parameter, "outputs": _Output, "sampling": _Sampling,
+    "states": _State, "inputs": _Input, "parameters": _Parameter, "outputs": _Output, "references": _Reference, "sampling": _Sampling,
     "tables": _Lookup, "linear": _Linear,
 }  # fmt: skip
 EXPECTED = {
@@ -129,11 +137,11 @@ EXPECTED = {
     "equation": 'an equation in quotes, such as "-2*x1 + u"',
 }
 _EXPECTED_ENTRY = {
-    **dict.fromkeys(("states", "inputs"), 'a table such as { range = [-1, 1], unit = "m" }'),
+    **dict.fromkeys(("states", "inputs", "references"), 'a table such as { range = [-1, 1], unit = "m" }'),
     "parameters": 'a finite number, or a table such as { value = 1.0, unit = "kg" }',
     "outputs": 'an equation in quotes, or a table such as { equation = "x1", unit = "m" }',
     "tables": "a table such as { x = [0, 0.5, 1], y = [3.0, 3.6, 4.2] }",
-    **dict.fromkeys(("dynamics", "difference", "definitions"), EXPECTED["equation"]),
+    **dict.fromkeys(("dynamics", "difference", "definitions", "feedback"), EXPECTED["equation"]),
 }
 _EXPECTED_TABLE = {
     "states": "a table [states] with a line such as x1 = { range = [-1, 1] } for each state",
