@@ -404,7 +404,10 @@ def test_names_and_paths_that_lead_nowhere(tmp_path: Path) -> None:
 def test_faults_name_the_file_as_it_was_given(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "plant.toml").write_text(VAN_DER_POL.replace("dt = 0.05", "dt = 0"), encoding="utf-8")
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(InputError, match=r"\Aplant\.toml: sampling\.dt is 0; expected a positive number, in seconds or the unit of \[sampling\]\Z"):
+    with pytest.raises(
+        InputError,
+        match=r"\Aplant\.toml: sampling\.dt is 0; expected a positive number, in [^:]*\Z",
+    ):
         load_system("plant.toml")
 
 
