@@ -85,7 +85,7 @@ def reached_region(
     grown = [s.name for s, new, old in zip(system.states, box, ranges, strict=False) if (new != old).any()]
     text = (
         f"X are the operating ranges{', enlarged in ' + ', '.join(grown) if grown else ''}: they hold {len(starts)} simulated "
-        f"trajectories of {length:g} s (seed {seed}; margin {100 * margin:g} % of a range where they went beyond). "
+        f"trajectories of {length:g} {system.time_unit} (seed {seed}; margin {100 * margin:g} % of a range where they went beyond). "
         "It is not proved that the plant stays in X."
     )
     return Region(box, "reached", seed, trajectories, length, margin, text)

@@ -160,8 +160,8 @@ def bound_statistically(
         length,
         seed,
         time.monotonic() - begin,
-        f"initial state and estimate independent, uniform over the set of initial states; usual inputs; {length:g} s; "
-        f"{getattr(plant, 'method', 'the')} model; no noise",
+        f"initial state and estimate independent, uniform over the set of initial states; usual inputs; "
+        f"{length:g} {plant.system.time_unit}; {getattr(plant, 'method', 'the')} model; no noise",
         status,
     )
 

@@ -89,7 +89,7 @@ def validate(
     samples, wide = duration / plant.dt, 2 * (2 * system.nx + system.nu + system.ny + 1)
     memory.require(
         memory.arrays((trials, samples, wide)),
-        f"{trials} trials of {duration:g} s in samples of {plant.dt:g} s",
+        f"{trials} trials of {duration:g} {system.time_unit} in samples of {plant.dt:g} {system.time_unit}",
         "ask for fewer or shorter ones, or a larger dt",
     )
     data = simulate(plant, trials, duration, seed, excitation, noise=noise, x0=x0, truth=truth, leave=True)
@@ -130,11 +130,12 @@ def judged(
     A trial counts as long as its plant stays (``data.lengths``); one that leaves before the window begins is not judged.
     """
     system, t, angles = plant.system, data.t, periods(plant.system.states)
+    unit = system.time_unit
     width = np.ptp(system.state_ranges, axis=1)
     start, stop = window if window is not None else (0.5 * t[-1], t[-1])
     chosen = (t >= start - 1e-9) & (t <= stop + 1e-9)
     if not chosen.any():
-        raise InputError(f"window is ({start:g}, {stop:g}) s and holds no sample of a trial of {t[-1]:g} s")
+        raise InputError(f"window is ({start:g}, {stop:g}) {unit} and holds no sample of a trial of {t[-1]:g} {unit}")
     counted = data.lengths > np.argmax(chosen)
     metric = observer.metric if isinstance(observer, RENObserver) else np.diag(1 / width**2)
     root = np.linalg.cholesky(metric)
@@ -145,7 +146,7 @@ def judged(
         criteria = [
             Criterion("trials that diverged", float(found["diverged"].sum()), "0", not found["diverged"].any()),
             Criterion(
-                f"share of trials within {100 * TOLERANCE:g} % of every range from {start:g} s to {stop:g} s",
+                f"share of trials within {100 * TOLERANCE:g} % of every range from {start:g} {unit} to {stop:g} {unit}",
                 share, f"at least {required_fraction:g}", bool(share >= required_fraction),
             ),
         ]  # fmt: skip

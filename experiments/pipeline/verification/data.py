@@ -177,7 +177,9 @@ def motion_findings(
         last = lengths[rows][k] - 1
         if last >= 0 and inside(ends_of(system), following[k, last]):
             yield Finding(
-                DIFFERS, part, f"a trajectory ends at t = {data.t[last]:g} s, where the plant does not leave its ranges"
+                DIFFERS,
+                part,
+                f"a trajectory ends at t = {data.t[last]:g} {run.system.time_unit}, where the plant does not leave its ranges",
             )
             return
     following[gone[rows][:, 1:]] = np.nan

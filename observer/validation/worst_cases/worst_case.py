@@ -116,14 +116,14 @@ def worst_initial_states(
     SimulationError
         Where the plant leaves all bounds from every random initial state.
     """
-    steps = round(duration / plant.dt) + 1
+    steps, unit = round(duration / plant.dt) + 1, plant.system.time_unit
     if steps < 4:
-        raise InputError(f"duration is {duration:g} s; expected at least three samples (dt = {plant.dt:g} s)")
+        raise InputError(f"duration is {duration:g} {unit}; expected at least three samples (dt = {plant.dt:g} {unit})")
     if isinstance(trials, bool) or not isinstance(trials, int) or trials < 20:
         raise InputError(f"trials is {trials!r}; expected a whole number, 20 or more")
     late = late_from(duration, window, plant.dt)
     if not 0 <= late < steps:
-        raise InputError(f"window begins at {window} s; expected a time within the trial of {duration:g} s")
+        raise InputError(f"window begins at {window}; expected a time within the trial of {duration:g}")
     some, (low, high) = Trials(observer, plant, steps, late, 3 * trials), search_box(plant, spread)
 
     known = [k for k, signal in enumerate(commands_of(plant.system)) if signal.role == "known"]
