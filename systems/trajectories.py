@@ -412,7 +412,8 @@ def _ended(system: System, motion: DrivenMotion, dt: float) -> tuple[DrivenMotio
     if (lengths < steps).all() and np.median(lengths) < min(SHORTEST, steps):
         raise SimulationError(
             f"half of {count} trajectories leave the doubled ranges of '{system.name}' within {dt * np.median(lengths):.3g} "
-            f"{system.time_unit}, whatever drives them; give a law for its inputs ([feedback]), widen the ranges, or narrow the initial states"
+            f"{system.time_unit}, whatever drives them; give a law for its inputs ([feedback]), widen the ranges, or "
+            "narrow the initial states"
         )
     gone = (np.arange(steps) >= lengths[:, None])[..., None]
     if not gone.any():
