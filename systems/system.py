@@ -286,6 +286,8 @@ class System:
         result = []
         for symbol, names, kind in (("u", self.input_names, "input"), ("p", tuple(self.parameters), "parameter")):
             used = self.dynamics.used(symbol) | self.output.used(symbol)
+            if self.feedback is not None:
+                used |= self.feedback.law.used(symbol)
             result += [f"{kind} '{name}' is used by no equation" for k, name in enumerate(names) if k not in used]
         return tuple(result)
 

@@ -222,8 +222,14 @@ def check_states(system: System, t: np.ndarray, x: np.ndarray, lengths: np.ndarr
     there = np.ones(x.shape[:2], dtype=bool) if lengths is None else np.arange(len(t)) < lengths[:, None]
     if not there.all():
         last = t[np.maximum(there.sum(axis=1)[~there[:, -1]] - 1, 0)]
+        way_out = (
+            "; a law in [feedback] that holds them, or smaller initial sets, would keep them"
+            if 2 * len(last) > len(x)
+            else ""
+        )
         warnings.append(
-            f"{len(last)} of {len(x)} trajectories leave the doubled ranges and end there, after {np.median(last):.3g} s in the median"
+            f"{len(last)} of {len(x)} trajectories leave the doubled ranges and end there, after {np.median(last):.3g} s in the "
+            f"median{way_out}"
         )
     for k, signal in enumerate(system.states):
         values = np.where(there, x[:, :, k], np.mean(signal.range))  # type: ignore[arg-type]

@@ -56,7 +56,7 @@ def test_a_run_under_feedback_passes_and_is_derived_again(observer, tmp_path, la
     assert np.abs(run.validation.x[..., 0]).max() < 1.0
     text = " ".join(reports.sentences.feedback_sentences(run))
     assert "a feedback law drives u" in text and ("No law was given" in text) == (not law)
-    assert observer("verify", tmp_path / "run").code == 0
+    assert observer("verify", tmp_path / "run", "--fast").code == 0
     assert observer("check", tmp_path / "cart.toml", "--quiet").code == 0
     # The same command goes on with the same run: the law is found again as it was.
     assert "done already" in observer("run", tmp_path / "cart.toml", "--out", tmp_path / "run", *SMALL[:-1]).err
@@ -92,7 +92,7 @@ def test_a_run_from_logs_of_a_closed_loop_is_validated_on_held_out_logs(observer
     rest, held_out = run.trajectories.split(0.2, seed=0)
     assert any(np.array_equal(run.validation.x[0, :5], log[:5]) for log in held_out.x) and len(rest) == 4
     assert "on logs held out of the fit" in reports.sentences.summary(run)
-    assert observer("verify", tmp_path / "run").code == 0
+    assert observer("verify", tmp_path / "run", "--fast").code == 0
 
 
 def test_of_a_single_log_the_end_is_held_out(observer, logs, tmp_path):
