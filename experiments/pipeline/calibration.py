@@ -69,7 +69,7 @@ def _write(found: Calibration, source: Path, out: Path, folder: Path, command: s
     noise = {
         signal.name: signal.noise for signal, stated in zip(found.system.outputs, found.stated, strict=True) if not stated
     }
-    rows = [f"{e.name} = {e.value:.6g} +- {e.deviation:.2g} (before: {e.before:g}){f', {e.remark}' if e.remark else ''}" for e in found.estimates]
+    rows = [f"{e.name} = {e.value:.6g} (before: {e.before:g}), {e.remark or f'+- {e.deviation:.2g}'}" for e in found.estimates]
     head = [f"Calibrated: {command}", *rows, *found.directions]
     if out.suffix.lower() == ".toml":
         text = source.read_text(encoding="utf-8-sig").replace("\r\n", "\n")
@@ -121,8 +121,8 @@ def _lines(found: Calibration, out: Path, folder: Path) -> list[str]:
     lines = []
     for e in found.estimates:
         unit = f" {e.unit}" if e.unit else ""
-        known = e.remark or f"95 % from {e.interval[0]:.6g} to {e.interval[1]:.6g}"
-        lines.append(f"{e.name:<{width}}  {e.value:.6g}{unit} +- {e.deviation:.2g}  {known}")
+        known = e.remark or f"+- {e.deviation:.2g}, 95 % from {e.interval[0]:.6g} to {e.interval[1]:.6g}"
+        lines.append(f"{e.name:<{width}}  {e.value:.6g}{unit}  {known}")
     lines += list(found.directions)
     for k, signal in enumerate(found.system.outputs):
         unit = f" {signal.unit}" if signal.unit else ""

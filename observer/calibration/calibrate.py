@@ -76,7 +76,8 @@ class Calibration:
     directions : tuple of str
         A sentence for each direction of the parameters that the logs do not determine.
     noise, stated : ndarray (ny,)
-        Deviation of the residuals; the noise that was stated, 0 where none was.
+        Deviation of the residuals; the noise that was stated, 0 where none was. ``system`` states the smaller of the former and the
+        deviation of one-step errors, which is that of the sensor where the equations do not explain everything.
     stretches, states, residuals
         The logs that were used; on them states ``(N, nx)`` of the calibrated motion and y minus its outputs ``(N, ny)``.
     white : tuple of Whiteness
@@ -225,14 +226,18 @@ def calibrate(
     white = tuple(whiteness([e[:, k] for e in residuals]) for k in range(system.ny))
     inflation = max(w.inflation for w in white)
     calibrated = system.with_parameters(**dict(zip(free, map(float, best.p), strict=True)))
-    unstated = [signal.name for signal in system.outputs if not signal.noise]
-    levels = dict(zip(system.output_names, noise, strict=True))
-    calibrated = calibrated.with_outputs(**{name: {"noise": float(f"{levels[name]:.4g}")} for name in unstated})
-    states, motion, judged = problem.by_stretch(x), 0.0, None
+    states, motion, judged, sensor = problem.by_stretch(x), 0.0, None, noise
     if not interrupted:
-        again = replace(plant, system=calibrated)
-        motion = likeliest_motion(problem, best.p, noise, np.stack([s[0] for s in states]), MOTIONS)
-        judged = predict(again, rest, motion) if rest else None
+        first = np.stack([s[0] for s in states])
+        for _ in range(2):  # residuals that are not white are larger than the noise of the sensor: one step ahead shows that
+            motion = likeliest_motion(problem, best.p, sensor, first, MOTIONS)
+            one = np.concatenate(filtered(problem, best.p, sensor, motion, first).errors)
+            sensor = np.minimum(noise, np.sqrt(np.nanmean(one**2, axis=0)))
+    levels = dict(zip(system.output_names, sensor, strict=True))
+    unstated = [signal.name for signal in system.outputs if not signal.noise]
+    calibrated = calibrated.with_outputs(**{name: {"noise": float(f"{levels[name]:.4g}")} for name in unstated})
+    if rest and not interrupted:
+        judged = predict(replace(plant, system=calibrated), rest, motion)
     status = "interrupted" if interrupted else "converged" if best.converged and best.gap < CLOSED else "iteration_limit"
     return Calibration(
         calibrated, _estimates(problem, system, free, best, found, inflation), found.directions, noise, stated,

@@ -25,7 +25,7 @@ from systems.discretization import DiscreteSystem
 from systems.evaluation import to_casadi
 
 PIECE = 16  # samples
-TINY = 1e-6  # information about each half range that is taken for granted
+TINY = 1e-4  # information about each half range that is taken for granted
 TOLERANCE = 1e-8
 Report = Callable[[int, float], None]
 
