@@ -99,7 +99,8 @@ def notes(result: Calibration) -> list[str]:
     text = [f"{t[0].upper()}{t[1:]}." for t in result.directions]
     if result.inflation > 1:
         text.append(
-            f"The residuals are not white, so the equations do not explain all of y: deviations and intervals are {result.inflation:.2g} times "
+            f"The residuals are not white, so the equations do not explain all of y: deviations and intervals are "
+            f"{result.inflation:.2g} times "
             "those of white residuals, and are an estimate of their size only."
         )
     for signal, level, stated in zip(result.system.outputs, result.noise, result.stated, strict=True):
@@ -107,8 +108,8 @@ def notes(result: Calibration) -> list[str]:
             text.append(f"Residuals of {signal.name} are {level / stated:.3g} times the stated noise.")
     if result.held_out is not None:
         text.append(
-            "Held-out logs: the first quarter of each determines its initial state; free-run is the equations alone from there, one-step an "
-            f"extended Kalman filter that leaves {result.motion:.1g} of a half range per sample to what the equations do not explain."
+            "Held-out logs: the first quarter of each determines its initial state; free-run is the equations alone from there, one-step "
+            f"an extended Kalman filter that leaves {result.motion:.1g} of a half range per sample to what the equations do not explain."
         )
     return text
 
@@ -123,12 +124,24 @@ def figures(result: Calibration) -> Iterator[ChartFigure]:
         for i, signal in enumerate(outputs):
             some, where = _thin(s), f", log {s.log + 1}" if len(result.stretches) > 1 else ""
             fits.append(Chart(f"{signal.name}{where}", "time", signal.name, (
-                Series("measured", s.t[some], s.y[some, i], "points", colour=1), Series("calibrated", s.t[some], (s.y - e)[some, i], colour=0),
+                Series("measured", s.t[some], s.y[some, i], "points", colour=1),
+                Series("calibrated", s.t[some], (s.y - e)[some, i], colour=0),
             ), "s", signal.unit))  # fmt: skip
             rest.append(Chart(f"{signal.name}{where}", "time", "residual", (Series("", s.t[some], e[some, i]),), "s", signal.unit,
-                              levels=((f"1.96 of {result.noise[i]:.3g}", 1.96 * result.noise[i]), ("", -1.96 * result.noise[i]))))  # fmt: skip
-    yield ChartFigure("fit", "Fits", "Measured values, and the motion of the calibrated equations from the estimated initial state.", tuple(fits))
-    yield ChartFigure("residuals", "Residuals", "Measured minus calibrated; nineteen of twenty lie between the dotted lines.", tuple(rest))
+                              levels=((f"1.96 of {result.noise[i]:.3g}", 1.96 * result.noise[i]),
+                                      ("", -1.96 * result.noise[i]))))  # fmt: skip
+    yield ChartFigure(
+        "fit",
+        "Fits",
+        "Measured values, and the motion of the calibrated equations from the estimated initial state.",
+        tuple(fits),
+    )
+    yield ChartFigure(
+        "residuals",
+        "Residuals",
+        "Measured minus calibrated; nineteen of twenty lie between the dotted lines.",
+        tuple(rest),
+    )
     yield ChartFigure(
         "whiteness", "Whiteness of the residuals",
         "Correlation of residuals that are so many samples apart. White ones stay between the dotted lines, nineteen of twenty; "
@@ -154,7 +167,8 @@ def _held_out(result: Calibration) -> ChartFigure:
                 Series("free-run", s.t[some], h.free_run[k][some, i]), Series("one-step", s.t[some], h.one_step[k][some, i]),
             ), "s", signal.unit, levels=((f"begins at {s.t[h.begin[k]]:.3g} s", 0.0),)))  # fmt: skip
     return ChartFigure(
-        "held_out", "Held-out logs", "Errors of predictions of y. The first quarter determined the initial state; from there on free-run uses "
+        "held_out", "Held-out logs", "Errors of predictions of y. The first quarter determined the initial state; from there on free-run "
+        "uses "
         "the inputs only, one-step also every earlier measurement.", tuple(charts),
     )  # fmt: skip
 
@@ -166,4 +180,3 @@ def _limits(rho: np.ndarray, bound: float) -> tuple[float, float]:
 
 def _thin(stretch: Stretch) -> slice:
     return slice(None, None, max(1, len(stretch) // POINTS))
-

@@ -16,7 +16,13 @@ def calibrate(
     system: Reference,
     out: Annotated[
         Path,
-        typer.Option("-o", "--out", metavar="FILE", parser=place, help="The plant with the values found; a folder beside it has the page."),
+        typer.Option(
+            "-o",
+            "--out",
+            metavar="FILE",
+            parser=place,
+            help="The plant with the values found; a folder beside it has the page.",
+        ),
     ],
     parameters: str | None = None,
     starts: int | None = None,

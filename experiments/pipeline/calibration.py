@@ -34,7 +34,11 @@ def calibrated(
     source, folder = Path(recipe.system), out.with_suffix("")
     kind = ".toml" if source.suffix.lower() == ".toml" and source.is_file() else ".py"
     if out.suffix.lower() != kind:
-        what = "a TOML plant is written as TOML again" if kind == ".toml" else "a plant that is no TOML file is written as a small .py file"
+        what = (
+            "a TOML plant is written as TOML again"
+            if kind == ".toml"
+            else "a plant that is no TOML file is written as a small .py file"
+        )
         raise InputError(f"{out}: expected a file name that ends in {kind}; {what}")
     check_files([out], reads=[source, *log_files(recipe.data.files)], force=force)
     if not out.absolute().parent.is_dir():
@@ -49,7 +53,9 @@ def calibrated(
             data = read_recordings(recipe.data.files, system, plant.dt, columns=columns, required=("inputs", "outputs"))
         for text in (*plant.warnings, *data.warnings):
             console.warn(text)
-        with console.step("calibrate", f"{', '.join(free)} from {len(data)} log{'s' if len(data) > 1 else ''}") as progress:
+        with console.step(
+            "calibrate", f"{', '.join(free)} from {len(data)} log{'s' if len(data) > 1 else ''}"
+        ) as progress:
             found = calibrate(
                 plant, data, parameters=free, starts=asked.get("starts") or STARTS, iterations=asked.get("iterations") or ITERATIONS,
                 held_out=HELD_OUT if asked.get("held_out") is None else asked["held_out"], seed=recipe.seed, progress=progress,
@@ -57,7 +63,9 @@ def calibrated(
         command = _command(recipe, out, asked)
         _write(found, source, out, folder, command, console)
     if found.status == "interrupted":
-        raise Interrupted(f"stopped; {out} holds the values of the best start that was finished. To search all: {command}")
+        raise Interrupted(
+            f"stopped; {out} holds the values of the best start that was finished. To search all: {command}"
+        )
     return found, _lines(found, out, folder)
 
 
@@ -67,9 +75,14 @@ def _write(found: Calibration, source: Path, out: Path, folder: Path, command: s
 
     values = {item.name: item.value for item in found.estimates}
     noise = {
-        signal.name: signal.noise for signal, stated in zip(found.system.outputs, found.stated, strict=True) if not stated
+        signal.name: signal.noise
+        for signal, stated in zip(found.system.outputs, found.stated, strict=True)
+        if not stated
     }
-    rows = [f"{e.name} = {e.value:.6g} (before: {e.before:g}), {e.remark or f'+- {e.deviation:.2g}'}" for e in found.estimates]
+    rows = [
+        f"{e.name} = {e.value:.6g} (before: {e.before:g}), {e.remark or f'+- {e.deviation:.2g}'}"
+        for e in found.estimates
+    ]
     head = [f"Calibrated: {command}", *rows, *found.directions]
     if out.suffix.lower() == ".toml":
         text = source.read_text(encoding="utf-8-sig").replace("\r\n", "\n")
@@ -89,7 +102,7 @@ def _python(source: Path, out: Path, values: Mapping[str, float], noise: Mapping
         where, first = f"str(Path(__file__).parent / {json.dumps(way)})", "from pathlib import Path\n\n"
     else:
         where, first = json.dumps(str(source)), ""
-    levels = "".join(f"\n    {json.dumps(name)}: {{\"noise\": {value!r}}}," for name, value in noise.items())
+    levels = "".join(f'\n    {json.dumps(name)}: {{"noise": {value!r}}},' for name, value in noise.items())
     given = "".join(f"\n    {json.dumps(name)}: {value!r}," for name, value in values.items())
     outputs = f".with_outputs(**{{{levels}\n}})" if noise else ""
     remarks = "".join(f"# {line}\n" for line in head)
@@ -100,7 +113,12 @@ def summary(found: Calibration, out: Path) -> dict[str, Any]:
     """The numbers of a calibration as plain data."""
     names, held = found.system.output_names, found.held_out
     outputs = {
-        name: {"residual": level, "stated_noise": stated or None, "ljung_box_probability": w.probability, "white": w.white}
+        name: {
+            "residual": level,
+            "stated_noise": stated or None,
+            "ljung_box_probability": w.probability,
+            "white": w.white,
+        }
         for name, level, stated, w in zip(names, found.noise, found.stated, found.white, strict=True)
     }
     judged = None if held is None else {

@@ -127,7 +127,9 @@ def free_parameters(system: System, names: Sequence[str] | None = None) -> tuple
             if name not in system.parameters:
                 raise InputError(f"'{name}' is no parameter of '{system.name}'; {nearest(name, system.parameters)}")
             if name not in ranged:
-                raise InputError(f"parameter '{name}' has no range to look in; give it one, as in {{ value = 1.0, range = [0.5, 2] }}")
+                raise InputError(
+                    f"parameter '{name}' has no range to look in; give it one, as in {{ value = 1.0, range = [0.5, 2] }}"
+                )
         ranged = [name for name in ranged if name in names]
     if not ranged:
         raise InputError(
@@ -137,7 +139,9 @@ def free_parameters(system: System, names: Sequence[str] | None = None) -> tuple
     order = list(system.parameters)
     unused = [name for name in ranged if order.index(name) not in used]
     if unused:
-        raise InputError(f"parameter '{unused[0]}' is used by no equation, so no log says anything about it; take its range away")
+        raise InputError(
+            f"parameter '{unused[0]}' is used by no equation, so no log says anything about it; take its range away"
+        )
     return tuple(ranged)
 
 
@@ -229,7 +233,9 @@ def calibrate(
     states, motion, judged, sensor = problem.by_stretch(x), 0.0, None, noise
     if not interrupted:
         first = np.stack([s[0] for s in states])
-        for _ in range(2):  # residuals that are not white are larger than the noise of the sensor: one step ahead shows that
+        for _ in range(
+            2
+        ):  # residuals that are not white are larger than the noise of the sensor: one step ahead shows that
             motion = likeliest_motion(problem, best.p, sensor, first, MOTIONS)
             one = np.concatenate(filtered(problem, best.p, sensor, motion, first).errors)
             sensor = np.minimum(noise, np.sqrt(np.nanmean(one**2, axis=0)))
@@ -238,7 +244,9 @@ def calibrate(
     calibrated = calibrated.with_outputs(**{name: {"noise": float(f"{levels[name]:.4g}")} for name in unstated})
     if rest and not interrupted:
         judged = predict(replace(plant, system=calibrated), rest, motion)
-    status = "interrupted" if interrupted else "converged" if best.converged and best.gap < CLOSED else "iteration_limit"
+    status = (
+        "interrupted" if interrupted else "converged" if best.converged and best.gap < CLOSED else "iteration_limit"
+    )
     return Calibration(
         calibrated, _estimates(problem, system, free, best, found, inflation), found.directions, noise, stated,
         tuple(train), tuple(states), tuple(residuals), white, judged, tuple(search.ends), status, best.message, search.iterations,

@@ -54,7 +54,9 @@ def filtered(
     rows = [slice(k * longest, k * longest + len(s)) for k, s in enumerate(stretches)]
     whole = bool(np.isfinite(loss[real[:, 0]]).all())
     return Filtered(
-        tuple(x[r] for r in rows), tuple(errors[r] for r in rows), float(loss[real[:, 0]].mean()) if whole else float("inf")
+        tuple(x[r] for r in rows),
+        tuple(errors[r] for r in rows),
+        float(loss[real[:, 0]].mean()) if whole else float("inf"),
     )
 
 
@@ -79,7 +81,9 @@ def _step(problem: Shooting) -> ca.Function:
     after = ca.substitute([s["after"], slope], [z], [mean])
     cover = after[1] @ (0.5 * (cover + cover.T)) @ after[1].T + size * ca.SX.eye(nx)
     return ca.Function(
-        "filter", [z, p, s["q"], size, s["t"], s["u"], s["y"], s["w"]], [after[0], ca.densify(cover), z, s["error"], loss]
+        "filter",
+        [z, p, s["q"], size, s["t"], s["u"], s["y"], s["w"]],
+        [after[0], ca.densify(cover), z, s["error"], loss],
     )
 
 

@@ -2,7 +2,8 @@
 
     cov = ((J' J)^-1)_pp over the motions that satisfy the equations;   interval = p -+ 1.96 deviations
 
-A parameter whose interval is as wide as its range was not identified. The direction is that of the largest eigenvalues of cov, in half ranges.
+A parameter whose interval is as wide as its range was not identified. The directions are those of the largest
+eigenvalues of cov, in half ranges.
 """
 
 from collections.abc import Sequence

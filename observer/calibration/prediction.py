@@ -19,7 +19,13 @@ from observer.known_plant import periods, wrap
 from systems.discretization import DiscreteSystem
 
 BEGIN = 0.25  # of a stretch: what determines its initial state
-MOTIONS = (1e-6, 1e-5, 1e-4, 1e-3, 1e-2)  # of a half range per sample: the candidates for what the equations do not explain
+MOTIONS = (
+    1e-6,
+    1e-5,
+    1e-4,
+    1e-3,
+    1e-2,
+)  # of a half range per sample: the candidates for what the equations do not explain
 ITERATIONS = 60
 GUESS_MOTION = 0.01  # of a half range per sample: what the filter that guesses the states leaves to the equations
 

@@ -32,7 +32,8 @@ Report = Callable[[int, float], None]
 
 @dataclass(frozen=True, eq=False)
 class Solution:
-    """Parameters ``(K,)`` and states at the beginning of each piece ``(P, nx)``, in physical units; half the sum of squares; how it ended."""
+    """Parameters ``(K,)`` and states at the beginning of each piece ``(P, nx)``, in physical units; half the sum of
+    squares; how it ended."""
 
     p: np.ndarray
     z: np.ndarray
@@ -49,10 +50,14 @@ class Shooting:
     Raises :class:`InputError` for a plant whose sample is no graph with parameters (methods scipy, cvodes, exact).
     """
 
-    def __init__(self, plant: DiscreteSystem, stretches: Sequence[Stretch], free: Sequence[str], piece: int = PIECE) -> None:
+    def __init__(
+        self, plant: DiscreteSystem, stretches: Sequence[Stretch], free: Sequence[str], piece: int = PIECE
+    ) -> None:
         system = plant.system
         if plant.graph is None or plant.method == "exact":
-            raise InputError(f"calibration needs the plant's sample as a graph with parameters; use the method rk4, not {plant.method}")
+            raise InputError(
+                f"calibration needs the plant's sample as a graph with parameters; use the method rk4, not {plant.method}"
+            )
         self.plant, self.system, self.stretches, self.free, self.m = plant, system, list(stretches), tuple(free), piece
         names = list(system.parameters)
         self.index = [names.index(name) for name in free]

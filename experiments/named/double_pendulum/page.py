@@ -28,18 +28,18 @@ def page(result: Swings) -> Page:
     floor = result.reference["floor"]
     content = {
         "title": "A real double pendulum, from its angles alone",
-        "sentence": f"On held-out swings, from wrong first estimates, the REN knows the rates to {ours[2]:.3g} and {ours[3]:.3g} rad/s after "
-        f"{SETTLED:g} s: {ratios[0]:.3g} and {ratios[1]:.3g} times the errors of the best classical estimator.",
-        "summary": f"Data: {SOURCE}, 250 Hz. Parameters were calibrated on {size.logs} swings from both angles alone; all observers have the "
-        f"same calibrated equations, and begin up to {WRONG[0]:g} rad and {WRONG[1]:g} rad/s off.",
+        "sentence": f"On held-out swings, from wrong first estimates, the REN knows the rates to {ours[2]:.3g} and {ours[3]:.3g} rad/s "
+        f"after {SETTLED:g} s: {ratios[0]:.3g} and {ratios[1]:.3g} times the errors of the best classical estimator.",
+        "summary": f"Data: {SOURCE}, 250 Hz. Parameters were calibrated on {size.logs} swings from both angles alone; all observers have "
+        f"the same calibrated equations, and begin up to {WRONG[0]:g} rad and {WRONG[1]:g} rad/s off.",
         "tables": _tables(result),
         "notes": [
-            f"The reference rates are not measured but worked out from the angles, and are {floor[0]:.2g} and {floor[1]:.2g} rad/s (RMS) from their "
-            "central differences: errors of this size are of the reference as much as of an observer.",
-            "The REN was fitted to states that the calibrated equations give to the fitted swings, so it saw no reference rate. The classical "
-            f"estimators were tuned against the reference rates of {size.tuned} fitted swings.",
-            f"Residuals of the calibration are not white (deviations times {result.calibration['inflation']:.2g}): the friction is not explained "
-            "to the last milliradian.",
+            f"The reference rates are not measured but worked out from the angles, and are {floor[0]:.2g} and {floor[1]:.2g} rad/s (RMS) from "
+            "their central differences: errors of this size are of the reference as much as of an observer.",
+            "The REN was fitted to states that the calibrated equations give to the fitted swings, so it saw no reference rate. The "
+            f"classical estimators were tuned against the reference rates of {size.tuned} fitted swings.",
+            f"Residuals of the calibration are not white (deviations times {result.calibration['inflation']:.2g}): the friction is not "
+            "explained to the last milliradian.",
         ],
         "figures": _figures(result),
     }  # fmt: skip
@@ -85,6 +85,13 @@ def _figures(result: Swings) -> list[ChartFigure]:
             swing.append(Chart(name, "time", name, (*shown, *(
                 Series(kind, t, np.array(item["x_hat"])[:, k]) for kind, item in result.replays.items())), "s", unit))  # fmt: skip
     return [
-        ChartFigure("rates", "Rates of the first held-out swing", "Estimates from one wrong first estimate, over the reference.", tuple(swing)),
-        ChartFigure("errors", "Errors over time", "The median over all held-out swings and first estimates.", tuple(errors)),
+        ChartFigure(
+            "rates",
+            "Rates of the first held-out swing",
+            "Estimates from one wrong first estimate, over the reference.",
+            tuple(swing),
+        ),
+        ChartFigure(
+            "errors", "Errors over time", "The median over all held-out swings and first estimates.", tuple(errors)
+        ),
     ]

@@ -1,4 +1,4 @@
-"""A real double pendulum: parameters from its angles alone, a REN on the calibrated equations, held-out swings from wrong first estimates."""
+"""A real double pendulum: parameters from its angles alone, a REN on the calibrated equations, and replays of held-out swings."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -65,8 +65,9 @@ def measure(size: PendulumSize, seed: int, parts: Parts, data: Path | None = Non
     fitted, held_out = swings(data, plant.system, size.logs)
     own = {"logs": len(fitted), "starts": size.starts, "seed": seed}
     found = parts.keep("calibration", own, _calibrated, plant, fitted, size, seed, parts.say)
-    parts.say(f"calibrated: {', '.join(f'{name} {item["value"]:.4g}' for name, item in found['parameters'].items())}")
-    system = plant.system.with_parameters(**{name: item["value"] for name, item in found["parameters"].items()})
+    values = {name: item["value"] for name, item in found["parameters"].items()}
+    parts.say("calibrated: " + ", ".join(f"{name} {value:.4g}" for name, value in values.items()))
+    system = plant.system.with_parameters(**values)
     system = system.with_outputs(**{name: {"noise": level} for name, level in found["noise"].items()})
     plant = replace(plant, system=system)
     key = own | {"found": found["parameters"], "noise": found["noise"], "estimates": size.estimates}
@@ -77,11 +78,15 @@ def measure(size: PendulumSize, seed: int, parts: Parts, data: Path | None = Non
     for kind in size.classical:
         item = parts.keep(kind, key | tuning, _classical, kind, plant, fitted, held_out, size, seed)
         replays[item["label"]] = item["replay"]
-        parts.say(f"{item['label']}: rates after {SETTLED:g} s {item['replay']['rms'][2]:.4f}, {item['replay']['rms'][3]:.4f} rad/s")
+        parts.say(
+            f"{item['label']}: rates after {SETTLED:g} s {item['replay']['rms'][2]:.4f}, {item['replay']['rms'][3]:.4f} rad/s"
+        )
     return Swings(size, seed, found, ours["fit"], replays, _reference(held_out, plant.dt))
 
 
-def _calibrated(plant: DiscreteSystem, fitted: Trajectories, size: PendulumSize, seed: int, say: Callable[[str], None]) -> dict[str, Any]:
+def _calibrated(
+    plant: DiscreteSystem, fitted: Trajectories, size: PendulumSize, seed: int, say: Callable[[str], None]
+) -> dict[str, Any]:
     """Parameters from the angles alone; the states of the logs are taken away first."""
     import time
 
@@ -120,7 +125,8 @@ def _ours(
     region = [[float(low), float(high)] for low, high in data.reached]
     return {
         "replay": _replayed(found.observer, held_out, size, seed),
-        "fit": {"status": str(found.status), "rate": proof.rate, "holds": proof.holds, "rate_per_second": proof.rate_per_second, "region": region},
+        "fit": {"status": str(found.status), "rate": proof.rate, "holds": proof.holds,
+                "rate_per_second": proof.rate_per_second, "region": region},
     }  # fmt: skip
 
 
@@ -137,7 +143,11 @@ def _classical(
     _, found = next(iter(tune_each(plant, some, (kind,), evaluations=size.evaluations, seed=seed)))
     if isinstance(found, Exception):
         raise found
-    return {"label": label(kind), "values": dict(found.values), "replay": _replayed(found.observer, held_out, size, seed)}
+    return {
+        "label": label(kind),
+        "values": dict(found.values),
+        "replay": _replayed(found.observer, held_out, size, seed),
+    }
 
 
 def _replayed(observer: Any, held_out: Trajectories, size: PendulumSize, seed: int) -> dict[str, Any]:
