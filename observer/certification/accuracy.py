@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from observer.certification.bounds import Bounds, Proof, ResidualMap
-from observer.certification.contraction import metric_norm
+from observer.certification.contraction import metric_norm, samples_until
 from observer.certification.proving import FULL_WORK, Prover
 from observer.certification.refine import refine
 from observer.certification.region import (
@@ -208,9 +208,9 @@ def _horizon(
 
 def _settled(prover: Prover, box: np.ndarray, rate: float, name: str, share: float) -> Settled | None:
     """After as many samples as errors need to fade, and up to a quarter of the plant's own duration while it pays."""
-    if not 0 < rate < 1:
+    if not rate < 1:
         return None
-    plant, samples = prover.plant, math.ceil(math.log(_FADED) / math.log(rate))
+    plant, samples = prover.plant, samples_until(_FADED, rate)
     most = int((plant.system.duration or 0.0) / plant.dt / 4) or 4 * samples
     return prover.settled(name, box, samples, most, share)
 

@@ -19,6 +19,7 @@ from typing import Any
 
 import numpy as np
 
+from observer.certification.contraction import samples_until
 from observer.certification.residual.attained import climb, effort, sample
 from observer.certification.residual.model import Model, make_model
 from observer.certification.residual.search import PROBES, WORK, Search, SearchLimits
@@ -111,8 +112,8 @@ def bound_horizon(
 
     Raises :class:`Unprovable` and :class:`InputError` as :func:`bound_residual` does.
     """
-    if not 0 < rate < 1:
-        raise InputError(f"rate is {rate!r}; expected the proved contraction rate per step, between 0 and 1")
+    if not 0 <= rate < 1:
+        raise InputError(f"rate is {rate!r}; expected the proved contraction rate per step, from 0 to below 1")
     if steps is not None and (isinstance(steps, bool) or not isinstance(steps, int) or steps < 1):
         raise InputError(f"steps is {steps!r}; expected a whole number, 1 or more")
     if not gap > 0 or not budget >= 0:
@@ -121,7 +122,7 @@ def bound_horizon(
     model = make_model(observer, plant, _region(plant, region, input), metric, threads, within)
     rate = rate * (1 + 1e-12)
     fading = model.gains  # of alpha^N |e|_M in each state; by way of the step before it can be less
-    if step_gains is not None:
+    if step_gains is not None and rate > 0:
         fading = np.minimum(fading, np.asarray(step_gains, dtype=float) * (1 + 1e-10) / rate)
     if steps is None:
         steps = _enough(model, rate, fading, stays, seed)
@@ -183,7 +184,7 @@ def _region(plant: DiscreteSystem, region: Any, input: Any) -> np.ndarray:
 
 def _enough(model: Model, rate: float, fading: np.ndarray, stays: bool, seed: int) -> int:
     """N, from what is attained at random initial states."""
-    least = max(1, math.ceil(math.log(REMAINS) / math.log(rate)))
+    least = samples_until(REMAINS, rate)
     rng = np.random.default_rng([seed, 7])
     d = _rolled(model, rng.uniform(model.region[:, 0], model.region[:, 1], (_SAMPLES, len(model.region))), least, stays)
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -191,7 +192,7 @@ def _enough(model: Model, rate: float, fading: np.ndarray, stays: bool, seed: in
         remains = float(np.nanmin(FORGOTTEN * np.abs(d).max(axis=0, initial=0.0) / whole, initial=REMAINS))
     if not 0 < remains < REMAINS:
         return least
-    return min(math.ceil(math.log(remains) / math.log(rate)), math.ceil(LONGER * least))
+    return min(samples_until(remains, rate), math.ceil(LONGER * least))
 
 
 def _rolled(model: Model, points: np.ndarray, steps: int, stays: bool) -> np.ndarray:
