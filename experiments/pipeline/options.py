@@ -73,6 +73,7 @@ OPTIONS = (
     Option("validation", "--map", "validation.map", str, "States of the convergence map; the first two when left out.", "STATE,STATE"),
     Option("validation", "--worst-trials", "validation.worst_trials", int,
            "Trials of the search for the worst initial state; chosen by the size of the plant when left out.", "COUNT"),
+    Option("certificate", "--certify-budget", "certify_budget", str, "Time limit of the certificate, as 10s or 1m.", "TIME"),
     Option("fresh", "--fresh", "", bool, "Start again in an existing run folder."),
     Option("output", "--quiet", "", bool, "No progress."),
     Option("output", "--json", "", bool, "The metrics as JSON on stdout, everything else on stderr."),

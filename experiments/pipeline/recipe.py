@@ -152,13 +152,17 @@ class FineTuneRecipe(OptionSection):
 
 
 class Recipe(OptionSection):
-    """A whole run. ``system`` is a name of the library or a file as it was given."""
+    """A whole run. ``system`` is a name of the library or a file as it was given.
+
+    ``certify_budget`` [s]: the clock's limit of the certificate; where it is reached, another run gets other numbers.
+    """
 
     system: str
     dt: Positive | None = None
     method: Literal["rk4", "euler", "exact", "scipy", "cvodes"] = "rk4"
     substeps: Annotated[int, between(1, 100_000)] | None = None
     seed: Seed = 0
+    certify_budget: Time | None = None
     data: DataRecipe = Field(default_factory=DataRecipe)
     fit: FitRecipe = Field(default_factory=FitRecipe)
     validation: ValidationRecipe = Field(default_factory=ValidationRecipe)
