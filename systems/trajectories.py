@@ -19,6 +19,8 @@ from systems.base.memory import arrays, require
 from systems.discretization import DiscreteSystem
 from systems.excitations import excite
 from systems.integration import ReferenceMotion, reference_motion, time_scales
+from systems.process_noise import disturbed_motion, sample_deviation
+from systems.process_noise import process_noise as noise_of_process
 from systems.system import System
 
 
@@ -237,6 +239,7 @@ def simulate(
     x0: np.ndarray | None = None,
     u: np.ndarray | None = None,
     truth: str = "model",
+    process_noise: bool | None = None,
 ) -> Trajectories:
     """Simulate a batch of trajectories.
 
@@ -253,6 +256,8 @@ def simulate(
         Kind of every input, or kinds by input name; each signal's own when left out.
     noise : bool
         Add white Gaussian noise of each output's stated standard deviation to y.
+    process_noise : bool, optional
+        Move the states by their stated process noise; as ``noise`` when left out.
     spread : float
         Initial states are drawn from the initial box enlarged by this factor.
     x0, u : ndarray (K, nx), (K, N, nu), optional
@@ -300,7 +305,9 @@ def simulate(
     t = dt * np.arange(steps)
     if truth not in ("model", "reference", "oracle"):
         raise InputError(f"truth is {truth!r}; expected model or reference")
-    if truth != "model" and system.kind == "continuous":
+    if (noise if process_noise is None else process_noise) and sample_deviation(plant).any():
+        motion = disturbed_motion(plant, x0, u[:, :-1], truth, noise_of_process(plant, count, steps - 1, seed))
+    elif truth != "model" and system.kind == "continuous":
         motion = reference_motion(system, x0, u[:, :-1], dt)
     else:
         name = "discrete map" if system.kind == "discrete" else plant.method

@@ -14,7 +14,9 @@ if TYPE_CHECKING:
 def simulated_data(recipe: "Recipe", plant: "DiscreteSystem") -> "Trajectories":
     """The trajectories that a run learns from. Raises SimulationError where the plant does not stay within ten ranges."""
     options = recipe.data
-    return systems.simulate(plant, options.trajectories, options.duration, recipe.seed, options.excitation)
+    return systems.simulate(
+        plant, options.trajectories, options.duration, recipe.seed, options.excitation, process_noise=True
+    )
 
 
 def fit_arguments(recipe: "Recipe") -> dict[str, Any]:

@@ -70,6 +70,8 @@ OPTIONS = (
     Option("validation", "--noise", "validation.noise", bool, "Validate with measurement noise."),
     Option("validation", "--same-model", "validation.truth", bool,
            "Validate against the discretised plant instead of the reference integrator."),
+    Option("validation", "--peak", "validation.peak", float,
+           "Ranges that no error may exceed at any time, for the verdict; without it the peak is stated and not judged.", "RANGES"),
     Option("validation", "--map", "validation.map", str, "States of the convergence map; the first two when left out.", "STATE,STATE"),
     Option("validation", "--worst-trials", "validation.worst_trials", int,
            "Trials of the search for the worst initial state; chosen by the size of the plant when left out.", "COUNT"),

@@ -122,7 +122,7 @@ class FitRecipe(OptionSection):
 class ValidationRecipe(OptionSection):
     """Trials from random initial states: see ``observer.validate``, whose arguments these are.
 
-    ``seed``: of a validation that was repeated with another one than that of the run.
+    ``peak``: ranges that no error may exceed at any time (None: it is stated, and not judged). ``seed``: of a validation that was repeated with another one than that of the run.
     """
 
     trials: Count = 200
@@ -135,6 +135,7 @@ class ValidationRecipe(OptionSection):
     window: tuple[Moment, Moment] | None = None
     map: Text | None = None
     worst_trials: Annotated[int, between(20, 1_000_000)] | None = None
+    peak: Share | None = None
     seed: Seed | None = None
 
 

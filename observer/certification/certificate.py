@@ -125,7 +125,9 @@ def certify(
         return certificate
     from observer.certification.accuracy import bound_accuracy
 
-    bounds = bound_accuracy(observer, plant, region=region, work=work, budget=budget, gap=gap, seed=seed, progress=progress)
+    bounds = bound_accuracy(
+        observer, plant, region=region, work=work, budget=budget, gap=gap, seed=seed, progress=progress
+    )
     return replace(certificate, bounds=bounds, identity=identity(observer, plant, bounds))
 
 

@@ -176,9 +176,7 @@ class Prover:
         def search() -> Settled | None:
             if self.earlier:
                 shape = tuple(given.shape)
-                return settled_set(
-                    self.plant, box, given.samples, stride=given.stride, shape=shape, budget=self.budget
-                )
+                return settled_set(self.plant, box, given.samples, stride=given.stride, shape=shape, budget=self.budget)
             return settled_set(self.plant, box, samples, most=most, cells=cells, **limits)
 
         try:

@@ -21,7 +21,6 @@ from systems.discretization import DiscreteSystem
 ORDER = 2
 
 
-
 def flow_cost(plant: DiscreteSystem, box: np.ndarray) -> float:
     """Operations that one step of one cell in ``box`` ``(nx + nu, 2)`` takes, counted as those of a residual bound."""
     basis, _ = make_basis(int((np.ptp(box, axis=1) > 0).sum()), ORDER)

@@ -120,7 +120,9 @@ def bound_horizon(
     if not gap > 0 or not budget >= 0:
         raise InputError(f"gap is {gap!r} and budget {budget!r}; expected a positive number and seconds, 0 or more")
     begin = time.perf_counter()
-    model = make_model(observer, plant, _region(plant, region, input), metric, threads, within, time.monotonic() + budget)
+    model = make_model(
+        observer, plant, _region(plant, region, input), metric, threads, within, time.monotonic() + budget
+    )
     rate = rate * (1 + 1e-12)
     fading = model.gains  # of alpha^N |e|_M in each state; by way of the step before it can be less
     if step_gains is not None and rate > 0:
