@@ -29,7 +29,10 @@ EVALUATIONS, PER_TIME_CONSTANT, PER_TRAJECTORY = (
     60,
 )  # of f within one sample, before adaptive steps count as stuck
 PATIENCE, SLOW = 30.0, 0.1  # s of computing within one sample; s per sample of one trajectory by CVODES after as long
-INTEGRATOR, SEPARATED = 1e-7, 1e-3  # of the fastest mode: no motion of its own; so slow that most points decide what it is
+INTEGRATOR, SEPARATED = (
+    1e-7,
+    1e-3,
+)  # of the fastest mode: no motion of its own; so slow that most points decide what it is
 STIFF = 200.0  # fastest time constants per sample, over which an explicit integrator spends its steps on stability
 FAR = 10.0  # ranges, beyond which a state has run away
 RUNAWAY = 1e3  # ranges per sample: a derivative that no fixed step follows either

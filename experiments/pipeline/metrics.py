@@ -11,13 +11,13 @@ from observer.run_chain import origins
 from observer.runs import Run
 from observer.storage import FORMAT_VERSION, package_version
 from observer.validation.on_logs import judged_apart
+from observer.validation.result import deciding, overall_verdict
 from systems.base.errors import InputError
 from systems.base.records import to_plain
 
 if TYPE_CHECKING:
     from observer.fitting.result import FitResult
     from observer.state_observer import RENObserver
-    from observer.validation.result import Validation
 
 _CERTIFICATE = (
     "rate",
@@ -157,12 +157,8 @@ def accuracy(run: Run) -> dict[str, Any]:
 
 
 def verdict(run: Run) -> str:
-    """``"pass"`` when every criterion passes, without noise and with the noise that is stated, and the certificate holds."""
-    if run.validation is None:
-        return "fail"
-    holds = run.certificate is None or run.certificate.holds
-    noisy = run.validation_noise is None or run.validation_noise.verdict == "pass"
-    return "pass" if run.validation.verdict == "pass" and noisy and holds else "fail"
+    """``"pass"`` or ``"fail"``; "fail" without a validation."""
+    return overall_verdict(run.validation, run.validation_noise, run.certificate)
 
 
 SHOWN_STATES = 6
@@ -175,19 +171,18 @@ def table(run: Run) -> Iterator[tuple[str, str, str, str]]:
         ratio = fit.start_loss / fit.one_step_loss if fit.one_step_loss else math.inf
         better = f"{ratio:.3g} times below the linear observer" if ratio > 1 else "no better than the linear observer"
         yield "fit", f"{fit.status}, loss {fit.one_step_loss:.3g}", better, ""
-    for check in checks(run):
+    checks = deciding(run.validation, run.validation_noise)
+    for check in checks:
         said = " (with noise)" if check.noise else ""
         for criterion in check.criteria:
             name = criterion.name.replace("_", " ")
             if "certificate" not in name or check is run.validation:
                 yield f"{name}{said}", shown(criterion.value), criterion.requirement, _word(criterion.passed)
-    if run.certificate is not None and not any(
-        "certificate" in c.name for check in checks(run) for c in check.criteria
-    ):
+    if run.certificate is not None and not any("certificate" in c.name for check in checks for c in check.criteria):
         proof = run.certificate
         yield "certified rate", f"{proof.rate:.6g} per step", "the certificate holds", _word(proof.holds)
     if run.validation is not None:
-        check, last = run.validation, checks(run)[-1]
+        check, last = run.validation, checks[-1]
         peak = last.peak
         said = f"{number(peak.error)}{f' {peak.unit}' if peak.unit else ''} in {peak.state} at {peak.time:.3g} s"
         yield "peak of the transient", said, f"{number(peak.ranges)} ranges; not judged without --peak", ""
@@ -202,11 +197,6 @@ def table(run: Run) -> Iterator[tuple[str, str, str, str]]:
             unit = f" {signal.unit}" if signal.unit else ""
             time_text = f"{time:.3g} s" if np.isfinite(time) else "never"
             yield f"{signal.name}", f"settles in {time_text}", f"RMS error{noisy} {rms:.3g}{unit}", ""
-
-
-def checks(run: Run) -> "list[Validation]":
-    """The validations that decide the verdict: without noise, and with the noise that is stated, whose numbers come first."""
-    return [check for check in (run.validation, run.validation_noise) if check is not None]
 
 
 def number(value: float) -> str:

@@ -122,7 +122,8 @@ class FitRecipe(OptionSection):
 class ValidationRecipe(OptionSection):
     """Trials from random initial states: see ``observer.validate``, whose arguments these are.
 
-    ``peak``: ranges that no error may exceed at any time (None: it is stated, and not judged). ``seed``: of a validation that was repeated with another one than that of the run.
+    ``peak``: ranges that no error may exceed at any time (None: it is stated, and not judged). ``seed``: of a validation
+    that was repeated with another one than that of the run.
     """
 
     trials: Count = 200

@@ -32,6 +32,18 @@ class Criterion:
     passed: bool
 
 
+def deciding(validation: "Validation | None", noisy: "Validation | None") -> "list[Validation]":
+    """Those by which an observer is judged: without noise, and with the noise that the plant states, whose numbers come first."""
+    return [check for check in (validation, noisy) if check is not None]
+
+
+def overall_verdict(validation: "Validation | None", noisy: "Validation | None", certificate: Any) -> str:
+    """``"pass"`` when every criterion passes, without noise and with the noise that is stated, and the certificate holds."""
+    checks = deciding(validation, noisy)
+    holds = certificate is None or certificate.holds
+    return "pass" if checks and holds and all(check.verdict == "pass" for check in checks) else "fail"
+
+
 @dataclass(frozen=True)
 class Peak:
     """The largest error of any trial at any time, the transient included: of which ``state``, ``error`` in its ``unit``, in
@@ -61,9 +73,9 @@ class Validation:
     """Trials of an observer against the true plant, and what they show.
 
     t ``(N,)``; x, x_hat ``(K, N, nx)``; u ``(K, N, nu)``; y ``(K, N, ny)``; ranges ``(nx, 2)``. Per trial ``(K,)``:
-    ``diverged`` (some error beyond ten ranges in the window, or not finite at any time), ``converged`` (every error within 2 % of its range over the whole
-    window, or of trials with stated noise their RMS), ``in_region`` (the plant stayed within the ranges). ``trial_settling`` ``(K, nx)``: last time at which
-    |e_i| exceeds 2 % of its range, nan where it does so at the end. Over the window and all trials: ``rms_error``,
+    ``diverged`` (some error beyond ten ranges in the window, or not finite at any time), ``converged`` (every error within 2 % of its
+    range over the whole window, or of trials with stated noise their RMS), ``in_region`` (the plant stayed within the ranges).
+    ``trial_settling`` ``(K, nx)``: last time at which |e_i| exceeds 2 % of its range, nan where it does so at the end. Over the window and all trials: ``rms_error``,
     ``max_error`` ``(nx,)``. ``error_norm`` ``(K, N)`` is |e|_M; ``decay`` ``(N,)`` is rate^k; ``residual_level`` the
     largest one-step residual |r|_M sampled along the trials.
     """

@@ -7,7 +7,8 @@ The projection observer x_hat+ = f(x_hat + K (y - h(x_hat)), u), K = M^-1 C' (C 
     P = A (I - K C) P (I - K C)' A' + A K N^2 K' A' + Q            covariance of e under white noise n, and process noise of Q
 
 ``noise`` is the square root of the diagonal of P, root mean square over the points of the region with A and C frozen there: exact
-for a linear plant, an estimate for others. ``peak`` is what e+ = A (I - K C) e makes of an initial error on its way to zero, likewise. One point of the curve belongs to one bound on the condition number of the metric.
+for a linear plant, an estimate for others. ``peak`` is what e+ = A (I - K C) e makes of an initial error on its way to zero, likewise.
+One point of the curve belongs to one bound on the condition number of the metric.
 """
 
 from dataclasses import dataclass

@@ -113,7 +113,9 @@ def _advice(plant: DiscreteSystem, found: Modes) -> list[str]:
         )
     elif found.stiffness > STIFF:
         explicit = plant.method in ("rk4", "euler")
-        steps = f" with {plant.substeps} substep{'s' if plant.substeps > 1 else ''}, for a larger dt use --method cvodes"
+        steps = (
+            f" with {plant.substeps} substep{'s' if plant.substeps > 1 else ''}, for a larger dt use --method cvodes"
+        )
         text.append(
             f"stiff: the slowest mode takes {found.stiffness:.3g} times as long as the fastest; {plant.method} "
             f"{'stays' if explicit else 'is'} accurate at this dt{steps if explicit else ''}"

@@ -112,7 +112,8 @@ class Search:
         except KeyboardInterrupt:
             status = STOPPED
         self.seconds = before + time.perf_counter() - begun
-        return TIGHT if (self.upper[: self.columns] <= self.threshold()).all() else status
+        upper = self.upper[: self.columns]
+        return TIGHT if (upper <= self.threshold()).all() and np.isfinite(upper).all() else status
 
     def _round(self, most: int) -> None:
         chosen = self._worst(most)
