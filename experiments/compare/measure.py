@@ -29,7 +29,8 @@ class Result:
     ``score``: RMS over all states in per cent of their ranges, and ``score_interval``; ``settling`` ``(nx,)``: median over the
     trials of the last time [s] at which an error exceeds 2 % of its range, infinite where most never settle; ``diverged``:
     trials with an error beyond ten ranges in the second half, or not finite; ``curve`` ``(N,)``: median over the trials of the
-    largest error of any state in ranges. ``microseconds`` of processor time per sample and trajectory of this batch. ``squares`` ``(K, nx)``: mean
+    largest error of any state in ranges. ``microseconds`` of processor time per sample and trajectory of this batch.
+    ``squares`` ``(K, nx)``: mean
     square error in ranges of each trial, second half; nan where it diverged.
     """
 

@@ -75,7 +75,8 @@ class Validation:
     t ``(N,)``; x, x_hat ``(K, N, nx)``; u ``(K, N, nu)``; y ``(K, N, ny)``; ranges ``(nx, 2)``. Per trial ``(K,)``:
     ``diverged`` (some error beyond ten ranges in the window, or not finite at any time), ``converged`` (every error within 2 % of its
     range over the whole window, or of trials with stated noise their RMS), ``in_region`` (the plant stayed within the ranges).
-    ``trial_settling`` ``(K, nx)``: last time at which |e_i| exceeds 2 % of its range, nan where it does so at the end. Over the window and all trials: ``rms_error``,
+    ``trial_settling`` ``(K, nx)``: last time at which |e_i| exceeds 2 % of its range, nan where it does so at the end. Over the window
+    and all trials: ``rms_error``,
     ``max_error`` ``(nx,)``. ``error_norm`` ``(K, N)`` is |e|_M; ``decay`` ``(N,)`` is rate^k; ``residual_level`` the
     largest one-step residual |r|_M sampled along the trials.
     """
