@@ -126,7 +126,7 @@ _TABLES = {
 EXPECTED = {
     **dict.fromkeys(("range", "initial", "limits"), "[low, high], two finite numbers"),
     **dict.fromkeys(("unit", "description"), 'a text in quotes, such as "m/s"'),
-    **dict.fromkeys(("dt", "duration"), "a positive time, a number in the unit of [sampling]"),
+    **dict.fromkeys(("dt", "duration"), "a positive number, in seconds or the unit of [sampling]"),
     **dict.fromkeys(("A", "B", "C", "D"), "a matrix, a list of rows such as [[0, 1], [-2, -3]]"),
     "discrete": "true or false",
     **dict.fromkeys(("role", "excitation", "name"), "a text in quotes"),
