@@ -45,6 +45,7 @@ class _State(_Table):
     initial: Interval | None = None
     limits: Interval | None = None
     period: Positive | None = None
+    process_noise: Annotated[float, Field(allow_inf_nan=False, ge=0)] = 0.0
 
 
 class _Input(_Table):
@@ -131,6 +132,7 @@ EXPECTED = {
     **dict.fromkeys(("role", "excitation", "name"), "a text in quotes"),
     "period": "the period of the angle, a positive number",
     "noise": "the standard deviation of the noise, zero or positive",
+    "process_noise": "a standard deviation per square root of a second, zero or positive",
     "value": "a finite number",
     **dict.fromkeys(("x", "y"), "a list of finite numbers, such as [0, 0.5, 1]"),
     "kind": '"linear" or "monotone"',

@@ -79,6 +79,7 @@ def examine(recipe: Recipe, console: Console) -> dict[str, Any]:
             "typical_time_constant": None if modes is None else modes.typical,
             "modes": None if modes is None else vars(modes),
             "time_dependent": system.time_dependent,
+            "feedback": None if system.feedback is None else system.feedback.found or "given",
             "observability": _observability(plant, seen),
             "requested_rate": asked,
             "requested_settling_time": fit.settling_time,

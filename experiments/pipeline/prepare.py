@@ -46,10 +46,10 @@ def plan(recipe: Recipe, console: Console) -> tuple[Recipe, DiscreteSystem]:
 
 
 def driven_plant(recipe: Recipe, plant: DiscreteSystem) -> DiscreteSystem:
-    """The plant with the feedback law that its simulated motions need, where its file gives none; found again from recipe and plant."""
+    """The plant with the feedback law that its simulated motions need, where its file gives none; it does not depend on the seed."""
     from systems.found_feedback import with_found_feedback
 
-    return with_found_feedback(plant, recipe.data.duration, recipe.seed)
+    return with_found_feedback(plant, recipe.data.duration)
 
 
 def _check_memory(recipe: Recipe, plant: DiscreteSystem, duration: float | None) -> None:

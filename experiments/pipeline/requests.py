@@ -19,6 +19,15 @@ from experiments.pipeline.kinds import (
 from experiments.pipeline.recipe import FineTuneRecipe, Recipe, nested, validated
 
 
+class CalibrateRequest(OptionSection):
+    """``observer calibrate``."""
+
+    parameters: Text | None = None
+    starts: Annotated[int, between(1, 10_000)] | None = None
+    iterations: Count | None = None
+    held_out: Annotated[float, between(0, 0.9)] | None = None
+
+
 class CompareRequest(OptionSection):
     """``observer compare``."""
 
@@ -69,6 +78,7 @@ class ExportRequest(OptionSection):
 
 
 SECTIONS: dict[str, type[OptionSection]] = {
+    "calibrate": CalibrateRequest,
     "compare": CompareRequest,
     "certify": CertifyRequest,
     "verify": VerifyRequest,

@@ -160,8 +160,9 @@ def bound_statistically(
         length,
         seed,
         time.monotonic() - begin,
-        f"initial state and estimate independent, uniform over the set of initial states; usual inputs; "
-        f"{length:g} {plant.system.time_unit}; {getattr(plant, 'method', 'the')} model; no noise",
+        f"initial state and estimate independent, uniform over the set of initial states; "
+        f"{'usual inputs' if system.feedback is None else 'inputs by the feedback law'}; {length:g} {system.time_unit}; "
+        f"{getattr(plant, 'method', 'the')} model; no noise",
         status,
     )
 
