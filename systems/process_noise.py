@@ -9,8 +9,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from systems.integration import ReferenceMotion, reference_motion
-
 if TYPE_CHECKING:
     from systems.discretization import DiscreteSystem
 
@@ -29,21 +27,3 @@ def disturbed(plant: "DiscreteSystem", following: np.ndarray, added: np.ndarray)
     """The next states ``(..., nx)`` of the equations with what the noise adds, within the limits."""
     limits = [signal.limits or (-np.inf, np.inf) for signal in plant.system.states]
     return np.clip(following + added, *np.array(limits).T)
-
-
-def disturbed_motion(
-    plant: "DiscreteSystem", x0: np.ndarray, u: np.ndarray, truth: str, added: np.ndarray
-) -> ReferenceMotion:
-    """The motion from x0 ``(K, nx)`` under u ``(K, N, nu)`` with ``added`` ``(K, N, nx)``, sample by sample."""
-    x = np.empty((len(x0), u.shape[1] + 1, plant.nx))
-    x[:, 0] = x0
-    exact = truth == "model" or plant.system.kind == "discrete"
-    method, warning = "discrete map" if plant.system.kind == "discrete" else plant.method, ""
-    for k in range(u.shape[1]):
-        if exact:
-            following = plant.step(x[:, k], u[:, k], k * plant.dt)
-        else:
-            motion = reference_motion(plant.system, x[:, k], u[:, k : k + 1], plant.dt, t0=k * plant.dt)
-            following, method, warning = motion.x[:, 1], motion.method, warning or motion.warning
-        x[:, k + 1] = disturbed(plant, following, added[:, k])
-    return ReferenceMotion(x, method, warning)

@@ -14,6 +14,7 @@ from observer.validation.on_logs import judged_apart
 from observer.validation.result import deciding, overall_verdict
 from systems.base.errors import InputError
 from systems.base.records import to_plain
+from systems.feedback import commands_of
 
 if TYPE_CHECKING:
     from observer.fitting.result import FitResult
@@ -52,6 +53,10 @@ def metrics_of(run: Run, command: str = "") -> dict[str, Any]:
             "error": dict(zip(names, np.asarray(run.plant.error, dtype=float), strict=True)),
         },
     }
+    feedback = run.system.feedback
+    if feedback is not None:
+        names_of = [signal.name for signal in feedback.references]
+        document["feedback"] = {"inputs": list(feedback.inputs), "references": names_of, "found": feedback.found}
     if run.observer is not None:
         document["network"] = _network(run.observer)
     if run.fit is not None:
@@ -117,7 +122,9 @@ def _worst_cases(run: Run) -> dict[str, Any]:
     checked = trial_envelopes(run.certificate, run.validation, run.plant, residual)
     found = {} if checked is None else {"envelope": checked.to_data()}
     return found | (
-        {} if run.worst_cases is None else run.worst_cases.metrics(run.system.state_names, run.system.input_names)
+        {}
+        if run.worst_cases is None
+        else run.worst_cases.metrics(run.system.state_names, tuple(s.name for s in commands_of(run.system)))
     )
 
 
@@ -184,7 +191,7 @@ def table(run: Run) -> Iterator[tuple[str, str, str, str]]:
     if run.validation is not None:
         check, last = run.validation, checks[-1]
         peak = last.peak
-        said = f"{number(peak.error)}{f' {peak.unit}' if peak.unit else ''} in {peak.state} at {peak.time:.3g} s"
+        said = f"{number(peak.error)}{f' {peak.unit}' if peak.unit else ''} in {peak.state} at {peak.time:.3g} {run.system.time_unit}"
         yield "peak of the transient", said, f"{number(peak.ranges)} ranges; not judged without --peak", ""
         rows = list(zip(run.system.states, check.settling_time, last.rms_error, strict=True))
         if len(rows) > SHOWN_STATES:  # the hardest ones; the report has them all
@@ -195,7 +202,7 @@ def table(run: Run) -> Iterator[tuple[str, str, str, str]]:
         noisy = " with noise" if last.noise else ""
         for signal, time, rms in rows:
             unit = f" {signal.unit}" if signal.unit else ""
-            time_text = f"{time:.3g} s" if np.isfinite(time) else "never"
+            time_text = f"{time:.3g} {run.system.time_unit}" if np.isfinite(time) else "never"
             yield f"{signal.name}", f"settles in {time_text}", f"RMS error{noisy} {rms:.3g}{unit}", ""
 
 

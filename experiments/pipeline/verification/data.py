@@ -6,7 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
-from experiments.pipeline.logs import compared_logs, learn_from, learned_plant
+from experiments.pipeline.logs import compared_logs, learn_from, learned_plant, timing_of
+from experiments.pipeline.prepare import driven_plant
 from experiments.pipeline.recipe import Recipe
 from experiments.pipeline.verification.agreement import EPS, ROUNDINGS, compared
 from experiments.pipeline.verification.findings import ABSENT, AGREES, DIFFERS, UNEXAMINED, Finding
@@ -17,9 +18,11 @@ from observer.storage import read_json
 from systems import load_system
 from systems.base.errors import InputError
 from systems.base.records import to_plain
+from systems.closed_loop import ends_of, inside, samples_inside
+from systems.feedback import applied
 from systems.integration import RTOL
 from systems.process_noise import disturbed, process_noise, sample_deviation
-from systems.trajectories import Trajectories, draw_initial_states, draw_inputs, simulate
+from systems.trajectories import Trajectories, draw_commands, draw_initial_states, simulate
 
 
 def plant_findings(run: Run, recipe: Recipe) -> Iterator[Finding]:
@@ -72,6 +75,8 @@ def _source(run: Run, recipe: Recipe) -> Iterator[Finding]:
         given = Path(recipe.system)
         names = {"source": given.name} if system.source == written.name else {}
         system = replace(system, **names, name=given.stem if system.name == written.stem else system.name)
+    if not recipe.data.learned and run.system.feedback is not None and run.system.feedback.found:
+        system = driven_plant(recipe, run.plant.with_system(system)).system
     if recipe.fine_tune.noise is not None:
         system = noisy(system, recipe.fine_tune.noise)
     yield from compared(
@@ -122,7 +127,7 @@ def data_findings(run: Run, recipe: Recipe) -> Iterator[Finding]:
         yield Finding(ABSENT, part, "read from logs that are not here, so not read again")
         return
     files = _log_paths(run)
-    again = learn_from(files, run.system, run.plant.dt, options.columns, outputs=options.learned)
+    again = learn_from(files, run.system, run.plant.dt, options.columns, timing_of(options), outputs=options.learned)
     exempt = () if files == [log["file"] for log in run.logs["logs"]] else ("source", "warnings")  # they name the files
     yield from compared(part, vars_of(data), vars_of(again), what="the logs, read again", exempt=exempt)
 
@@ -149,16 +154,21 @@ def motion_findings(
             DIFFERS, part, f"holds states of shape {data.x.shape}; the recipe gives {(trajectories, steps, plant.nx)}"
         )
         return
+    lengths = samples_inside(ends_of(system), data.x)
+    gone = np.arange(steps) >= lengths[:, None]
+    commands = draw_commands(system, plant.dt, trajectories, steps, seed, excitation)
     drawn = {
         "t": plant.dt * np.arange(steps),
         "x[:, 0]": draw_initial_states(system, trajectories, seed),
-        "u": draw_inputs(system, plant.dt, trajectories, steps, seed, excitation),
-        "lengths": np.full(trajectories, steps),
+        "u": np.where(gone[..., None], np.nan, applied(system, data.t, data.x, data.y, commands)),
+        "lengths": lengths,
     }
     stored = {"t": data.t, "x[:, 0]": data.x[:, 0], "u": data.u, "lengths": data.lengths}
     again = motion_again(
         plant, data, truth, rows,
-        lambda: simulate(plant, trajectories, duration, seed, excitation, truth=truth, process_noise=moved),
+        lambda: simulate(
+            plant, trajectories, duration, seed, excitation, truth=truth, leave=True, process_noise=moved
+        ),
     )  # fmt: skip
     following = again.following
     if moved:
@@ -169,7 +179,17 @@ def motion_findings(
         drawn, stored = drawn | {"source": source}, stored | {"source": data.source}
         if not data.method:  # it is not stored with the data of a fit
             del drawn["method"], stored["method"]
-    yield from compared(part, stored, drawn, what="initial states and inputs of its seed")
+    near = {} if system.feedback is None else {"u": 1e-9 * np.ptp(system.input_ranges, axis=1)}
+    yield from compared(part, stored, drawn, what="initial states and inputs of its seed", near=near)
+    following = np.array(again.following)
+    for k in np.flatnonzero(lengths[rows] < steps):
+        last = lengths[rows][k] - 1
+        if last >= 0 and inside(ends_of(system), following[k, last]):
+            yield Finding(
+                DIFFERS, part, f"a trajectory ends at t = {data.t[last]:g} s, where the plant does not leave its ranges"
+            )
+            return
+    following[gone[rows][:, 1:]] = np.nan
     yield from compared(
         part, {"x[:, 1:]": data.x[rows][:, 1:]}, {"x[:, 1:]": following}, what="every sample from the one before it by the plant",
         near={"x[:, 1:]": again.allowed},
