@@ -19,6 +19,8 @@ from scipy.integrate import solve_ivp
 from systems.base.errors import SimulationError
 from systems.evaluation import evaluate, jacobian, symbols_of, to_casadi
 from systems.fixed_steps import fixed_steps
+from systems.regions import states_and_inputs
+from systems.regions import sample_region as sample_region
 from systems.signals import Signal
 from systems.system import System
 
@@ -36,17 +38,6 @@ FIXED = "RK4 with fixed steps"  # the method, where adaptive ones get stuck
 AGREED = 0.1  # of a range: where fixed steps of two lengths differ by more, neither is a reference
 
 
-def sample_region(low: np.ndarray, high: np.ndarray, count: int, seed: int) -> np.ndarray:
-    """``(count, n)`` space-filling points of a box: a scrambled Sobol sequence."""
-    from scipy.stats import qmc
-
-    if len(low) == 0:
-        return np.zeros((count, 0))
-    power = max(0, int(np.ceil(np.log2(max(count, 1)))))
-    unit = qmc.Sobol(len(low), seed=seed).random_base2(power)[:count]  # type: ignore[call-arg]
-    return low + unit * (high - low)
-
-
 def time_scales(system: System) -> tuple[float, float]:
     """(fastest, typical) time constants 1/|lambda| in seconds, over the region, of a continuous system.
 
@@ -60,8 +51,7 @@ def time_scales(system: System) -> tuple[float, float]:
 
 
 def _time_scales(system: System, samples: int = 64) -> tuple[float, float]:
-    points = sample_region(system.state_ranges[:, 0], system.state_ranges[:, 1], samples, seed=0)
-    inputs = sample_region(system.input_ranges[:, 0], system.input_ranges[:, 1], samples, seed=1)
+    points, inputs = states_and_inputs(system, system.state_ranges, samples, seed=0)
     matrices = evaluate(jacobian(system.dynamics, "x"), t=np.zeros(1), x=points, u=inputs, p=system.parameter_values)
     matrices = matrices[np.isfinite(matrices).all(axis=(1, 2))]
     if not len(matrices):
@@ -303,5 +293,5 @@ def variational(system: System) -> System:
     return replace(
         system,
         states=[*(Signal(q.name, q.unit, q.range) for q in system.states), *extra],
-        dynamics=column, output=ca.densify(full[0]), outputs=[Signal("first")], symbols=symbols,
+        dynamics=column, output=ca.densify(full[0]), outputs=[Signal("first")], symbols=symbols, region=None,
     )  # fmt: skip

@@ -18,6 +18,7 @@ import numpy as np
 
 from systems.base.errors import InputError
 from systems.base.wording import nearest
+from systems.constraints import Constraints, read_constraints
 from systems.evaluation import evaluate
 from systems.graph import Graph
 from systems.signals import Parameter, Signal, check_label, check_name, check_number
@@ -53,6 +54,9 @@ class System:
         Usual length of a trial [s].
     symbols : mapping, optional
         CasADi symbols of expressions, for instance ``{"x": x, "u": u, "p": p}``.
+    region : sequence of str, callable or CasADi expressions, optional
+        Conditions on states and inputs beside their ranges, as comparisons: ``["abs(beta) <= 0.1", "s^2 + c^2 = 1"]``, or a function
+        such as ``lambda x: [x[0]**2 + x[1]**2 == 1]``. Only where they hold is anything fitted, proved and judged.
 
     Raises
     ------
@@ -80,6 +84,7 @@ class System:
     source: str = ""
     duration: float | None = None
     symbols: Mapping[str, Any] | None = None
+    region: Any = None
 
     def __post_init__(self) -> None:
         if not isinstance(self.name, str) or not self.name.strip():
@@ -114,6 +119,8 @@ class System:
                 check_number(f"system '{self.name}'", what, getattr(self, what), expected, least=0.0, zero=False)
         object.__setattr__(self, "dynamics", self._graph(self.dynamics, "dynamics", self.nx))
         object.__setattr__(self, "output", self._graph(self.output, "output", self.ny))
+        if self.region is not None:
+            object.__setattr__(self, "region", self._constraints())
         object.__setattr__(self, "symbols", None)
         for what in ("derivative", "measure"):
             self._check_centre(what)
@@ -163,6 +170,12 @@ class System:
             raise InputError(f"{owner}: the graph has inputs {dict(source.inputs)}; expected {sizes}")
         check(len(source.outputs) if len(source.shape) == 1 else 0)
         return source
+
+    def _constraints(self) -> Constraints | None:
+        names = (*self.state_names, *self.input_names)
+        owner = f"system '{self.name}': region"
+        sizes = dict(self.dynamics.inputs)
+        return read_constraints(self.region, sizes, names, tuple(self.parameters), self.symbols, owner)
 
     def _check_centre(self, what: str) -> None:
         """Equations that are nan at the middle of the operating region are a mistake, best said at once."""
@@ -297,7 +310,7 @@ class System:
 
     def to_data(self) -> dict[str, Any]:
         """Everything about the plant as JSON-able data, its equations as graphs."""
-        return {
+        data = {
             "name": self.name,
             "kind": self.kind,
             "description": self.description,
@@ -311,6 +324,7 @@ class System:
             "dynamics": self.dynamics.to_data(),
             "output": self.output.to_data(),
         }
+        return data if self.region is None else data | {"region": self.region.to_data()}
 
     @classmethod
     def from_data(cls, data: Mapping[str, Any]) -> "System":
@@ -329,6 +343,7 @@ class System:
                 parameters={name: Parameter(**p) for name, p in data["parameters"].items()},
                 dynamics=Graph.from_data(data["dynamics"]),
                 output=Graph.from_data(data["output"]),
+                region=Constraints.from_data(data["region"]) if "region" in data else None,
             )
         except (KeyError, TypeError, AttributeError) as error:
             raise InputError(f"the stored system cannot be read ({type(error).__name__}: {error})") from error

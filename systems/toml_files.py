@@ -1,9 +1,10 @@
 """A system written as TOML: tables of signals, parameters and text equations.
 
-    [states] [inputs] [parameters] [definitions] [dynamics] or [difference] [outputs] [sampling]
+    [states] [inputs] [parameters] [definitions] [dynamics] or [difference] [outputs] [region] [sampling]
 
 ``[dynamics]`` gives dx/dt, ``[difference]`` the next state of a discrete map. ``[definitions]`` names intermediate
-equations, worked out in order, for use in all equations below them. ``t`` is the time in seconds.
+equations, worked out in order, for use in all equations below them. ``t`` is the time in seconds. Entries of
+``[region]`` are conditions, or lists of them, under any names: ``constraints = ["abs(beta) <= 0.1", "s^2 + c^2 = 1"]``.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -13,6 +14,7 @@ from pydantic import BaseModel
 
 from systems.base.errors import InputError
 from systems.base.wording import nearest
+from systems.constraints import Conditions, read_comparisons
 from systems.equations import Equation, parse
 from systems.signals import Parameter, Signal, check_name
 from systems.system import System
@@ -80,12 +82,24 @@ def _build(tables: SystemTables, file: str, name: str, source: str, kind: str, e
             parameters=parameters,
             dynamics=_function(derivatives, definitions, *names),
             output=_function(measured, definitions, *names),
+            region=_region(tables, known, definitions, file),
             kind="discrete" if kind == "difference" else "continuous",
             dt=sampling.dt if sampling else None,
             duration=sampling.duration if sampling else None,
         )
     except InputError as error:
         raise InputError(f"{file}: {error}") from error
+
+
+def _region(tables: SystemTables, known: Mapping[str, None], definitions: Mapping[str, Equation], file: str) -> Conditions | None:
+    """The conditions of [region]; None where there are none."""
+    rows = [
+        comparison
+        for name, texts in tables.region.items()
+        for text in ([texts] if isinstance(texts, str) else texts)
+        for comparison in read_comparisons(text, known, f"{file}: region.{name}")
+    ]
+    return Conditions(rows, list(tables.states), list(tables.inputs), definitions) if rows else None
 
 
 def _equations(tables: SystemTables, file: str) -> tuple[str, dict[str, str]]:

@@ -90,6 +90,7 @@ class SystemTables(_Table):
     dynamics: dict[str, str] | None = None
     difference: dict[str, str] | None = None
     outputs: dict[str, Annotated[_Output, _short("equation", (str,))]]
+    region: dict[str, str | list[str]] = {}
     sampling: _Sampling | None = None
 
 
@@ -109,11 +110,13 @@ _EXPECTED_ENTRY = {
     "parameters": 'a finite number, or a table such as { value = 1.0, unit = "kg" }',
     "outputs": 'an equation in quotes, or a table such as { equation = "x1", unit = "m" }',
     **dict.fromkeys(("dynamics", "difference", "definitions"), EXPECTED["equation"]),
+    "region": 'a condition in quotes, such as "abs(x1) <= 0.1", or a list of them',
 }
 _EXPECTED_TABLE = {
     "states": "a table [states] with a line such as x1 = { range = [-1, 1] } for each state",
     "outputs": 'a table [outputs] with a line such as y = "x1" for each measured output',
     "sampling": "a table [sampling] with the line dt = 0.01",
+    "region": 'a table [region] with a line such as constraints = ["abs(x1) <= 0.1"]',
 }
 
 

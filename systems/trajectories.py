@@ -5,7 +5,7 @@ One time axis for all signals: row k of x, u and y belongs to t_k; u[k] is held 
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from systems.base.memory import arrays, require
 from systems.discretization import DiscreteSystem
 from systems.excitations import excite
 from systems.integration import ReferenceMotion, reference_motion, time_scales
+from systems.regions import DRIFT, holds_along, initial_states
 from systems.system import System
 
 
@@ -144,14 +145,34 @@ def _check_stored(data: dict[str, np.ndarray]) -> None:
 
 
 def draw_initial_states(system: System, count: int, seed: int, spread: float = 1.0) -> np.ndarray:
-    """``(count, nx)`` initial states, uniform over the initial box enlarged by ``spread`` about its middle, within the limits."""
+    """``(count, nx)`` initial states, uniform over the initial box enlarged by ``spread`` about its middle, within limits and region."""
     box = system.initial_ranges
     middle, half = box.mean(axis=1), 0.5 * np.ptp(box, axis=1) * spread
-    x0 = middle + half * np.random.default_rng([seed, 1]).uniform(-1, 1, (count, system.nx))
+    rng = np.random.default_rng([seed, 1])
+    if system.region is not None:
+        limits = np.array([signal.limits or (-np.inf, np.inf) for signal in system.states])
+        wide = np.stack([middle - half, middle + half], axis=1)
+        return initial_states(system, np.clip(wide, limits[:, :1], limits[:, 1:]), count, rng)
+    x0 = middle + half * rng.uniform(-1, 1, (count, system.nx))
     for k, signal in enumerate(system.states):
         if signal.limits is not None:
             x0[:, k] = np.clip(x0[:, k], *signal.limits)
     return x0
+
+
+def within_region(system: System, data: Trajectories) -> Trajectories:
+    """``data`` with nan from the sample on at which a trajectory breaks the plant's constraints. Raises :class:`InputError` where
+    no pair of samples is left."""
+    if system.region is None:
+        return data
+    stays = np.logical_and.accumulate(holds_along(system, data.x, data.u, DRIFT), axis=1)
+    if not stays[:, 1:].any():
+        raise InputError(
+            f"no trajectory stays in the region ({'; '.join(system.region.sentences)}) for two samples; narrow initial, or the "
+            "inputs, or correct the condition"
+        )
+    x, u, y = (np.where(stays[:, :, None], part, np.nan) for part in (data.x, data.u, data.y))
+    return replace(data, x=x, u=u, y=y, lengths=np.minimum(data.lengths, stays.sum(axis=1)))
 
 
 def draw_inputs(

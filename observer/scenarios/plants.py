@@ -113,4 +113,7 @@ def _pushed(system: System) -> System:
     output = replace(system.output, inputs=inputs)
     width = float(np.ptp(system.state_ranges[-1]))
     push = Signal("unknown_push", "", (-width, width), role="disturbance")
-    return replace(system, dynamics=dynamics, output=output, inputs=[*system.inputs, push])
+    region = system.region
+    if region is not None:
+        region = replace(region, graph=replace(region.graph, inputs=inputs))
+    return replace(system, dynamics=dynamics, output=output, inputs=[*system.inputs, push], region=region)
