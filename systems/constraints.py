@@ -45,15 +45,17 @@ class Constraints:
     @cached_property
     def of_inputs(self) -> np.ndarray:
         """``(m,)``: which rows depend on inputs."""
-        return np.array([bool(self._row(k).used("u")) for k in range(len(self.equal))], dtype=bool)
+        return np.array([bool(row.used("u")) for row in self.rows], dtype=bool)
 
     @property
     def sentences(self) -> tuple[str, ...]:
         """The conditions as they were written, each once."""
         return tuple(dict.fromkeys(self.texts))
 
-    def _row(self, k: int) -> Graph:
-        return Graph(self.graph.inputs, self.graph.nodes, (self.graph.outputs[k],), (1,))
+    @property
+    def rows(self) -> tuple[Graph, ...]:
+        """Each row by itself."""
+        return tuple(Graph(self.graph.inputs, self.graph.nodes, (place,), (1,)) for place in self.graph.outputs)
 
     def values(self, x: np.ndarray, u: np.ndarray, p: np.ndarray) -> np.ndarray:
         """g ``(..., m)`` at x ``(..., nx)`` and u ``(..., nu)``."""
@@ -183,8 +185,7 @@ def _decomposed(
         tuple(row[1] for row in rows),
         Graph(graph.inputs, tuple(nodes), tuple(row[2] for row in rows), (len(rows),)),
     )
-    for k, text in enumerate(found.texts):
-        row = found._row(k)
+    for text, row in zip(found.texts, found.rows, strict=True):
         if row.used("t"):
             raise InputError(f"{owner}: {shorten(text)} depends on t; expected a condition on states and inputs")
         if not row.used("x") and not row.used("u"):

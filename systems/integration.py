@@ -19,8 +19,8 @@ from scipy.integrate import solve_ivp
 from systems.base.errors import SimulationError
 from systems.evaluation import evaluate, jacobian, symbols_of, to_casadi
 from systems.fixed_steps import fixed_steps
-from systems.regions import states_and_inputs
 from systems.regions import sample_region as sample_region
+from systems.regions import states_and_inputs
 from systems.signals import Signal
 from systems.system import System
 

@@ -141,7 +141,7 @@ def region_points(system: System, box: np.ndarray, count: int, seed: int) -> np.
 
 
 def states_and_inputs(system: System, region: np.ndarray, count: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """(x ``(k, nx)``, u ``(k, nu)``), k <= ``count``: points of ``region`` ``(nx, 2)`` and of the input ranges where the constraints hold."""
+    """(x ``(k, nx)``, u ``(k, nu)``), k <= ``count``: of ``region`` ``(nx, 2)`` and the input ranges, where the constraints hold."""
     if system.region is not None:
         points = region_points(system, np.concatenate([region, system.input_ranges]), count, seed)
         return points[:, : system.nx], points[:, system.nx :]

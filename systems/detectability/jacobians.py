@@ -7,8 +7,8 @@ import numpy as np
 
 from systems.base.errors import InputError
 from systems.discretization import DiscreteSystem
-from systems.system import System
 from systems.regions import holds, moved_in, region_points
+from systems.system import System
 
 FULL_METRIC_UP_TO = 16  # states; above, the metric is diagonal (a full one has n(n+1)/2 unknowns)
 CORNERS_UP_TO = 10  # states and inputs; above, 2^n corners are too many, and the diagonal of the box stands for them
