@@ -10,6 +10,7 @@ from reports.figures.settling import certified_settling
 from reports.quantities import Number, percent
 from reports.selection import absolute_error, widths
 from reports.tables import Section, Table, interval, time
+from systems.feedback import commands_of
 
 
 def certificate_section(run: Run) -> Section:
@@ -87,7 +88,7 @@ def validation_section(run: Run) -> Section:
 
 def _worst_initial_states(run: Run) -> list[Table]:
     """What the search found for either goal, and from which initial states."""
-    found, states, inputs = run.worst_cases.worst, run.system.states, run.system.inputs  # type: ignore[union-attr]
+    found, states, inputs = run.worst_cases.worst, run.system.states, commands_of(run.system)  # type: ignore[union-attr]
     units = {"settling": ("s", 1.0), "late": ("% of range", 100.0)}
     names = {"settling": "error that lasts longest", "late": "error that is largest late"}
     rows = tuple(

@@ -136,7 +136,10 @@ def read_comparisons(text: str, names: Any, owner: str) -> list[Comparison]:
     if not 1 <= len(signs) <= 2 or "!=" in signs or (len(signs) == 2 and len(directions) != 1):
         raise InputError(f"{owner}: {shorten(text)} is no condition; {_HOW}")
     ends = [0, *(end for match in cuts for end in match.span()), len(plain)]
-    sides = [parse(plain[ends[2 * k] : ends[2 * k + 1]], names, f"{owner}: in {shorten(text)}") for k in range(len(signs) + 1)]
+    sides = [
+        parse(plain[ends[2 * k] : ends[2 * k + 1]], names, f"{owner}: in {shorten(text)}")
+        for k in range(len(signs) + 1)
+    ]
     shown = " ".join(text.split())
     return [(shown, sides[k], sign, sides[k + 1]) for k, sign in enumerate(signs)]
 
@@ -159,7 +162,9 @@ class Conditions:
         values = {"t": t, **dict(zip(self.states, x, strict=True)), **dict(zip(self.inputs, u, strict=True)), **p}
         for name, equation in self.definitions.items():
             values[name] = equation.evaluate(values)
-        return [_COMPARE[sign](one.evaluate(values), other.evaluate(values)) for _, one, sign, other in self.comparisons]
+        return [
+            _COMPARE[sign](one.evaluate(values), other.evaluate(values)) for _, one, sign, other in self.comparisons
+        ]
 
 
 def _decomposed(

@@ -293,5 +293,5 @@ def variational(system: System) -> System:
     return replace(
         system,
         states=[*(Signal(q.name, q.unit, q.range) for q in system.states), *extra],
-        dynamics=column, output=ca.densify(full[0]), outputs=[Signal("first")], symbols=symbols, region=None,
+        dynamics=column, output=ca.densify(full[0]), outputs=[Signal("first")], symbols=symbols, feedback=None, region=None,
     )  # fmt: skip

@@ -179,16 +179,19 @@ def nowhere(system: System, points: np.ndarray) -> str:
 
 
 def tightened(system: System, u: np.ndarray, x: np.ndarray) -> np.ndarray:
-    """Inputs u ``(k, nu)`` drawn back towards the usual ones as far as the constraints ask at states x ``(k, nx)``.
+    """Inputs u ``(..., nu)`` drawn back towards the usual ones as far as the constraints ask at states x ``(..., nx)``.
 
     In 32 steps, so that rounding decides nothing; where no share of the way holds, u stays as it is.
     """
     if system.region is None or not system.region.of_inputs.any():
         return u
-    usual = usual_inputs(system)
-    shares = np.linspace(1.0, 0.0, 33)
-    tried = usual + shares[:, None, None] * (u - usual)
-    tried[0] = u
-    fine = holds_along(system, x, tried)
-    first = np.where(fine.any(axis=0), np.argmax(fine, axis=0), 0)
-    return tried[first, np.arange(len(u))]
+    usual, result = usual_inputs(system), np.array(u)
+    open_ = ~holds_along(system, x, u)
+    for share in np.linspace(1.0, 0.0, 33)[1:]:
+        if not open_.any():
+            break
+        tried = usual + share * (u - usual)
+        fine = open_ & holds_along(system, x, tried)
+        result[fine] = tried[fine]
+        open_ &= ~fine
+    return result

@@ -20,6 +20,7 @@ from systems.base.errors import InputError
 from systems.base.wording import nearest
 from systems.constraints import Constraints, read_constraints
 from systems.evaluation import evaluate
+from systems.feedback import Feedback, read_feedback
 from systems.graph import Graph
 from systems.signals import Parameter, Signal, check_label, check_name, check_number
 from systems.tracing import read_equations
@@ -57,6 +58,9 @@ class System:
     region : sequence of str, callable or CasADi expressions, optional
         Conditions on states and inputs beside their ranges, as comparisons: ``["abs(beta) <= 0.1", "s^2 + c^2 = 1"]``, or a function
         such as ``lambda x: [x[0]**2 + x[1]**2 == 1]``. Only where they hold is anything fitted, proved and judged.
+    feedback : callable or Feedback, optional
+        The law that drives the inputs in simulated data and trials, for a plant that leaves its ranges by itself: a function of
+        ``t, x, y, u, p``, or a :class:`Feedback` with references and the names of the inputs that it drives.
 
     Raises
     ------
@@ -85,6 +89,7 @@ class System:
     duration: float | None = None
     symbols: Mapping[str, Any] | None = None
     region: Any = None
+    feedback: Any = None
 
     def __post_init__(self) -> None:
         if not isinstance(self.name, str) or not self.name.strip():
@@ -122,6 +127,8 @@ class System:
         if self.region is not None:
             object.__setattr__(self, "region", self._constraints())
         object.__setattr__(self, "symbols", None)
+        if self.feedback is not None:
+            object.__setattr__(self, "feedback", read_feedback(self, self.feedback))
         for what in ("derivative", "measure"):
             self._check_centre(what)
 
@@ -310,7 +317,9 @@ class System:
 
     def to_data(self) -> dict[str, Any]:
         """Everything about the plant as JSON-able data, its equations as graphs."""
-        data = {
+        more = {} if self.feedback is None else {"feedback": self.feedback.to_data()}
+        more |= {} if self.region is None else {"region": self.region.to_data()}
+        return more | {
             "name": self.name,
             "kind": self.kind,
             "description": self.description,
@@ -324,7 +333,6 @@ class System:
             "dynamics": self.dynamics.to_data(),
             "output": self.output.to_data(),
         }
-        return data if self.region is None else data | {"region": self.region.to_data()}
 
     @classmethod
     def from_data(cls, data: Mapping[str, Any]) -> "System":
@@ -344,6 +352,7 @@ class System:
                 dynamics=Graph.from_data(data["dynamics"]),
                 output=Graph.from_data(data["output"]),
                 region=Constraints.from_data(data["region"]) if "region" in data else None,
+                feedback=Feedback.from_data(data["feedback"]) if "feedback" in data else None,
             )
         except (KeyError, TypeError, AttributeError) as error:
             raise InputError(f"the stored system cannot be read ({type(error).__name__}: {error})") from error

@@ -1,10 +1,11 @@
 """A system written as TOML: tables of signals, parameters and text equations.
 
-    [states] [inputs] [parameters] [definitions] [dynamics] or [difference] [outputs] [region] [sampling]
+    [states] [inputs] [parameters] [definitions] [dynamics] or [difference] [outputs] [region] [feedback] [references] [sampling]
 
-``[dynamics]`` gives dx/dt, ``[difference]`` the next state of a discrete map. ``[definitions]`` names intermediate
-equations, worked out in order, for use in all equations below them. ``t`` is the time in seconds. Entries of
-``[region]`` are conditions, or lists of them, under any names: ``constraints = ["abs(beta) <= 0.1", "s^2 + c^2 = 1"]``.
+``[dynamics]`` gives dx/dt, ``[difference]`` the next state of a discrete map. ``[definitions]`` names intermediate equations, worked
+out in order, for use in all equations below them. ``t`` is the time in seconds. ``[feedback]`` gives inputs in terms of states,
+outputs and ``[references]``, for simulated data. Entries of ``[region]`` are conditions, or lists of them, under any names:
+``constraints = ["abs(beta) <= 0.1", "s^2 + c^2 = 1"]``.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -16,6 +17,7 @@ from systems.base.errors import InputError
 from systems.base.wording import nearest
 from systems.constraints import Conditions, read_comparisons
 from systems.equations import Equation, parse
+from systems.feedback import EXCITATION, Feedback
 from systems.signals import Parameter, Signal, check_name
 from systems.system import System
 from systems.toml_tables import EXPECTED, SystemTables, read_tables
@@ -86,12 +88,15 @@ def _build(tables: SystemTables, file: str, name: str, source: str, kind: str, e
             kind="discrete" if kind == "difference" else "continuous",
             dt=sampling.dt if sampling else None,
             duration=sampling.duration if sampling else None,
+            feedback=_feedback(tables, known, definitions, file),
         )
     except InputError as error:
         raise InputError(f"{file}: {error}") from error
 
 
-def _region(tables: SystemTables, known: Mapping[str, None], definitions: Mapping[str, Equation], file: str) -> Conditions | None:
+def _region(
+    tables: SystemTables, known: Mapping[str, None], definitions: Mapping[str, Equation], file: str
+) -> Conditions | None:
     """The conditions of [region]; None where there are none."""
     rows = [
         comparison
@@ -100,6 +105,36 @@ def _region(tables: SystemTables, known: Mapping[str, None], definitions: Mappin
         for comparison in read_comparisons(text, known, f"{file}: region.{name}")
     ]
     return Conditions(rows, list(tables.states), list(tables.inputs), definitions) if rows else None
+
+
+def _feedback(
+    tables: SystemTables, known: Mapping[str, None], definitions: Mapping[str, Equation], file: str
+) -> Feedback | None:
+    """The law of [feedback] with its [references]; ``excitation`` there is the share of the usual one that is added."""
+    if tables.feedback is None:
+        if tables.references:
+            raise InputError(
+                f"{file}: [references] belong to a law; add [feedback] with an equation for each driven input"
+            )
+        return None
+    law = dict(tables.feedback)
+    share = law.pop("excitation", EXCITATION) if "excitation" not in tables.inputs else EXCITATION
+    if isinstance(share, str):
+        raise InputError(f"{file}: feedback.excitation is {share!r}; expected a share from 0 to 1")
+    names = {**known, **dict.fromkeys([*tables.references, *tables.outputs])}
+    equations = [parse(str(text), names, f"{file}: feedback.{name}") for name, text in law.items()]
+    signals = (list(tables.states), list(tables.inputs), list(tables.outputs), list(tables.references))
+
+    def evaluate(t: Any, x: Any, u: Any, p: Any, y: Any, r: Any) -> list[Any]:
+        measured = dict(zip(signals[2], y, strict=True))  # a state of the same name goes before it
+        values = measured | dict(zip(signals[3], r, strict=True))
+        values |= {"t": t, **dict(zip(signals[0], x, strict=True)), **dict(zip(signals[1], u, strict=True)), **p}
+        for name, equation in definitions.items():
+            values[name] = equation.evaluate(values)
+        return [equation.evaluate(values) for equation in equations]
+
+    references = _signals(tables.references, f"{file}: references")
+    return Feedback(law=evaluate, inputs=tuple(law), references=references, excitation=float(share))
 
 
 def _equations(tables: SystemTables, file: str) -> tuple[str, dict[str, str]]:
@@ -131,7 +166,7 @@ def _equations(tables: SystemTables, file: str) -> tuple[str, dict[str, str]]:
 def _check_names(tables: SystemTables, file: str) -> None:
     """One name, one meaning, for what equations refer to; an output may be called like the state that it measures."""
     taken = {"t": "the time"}
-    for what in ("states", "inputs", "parameters", "definitions", "outputs"):
+    for what in ("states", "inputs", "parameters", "definitions", "references", "outputs"):
         for name in getattr(tables, what):
             try:
                 check_name(what[:-1], name)

@@ -54,6 +54,12 @@ class _Input(_Table):
     excitation: str | None = None
 
 
+class _Reference(_Table):
+    range: Interval
+    unit: str = ""
+    excitation: str | None = None
+
+
 class _Parameter(_Table):
     value: Number
     unit: str = ""
@@ -91,10 +97,14 @@ class SystemTables(_Table):
     difference: dict[str, str] | None = None
     outputs: dict[str, Annotated[_Output, _short("equation", (str,))]]
     region: dict[str, str | list[str]] = {}
+    feedback: dict[str, str | Number] | None = None
+    references: dict[str, _Reference] = {}
     sampling: _Sampling | None = None
 
 
-_TABLES = {"states": _State, "inputs": _Input, "parameters": _Parameter, "outputs": _Output, "sampling": _Sampling}
+_TABLES = {
+    "states": _State, "inputs": _Input, "parameters": _Parameter, "outputs": _Output, "references": _Reference, "sampling": _Sampling
+}  # fmt: skip
 EXPECTED = {
     **dict.fromkeys(("range", "initial", "limits"), "[low, high], two finite numbers"),
     **dict.fromkeys(("unit", "description"), 'a text in quotes, such as "m/s"'),
@@ -106,10 +116,10 @@ EXPECTED = {
     "equation": 'an equation in quotes, such as "-2*x1 + u"',
 }
 _EXPECTED_ENTRY = {
-    **dict.fromkeys(("states", "inputs"), 'a table such as { range = [-1, 1], unit = "m" }'),
+    **dict.fromkeys(("states", "inputs", "references"), 'a table such as { range = [-1, 1], unit = "m" }'),
     "parameters": 'a finite number, or a table such as { value = 1.0, unit = "kg" }',
     "outputs": 'an equation in quotes, or a table such as { equation = "x1", unit = "m" }',
-    **dict.fromkeys(("dynamics", "difference", "definitions"), EXPECTED["equation"]),
+    **dict.fromkeys(("dynamics", "difference", "definitions", "feedback"), EXPECTED["equation"]),
     "region": 'a condition in quotes, such as "abs(x1) <= 0.1", or a list of them',
 }
 _EXPECTED_TABLE = {

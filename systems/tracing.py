@@ -47,9 +47,9 @@ def _call(function: ca.Function, symbols: Mapping[str, ca.SX], owner: str) -> ca
     arguments = []
     for k in range(function.n_in()):
         name, size = function.name_in(k), function.numel_in(k)
-        if name not in ARGUMENTS:
+        if name not in symbols:
             raise InputError(
-                f"{owner}: the CasADi function's input '{name}' is unknown; name its inputs among t, x, u, p"
+                f"{owner}: the CasADi function's input '{name}' is unknown; name its inputs among {', '.join(symbols)}"
             )
         if size != symbols[name].numel():
             raise InputError(
@@ -121,7 +121,7 @@ def trace(
 ) -> ca.SX:
     """Call ``function`` once on symbols and return its result as a CasADi column.
 
-    ``symbols`` maps t, x, u, p to CasADi columns. Arguments are matched by name; raises :class:`InputError` where the
+    ``symbols`` maps t, x, u, p (of a feedback law also y and r) to CasADi columns. Arguments are matched by name; raises :class:`InputError` where the
     function asks for anything else or does what cannot be traced.
     """
     try:
@@ -130,7 +130,7 @@ def trace(
         raise InputError(f"{owner}: {function!r} is no Python function with a readable signature") from error
     arguments: dict[str, Any] = {}
     for argument in wanted:
-        if argument.name in ARGUMENTS and argument.kind is not argument.VAR_KEYWORD:
+        if argument.name in symbols and argument.kind is not argument.VAR_KEYWORD:
             if argument.name == "p":
                 scalars = symbolic_array(symbols["p"])
                 arguments["p"] = SymbolicParameters(dict(zip(parameters, scalars, strict=True)))
@@ -143,7 +143,7 @@ def trace(
             argument.VAR_KEYWORD,
         ):
             raise InputError(
-                f"{owner}: argument '{argument.name}' is unknown; arguments are matched by name among t, x, u, p"
+                f"{owner}: argument '{argument.name}' is unknown; arguments are matched by name among {', '.join(symbols)}"
             )
     try:
         value = function(**arguments)

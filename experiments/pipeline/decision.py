@@ -12,9 +12,11 @@ if TYPE_CHECKING:
 
 
 def simulated_data(recipe: "Recipe", plant: "DiscreteSystem") -> "Trajectories":
-    """The trajectories that a run learns from. Raises SimulationError where the plant does not stay within ten ranges."""
+    """The trajectories that a run learns from, each until it leaves the doubled ranges. Raises SimulationError where they do so at once."""
     options = recipe.data
-    return systems.simulate(plant, options.trajectories, options.duration, recipe.seed, options.excitation)
+    return systems.simulate(
+        plant, options.trajectories, options.duration, recipe.seed, options.excitation, leave=True
+    )
 
 
 def fit_arguments(recipe: "Recipe") -> dict[str, Any]:
@@ -36,7 +38,7 @@ def decide_fit(recipe: "Recipe", plant: "DiscreteSystem", data: "Trajectories") 
     if not recipe.data.learned:
         duration = trials.duration or plant.system.duration or trial_duration(found.rate, plant.dt)
         try:
-            systems.simulate(plant, trials.trials, duration, recipe.seed + 1, trials.excitation)
+            systems.simulate(plant, trials.trials, duration, recipe.seed + 1, trials.excitation, leave=True)
         except SimulationError as error:
             raise SimulationError(
                 f"trials of {duration:g} s cannot validate an observer of this plant: {error}"

@@ -13,6 +13,7 @@ from observer.storage import FORMAT_VERSION, package_version
 from observer.validation.on_logs import judged_apart
 from systems.base.errors import InputError
 from systems.base.records import to_plain
+from systems.feedback import commands_of
 
 if TYPE_CHECKING:
     from observer.fitting.result import FitResult
@@ -51,6 +52,10 @@ def metrics_of(run: Run, command: str = "") -> dict[str, Any]:
             "error": dict(zip(names, np.asarray(run.plant.error, dtype=float), strict=True)),
         },
     }
+    feedback = run.system.feedback
+    if feedback is not None:
+        names_of = [signal.name for signal in feedback.references]
+        document["feedback"] = {"inputs": list(feedback.inputs), "references": names_of, "found": feedback.found}
     if run.observer is not None:
         document["network"] = _network(run.observer)
     if run.fit is not None:
@@ -116,7 +121,7 @@ def _worst_cases(run: Run) -> dict[str, Any]:
     checked = trial_envelopes(run.certificate, run.validation, run.plant, residual)
     found = {} if checked is None else {"envelope": checked.to_data()}
     return found | (
-        {} if run.worst_cases is None else run.worst_cases.metrics(run.system.state_names, run.system.input_names)
+        {} if run.worst_cases is None else run.worst_cases.metrics(run.system.state_names, tuple(s.name for s in commands_of(run.system)))
     )
 
 

@@ -33,10 +33,21 @@ def plan(recipe: Recipe, console: Console) -> tuple[Recipe, DiscreteSystem]:
     system = learned or systems.load_system(recipe.system)
     plant = systems.discretize(system, dt=recipe.dt, method=recipe.method, substeps=recipe.substeps)
     checked_map(recipe, system)
+    if learned is None:
+        plant = driven_plant(recipe, plant)
+        if plant.system.feedback is not None and plant.system.feedback.found:
+            console.say(f"{'feedback':<10} {plant.system.feedback.found}")
     duration = None if recipe.data.files else recipe.data.duration or system.duration
     found = {"data.learned": learned is not None, "data.duration": duration}
     _check_memory(recipe, plant, duration)
     return recipe.changed(dt=plant.dt, substeps=plant.substeps, **found), plant
+
+
+def driven_plant(recipe: Recipe, plant: DiscreteSystem) -> DiscreteSystem:
+    """The plant with the feedback law that its simulated motions need, where its file gives none; found again from recipe and plant."""
+    from systems.found_feedback import with_found_feedback
+
+    return with_found_feedback(plant, recipe.data.duration, recipe.seed)
 
 
 def _check_memory(recipe: Recipe, plant: DiscreteSystem, duration: float | None) -> None:

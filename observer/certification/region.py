@@ -1,7 +1,7 @@
 """The region of a certificate: the operating ranges enlarged to what trajectories reach, and how that was found.
 
-All results refer to this region: a bound over X x U holds while x stays in X (and, of a plant with constraints, while these hold). X is not proved to be forward invariant:
-trajectories are simulated from a stated seed, X is the smallest box that holds them and the ranges, and a margin is added
+All results refer to this region: a bound over X x U holds while x stays in X, and while the plant's constraints hold. X is not
+proved to be forward invariant: trajectories are simulated from a stated seed, X is the smallest box that holds them and the ranges, and a margin is added
 where they leave the ranges. Trials that leave X later are counted, not covered.
 """
 
@@ -15,7 +15,7 @@ from systems.base.errors import InputError, SimulationError
 from systems.discretization import DiscreteSystem
 from systems.regions import admits, holds_along
 from systems.system import System
-from systems.trajectories import draw_initial_states, simulate, within_region
+from systems.trajectories import draw_initial_states, simulate
 
 MARGIN = 0.02  # of a state's range, added on each side that trajectories reach beyond
 TRAJECTORIES = 100
@@ -74,7 +74,7 @@ def reached_region(
         starts = np.concatenate([starts, corners[admits(system, corners)]])
     starts = starts * (1 + jitter)
     try:
-        data = within_region(system, simulate(plant, len(starts), length, seed, x0=starts))
+        data = simulate(plant, len(starts), length, seed, x0=starts, leave=True)
     except (SimulationError, InputError) as error:
         text = f"X are the operating ranges{_where(system)}: trajectories could not be simulated ({error})."
         return Region(np.concatenate([ranges, inputs]), "ranges", seed, trajectories, length, margin, text)
@@ -90,8 +90,8 @@ def reached_region(
     box = np.concatenate([np.stack([low, high], axis=1), inputs])
     grown = [s.name for s, new, old in zip(system.states, box, ranges, strict=False) if (new != old).any()]
     text = (
-        f"X are the operating ranges{', enlarged in ' + ', '.join(grown) if grown else ''}{_where(system)}: they hold {len(starts)} simulated "
-        f"trajectories of {length:g} s (seed {seed}; margin {100 * margin:g} % of a range where they went beyond). "
+        f"X are the operating ranges{', enlarged in ' + ', '.join(grown) if grown else ''}{_where(system)}: they hold {len(starts)} "
+        f"simulated trajectories of {length:g} s (seed {seed}; margin {100 * margin:g} % of a range where they went beyond). "
         "It is not proved that the plant stays in X."
     )
     return Region(box, "reached", seed, trajectories, length, margin, text)

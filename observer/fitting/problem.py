@@ -137,7 +137,9 @@ def model_transitions(
     return Transitions(x[finite], u[finite], y[finite], x_next[finite])
 
 
-def _in_region(plant: DiscreteSystem, region: np.ndarray, x: np.ndarray, u: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _in_region(
+    plant: DiscreteSystem, region: np.ndarray, x: np.ndarray, u: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
     """Those of x and u where the plant's constraints hold, moved onto equalities, from which a simulation drifts a little."""
     system = plant.system
     if system.region is None:

@@ -116,4 +116,5 @@ def _pushed(system: System) -> System:
     region = system.region
     if region is not None:
         region = replace(region, graph=replace(region.graph, inputs=inputs))
-    return replace(system, dynamics=dynamics, output=output, inputs=[*system.inputs, push], region=region)
+    more = [*system.inputs, push]
+    return replace(system, dynamics=dynamics, output=output, inputs=more, feedback=None, region=region)

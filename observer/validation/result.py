@@ -18,7 +18,7 @@ _SHAPES = {
     "t": ("N",), "x": ("K", "N", "nx"), "x_hat": ("K", "N", "nx"), "u": ("K", "N", "nu"), "y": ("K", "N", "ny"),
     "ranges": ("nx", 2), "periods": ("nx",), "diverged": ("K",), "converged": ("K",), "in_region": ("K",),
     "trial_settling": ("K", "nx"), "settling_time": ("nx",), "rms_error": ("nx",), "max_error": ("nx",), "window": (2,),
-    "error_norm": ("K", "N"), "decay": ("N",),
+    "error_norm": ("K", "N"), "decay": ("N",), "lengths": ("K",),
 }  # fmt: skip
 
 
@@ -41,7 +41,8 @@ class Validation:
     window), ``in_region`` (the plant stayed within the ranges). ``trial_settling`` ``(K, nx)``: last time at which
     |e_i| exceeds 2 % of its range, nan where it does so at the end. Over the window and all trials: ``rms_error``,
     ``max_error`` ``(nx,)``. ``error_norm`` ``(K, N)`` is |e|_M; ``decay`` ``(N,)`` is rate^k; ``residual_level`` the
-    largest one-step residual |r|_M sampled along the trials.
+    largest one-step residual |r|_M sampled along the trials. ``lengths`` ``(K,)``: samples until the plant left its doubled ranges,
+    where a trial ends; one that ends before the window is not judged.
     """
 
     t: np.ndarray
@@ -71,6 +72,11 @@ class Validation:
     seed: int
     noise: bool
     warnings: tuple[str, ...] = field(default=())
+    lengths: np.ndarray = field(default_factory=lambda: np.zeros(0, dtype=int))
+
+    def __post_init__(self) -> None:
+        if not len(self.lengths):  # every trial to its end
+            object.__setattr__(self, "lengths", np.full(len(self.x), len(self.t)))
 
     @cached_property
     def error(self) -> np.ndarray:
@@ -88,9 +94,19 @@ class Validation:
         return int(self.diverged.sum())
 
     @property
+    def left(self) -> np.ndarray:
+        """``(K,)``: trials that ended because the plant left its ranges."""
+        return self.lengths < len(self.t)
+
+    @property
+    def judged(self) -> np.ndarray:
+        """``(K,)``: trials that reached the window."""
+        return self.lengths > int(np.argmax(self.t >= self.window[0] - 1e-9))
+
+    @property
     def converged_fraction(self) -> float:
-        """Share of the trials that converged."""
-        return float(self.converged.mean())
+        """Share of the judged trials that converged."""
+        return float(self.converged[self.judged].mean()) if self.judged.any() else 0.0
 
     def metrics(self) -> dict[str, Any]:
         """The entries of ``validation`` in metrics.json."""
@@ -109,6 +125,7 @@ class Validation:
             "verdict": self.verdict,
             "plant_method": self.plant_method,
             "outside_region": int((~self.in_region).sum()),
+            "left": int(self.left.sum()),
             "residual_level": self.residual_level,
             "noise": self.noise,
             "seed": self.seed,
@@ -127,6 +144,7 @@ class Validation:
         """Read what :meth:`save` wrote; raises :class:`InputError` for anything else."""
 
         def build(arrays: dict[str, np.ndarray], rest: dict[str, Any]) -> "Validation":
+            arrays.setdefault("lengths", np.full(len(arrays["x"]), len(arrays["t"])))
             sizes = check_shapes(arrays, _SHAPES)
             if not len(rest["state_names"]) == len(rest["units"]) == sizes["nx"]:
                 raise InputError(f"{sizes['nx']} states and {len(rest['state_names'])} names of states")

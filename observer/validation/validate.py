@@ -76,7 +76,7 @@ def validate(
     InputError
         For unusable arguments.
     SimulationError
-        Where the plant itself diverges.
+        Where the plant itself leaves its ranges at once. A trial of which it leaves them later ends there.
     """
     plant = chosen_plant(observer, plant)
     system = plant.system
@@ -93,7 +93,7 @@ def validate(
         f"{trials} trials of {duration:g} s in samples of {plant.dt:g} s",
         "ask for fewer or shorter ones, or a larger dt",
     )
-    data = simulate(plant, trials, duration, seed, excitation, noise=noise, x0=x0, truth=truth)
+    data = simulate(plant, trials, duration, seed, excitation, noise=noise, x0=x0, truth=truth, leave=True)
     x_hat0 = initial_estimates(system, estimate_start, len(data), seed, spread)
     x_hat = estimates(observer, x_hat0, data)
     return judged(
@@ -126,25 +126,37 @@ def judged(
     window: tuple[float, float] | None = None,
     required_fraction: float = 0.99,
 ) -> Validation:
-    """The verdict on estimates x_hat ``(K, N, nx)`` along complete ``data``; ``truth`` may be ``logs`` here."""
+    """The verdict on estimates x_hat ``(K, N, nx)`` along ``data`` without gaps; ``truth`` may be ``logs`` here.
+
+    A trial counts as long as its plant stays (``data.lengths``); one that leaves before the window begins is not judged.
+    """
     system, t, angles = plant.system, data.t, periods(plant.system.states)
     width = np.ptp(system.state_ranges, axis=1)
     start, stop = window if window is not None else (0.5 * t[-1], t[-1])
     chosen = (t >= start - 1e-9) & (t <= stop + 1e-9)
     if not chosen.any():
         raise InputError(f"window is ({start:g}, {stop:g}) s and holds no sample of a trial of {t[-1]:g} s")
+    counted = data.lengths > np.argmax(chosen)
     metric = observer.metric if isinstance(observer, RENObserver) else np.diag(1 / width**2)
     root = np.linalg.cholesky(metric)
     with np.errstate(over="ignore", invalid="ignore"):
         found = _measured(observer, system, data, x_hat, chosen, root, truth)
         converged, settling = found["converged"], found.pop("settling")
+        share = float(converged[counted].mean()) if counted.any() else 0.0
         criteria = [
             Criterion("trials that diverged", float(found["diverged"].sum()), "0", not found["diverged"].any()),
             Criterion(
                 f"share of trials within {100 * TOLERANCE:g} % of every range from {start:g} s to {stop:g} s",
-                float(converged.mean()), f"at least {required_fraction:g}", bool(converged.mean() >= required_fraction),
+                share, f"at least {required_fraction:g}", bool(share >= required_fraction),
             ),
         ]  # fmt: skip
+        if not counted.all():
+            left = float((~counted).mean())
+            criteria.append(
+                Criterion(
+                    "share of trials in which the plant left its ranges before that", left, "at most 0.5", left <= 0.5
+                )
+            )
         rate = 1.0
         if isinstance(observer, RENObserver):
             criteria.append(_proved_rate(observer, plant))
@@ -152,10 +164,11 @@ def judged(
         return Validation(
             t=t, x=data.x, x_hat=x_hat, u=data.u, y=data.y, state_names=system.state_names,
             units=tuple(s.unit for s in system.states), ranges=system.state_ranges, periods=angles, dt=plant.dt,
-            trial_settling=np.where(np.isinf(settling), np.nan, settling), settling_time=np.median(settling, axis=0),
+            trial_settling=np.where(np.isinf(settling), np.nan, settling), settling_time=np.median(settling[counted] if counted.any() else settling, axis=0),
             window=np.array([start, stop]), decay=np.minimum(rate, 1.0) ** np.arange(len(t)), **found,
             criteria=tuple(criteria), verdict="pass" if all(c.passed for c in criteria) else "fail",
             plant_method="logged data" if truth == "logs" else data.method, seed=seed, noise=noise, warnings=data.warnings,
+            lengths=data.lengths,
         )  # fmt: skip
 
 
@@ -184,29 +197,41 @@ def _measured(
     """
     angles, width = periods(system.states), np.ptp(system.state_ranges, axis=1)
     squares, largest, level = np.zeros(system.nx), np.zeros(system.nx), 0.0
+    there = np.arange(len(data.t)) < data.lengths[:, None]
+    counted = there & chosen
     rows: dict[str, list[np.ndarray]] = {
         name: [] for name in ("diverged", "converged", "in_region", "settling", "error_norm")
     }
     for some in _pieces(observer, data):
         x, u, y = data.x[some], data.u[some], data.y[some]
-        error = wrap(x_hat[some] - x, angles)
+        error = held_errors(wrap(x_hat[some] - x, angles), data.lengths[some])
         relative = np.abs(error) / width
         lost = _diverged(relative)
-        late = error[:, chosen]
+        late = np.where(counted[some][..., None], error, 0.0)
         exact = y[:, :-1] if truth == "logs" else system.measure(x[:, :-1], u[:, :-1])
         one_step = wrap(observer.step(x[:, :-1], u[:, :-1], exact) - x[:, 1:], angles)
-        level = np.maximum(level, np.max(np.linalg.norm(one_step @ root, axis=-1)))
+        off = np.linalg.norm(one_step @ root, axis=-1)
+        level = np.maximum(level, np.max(np.where(there[some][:, 1:], off, 0.0)))
         squares, largest = (
             squares + np.sum(late**2, axis=(0, 1)),
             np.maximum(largest, np.max(np.abs(late), axis=(0, 1))),
         )
         inside = (relative[:, chosen] <= TOLERANCE).all(axis=(1, 2)) & ~lost
         settling, norm = settling_times(relative, data.t), np.linalg.norm(error @ root, axis=-1)
+        norm[~there[some]] = np.nan
         for values, new in zip(rows.values(), (lost, inside, _in_region(x, u, system), settling, norm), strict=True):
             values.append(new)
     return {name: np.concatenate(values) for name, values in rows.items()} | {
-        "rms_error": np.sqrt(squares / (len(data) * chosen.sum())), "max_error": largest, "residual_level": float(level),
+        "rms_error": np.sqrt(squares / max(1, counted.sum())), "max_error": largest, "residual_level": float(level),
     }  # fmt: skip
+
+
+def held_errors(error: np.ndarray, lengths: np.ndarray) -> np.ndarray:
+    """Errors ``(K, N, nx)`` with the last one of each trial held after its end."""
+    if (lengths == error.shape[1]).all():
+        return error
+    last = np.minimum(np.arange(error.shape[1]), np.maximum(lengths - 1, 0)[:, None])
+    return np.take_along_axis(error, last[..., None], axis=1)
 
 
 def settling_times(relative: np.ndarray, t: np.ndarray) -> np.ndarray:

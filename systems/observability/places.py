@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from systems.base.errors import InputError, SimulationError
+from systems.closed_loop import is_driven
 from systems.detectability import Jacobians, sample_jacobians
 from systems.discretization import DiscreteSystem
 from systems.evaluation import evaluate, jacobian
@@ -42,7 +43,13 @@ def motions(plant: DiscreteSystem, count: int = 8, samples: int = 400, seed: int
     """A few trajectories of so many samples; None where the plant cannot be simulated from its initial states."""
     duration = samples * plant.dt
     try:
-        return simulate(plant, count, max(duration, 2 * plant.dt), seed)
+        return simulate(
+            plant,
+            count,
+            max(duration, 2 * plant.dt),
+            seed,
+            leave=is_driven(plant.system) or plant.system.region is not None,
+        )
     except SimulationError:
         return None
 
@@ -146,9 +153,7 @@ def least_observable(plant: DiscreteSystem, region: np.ndarray, seed: int = 0) -
         k = int(np.argmin(sizes))
         if sizes[k] < value:
             best, value = found.points[k], float(sizes[k])
-        points = moved_in(
-            plant.system, np.clip(best + reach * rng.uniform(-1, 1, (TRIED, len(box))), low, high), box
-        )
+        points = moved_in(plant.system, np.clip(best + reach * rng.uniform(-1, 1, (TRIED, len(box))), low, high), box)
         points = points[holds(plant.system, points)]
         reach = reach * 0.55
     return best[None]

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from experiments.pipeline.logs import compared_logs, learn_from, learned_plant
+from experiments.pipeline.prepare import driven_plant
 from experiments.pipeline.recipe import Recipe
 from experiments.pipeline.verification.agreement import EPS, ROUNDINGS, compared
 from experiments.pipeline.verification.findings import ABSENT, AGREES, DIFFERS, UNEXAMINED, Finding
@@ -17,8 +18,9 @@ from observer.storage import read_json
 from systems import load_system
 from systems.base.errors import InputError
 from systems.base.records import to_plain
+from systems.closed_loop import acting, is_driven, samples_inside, stays
 from systems.integration import RTOL
-from systems.trajectories import Trajectories, draw_initial_states, draw_inputs, simulate
+from systems.trajectories import Trajectories, draw_commands, draw_initial_states, simulate
 
 
 def plant_findings(run: Run, recipe: Recipe) -> Iterator[Finding]:
@@ -71,6 +73,8 @@ def _source(run: Run, recipe: Recipe) -> Iterator[Finding]:
         given = Path(recipe.system)
         names = {"source": given.name} if system.source == written.name else {}
         system = replace(system, **names, name=given.stem if system.name == written.stem else system.name)
+    if not recipe.data.learned and run.system.feedback is not None and run.system.feedback.found:
+        system = driven_plant(recipe, run.plant.with_system(system)).system
     if recipe.fine_tune.noise is not None:
         system = noisy(system, recipe.fine_tune.noise)
     yield from compared(
@@ -145,16 +149,19 @@ def motion_findings(
             DIFFERS, part, f"holds states of shape {data.x.shape}; the recipe gives {(trajectories, steps, plant.nx)}"
         )
         return
+    lengths = samples_inside(system, data.x, data.u)
+    gone = np.arange(steps) >= lengths[:, None]
+    commands = draw_commands(system, plant.dt, trajectories, steps, seed, excitation)
     drawn = {
         "t": plant.dt * np.arange(steps),
         "x[:, 0]": draw_initial_states(system, trajectories, seed),
-        "u": draw_inputs(system, plant.dt, trajectories, steps, seed, excitation),
-        "lengths": np.full(trajectories, steps),
+        "u": np.where(gone[..., None], np.nan, acting(system, data.t, data.x, data.y, commands)),
+        "lengths": lengths,
     }
     stored = {"t": data.t, "x[:, 0]": data.x[:, 0], "u": data.u, "lengths": data.lengths}
     again = motion_again(
         plant, data, truth, rows,
-        lambda: simulate(plant, trajectories, duration, seed, excitation, truth=truth),
+        lambda: simulate(plant, trajectories, duration, seed, excitation, truth=truth, leave=True),
     )  # fmt: skip
     drawn |= {"warnings": list(again.warnings), "method": again.method}
     stored |= {"warnings": list(data.warnings), "method": data.method}
@@ -162,9 +169,22 @@ def motion_findings(
         drawn, stored = drawn | {"source": source}, stored | {"source": data.source}
         if not data.method:  # it is not stored with the data of a fit
             del drawn["method"], stored["method"]
-    yield from compared(part, stored, drawn, what="initial states and inputs of its seed")
+    near = {} if not is_driven(system) else {"u": 1e-9 * np.ptp(system.input_ranges, axis=1)}
+    yield from compared(part, stored, drawn, what="initial states and inputs of its seed", near=near)
+    following = np.array(again.following)
+    for k in np.flatnonzero(lengths[rows] < steps):
+        last = lengths[rows][k] - 1
+        if last < 0:
+            continue
+        at, moved = following[k, last], commands[rows][k, last + 1]
+        if stays(system, at, acting(system, data.t[last + 1], at, system.measure(at, moved[: plant.nu]), moved)):
+            yield Finding(
+                DIFFERS, part, f"a trajectory ends at t = {data.t[last]:g} s, where the plant does not leave its ranges"
+            )
+            return
+    following[gone[rows][:, 1:]] = np.nan
     yield from compared(
-        part, {"x[:, 1:]": data.x[rows][:, 1:]}, {"x[:, 1:]": again.following}, what="every sample from the one before it by the plant",
+        part, {"x[:, 1:]": data.x[rows][:, 1:]}, {"x[:, 1:]": following}, what="every sample from the one before it by the plant",
         near={"x[:, 1:]": again.allowed},
     )  # fmt: skip
     y = system.measure(data.x, data.u, data.t)

@@ -45,7 +45,7 @@ def motion_again(
             )
     following, allowed = next_states(plant, data.x[rows], data.u[rows], truth)
     try:
-        warnings = (*plant.system.unused, *plant.warnings, *check_states(plant.system, data.t, data.x))
+        warnings = (*plant.system.unused, *plant.warnings, *check_states(plant.system, data.t, data.x, data.lengths))
     except SimulationError as error:  # a state that was changed until it left everything
         warnings = (str(error),)
     return Again(following, allowed, motion_method(plant, truth), warnings)
@@ -71,8 +71,8 @@ def next_states(plant: DiscreteSystem, x: np.ndarray, u: np.ndarray, truth: str)
     count = first.shape[0] * first.shape[1]
     rows = first.reshape(count, plant.nx), held.reshape(count, 1, plant.nu)
     method = "cvodes" if exact and plant.method == "cvodes" else None
-    found = [
-        integrate_reference(plant.system, rows[0][k : k + ROWS], rows[1][k : k + ROWS], plant.dt, method)[:, 1]
-        for k in range(0, len(rows[0]), ROWS)
-    ]
-    return np.concatenate(found).reshape(first.shape), ERRORS * np.sqrt(plant.nx) * (RTOL * size + ATOL * (1 + width))
+    found, there = np.full_like(rows[0], np.nan), np.flatnonzero(np.isfinite(rows[0]).all(axis=1))  # not after a trajectory's end
+    for k in range(0, len(there), ROWS):
+        some = there[k : k + ROWS]
+        found[some] = integrate_reference(plant.system, rows[0][some], rows[1][some], plant.dt, method)[:, 1]
+    return found.reshape(first.shape), ERRORS * np.sqrt(plant.nx) * (RTOL * size + ATOL * (1 + width))

@@ -23,6 +23,7 @@ from observer.validation.validate import estimates, initial_estimates, judged, t
 from observer.validation.worst_cases import GOALS, WorstInitialStates
 from observer.validation.worst_cases.worst_case import errors_along, judge_worst, late_from
 from systems.base.records import to_plain
+from systems.feedback import commands_of
 from systems.integration import RTOL
 from systems.trajectories import Trajectories
 
@@ -71,8 +72,7 @@ def _random(part: str, check: Validation, run: Run, recipe: Recipe, *, noise: bo
     assert observer is not None
     trials = random_trials(options.trials, extra=part != runs.VALIDATION)
     duration = trial_seconds(run.plant, observer, options.duration)
-    lengths = np.full(len(check.x), len(check.t))
-    data = Trajectories(check.t, check.x, check.u, check.y, lengths, "", check.warnings, check.plant_method)
+    data = Trajectories(check.t, check.x, check.u, check.y, check.lengths, "", check.warnings, check.plant_method)
     rows = np.unique(np.linspace(0, trials - 1, FEW).astype(int)) if fast else slice(None)
     yield from motion_findings(
         part, run, data, seed, options.excitation, trajectories=trials, duration=duration, truth=options.truth, noise=noise, rows=rows,
@@ -169,8 +169,8 @@ def worst_findings(run: Run, recipe: Recipe, *, fast: bool, end: float) -> Itera
     )  # fmt: skip
     bent = 0.0  # what another rounding may bend, in ranges
     for goal, case in stored.worst.items():
-        nx, nu, whole = run.plant.nx, run.plant.nu, check.x.shape[1:]
-        wanted = {"x0": (nx,), "x_hat0": (nx,), "u": (nu,), "error": whole, "random_error": whole}
+        nx, held, whole = run.plant.nx, len(commands_of(run.system)), check.x.shape[1:]
+        wanted = {"x0": (nx,), "x_hat0": (nx,), "u": (held,), "error": whole, "random_error": whole}
         shapes = {name: np.shape(getattr(case, name)) for name in wanted}
         if shapes != wanted:
             yield Finding(DIFFERS, part, f"worst.{goal} has entries of shape {shapes}; expected {wanted}")
