@@ -127,6 +127,11 @@ def _trials(v: Any) -> tuple[tuple[Any, ...], ...]:
             Number(int(np.sum(~np.asarray(v.in_region, dtype=bool)))),
             "trials in which the plant left its operating range for a while",
         ),
+        (
+            "ended early",
+            Number(int(v.left.sum())),
+            f"trials that end where the plant leaves its doubled ranges; {int((~v.judged).sum())} of them before the window, not judged",
+        ),
         ("length of a trial", Number(float(v.t[-1]) - float(v.t[0]), "s", 6), ""),
         ("window", interval(v.window, "s"), "over which errors are judged"),
         ("plant simulated by", v.plant_method, ""),

@@ -103,6 +103,9 @@ def _plant(run: Run) -> Section:
     if s.inputs:
         inputs = tuple((u.name, u.unit or "–", interval(u.range), u.role, u.excitation or "walk") for u in s.inputs)
         tables.append(Table(inputs, ("input", "unit", "range", "role", "excitation"), "Inputs"))
+    if s.feedback is not None and s.feedback.references:
+        drawn = tuple((r.name, r.unit or "–", interval(r.range), r.excitation or "walk") for r in s.feedback.references)
+        tables.append(Table(drawn, ("reference", "unit", "range", "excitation"), "References of the feedback law"))
     outputs = tuple((y.name, y.unit or "–", interval(y.range), Number(y.noise)) for y in s.outputs)
     tables.append(Table(outputs, ("output", "unit", "range", "noise (standard deviation)"), "Outputs"))
     if s.parameters:

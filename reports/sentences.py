@@ -68,8 +68,9 @@ def summary(run: Run) -> str:
         f"of the plant “{s.name}” "
         f"every {number_text(run.plant.dt)}{NBSP}s."
     ]
+    parts += feedback_sentences(run)
     if v is None:
-        return parts[0] + " It has not been validated yet."
+        return " ".join([*parts, "It has not been validated yet."])
     logged = v.plant_method == "logged data"
     against = "on logs held out of the fit" if logged else f"against the plant, simulated by {v.plant_method}"
     trials = f"In {v.trials} trials of {number_text(float(v.t[-1]) - float(v.t[0]))}{NBSP}s {against},"
@@ -102,6 +103,19 @@ def summary(run: Run) -> str:
     if fit is not None and _cut_short(run):
         parts.append(f"The fit ended with the status “{plain_status(fit)}”.")
     return " ".join(parts)
+
+
+def feedback_sentences(run: Run) -> list[str]:
+    """What drives the plant in data and trials, where it is a feedback law."""
+    feedback, v = run.system.feedback, run.validation
+    if feedback is None:
+        return []
+    parts = [f"In simulated data and trials a feedback law drives {_list(list(feedback.inputs))}."]
+    if feedback.found:
+        parts.append(f"No law was given: {feedback.found}.")
+    if v is not None and v.left.any():
+        parts.append(f"In {int(v.left.sum())} trials the plant left its doubled ranges all the same; they end there.")
+    return parts
 
 
 def knowledge(run: Run) -> list[Knowledge]:

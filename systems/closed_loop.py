@@ -17,13 +17,14 @@ from systems.integration import reference_motion
 from systems.regions import DRIFT, holds_along, tightened
 from systems.system import System
 
+PIECE = 64  # samples, after which trajectories that have left are given up
 LEFT = 1.0  # ranges from its middle: where a motion has left a range for good, which is then doubled
 
 
 @dataclass(frozen=True, eq=False)
 class Motion:
-    """States x ``(K, N, nx)``, inputs u ``(K, N, nu)``, outputs y ``(K, N, ny)``; nan from where a trajectory ended. ``method``, ``warning``:
-    as of :class:`systems.integration.ReferenceMotion`."""
+    """States x ``(K, N, nx)``, inputs u ``(K, N, nu)``, outputs y ``(K, N, ny)``; nan from where a trajectory ended.
+    ``method``, ``warning``: as of :class:`systems.integration.ReferenceMotion`."""
 
     x: np.ndarray
     u: np.ndarray
@@ -122,19 +123,44 @@ def stepwise(
         if truth == "model" or system.kind == "discrete":
             state = plant.step(state, v, t)
             continue
-        state, method, said = _reference_step(system, state, v, dt, t)
-        warning = warning or said
+        found, method, said = _reference(system, state, v[:, None], dt, t)
+        state, warning = found[:, 1], warning or said
     return Motion(x, u, y, "discrete map" if system.kind == "discrete" else method, warning)
 
 
-def _reference_step(system: System, x: np.ndarray, u: np.ndarray, dt: float, t: float) -> tuple[np.ndarray, str, str]:
-    """One sample by the reference integrator; where it gets stuck, every trajectory by itself, and those that run away are nan."""
+def undriven(system: System, x0: np.ndarray, u: np.ndarray, dt: float) -> Motion:
+    """The continuous plant under given inputs u ``(K, N, nu)``, in pieces: a trajectory that has left by the end of one ends there."""
+    x, rows, method, warning = np.full((*u.shape[:2], system.nx), np.nan), np.arange(len(u)), "", ""
+    x[:, 0] = x0
+    for begin in range(0, u.shape[1] - 1, PIECE):
+        end = min(begin + PIECE, u.shape[1] - 1)
+        x[rows, begin : end + 1], method, said = _reference(system, x[rows, begin], u[rows, begin:end], dt, begin * dt)
+        warning = warning or said
+        rows = rows[stays(system, x[rows, begin : end + 1], u[rows, begin : end + 1]).all(axis=1)]
+        if not len(rows):
+            break
+    return Motion(x, u, system.measure(x, u, dt * np.arange(u.shape[1])), method, warning)
+
+
+def _reference(system: System, x: np.ndarray, u: np.ndarray, dt: float, t: float) -> tuple[np.ndarray, str, str]:
+    """Motions ``(K, N+1, nx)`` by the reference integrator from x ``(K, nx)`` under u ``(K, N, nu)``, its name and warning; where it gets stuck,
+    every trajectory by itself, in halves, and nan from where one runs away."""
     try:
-        found = reference_motion(system, x, u[:, None], dt, None, t)
-        return found.x[:, 1], found.method, found.warning
+        found = reference_motion(system, x, u, dt, None, t)
+        return found.x, found.method, found.warning
     except SimulationError:
-        if len(x) == 1:
-            return np.full_like(x, np.nan), "", ""
-    parts = [_reference_step(system, x[k : k + 1], u[k : k + 1], dt, t) for k in range(len(x))]
-    method = next((m for _, m, _ in parts if m), "")
-    return np.concatenate([p[0] for p in parts]), method, next((w for *_, w in parts if w), "")
+        if len(x) == 1 and u.shape[1] == 1:
+            return np.stack([x, np.full_like(x, np.nan)], axis=1), "", ""
+    if len(x) > 1:
+        parts = [_reference(system, x[k : k + 1], u[k : k + 1], dt, t) for k in range(len(x))]
+        whole = np.concatenate([p[0] for p in parts])
+    else:
+        half = u.shape[1] // 2
+        parts = [_reference(system, x, u[:, :half], dt, t)]
+        if np.isfinite(parts[0][0]).all():
+            parts.append(_reference(system, parts[0][0][:, -1], u[:, half:], dt, t + half * dt))
+        whole = np.full((1, u.shape[1] + 1, system.nx), np.nan)
+        whole[:, : half + 1] = parts[0][0]
+        if len(parts) > 1:
+            whole[:, half:] = parts[1][0]
+    return whole, next((m for _, m, _ in parts if m), ""), next((w for *_, w in parts if w), "")

@@ -84,7 +84,9 @@ def read_feedback(system: "System", given: Any) -> Feedback:
     taken = {*system.state_names, *system.input_names, *system.output_names, *system.parameters}
     for signal in references:
         if not isinstance(signal, Signal) or signal.range is None:
-            raise InputError(f"{owner}: reference {getattr(signal, 'name', signal)!r} needs a range, as Signal(name, unit, (low, high))")
+            raise InputError(
+                f"{owner}: reference {getattr(signal, 'name', signal)!r} needs a range, as Signal(name, unit, (low, high))"
+            )
         if signal.name in taken:
             raise InputError(f"{owner}: '{signal.name}' is the name of a reference and of another signal; rename one")
         taken.add(signal.name)
@@ -95,7 +97,9 @@ def read_feedback(system: "System", given: Any) -> Feedback:
 
     def check(count: int) -> None:
         if count != len(driven):
-            raise InputError(f"{owner} returns {count} values; expected {len(driven)}, one for each of {', '.join(driven)}")
+            raise InputError(
+                f"{owner} returns {count} values; expected {len(driven)}, one for each of {', '.join(driven)}"
+            )
 
     law = given.law
     if not isinstance(law, Graph):

@@ -14,8 +14,8 @@ import numpy as np
 from scipy.linalg import LinAlgError, solve_discrete_are
 from scipy.optimize import least_squares
 
-from systems.base.errors import InputError, SimulationError
-from systems.closed_loop import ends_of, inside, samples_inside
+from systems.base.errors import SimulationError
+from systems.closed_loop import ends_of, inside
 from systems.discretization import DiscreteSystem
 from systems.feedback import Feedback
 from systems.observability.words import plain_basis
@@ -26,7 +26,10 @@ from systems.trajectories import draw_commands, draw_initial_states, simulate
 OUTSIDE = 0.15  # share of the samples beyond the ranges, from which on a law is looked for
 ENOUGH = 0.95  # share inside, which a law is to reach
 TRIED, LONGEST = 12, 1500  # trajectories and samples of a trial
-INITIAL, REACH = (1.0, 0.5, 0.25), (0.6, 0.3, 0.1, 0.03)  # shares: of the initial box, of the way to the ends of the ranges
+INITIAL, REACH = (
+    (1.0, 0.5, 0.25),
+    (0.6, 0.3, 0.1, 0.03),
+)  # shares: of the initial box, of the way to the ends of the ranges
 WEIGHTS = (100.0, 1.0, 0.01, 1e-4)  # of the inputs beside the states, in parts of their half ranges
 DISCOUNTS = (1.0, 1 - 1e-5, 1 - 1e-3)  # below 1: modes that no input moves and that do not decay are allowed
 DIGITS = 4  # of gains: the same on every machine
@@ -98,7 +101,9 @@ def with_found_feedback(plant: DiscreteSystem, duration: float | None = None, se
 
 def _text(system: System, before: float, after: float, spread: float, reach: float, weight: float) -> str:
     names = ", ".join(system.input_names[k] for k in system.known)
-    what = f"a constant {names}" if weight == np.inf else f"a linear-quadratic regulator of {names} about an equilibrium"
+    what = (
+        f"a constant {names}" if weight == np.inf else f"a linear-quadratic regulator of {names} about an equilibrium"
+    )
     fewer = f", from initial states in the middle {100 * spread:g} % of the ranges" if spread < 1 else ""
     return (
         f"by itself the plant is outside its ranges in {100 * before:.0f} % of the samples; data and trials are simulated with {what} that "
@@ -122,7 +127,9 @@ def _equilibrium(system: System, plant: DiscreteSystem) -> tuple[np.ndarray, np.
 
     unit = max(float(np.abs(moves(np.zeros(len(half)))).max()), 1e-6)
     for pull in (1e-2, 1e-5):
-        found = least_squares(lambda z: np.concatenate([moves(z) / unit, pull * z]), np.zeros(len(half)), bounds=(low, high))
+        found = least_squares(
+            lambda z, pull=pull: np.concatenate([moves(z) / unit, pull * z]), np.zeros(len(half)), bounds=(low, high)
+        )
         if np.abs(moves(found.x)).max() < 1e-2:
             x, u = np.split(middle + found.x * half, [nx])
             return x, u
@@ -153,7 +160,8 @@ def _laws(plant: DiscreteSystem, x: np.ndarray, u: np.ndarray) -> dict[float, _L
 
     return {
         weight: _Law(
-            plain(x), plain(u[known]), plain(directions * half[:, None]), plain(slopes * reach[:, None]), plain(gain * reach[:, None] / half)
+            plain(x), plain(u[known]), plain(directions * half[:, None]), plain(slopes * reach[:, None]),
+            plain(gain * reach[:, None] / half),
         )
         for weight, gain in gains.items()
     }  # fmt: skip
@@ -184,7 +192,9 @@ def _with_law(system: System, law: _Law, reach: float) -> System:
         else:
             references.append(Signal(f"reference_{k + 1}", "", (-1e-6, 1e-6)))
     names = tuple(system.input_names[k] for k in system.known)
-    feedback = Feedback(law=lambda x, r: list(law.value(x, r)), inputs=names, references=references, excitation=0.5 * reach)
+    feedback = Feedback(
+        law=lambda x, r: list(law.value(x, r)), inputs=names, references=references, excitation=0.5 * reach
+    )
     return replace(system, feedback=feedback)
 
 

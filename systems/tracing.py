@@ -121,7 +121,8 @@ def trace(
 ) -> ca.SX:
     """Call ``function`` once on symbols and return its result as a CasADi column.
 
-    ``symbols`` maps t, x, u, p (of a feedback law also y and r) to CasADi columns. Arguments are matched by name; raises :class:`InputError` where the
+    ``symbols`` maps t, x, u, p (of a feedback law also y and r) to CasADi columns.
+    Arguments are matched by name; raises :class:`InputError` where the
     function asks for anything else or does what cannot be traced.
     """
     try:

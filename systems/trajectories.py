@@ -16,7 +16,7 @@ from systems.base.arrays import check_shapes, one_line, read_arrays
 from systems.base.atomic_files import write_arrays
 from systems.base.errors import InputError, SimulationError
 from systems.base.memory import arrays, require
-from systems.closed_loop import Motion, driven, is_driven, samples_inside, stepwise
+from systems.closed_loop import Motion, driven, is_driven, samples_inside, stepwise, undriven
 from systems.discretization import DiscreteSystem
 from systems.excitations import excite
 from systems.feedback import commands_of
@@ -216,7 +216,8 @@ def _kind(signal: Signal, excitation: str | dict[str, str] | None) -> str | None
 
 
 def _drawn(
-    system: System, signals: Sequence[Signal], dt: float, count: int, steps: int, seed: int, excitation: str | dict[str, str] | None, **options: Any
+    system: System, signals: Sequence[Signal], dt: float, count: int, steps: int, seed: int,
+    excitation: str | dict[str, str] | None, **options: Any,
 ) -> np.ndarray:  # fmt: skip
     result = np.empty((count, steps, len(signals)))
     scale = time_scales(system)[1] if system.kind == "continuous" else 20 * dt
@@ -241,9 +242,9 @@ def check_states(system: System, t: np.ndarray, x: np.ndarray, lengths: np.ndarr
     warnings = []
     there = np.ones(x.shape[:2], dtype=bool) if lengths is None else np.arange(len(t)) < lengths[:, None]
     if not there.all():
-        ended = lengths < len(t)  # type: ignore[operator]
+        last = t[np.maximum(there.sum(axis=1)[~there[:, -1]] - 1, 0)]
         warnings.append(
-            f"{ended.sum()} of {len(x)} trajectories leave {left_behind(system)} and end there, after {np.median(t[lengths[ended] - 1]):.3g} s in the median"  # type: ignore[index]
+            f"{len(last)} of {len(x)} trajectories leave {left_behind(system)} and end there, after {np.median(last):.3g} s in the median"
         )
     for k, signal in enumerate(system.states):
         values = np.where(there, x[:, :, k], np.mean(signal.range))  # type: ignore[arg-type]
@@ -279,8 +280,8 @@ def check_states(system: System, t: np.ndarray, x: np.ndarray, lengths: np.ndarr
         outside = (values < low) | (values > high)
         if outside.any():
             warnings.append(
-                f"state '{signal.name}' is outside its range ({low:g}, {high:g}) in {100 * outside.sum() / there.sum():.2g} % of the samples, "
-                f"from {values.min():.4g} to {values.max():.4g}; widen the range if that is normal operation"
+                f"state '{signal.name}' is outside its range ({low:g}, {high:g}) in {100 * outside.sum() / there.sum():.2g} % "
+                f"of the samples, from {values.min():.4g} to {values.max():.4g}; widen the range if that is normal operation"
             )
     return tuple(warnings)
 
@@ -417,7 +418,7 @@ def _motion(
     except SimulationError:
         if not leave:
             raise
-        return stepwise(plant, x0, commands, None, truth)
+        return undriven(system, x0, commands, plant.dt) if continuous else stepwise(plant, x0, commands)
 
 
 def left_behind(system: System) -> str:

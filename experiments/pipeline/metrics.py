@@ -121,7 +121,9 @@ def _worst_cases(run: Run) -> dict[str, Any]:
     checked = trial_envelopes(run.certificate, run.validation, run.plant, residual)
     found = {} if checked is None else {"envelope": checked.to_data()}
     return found | (
-        {} if run.worst_cases is None else run.worst_cases.metrics(run.system.state_names, tuple(s.name for s in commands_of(run.system)))
+        {}
+        if run.worst_cases is None
+        else run.worst_cases.metrics(run.system.state_names, tuple(s.name for s in commands_of(run.system)))
     )
 
 

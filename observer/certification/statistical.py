@@ -132,7 +132,9 @@ def bound_statistically(
         draw = int(np.random.default_rng([seed, 77, part]).integers(2**31))
         x0 = draw_initial_states(system, size, draw) * (1 + jitter) if jitter else None
         data = simulate(plant, size, length, draw, x0=x0, leave=True)
-        there = (np.arange(len(data.t)) < data.lengths[:, None])[..., None]  # a trajectory counts until the plant leaves
+        there = (np.arange(len(data.t)) < data.lengths[:, None])[
+            ..., None
+        ]  # a trajectory counts until the plant leaves
         guess = draw_initial_states(system, size, draw + 1) * (1 + jitter)
         error = np.where(there, observer.run(guess, data.u, data.y) - data.x, 0.0)
         ahead = observer.step(data.x[:, :-1], data.u[:, :-1], data.y[:, :-1]) - data.x[:, 1:]

@@ -164,7 +164,8 @@ def judged(
         return Validation(
             t=t, x=data.x, x_hat=x_hat, u=data.u, y=data.y, state_names=system.state_names,
             units=tuple(s.unit for s in system.states), ranges=system.state_ranges, periods=angles, dt=plant.dt,
-            trial_settling=np.where(np.isinf(settling), np.nan, settling), settling_time=np.median(settling[counted] if counted.any() else settling, axis=0),
+            trial_settling=np.where(np.isinf(settling), np.nan, settling),
+            settling_time=np.median(settling[counted] if counted.any() else settling, axis=0),
             window=np.array([start, stop]), decay=np.minimum(rate, 1.0) ** np.arange(len(t)), **found,
             criteria=tuple(criteria), verdict="pass" if all(c.passed for c in criteria) else "fail",
             plant_method="logged data" if truth == "logs" else data.method, seed=seed, noise=noise, warnings=data.warnings,

@@ -71,7 +71,10 @@ def next_states(plant: DiscreteSystem, x: np.ndarray, u: np.ndarray, truth: str)
     count = first.shape[0] * first.shape[1]
     rows = first.reshape(count, plant.nx), held.reshape(count, 1, plant.nu)
     method = "cvodes" if exact and plant.method == "cvodes" else None
-    found, there = np.full_like(rows[0], np.nan), np.flatnonzero(np.isfinite(rows[0]).all(axis=1))  # not after a trajectory's end
+    found, there = (
+        np.full_like(rows[0], np.nan),
+        np.flatnonzero(np.isfinite(rows[0]).all(axis=1)),
+    )  # not after a trajectory's end
     for k in range(0, len(there), ROWS):
         some = there[k : k + ROWS]
         found[some] = integrate_reference(plant.system, rows[0][some], rows[1][some], plant.dt, method)[:, 1]

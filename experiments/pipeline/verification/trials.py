@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from experiments.pipeline.decision import shown_by_logs
 from experiments.pipeline.recipe import Recipe
 from experiments.pipeline.validation import random_trials, study, worth
 from experiments.pipeline.verification.agreement import EPS, compared
@@ -49,10 +50,10 @@ def estimate_rounding(observer: RENObserver, x_hat: np.ndarray, v: np.ndarray) -
 
 def trial_findings(run: Run, recipe: Recipe, *, fast: bool) -> Iterator[Finding]:
     """Both validations: what their seed draws, every sample from the one before it, the estimates, and the judgement."""
-    if recipe.data.learned:
+    assert run.observer is not None and run.validation is not None
+    if recipe.data.files and not shown_by_logs(recipe, run.plant, run.trajectories, run.observer.contraction_rate):
         yield from _on_logs(run, recipe)
         return
-    assert run.observer is not None and run.validation is not None
     noisy = not recipe.validation.noise and any(signal.noise > 0 for signal in run.system.outputs)
     if noisy != (run.validation_noise is not None):
         yield Finding(
@@ -136,7 +137,7 @@ def _on_logs(run: Run, recipe: Recipe) -> Iterator[Finding]:
     assert check is not None and observer is not None
     again = validate_on_logs(
         observer, run.plant, run.trajectories, options.trials, options.duration, recipe.validation_seed,
-        spread=options.spread, window=options.window,
+        spread=options.spread, window=options.window, learned=recipe.data.learned,
     )  # fmt: skip
     names = ("t", "x", "u", "y")
     yield from compared(

@@ -3,10 +3,11 @@
     z = (x0, x_hat0, u) in a box,     maximise   settling: the last time at which some |e_i| exceeds 2 % of width_i
                                       or         late: max over the window of max_i |e_i| / width_i
 
-x0 in the initial box, x_hat0 in that box enlarged by ``spread``, u a constant of every known input and of every reference of a feedback
-law (disturbances at the middle of their range). Random trials seldom come near the corners of such a box; here a few evolution strategies begin at the best of many
-random points and learn the directions in which it gets worse. The search runs on the discretised plant; the initial states that
-are reported, and the worst of as many random draws, are measured again on the true plant. A search proves nothing: there may be worse.
+x0 in the initial box, x_hat0 in that box enlarged by ``spread``, u a constant of every known input and of every reference of a
+feedback law (disturbances at the middle of their range). Random trials seldom come near the corners of such a box; here a few
+evolution strategies begin at the best of many random points and learn the directions in which it gets worse. The search runs on the
+discretised plant; the initial states that are reported, and the worst of as many random draws, are measured again on the true
+plant. A search proves nothing: there may be worse.
 """
 
 from dataclasses import dataclass
@@ -39,8 +40,8 @@ GOALS = ("settling", "late")
 class WorstInitialStates:
     """Initial states and what they do on the true plant, beside the worst of equally many random ones.
 
-    x0, x_hat0 ``(nx,)``, u ``(nu + references,)`` constant; ``value`` and ``random``: seconds until all states are settled (infinite where that is
-    not before the end), or the largest late error in ranges; ``state``: index of the state that decides. t ``(N,)``, error and
+    x0, x_hat0 ``(nx,)``, u ``(nu + references,)`` constant; ``value`` and ``random``: seconds until all states are settled (infinite where
+    that is not before the end), or the largest late error in ranges; ``state``: index of the state that decides. t ``(N,)``, error and
     random_error ``(N, nx)``: of the found initial states and of the random ones. ``trials`` of the search, and as many random ones.
     """
 
