@@ -143,8 +143,8 @@ def undriven(system: System, x0: np.ndarray, u: np.ndarray, dt: float) -> Motion
 
 
 def _reference(system: System, x: np.ndarray, u: np.ndarray, dt: float, t: float) -> tuple[np.ndarray, str, str]:
-    """Motions ``(K, N+1, nx)`` by the reference integrator from x ``(K, nx)`` under u ``(K, N, nu)``, its name and warning; where it gets stuck,
-    every trajectory by itself, in halves, and nan from where one runs away."""
+    """Motions ``(K, N+1, nx)`` by the reference integrator from x ``(K, nx)`` under u ``(K, N, nu)``, its name and warning; where it
+    gets stuck, every trajectory by itself, in halves, and nan from where one runs away."""
     try:
         found = reference_motion(system, x, u, dt, None, t)
         return found.x, found.method, found.warning

@@ -89,8 +89,9 @@ def reached_region(
             )
     box = np.concatenate([np.stack([low, high], axis=1), inputs])
     grown = [s.name for s, new, old in zip(system.states, box, ranges, strict=False) if (new != old).any()]
+    wider = f", enlarged in {', '.join(grown)}" if grown else ""
     text = (
-        f"X are the operating ranges{', enlarged in ' + ', '.join(grown) if grown else ''}{_where(system)}: they hold {len(starts)} "
+        f"X are the operating ranges{wider}{_where(system)}: they hold {len(starts)} "
         f"simulated trajectories of {length:g} s (seed {seed}; margin {100 * margin:g} % of a range where they went beyond). "
         "It is not proved that the plant stays in X."
     )
