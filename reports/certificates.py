@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from observer.runs import Run
-from reports.quantities import NBSP, Number, number_text
+from reports.quantities import NBSP, Number, number_text, time_unit
 
 if TYPE_CHECKING:
     from observer.certification.bounds import Bounds, Proof
@@ -92,7 +92,7 @@ def proved_sentences(run: Run) -> tuple[str, ...]:
     if bounds.settled is not None:
         time, share = bounds.settled.samples * run.plant.dt, 100 * bounds.settled.share
         text.append(
-            f"After {number_text(time, 3)}{NBSP}s in X the plant is in {number_text(share, 3)}{NBSP}% of it for any inputs "
+            f"After {number_text(time, 3)}{NBSP}{time_unit()} in X the plant is in {number_text(share, 3)}{NBSP}% of it for any inputs "
             "in U (enclosed images of cells); residuals elsewhere no longer count."
         )
     if bounds.horizon is not None:
@@ -118,7 +118,8 @@ def sampled_sentences(run: Run) -> tuple[str, ...]:
         )
         text += [
             s.sentence,
-            f"Largest residual |r|_M: {number_text(s.residual, 3)}. Largest errors from {number_text(s.window[0])}{NBSP}s on: {worst}.",
+            f"Largest residual |r|_M: {number_text(s.residual, 3)}. Largest errors from "
+            f"{number_text(s.window[0])}{NBSP}{time_unit()} on: {worst}.",
         ]
     if bounds is not None and proof is not None and np.nanmax(bounds.discretisation, initial=0.0) > 0:
         text.append(
@@ -155,7 +156,7 @@ def proof_rows(run: Run) -> tuple[tuple[Any, ...], ...]:
     bounds = bounds_of(run)
     rows = []
     for p in bounds.proofs if bounds is not None else ():
-        r, time = p.residual, Number(p.after * run.plant.dt, "s", 3)
+        r, time = p.residual, Number(p.after * run.plant.dt, time_unit(), 3)
         shared = (time, Number(p.contraction.rate, "", 6), Number(r.upper), Number(r.lower), r.status)
         for s, one_step, ultimate in zip(run.system.states, r.state_upper, p.ultimate(), strict=True):
             rows.append((p.name, s.name, *shared, Number(one_step, s.unit), Number(ultimate, s.unit)))

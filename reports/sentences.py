@@ -9,7 +9,7 @@ import numpy as np
 from observer.runs import Run
 from reports.certificates import assumed_sentences, proved, proved_sentences, sampled_sentences
 from reports.figures.settling import certified_settling
-from reports.quantities import MISSING, NBSP, Number, number_text, percent
+from reports.quantities import MISSING, NBSP, Number, number_text, percent, time_unit
 from reports.selection import widths
 
 ENDED_WELL = ("converged", "linear")
@@ -66,14 +66,14 @@ def summary(run: Run) -> str:
         f"{_list([signal.name for signal in s.outputs])}{known}, this observer "
         f"estimates the state{'s' if len(s.states) > 1 else ''} {_list([signal.name for signal in s.states])} "
         f"of the plant “{s.name}” "
-        f"every {number_text(run.plant.dt)}{NBSP}s."
+        f"every {number_text(run.plant.dt)}{NBSP}{time_unit()}."
     ]
     parts += feedback_sentences(run)
     if v is None:
         return " ".join([*parts, "It has not been validated yet."])
     logged = v.plant_method == "logged data"
     against = "on logs held out of the fit" if logged else f"against the plant, simulated by {v.plant_method}"
-    trials = f"In {v.trials} trials of {number_text(float(v.t[-1]) - float(v.t[0]))}{NBSP}s {against},"
+    trials = f"In {v.trials} trials of {number_text(float(v.t[-1]) - float(v.t[0]))}{NBSP}{time_unit()} {against},"
     converged = int(np.sum(v.converged))
     share = f"all {converged}" if converged == v.trials else f"{converged} of them" if converged else "none of them"
     parts.append(f"{trials} the estimate came within 2{NBSP}% of the range of every state and stayed there in {share}.")
@@ -81,7 +81,7 @@ def summary(run: Run) -> str:
     if np.isfinite(settling).all():
         slow = int(np.argmax(settling))
         parts.append(
-            f"The slowest state, {v.state_names[slow]}, settles in {number_text(settling[slow], 3)}{NBSP}s in the "
+            f"The slowest state, {v.state_names[slow]}, settles in {number_text(settling[slow], 3)}{NBSP}{time_unit()} in the "
             "median trial."
         )
     else:
@@ -135,7 +135,7 @@ def _proved(run: Run) -> Knowledge:
         (
             f"Contraction: in every step, any two estimates with the same inputs and measurements approach each other by the factor "
             f"α* = {number_text(c.rate, 5)} or faster in the metric M, for all initial estimates and all inputs.",
-            f"An initial error therefore decays to 2{NBSP}% in {number_text(time, 3)}{NBSP}s."
+            f"An initial error therefore decays to 2{NBSP}% in {number_text(time, 3)}{NBSP}{time_unit()}."
             if time is not None
             else "The rate is not below 1, so an initial error need not decay.",
             "Verified in float64 by the eigenvalues of the shipped matrices.",
@@ -192,7 +192,9 @@ def key_numbers(run: Run) -> list[KeyNumber]:
         if math.isfinite(settling[slow]):
             numbers.append(
                 KeyNumber(
-                    "Settling time", Number(settling[slow], "s", 3), f"median, slowest state {v.state_names[slow]}"
+                    "Settling time",
+                    Number(settling[slow], time_unit(), 3),
+                    f"median, slowest state {v.state_names[slow]}",
                 )
             )
         else:
@@ -204,7 +206,7 @@ def key_numbers(run: Run) -> list[KeyNumber]:
         numbers.append(KeyNumber("RMS error", Number(v.rms_error[hard], v.units[hard], 2), note))
     if c is not None:
         holds = (
-            f"per step, certified; {number_text(c.rate_per_second, 3)} per second"
+            f"per step, certified; {number_text(c.rate_per_second, 3)} per {time_unit()}"
             if c.holds
             else "per step; the certificate does not hold"
         )

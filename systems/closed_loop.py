@@ -13,16 +13,21 @@ import numpy as np
 from systems.base.errors import SimulationError
 from systems.discretization import DiscreteSystem
 from systems.feedback import applied, looped
+from systems.fixed_steps import runge_kutta
 from systems.integration import reference_motion
-from systems.regions import DRIFT, holds_along, tightened
+from systems.regions import DRIFT, holds_along, states_and_inputs, tightened
 from systems.system import System
 
-PIECE = 64  # samples, after which trajectories that have left are given up
+LONG, FINE, FINEST = (
+    2000,
+    3e-10,
+    64,
+)  # samples, from which on fixed steps that agree so well with the reference integrator replace it
 LEFT = 1.0  # ranges from its middle: where a motion has left a range for good, which is then doubled
 
 
 @dataclass(frozen=True, eq=False)
-class Motion:
+class DrivenMotion:
     """States x ``(K, N, nx)``, inputs u ``(K, N, nu)``, outputs y ``(K, N, ny)``; nan from where a trajectory ended.
     ``method``, ``warning``: as of :class:`systems.integration.ReferenceMotion`."""
 
@@ -98,69 +103,74 @@ def _looped(plant: DiscreteSystem) -> DiscreteSystem:
 
 def stepwise(
     plant: DiscreteSystem, x0: np.ndarray, commands: np.ndarray, noise: np.ndarray | None = None, truth: str = "model"
-) -> Motion:
+) -> DrivenMotion:
     """Sample by sample, each trajectory until it leaves (:func:`stays`); ``noise`` ``(K, N, ny)`` of what the law measures.
 
     ``truth``: "reference" integrates the continuous plant. Outputs are free of noise.
     """
     system, dt, box = plant.system, plant.dt, ends_of(plant.system)
     count, steps = commands.shape[:2]
-    x, u, y = (np.full((count, steps, size), np.nan) for size in (system.nx, system.nu, system.ny))
+    x, u = (np.full((count, steps, size), np.nan) for size in (system.nx, system.nu))
+    asked = system.feedback is not None and bool(system.feedback.law.used("y"))
     method, warning, rows, state = plant.method, "", np.arange(count), np.array(x0, dtype=float)
+    substeps = fine_steps(plant, steps) if truth != "model" else 0
     for k in range(steps):
         here, t = inside(box, state), k * dt
         rows, state = rows[here], state[here]
         c = commands[rows, k]
-        measured = system.measure(state, c[:, : system.nu], t)
+        measured = system.measure(state, c[:, : system.nu], t) if asked else np.zeros((len(state), system.ny))
         v = acting(system, t, state, measured if noise is None else measured + noise[rows, k], c)
         here = holds_along(system, state, v, DRIFT)
         rows, state, v = rows[here], state[here], v[here]
         if not len(rows):
             break
-        x[rows, k], u[rows, k], y[rows, k] = state, v, system.measure(state, v, t)
+        x[rows, k], u[rows, k] = state, v
         if k + 1 == steps:
             break
         if truth == "model" or system.kind == "discrete":
             state = plant.step(state, v, t)
             continue
-        found, method, said = _reference(system, state, v[:, None], dt, t)
-        state, warning = found[:, 1], warning or said
-    return Motion(x, u, y, "discrete map" if system.kind == "discrete" else method, warning)
-
-
-def undriven(system: System, x0: np.ndarray, u: np.ndarray, dt: float) -> Motion:
-    """The continuous plant under given inputs u ``(K, N, nu)``, in pieces: a trajectory that has left by the end of one ends there."""
-    x, rows, method, warning = np.full((*u.shape[:2], system.nx), np.nan), np.arange(len(u)), "", ""
-    x[:, 0] = x0
-    for begin in range(0, u.shape[1] - 1, PIECE):
-        end = min(begin + PIECE, u.shape[1] - 1)
-        x[rows, begin : end + 1], method, said = _reference(system, x[rows, begin], u[rows, begin:end], dt, begin * dt)
+        if substeps:
+            state, method = runge_kutta(system, state, v[:, None], dt, substeps, t)[:, 1], fine_method(substeps)
+            continue
+        state, method, said = _reference_step(system, state, v, dt, t)
         warning = warning or said
-        rows = rows[stays(system, x[rows, begin : end + 1], u[rows, begin : end + 1]).all(axis=1)]
-        if not len(rows):
-            break
-    return Motion(x, u, system.measure(x, u, dt * np.arange(u.shape[1])), method, warning)
+    y = system.measure(x, u, dt * np.arange(steps))
+    return DrivenMotion(x, u, y, "discrete map" if system.kind == "discrete" else method, warning)
 
 
-def _reference(system: System, x: np.ndarray, u: np.ndarray, dt: float, t: float) -> tuple[np.ndarray, str, str]:
-    """Motions ``(K, N+1, nx)`` by the reference integrator from x ``(K, nx)`` under u ``(K, N, nu)``, its name and warning; where it
-    gets stuck, every trajectory by itself, in halves, and nan from where one runs away."""
+def fine_steps(plant: DiscreteSystem, samples: int) -> int:
+    """Runge-Kutta steps per sample that agree with the reference integrator to ``FINE`` of every range over the region, for a long motion
+    sample by sample, where starting that integrator anew takes most of the time; 0 where it is to be used itself."""
+    system, known = plant.system, vars(plant)
+    if samples < LONG or system.kind == "discrete":
+        return 0
+    if "_fine_steps" not in known:
+        x, u = states_and_inputs(system, system.state_ranges, 64, seed=0)
+        truth = reference_motion(system, x, u[:, None], plant.dt)
+        known["_fine_steps"], count = 0, 1
+        while not truth.warning and count <= FINEST:
+            off = np.abs(runge_kutta(system, x, u[:, None], plant.dt, count)[:, 1] - truth.x[:, 1])
+            if np.max(off / np.ptp(system.state_ranges, axis=1)) <= FINE:
+                known["_fine_steps"] = count
+                break
+            count *= 2
+    return known["_fine_steps"]
+
+
+def fine_method(substeps: int) -> str:
+    """How a motion by :func:`fine_steps` is called."""
+    return f"RK4 in {substeps} steps per sample, within {FINE:g} of DOP853"
+
+
+def _reference_step(system: System, x: np.ndarray, u: np.ndarray, dt: float, t: float) -> tuple[np.ndarray, str, str]:
+    """One sample by the reference integrator; where it gets stuck, every trajectory by itself, and those that run away are nan."""
     try:
-        found = reference_motion(system, x, u, dt, None, t)
-        return found.x, found.method, found.warning
+        found = reference_motion(system, x, u[:, None], dt, None, t)
+        return found.x[:, 1], found.method, found.warning
     except SimulationError:
-        if len(x) == 1 and u.shape[1] == 1:
-            return np.stack([x, np.full_like(x, np.nan)], axis=1), "", ""
-    if len(x) > 1:
-        parts = [_reference(system, x[k : k + 1], u[k : k + 1], dt, t) for k in range(len(x))]
-        whole = np.concatenate([p[0] for p in parts])
-    else:
-        half = u.shape[1] // 2
-        parts = [_reference(system, x, u[:, :half], dt, t)]
-        if np.isfinite(parts[0][0]).all():
-            parts.append(_reference(system, parts[0][0][:, -1], u[:, half:], dt, t + half * dt))
-        whole = np.full((1, u.shape[1] + 1, system.nx), np.nan)
-        whole[:, : half + 1] = parts[0][0]
-        if len(parts) > 1:
-            whole[:, half:] = parts[1][0]
-    return whole, next((m for _, m, _ in parts if m), ""), next((w for *_, w in parts if w), "")
+        if len(x) == 1:
+            return np.full_like(x, np.nan), "", ""
+    parts = [_reference_step(system, x[k : k + 1], u[k : k + 1], dt, t) for k in range(len(x))]
+    method = next((m for _, m, _ in parts if m), "")
+    return np.concatenate([p[0] for p in parts]), method, next((w for *_, w in parts if w), "")

@@ -150,16 +150,23 @@ def _depth(text: str) -> int:
 
 @dataclass(frozen=True)
 class Conditions:
-    """Comparisons of states, inputs and parameters as texts; ``definitions`` are worked out in order before."""
+    """Comparisons of states, inputs and parameters as texts; ``definitions`` are worked out in order before, by ``lookups`` as well."""
 
     comparisons: Sequence[Comparison]
     states: Sequence[str]
     inputs: Sequence[str]
     definitions: Mapping[str, Equation] = field(default_factory=dict)
+    lookups: Mapping[str, Any] = field(default_factory=dict)
 
     def function(self, t: Any, x: Sequence[Any], u: Sequence[Any], p: Mapping[str, Any]) -> list[Any]:
         """What each comparison gives."""
-        values = {"t": t, **dict(zip(self.states, x, strict=True)), **dict(zip(self.inputs, u, strict=True)), **p}
+        values = {
+            "t": t,
+            **dict(zip(self.states, x, strict=True)),
+            **dict(zip(self.inputs, u, strict=True)),
+            **p,
+            **self.lookups,
+        }
         for name, equation in self.definitions.items():
             values[name] = equation.evaluate(values)
         return [

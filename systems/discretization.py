@@ -27,7 +27,7 @@ from systems.signals import LARGEST, check_number
 from systems.system import System
 
 TARGET_ERROR, WARN_ERROR, MAX_SUBSTEPS = 1e-6, 1e-3, 64
-MOST_STATES = 100
+MOST_STATES, MOST_SIGNALS = 100, 1_000
 LONG_STEP, LARGEST_GRAPH = (
     1_000,
     20_000,
@@ -251,13 +251,18 @@ def discretize(
         raise InputError(
             f"system '{system.name}' has {system.nx} states; expected at most {MOST_STATES}, so model it more coarsely"
         )
-    dt = system.dt if dt is None else dt
+    for count, what in ((system.nu, "inputs"), (system.ny, "outputs")):
+        if count > MOST_SIGNALS:
+            raise InputError(
+                f"system '{system.name}' has {count} {what}; expected at most {MOST_SIGNALS}; leave out those that matter least"
+            )
+    dt, unit = system.dt if dt is None else dt, system.time_unit
     if dt is None and system.kind == "continuous":
         raise InputError(
-            f"system '{system.name}' has no sampling time; give dt in seconds (--dt, or dt under [sampling])"
+            f"system '{system.name}' has no sampling time; give dt in {unit} (--dt, or dt under [sampling])"
         )
     dt = 1.0 if dt is None else dt
-    dt = check_number(f"system '{system.name}'", "dt", dt, "a positive number of seconds", least=0.0, zero=False)
+    dt = check_number(f"system '{system.name}'", "dt", dt, "a positive time", least=0.0, zero=False)
     x, u = states_and_inputs(system, system.state_ranges, 64, seed=0)
     motion = _checked_motion(system, x, u)
     if system.kind == "discrete":
@@ -269,13 +274,13 @@ def discretize(
     fastest, typical = time_scales(system)
     if dt > COARSEST * typical:  # integrating over it could take for ever
         raise InputError(
-            f"dt is {dt:g} s, {dt / typical:.2g} time constants of '{system.name}' ({typical:.3g} s): nothing of its motion "
-            f"is left between two samples; expected at most {COARSEST * typical:.3g} s, better {0.1 * typical:.1g} s"
+            f"dt is {dt:g} {unit}, {dt / typical:.2g} time constants of '{system.name}' ({typical:.3g} {unit}): nothing of its motion "
+            f"is left between two samples; expected at most {COARSEST * typical:.3g} {unit}, better {0.1 * typical:.1g} {unit}"
         )
     if 0 < dt * motion < STANDSTILL and dt < STANDSTILL * fastest:
         raise InputError(
-            f"dt is {dt:g} s: in one sample no state of '{system.name}' moves by more than {dt * motion:.1g} of its range, which "
-            f"rounding blurs; expected at least {STANDSTILL / motion:.2g} s"
+            f"dt is {dt:g} {unit}: in one sample no state of '{system.name}' moves by more than {dt * motion:.1g} of its range, which "
+            f"rounding blurs; expected at least {STANDSTILL / motion:.2g} {unit}"
         )
     graph, count = None, 1
     if method in ("scipy", "cvodes"):
@@ -298,8 +303,8 @@ def discretize(
     if not np.max(error) <= WARN_ERROR:
         worst = system.state_names[int(np.argmax(np.nan_to_num(error, nan=np.inf)))]
         warnings.append(
-            f"one step of {method} (dt = {dt:g} s, {count} substep{'s' if count > 1 else ''}) is off by {np.max(error):.1e} of the range "
-            f"of '{worst}'; use more substeps, rk4, or a smaller dt"
+            f"one step of {method} (dt = {dt:g} {unit}, {count} substep{'s' if count > 1 else ''}) is off by {np.max(error):.1e} of the "
+            f"range of '{worst}'; use more substeps, rk4, or a smaller dt"
         )
     return DiscreteSystem(system, dt, method, count, graph, error, tuple(warnings))
 
@@ -334,9 +339,9 @@ def _checked_motion(system: System, x: np.ndarray, u: np.ndarray) -> float:
 
 
 def _coarseness(system: System, dt: float) -> tuple[str, ...]:
-    fastest, _ = time_scales(system)
+    (fastest, _), unit = time_scales(system), system.time_unit
     if dt <= fastest:
         return ()
     return (
-        f"dt = {dt:g} s is coarser than the fastest mode of the plant (time constant {fastest:.3g} s); consider a smaller dt",
+        f"dt = {dt:g} {unit} is coarser than the fastest mode of the plant (time constant {fastest:.3g} {unit}); consider a smaller dt",
     )

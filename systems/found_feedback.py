@@ -225,11 +225,9 @@ def _tried(plant: DiscreteSystem, systems: list[System], laws: list[_Law], steps
     x = np.stack([draw_initial_states(item, TRIED, seed) for item in systems])
     ends, (low, high) = np.stack([ends_of(item) for item in systems]), first.input_ranges[known].T
     shares = np.array([item.feedback.excitation for item in systems])[:, None, None]
-    given = np.stack([c[..., : first.nu] for c in commands])
-    target = np.stack([law.u + c[..., first.nu :] @ law.slopes.T for law, c in zip(laws, commands, strict=True)])
-    wanted = np.stack([law.x + c[..., first.nu :] @ law.directions.T for law, c in zip(laws, commands, strict=True)])
-    gains = np.stack([law.gain for law in laws])
-    target = target + shares[..., None] * (given[..., known] - 0.5 * (low + high))
+    gains, ways, slopes = (np.stack([getattr(law, name) for law in laws]) for name in ("gain", "directions", "slopes"))
+    at, level = (np.stack([getattr(law, name) for law in laws])[:, None] for name in ("x", "u"))
+    drawn = np.stack(commands)
     count, alive = np.zeros(len(systems)), np.ones(x.shape[:2], dtype=bool)
     box = first.state_ranges.copy()
     box[[signal.period is not None for signal in first.states]] = -np.inf, np.inf
@@ -238,8 +236,10 @@ def _tried(plant: DiscreteSystem, systems: list[System], laws: list[_Law], steps
         if not alive.any():
             break
         count += (inside(box, x) & alive).sum(axis=1)
-        u = given[:, :, k].copy()
-        u[..., known] = np.clip(target[:, :, k] + np.einsum("cij,cnj->cni", gains, wanted[:, :, k] - x), low, high)
+        u, r = drawn[:, :, k, : first.nu].copy(), drawn[:, :, k, first.nu :]
+        aim = at + np.einsum("cij,cnj->cni", ways, r) - x
+        value = level + np.einsum("cij,cnj->cni", slopes, r) + np.einsum("cij,cnj->cni", gains, aim)
+        u[..., known] = np.clip(value + shares * (u[..., known] - 0.5 * (low + high)), low, high)
         with np.errstate(all="ignore"):
             x[alive] = plant.step(x[alive], u[alive], k * plant.dt)
     return list(count / (steps * TRIED))

@@ -155,7 +155,7 @@ class _Effort:
         if self.used > self.allowed:
             raise _Stuck(t if t == t else self.until - self.dt, x.copy(), self.only)
         if self.used % 100 == 0 and time.perf_counter() - self.since > PATIENCE:
-            raise SimulationError(_impatient(f"more than {PATIENCE:g} s for one sample near t = {t:g} s"))
+            raise SimulationError(_impatient(f"more than {PATIENCE:g} s for one sample near t = {t:g}"))
 
 
 def _impatient(time: str) -> str:
@@ -254,20 +254,20 @@ def _place(system: System, stuck: _Stuck, x0: np.ndarray, u: np.ndarray, dt: flo
     trial, state = largest(far)
     if not far[trial, state] <= FAR:
         raise SimulationError(
-            f"state '{system.state_names[state]}' grows without bound near t = {t:.4g} s from the initial state "
+            f"state '{system.state_names[state]}' grows without bound near t = {t:.4g} {system.time_unit} from the initial state "
             f"{_named(system, x0[trial])}; choose initial states or inputs from which the plant stays finite"
         )
     trial, state = largest(speed)
     if not speed[trial, state] <= RUNAWAY:
         raise SimulationError(
-            f"the derivative of '{system.state_names[state]}' is {slope(x)[trial, state]:.3g} near t = {t:.3g} s at "
+            f"the derivative of '{system.state_names[state]}' is {slope(x)[trial, state]:.3g} near t = {t:.3g} {system.time_unit} at "
             f"{_named(system, x[trial])}, and no integrator gets past; narrow the ranges to where the equations hold, or take a smaller dt"
         )
     along = slope(x) * (1e-6 / np.maximum(np.max(np.abs(slope(x)) / width, axis=1), 1e-300))[:, None]
     before, after = slope(x - along), slope(x + along)
     trial, state = largest(np.abs(after - before) * dt / width)
     at = _named(system, np.round(x[trial] / width, 6) * width + 0.0)
-    where = f"near t = {t:.3g} s, at {at} from the initial state {_named(system, x0[trial])},"
+    where = f"near t = {t:.3g} {system.time_unit}, at {at} from the initial state {_named(system, x0[trial])},"
     jump = sorted((before[trial, state], after[trial, state]))
     if jump[1] - jump[0] <= 0.01 * np.max(np.abs(jump)):
         return f"{where} the motion is too fast or too rough for adaptive steps"

@@ -16,7 +16,7 @@ from systems.base.arrays import check_shapes, one_line, read_arrays
 from systems.base.atomic_files import write_arrays
 from systems.base.errors import InputError, SimulationError
 from systems.base.memory import arrays, require
-from systems.closed_loop import Motion, driven, is_driven, samples_inside, stepwise, undriven
+from systems.closed_loop import DrivenMotion, driven, is_driven, samples_inside, stepwise
 from systems.discretization import DiscreteSystem
 from systems.excitations import excite
 from systems.feedback import commands_of
@@ -243,8 +243,14 @@ def check_states(system: System, t: np.ndarray, x: np.ndarray, lengths: np.ndarr
     there = np.ones(x.shape[:2], dtype=bool) if lengths is None else np.arange(len(t)) < lengths[:, None]
     if not there.all():
         last = t[np.maximum(there.sum(axis=1)[~there[:, -1]] - 1, 0)]
+        way_out = (
+            "; a law in [feedback] that holds them, or smaller initial sets, would keep them"
+            if 2 * len(last) > len(x)
+            else ""
+        )
         warnings.append(
-            f"{len(last)} of {len(x)} trajectories leave {left_behind(system)} and end there, after {np.median(last):.3g} s in the median"
+            f"{len(last)} of {len(x)} trajectories leave {left_behind(system)} and end there, after {np.median(last):.3g} s in the "
+            f"median{way_out}"
         )
     for k, signal in enumerate(system.states):
         values = np.where(there, x[:, :, k], np.mean(signal.range))  # type: ignore[arg-type]
@@ -274,8 +280,8 @@ def check_states(system: System, t: np.ndarray, x: np.ndarray, lengths: np.ndarr
                 trial = int(np.argmax(mask[:, step]))
                 initial = ", ".join(f"{n}={v:.4g}" for n, v in zip(system.state_names, x[trial, 0], strict=True))
                 raise SimulationError(
-                    f"state '{signal.name}' {what} at t = {t[step]:g} s (value {values[trial, step]:.4g}) in trajectory {trial} "
-                    f"from the initial state {initial}; {advice}"
+                    f"state '{signal.name}' {what} at t = {t[step]:g} {system.time_unit} (value {values[trial, step]:.4g}) in trajectory "
+                    f"{trial} from the initial state {initial}; {advice}"
                 )
         outside = (values < low) | (values > high)
         if outside.any():
@@ -342,11 +348,17 @@ def simulate(
     system, dt = plant.system, plant.dt
     duration = duration if duration is not None else (system.duration or 200 * dt)
     if not duration >= dt:
-        raise InputError(f"duration is {duration:g} s; expected at least one sample (dt = {dt:g} s)")
+        raise InputError(
+            f"duration is {duration:g} {system.time_unit}; expected at least one sample (dt = {dt:g} {system.time_unit})"
+        )
     if x0 is None and (isinstance(trajectories, bool) or not isinstance(trajectories, int) or trajectories < 1):
         raise InputError(f"trajectories is {trajectories!r}; expected a whole number, 1 or more")
     way_out = "ask for fewer or shorter ones, or a larger dt"
-    require(arrays((duration / dt, system.nx)), f"a trajectory of {duration:g} s in samples of {dt:g} s", way_out)
+    require(
+        arrays((duration / dt, system.nx)),
+        f"a trajectory of {duration:g} in samples of {dt:g} {system.time_unit}",
+        way_out,
+    )
     steps = round(duration / dt) + 1
     if x0 is None:
         require(arrays((trajectories, system.nx)), f"{trajectories} trajectories", "ask for fewer")
@@ -358,7 +370,7 @@ def simulate(
         )
     count = len(x0)
     needed = arrays((3, count, steps, system.nx), (2, count, steps, system.nu), (2, count, steps, system.ny))
-    require(needed, f"{count} trajectories of {duration:g} s in samples of {dt:g} s", way_out)
+    require(needed, f"{count} trajectories of {duration:g} in samples of {dt:g} {system.time_unit}", way_out)
     if u is None and commands is None:
         commands = draw_commands(system, dt, count, steps, seed, excitation)
     given, width = (commands, len(commands_of(system))) if u is None else (u, system.nu)
@@ -397,7 +409,7 @@ def simulate(
 
 def _motion(
     plant: DiscreteSystem, x0: np.ndarray, commands: np.ndarray, noise: np.ndarray | None, truth: str, *, looped: bool, leave: bool
-) -> Motion:  # fmt: skip
+) -> DrivenMotion:  # fmt: skip
     """The motion from x0 under ``commands``, which are inputs unless it is ``looped``."""
     system, steps = plant.system, commands.shape[1]
     continuous = truth != "model" and system.kind == "continuous"
@@ -408,17 +420,17 @@ def _motion(
         if continuous or (noise is not None and law is not None and law.used("y")):
             return stepwise(plant, x0, commands, noise, truth)
         x, u = driven(plant, x0, commands)
-        return Motion(x, u, system.measure(x, u, t), name)
+        return DrivenMotion(x, u, system.measure(x, u, t), name)
     try:
         if continuous:
             found = reference_motion(system, x0, commands[:, :-1], plant.dt)
-            return Motion(found.x, commands, system.measure(found.x, commands, t), found.method, found.warning)
+            return DrivenMotion(found.x, commands, system.measure(found.x, commands, t), found.method, found.warning)
         x = plant.rollout(x0, commands[:, :-1])
-        return Motion(x, commands, system.measure(x, commands, t), name)
+        return DrivenMotion(x, commands, system.measure(x, commands, t), name)
     except SimulationError:
         if not leave:
             raise
-        return undriven(system, x0, commands, plant.dt) if continuous else stepwise(plant, x0, commands)
+        return stepwise(plant, x0, commands, None, truth)
 
 
 def left_behind(system: System) -> str:
@@ -428,7 +440,7 @@ def left_behind(system: System) -> str:
     )
 
 
-def _ended(system: System, motion: Motion, dt: float) -> tuple[Motion, np.ndarray]:
+def _ended(system: System, motion: DrivenMotion, dt: float) -> tuple[DrivenMotion, np.ndarray]:
     """(the motion with nan from where each trajectory leaves, samples before that). Raises where half of them leave at once."""
     lengths = samples_inside(system, motion.x, motion.u)
     count, steps = motion.x.shape[:2]
@@ -440,6 +452,6 @@ def _ended(system: System, motion: Motion, dt: float) -> tuple[Motion, np.ndarra
     gone = (np.arange(steps) >= lengths[:, None])[..., None]
     if not gone.any():
         return motion, lengths
-    return Motion(
+    return DrivenMotion(
         *(np.where(gone, np.nan, a) for a in (motion.x, motion.u, motion.y)), motion.method, motion.warning
     ), lengths

@@ -196,7 +196,7 @@ def table(run: Run) -> Iterator[tuple[str, str, str, str]]:
             rows = [rows[k] for k in hardest]
         for signal, time, rms in rows:
             unit = f" {signal.unit}" if signal.unit else ""
-            time_text = f"{time:.3g} s" if np.isfinite(time) else "never"
+            time_text = f"{time:.3g} {run.system.time_unit}" if np.isfinite(time) else "never"
             yield f"{signal.name}", f"settles in {time_text}", f"RMS error {rms:.3g}{unit}", ""
 
 

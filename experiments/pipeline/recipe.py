@@ -16,15 +16,18 @@ from experiments.pipeline.kinds import (
     SMALLEST,
     Columns,
     Count,
+    DateOrder,
     Deviations,
     Moment,
     OptionSection,
     Positive,
+    SampleTime,
     Seed,
     SettlingTime,
     Share,
     Text,
     Time,
+    TimeUnit,
     between,
 )
 from systems.base.errors import InputError
@@ -66,7 +69,8 @@ Excitation = Annotated[str, AfterValidator(_excitation)]
 class DataRecipe(OptionSection):
     """Simulated data: how many trajectories, how long [s], and the excitation of the inputs (None: the plant's own).
 
-    Or logs instead: ``files``, a path or a pattern, and ``columns`` as ``signal=column,...`` where the names differ.
+    Or logs instead: ``files``, a path or a pattern, ``columns`` as ``signal=column,...`` where the names differ, and what the logs do
+    not say of their time (``sample_time``, ``time_unit``, ``date_order``: see ``systems.Timing``).
     """
 
     trajectories: Count = 100
@@ -74,6 +78,9 @@ class DataRecipe(OptionSection):
     excitation: Excitation | None = None
     files: Text | None = None
     columns: Columns | None = None
+    sample_time: SampleTime | None = None
+    time_unit: TimeUnit | None = None
+    date_order: DateOrder | None = None
     learned: bool = False  # the plant has no equations, so that the logs are all there is; found out by the program
 
     @model_validator(mode="after")
@@ -82,8 +89,9 @@ class DataRecipe(OptionSection):
             raise ValueError(
                 "logs have their own trajectories, duration and inputs; leave those options out with --data"
             )
-        if self.columns is not None and self.files is None:
-            raise ValueError("columns belong to logs; give the logs with --data")
+        for name in ("columns", "sample_time", "time_unit", "date_order"):
+            if getattr(self, name) is not None and self.files is None:
+                raise ValueError(f"{name} belongs to logs; give the logs with --data")
         return self
 
 

@@ -1,8 +1,8 @@
 """The region of a certificate: the operating ranges enlarged to what trajectories reach, and how that was found.
 
 All results refer to this region: a bound over X x U holds while x stays in X, and while the plant's constraints hold. X is not
-proved to be forward invariant: trajectories are simulated from a stated seed, X is the smallest box that holds them and the ranges, and a margin is added
-where they leave the ranges. Trials that leave X later are counted, not covered.
+proved to be forward invariant: trajectories are simulated from a stated seed, X is the smallest box that holds them and the ranges,
+and a margin is added where they leave the ranges. Trials that leave X later are counted, not covered.
 """
 
 from dataclasses import dataclass

@@ -146,7 +146,8 @@ def choose_rate(
         warnings.append(
             f"the requested rate {rate:.4g} per sample is close to the fastest possible one ({found.rate:.4g}): "
             "the residual may stay large; "
-            f"a settling time of {np.log(SETTLED) / np.log(rate_margin(found.rate)) * plant.dt:.3g} s or more leaves room"
+            f"a settling time of {np.log(SETTLED) / np.log(rate_margin(found.rate)) * plant.dt:.3g} {plant.system.time_unit} or more "
+            "leaves room"
         )
     return rate, found, tuple(warnings)
 
@@ -239,9 +240,11 @@ def _refusal(
     parts = [f"{v:+.2g} {n}" for n, v in zip(names, direction, strict=True) if abs(v) > 0.05]
     where = ", ".join(f"{n}={v + 0.0:.3g}" for n, v in zip([*names, *system.input_names], place, strict=True))
     seen = fastest < BLIND
-    seconds = f"settling time {settling_time(fastest, dt):.3g} s" if seen else "that is, it does not decay"
+    seconds = (
+        f"settling time {settling_time(fastest, dt):.3g} {system.time_unit}" if seen else "that is, it does not decay"
+    )
     wanted = (
-        f"the requested rate {asked:.6g} per sample (settling time {settling_time(asked, dt):.3g} s)"
+        f"the requested rate {asked:.6g} per sample (settling time {settling_time(asked, dt):.3g} {system.time_unit})"
         if asked is not None
         else "any rate below 1"
     )

@@ -22,6 +22,14 @@ _SHAPES = {
 }  # fmt: skip
 
 
+def held_errors(error: np.ndarray, lengths: np.ndarray) -> np.ndarray:
+    """Errors ``(K, N, nx)`` with the last one of each trial held after its end."""
+    if (lengths == error.shape[1]).all():
+        return error
+    last = np.minimum(np.arange(error.shape[1]), np.maximum(lengths - 1, 0)[:, None])
+    return np.take_along_axis(error, last[..., None], axis=1)
+
+
 @dataclass(frozen=True)
 class Criterion:
     """One line of the verdict: a number, what was required of it, and whether it was met."""
@@ -80,8 +88,8 @@ class Validation:
 
     @cached_property
     def error(self) -> np.ndarray:
-        """x_hat - x ``(K, N, nx)``, wrapped to half a period for angles."""
-        return wrap(self.x_hat - self.x, self.periods)
+        """x_hat - x ``(K, N, nx)``, wrapped to half a period for angles; after the end of a trial its last one is held."""
+        return held_errors(wrap(self.x_hat - self.x, self.periods), self.lengths)
 
     @property
     def trials(self) -> int:

@@ -10,7 +10,7 @@ import numpy as np
 
 from observer.known_plant import chosen_plant, periods, wrap
 from observer.state_observer import RENObserver, StateObserver
-from observer.validation.result import Criterion, Validation
+from observer.validation.result import Criterion, Validation, held_errors
 from systems.base import memory
 from systems.base.errors import InputError
 from systems.discretization import DiscreteSystem
@@ -219,20 +219,11 @@ def _measured(
         )
         inside = (relative[:, chosen] <= TOLERANCE).all(axis=(1, 2)) & ~lost
         settling, norm = settling_times(relative, data.t), np.linalg.norm(error @ root, axis=-1)
-        norm[~there[some]] = np.nan
         for values, new in zip(rows.values(), (lost, inside, _in_region(x, u, system), settling, norm), strict=True):
             values.append(new)
     return {name: np.concatenate(values) for name, values in rows.items()} | {
         "rms_error": np.sqrt(squares / max(1, counted.sum())), "max_error": largest, "residual_level": float(level),
     }  # fmt: skip
-
-
-def held_errors(error: np.ndarray, lengths: np.ndarray) -> np.ndarray:
-    """Errors ``(K, N, nx)`` with the last one of each trial held after its end."""
-    if (lengths == error.shape[1]).all():
-        return error
-    last = np.minimum(np.arange(error.shape[1]), np.maximum(lengths - 1, 0)[:, None])
-    return np.take_along_axis(error, last[..., None], axis=1)
 
 
 def settling_times(relative: np.ndarray, t: np.ndarray) -> np.ndarray:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from reports.quantities import time_unit
 from reports.style import BLUE, GREY, INK, VERMILION, WIDE, new_figure, plain, styled
 
 if TYPE_CHECKING:
@@ -56,7 +57,7 @@ def choice_figure(points: Sequence[ChoicePoint], constant_gains: Sequence[tuple[
         _points(left, [(p.microseconds, p) for p in shown])
         _points(right, [(p.settling, p) for p in shown if np.isfinite(p.settling) and p.settling > 0])
         left.set_xlabel("processor time per step [µs]")
-        right.set_xlabel("settling time, slowest state [s]")
+        right.set_xlabel(f"settling time, slowest state [{time_unit()}]")
         left.set_ylabel("RMS error with noise [% of ranges]")
         left.set_title("cheap and exact: down and left")
         right.set_title("fast, low noise gain: down and left")

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from reports.style import BLUE, GREEN, GREY, VERMILION, WIDE, log_axis, new_figure, styled
+from reports.quantities import time_unit
+from reports.style import BLUE, GREEN, GREY, VERMILION, WIDE, label, log_axis, new_figure, styled
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -73,7 +74,12 @@ def fine_tuning_figure(content: Mapping[str, Any], dt: float) -> "Figure":
             time, level = seconds_to_settle(content["rates"].get(name), dt), relative(noisy["rms"][name], widths)
             style = {"color": _COLOURS[name], "marker": _MARKS[name], "linestyle": "", "markersize": 6}
             right.plot([time], [level], **style)
-        right.set(xscale="log", yscale="log", xlabel="time to 2 % [s]", ylabel="RMS error / range with noise [%]")
+        right.set(
+            xscale="log",
+            yscale="log",
+            xlabel=label("time to 2 %", time_unit()),
+            ylabel="RMS error / range with noise [%]",
+        )
         for axis in (right.xaxis, right.yaxis):
             axis.set_major_locator(LogLocator(base=10, subs=(1, 2, 5), numticks=8))
             axis.set_major_formatter(StrMethodFormatter("{x:g}"))

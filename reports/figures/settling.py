@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from reports.quantities import time_unit
 from reports.selection import hardest_states, omitted
 from reports.style import COLUMN, CYCLE, LINES, label, new_figure, plain, styled
 
@@ -59,8 +60,8 @@ def settling_figure(validation: Any, certificate: Any = None, fit: Any = None) -
             if time and time <= end:
                 axes.axvline(time, **LINES[role], label=text)
             elif time:
-                axes.plot([], [], **LINES[role], label=f"{text} ({time:.3g} s, beyond the axis)")
-        axes.set(xlim=(0, end), ylim=(0, 103), xlabel=label("time", "s"), ylabel="trials settled [%]")
+                axes.plot([], [], **LINES[role], label=f"{text} ({time:.3g} {time_unit()}, beyond the axis)")
+        axes.set(xlim=(0, end), ylim=(0, 103), xlabel=label("time", time_unit()), ylabel="trials settled [%]")
         handles = axes.get_legend_handles_labels()[0]
         figure.legend(handles=handles, loc="outside upper center", ncols=2)
     return figure

@@ -87,28 +87,28 @@ def find_modes(
 
 def _advice(plant: DiscreteSystem, found: Modes) -> list[str]:
     """What the modes ask of dt and method."""
-    text = []
+    text, unit = [], plant.system.time_unit
     dt, per = plant.dt, found.samples_per_fastest
     if not np.isfinite(found.fastest):
         return []
     if dt > 0.5 * found.period:
         text.append(
-            f"dt {dt:g} s is longer than half a period of the fastest oscillation ({found.period:.3g} s): sampling aliases it to "
-            f"a slower one; take dt of at most {found.period / 10:.1g} s"
+            f"dt {dt:g} {unit} is longer than half a period of the fastest oscillation ({found.period:.3g} {unit}): sampling aliases it to "
+            f"a slower one; take dt of at most {found.period / 10:.1g} {unit}"
         )
     elif per < COARSE and found.fast_decays:
         text.append(
-            f"the fastest mode ({found.fastest:.3g} s) dies away within a sample: it need not be estimated fast; "
-            f"dt of {found.fastest:.1g} s or less shows it"
+            f"the fastest mode ({found.fastest:.3g} {unit}) dies away within a sample: it need not be estimated fast; "
+            f"dt of {found.fastest:.1g} {unit} or less shows it"
         )
     elif per < COARSE:
         text.append(
-            f"dt {dt:g} s is coarser than the fastest mode ({found.fastest:.3g} s); {found.fastest / 5:.1g} s suits it"
+            f"dt {dt:g} {unit} is coarser than the fastest mode ({found.fastest:.3g} {unit}); {found.fastest / 5:.1g} {unit} suits it"
         )
     elif per > FINE:
         text.append(
-            f"dt {dt:g} s is {per:.3g} times finer than the fastest mode ({found.fastest:.3g} s): a rate per sample is then close to 1 "
-            f"and every run long; {found.fastest / 20:.1g} s would suffice"
+            f"dt {dt:g} {unit} is {per:.3g} times finer than the fastest mode ({found.fastest:.3g} {unit}): a rate per sample is then "
+            f"close to 1 and every run long; {found.fastest / 20:.1g} {unit} would suffice"
         )
     needed = dt / (STABLE * found.fastest)
     if plant.method in ("rk4", "euler") and needed > MAX_SUBSTEPS:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from experiments.pipeline.logs import compared_logs, learn_from, learned_plant
+from experiments.pipeline.logs import compared_logs, learn_from, learned_plant, timing_of
 from experiments.pipeline.prepare import driven_plant
 from experiments.pipeline.recipe import Recipe
 from experiments.pipeline.verification.agreement import EPS, ROUNDINGS, compared
@@ -124,7 +124,7 @@ def data_findings(run: Run, recipe: Recipe) -> Iterator[Finding]:
         yield Finding(ABSENT, part, "read from logs that are not here, so not read again")
         return
     files = _log_paths(run)
-    again = learn_from(files, run.system, run.plant.dt, options.columns, outputs=options.learned)
+    again = learn_from(files, run.system, run.plant.dt, options.columns, timing_of(options), outputs=options.learned)
     exempt = () if files == [log["file"] for log in run.logs["logs"]] else ("source", "warnings")  # they name the files
     yield from compared(part, vars_of(data), vars_of(again), what="the logs, read again", exempt=exempt)
 

@@ -11,6 +11,7 @@ import numpy as np
 
 from experiments.pipeline.verification.agreement import EPS, ROUNDINGS
 from systems.base.errors import SimulationError
+from systems.closed_loop import fine_method, fine_steps
 from systems.discretization import DiscreteSystem
 from systems.integration import AGREED, ATOL, FIXED, RTOL, STIFF, integrate_reference, time_scales
 from systems.trajectories import Trajectories, check_states
@@ -48,15 +49,18 @@ def motion_again(
         warnings = (*plant.system.unused, *plant.warnings, *check_states(plant.system, data.t, data.x, data.lengths))
     except SimulationError as error:  # a state that was changed until it left everything
         warnings = (str(error),)
-    return Again(following, allowed, motion_method(plant, truth), warnings)
+    return Again(following, allowed, motion_method(plant, truth, len(data.t)), warnings)
 
 
-def motion_method(plant: DiscreteSystem, truth: str) -> str:
-    """The method that simulates, where nothing gets stuck."""
+def motion_method(plant: DiscreteSystem, truth: str, samples: int) -> str:
+    """The method that simulates so many samples, where nothing gets stuck."""
     if plant.system.kind == "discrete":
         return "discrete map"
     if truth == "model":
         return plant.method
+    fine = fine_steps(plant, samples) if plant.system.feedback is not None else 0
+    if fine:
+        return fine_method(fine)
     return "CVODES" if plant.dt / time_scales(plant.system)[0] > STIFF else "DOP853"
 
 

@@ -17,7 +17,7 @@ import numpy as np
 
 from observer.known_plant import periods, wrap
 from observer.state_observer import StateObserver
-from observer.validation.validate import held_errors
+from observer.validation.result import held_errors
 from observer.validation.worst_cases.search import maximise
 from observer.validation.worst_cases.trials import (
     HOPELESS,
