@@ -12,13 +12,13 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
-import casadi as ca
 import numpy as np
 
 from systems.base.errors import InputError
 from systems.base.wording import shorten
 from systems.equations import Equation, parse
-from systems.evaluation import evaluate, jacobian, to_casadi
+from systems.evaluation import evaluate, jacobian
+from systems.formulas import formulas
 from systems.graph import Graph, Node
 from systems.tracing import read_equations
 
@@ -179,7 +179,9 @@ def _decomposed(
 ) -> Constraints:
     """Comparisons as differences that are at most zero, or zero."""
     nodes: list[Node] = list(graph.nodes)
-    said = list(texts) if texts is not None else _spoken(graph, signals, parameters)
+    nx = dict(graph.inputs)["x"]
+    names = {"t": ["t"], "x": list(signals[:nx]), "u": list(signals[nx:]), "p": list(parameters)}
+    said = list(texts) if texts is not None else formulas(graph, names)
     rows: list[tuple[str, bool, int]] = []
     pending = [(text, place) for text, place in zip(said, graph.outputs, strict=True)][::-1]
     while pending:
@@ -203,13 +205,3 @@ def _decomposed(
         if not row.used("x") and not row.used("u"):
             raise InputError(f"{owner}: {shorten(text)} depends on no state and no input; {_HOW}")
     return found
-
-
-def _spoken(graph: Graph, signals: Sequence[str], parameters: Sequence[str]) -> list[str]:
-    """The rows of a graph as texts in the names of the signals."""
-    sizes = dict(graph.inputs)
-    names = {"t": ["t"], "x": signals[: sizes["x"]], "u": signals[sizes["x"] :], "p": parameters}
-    columns = [ca.vertcat(*[ca.SX.sym(name) for name in names[key]]) if names[key] else ca.SX(0, 1) for key in sizes]
-    value = to_casadi(graph)(*columns)
-    texts = [str(value[k]).replace("fabs", "abs").replace("==", " = ") for k in range(value.numel())]
-    return [re.sub(r"(<=|<)", r" \1 ", text.removeprefix("(").removesuffix(")")) for text in texts]

@@ -24,6 +24,7 @@ from observer.scaling import Scaling
 from systems.base import memory
 from systems.detectability import MetricSearch
 from systems.discretization import DiscreteSystem
+from systems.observability.mirrors import mirror_sentences
 from systems.trajectories import Trajectories, Transitions, within_region
 
 _PASSES = 12  # arrays of samples by neurons that a fit holds at its peak, measured
@@ -64,6 +65,7 @@ def decide(plant: DiscreteSystem, data: Trajectories, options: FitOptions, seed:
             plant, region, options.settling_time, options.contraction_rate, options.condition, seed, _points(plant, train),
             visited_points(data),
         )  # fmt: skip
+        warnings = (*warnings, *mirror_sentences(plant, region))
         if found.along_trajectories and options.transitions == "model":  # the corners cannot be fitted at this rate
             train, held_out = _draw(plant, data, region, options, seed, filled=False)
     return Decision(options, region, train, held_out, scaling, rate, found, warnings)
