@@ -120,7 +120,7 @@ def _trials(v: Any) -> tuple[tuple[Any, ...], ...]:
     return (
         ("verdict", v.verdict, ""),
         ("trials", Number(v.trials), ""),
-        ("diverged", Number(v.n_diverged), "some error beyond ten ranges, or not finite"),
+        ("diverged", Number(v.n_diverged), "some error beyond ten ranges in the window, or not finite"),
         (
             "converged fraction",
             Number(v.converged_fraction, "", 6),

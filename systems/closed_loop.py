@@ -15,6 +15,7 @@ from systems.discretization import DiscreteSystem
 from systems.feedback import applied, looped
 from systems.fixed_steps import runge_kutta
 from systems.integration import reference_motion
+from systems.process_noise import disturbed
 from systems.regions import DRIFT, holds_along, states_and_inputs, tightened
 from systems.system import System
 
@@ -102,9 +103,11 @@ def _looped(plant: DiscreteSystem) -> DiscreteSystem:
 
 
 def stepwise(
-    plant: DiscreteSystem, x0: np.ndarray, commands: np.ndarray, noise: np.ndarray | None = None, truth: str = "model"
-) -> DrivenMotion:
-    """Sample by sample, each trajectory until it leaves (:func:`stays`); ``noise`` ``(K, N, ny)`` of what the law measures.
+    plant: DiscreteSystem, x0: np.ndarray, commands: np.ndarray, noise: np.ndarray | None = None, truth: str = "model",
+    moved: np.ndarray | None = None,
+) -> DrivenMotion:  # fmt: skip
+    """Sample by sample, each trajectory until it leaves (:func:`stays`); ``noise`` ``(K, N, ny)`` of what the law measures,
+    ``moved`` ``(K, N - 1, nx)`` what process noise adds to each next state.
 
     ``truth``: "reference" integrates the continuous plant. Outputs are free of noise.
     """
@@ -129,12 +132,13 @@ def stepwise(
             break
         if truth == "model" or system.kind == "discrete":
             state = plant.step(state, v, t)
-            continue
-        if substeps:
+        elif substeps:
             state, method = runge_kutta(system, state, v[:, None], dt, substeps, t)[:, 1], fine_method(substeps)
-            continue
-        state, method, said = _reference_step(system, state, v, dt, t)
-        warning = warning or said
+        else:
+            state, method, said = _reference_step(system, state, v, dt, t)
+            warning = warning or said
+        if moved is not None:
+            state = disturbed(plant, state, moved[rows, k])
     y = system.measure(x, u, dt * np.arange(steps))
     return DrivenMotion(x, u, y, "discrete map" if system.kind == "discrete" else method, warning)
 

@@ -21,7 +21,7 @@ from systems.compilation import compile_graph, worth_compiling
 from systems.evaluation import evaluate, from_expression, jacobian, symbols_of, to_casadi
 from systems.fixed_steps import runge_kutta
 from systems.graph import Graph
-from systems.integration import integrate_reference, reference_motion, time_scales, variational
+from systems.integration import integrate_reference, nothing_left, reference_motion, time_scales, variational
 from systems.regions import states_and_inputs
 from systems.signals import LARGEST, check_number
 from systems.system import System
@@ -33,6 +33,8 @@ LONG_STEP, LARGEST_GRAPH = (
     20_000,
 )  # operations: a loop over substeps is compiled sooner; a compiler takes minutes for more
 COARSEST = 100.0  # time constants of the plant per sample
+STABLE = 2.5  # |lambda| h up to which an explicit step of order four is stable, with a little to spare
+USELESS = 0.1  # of a range: a step that is off by more describes another plant
 STANDSTILL = 1e-9  # of a range: a motion in one sample that is lost in rounding
 
 
@@ -272,7 +274,7 @@ def discretize(
     if substeps is not None and (not isinstance(substeps, int) or isinstance(substeps, bool) or substeps < 1):
         raise InputError(f"substeps is {substeps!r}; expected a whole number, 1 or more")
     fastest, typical = time_scales(system)
-    if dt > COARSEST * typical:  # integrating over it could take for ever
+    if dt > COARSEST * typical and nothing_left(system, dt, COARSEST):  # integrating over it could take for ever
         raise InputError(
             f"dt is {dt:g} {unit}, {dt / typical:.2g} time constants of '{system.name}' ({typical:.3g} {unit}): nothing of its motion "
             f"is left between two samples; expected at most {COARSEST * typical:.3g} {unit}, better {0.1 * typical:.1g} {unit}"
@@ -299,6 +301,12 @@ def discretize(
             count *= 2
             graph = _stepped(system, dt, method, count)
     error = np.zeros(system.nx) if graph is None else _measured_error(system, graph, dt, end, x, u)
+    steps = dt / (STABLE * fastest)
+    if method in _STEPPERS and steps > count and not np.max(error) <= USELESS:
+        raise InputError(
+            f"'{system.name}' is stiff: its slow modes take {typical:.3g} s, its fastest {fastest:.2g} s, so that {method} needs about "
+            f"{steps:.0f} steps for a sample of {dt:g} s and would take {count}; take --method cvodes (or exact, if it is linear)"
+        )
     warnings = [*_coarseness(system, dt), *([truth.warning] if truth.warning else [])]
     if not np.max(error) <= WARN_ERROR:
         worst = system.state_names[int(np.argmax(np.nan_to_num(error, nan=np.inf)))]

@@ -32,7 +32,7 @@ INITIAL, REACH = (
 )  # shares: of the initial box, of the way to the ends of the ranges
 WEIGHTS = (100.0, 1.0, 0.01, 1e-4)  # of the inputs beside the states, in parts of their half ranges
 DISCOUNTS = (1.0, 1 - 1e-5, 1 - 1e-3)  # below 1: modes that no input moves and that do not decay are allowed
-DIGITS = 4  # of gains: the same on every machine
+DIGITS, TINY = 4, 1e-6  # of gains, and the share below which one is none: the same on every machine
 
 
 @dataclass(frozen=True, eq=False)
@@ -155,16 +155,14 @@ def _laws(plant: DiscreteSystem, x: np.ndarray, u: np.ndarray) -> dict[float, _L
                 gains[weight] = gain
                 break
 
-    def plain(values: np.ndarray) -> np.ndarray:
-        return np.array([float(f"{value:.{DIGITS}g}") for value in values.ravel()]).reshape(values.shape)
+    def plain(scaled: np.ndarray, unit: np.ndarray) -> np.ndarray:
+        """In physical units, to a few digits, without what rounding leaves in place of zero."""
+        kept = np.where(np.abs(scaled) > TINY * max(1.0, np.abs(scaled).max(initial=0.0)), scaled, 0.0) * unit
+        return np.array([float(f"{value:.{DIGITS}g}") for value in kept.ravel()]).reshape(kept.shape)
 
-    return {
-        weight: _Law(
-            plain(x), plain(u[known]), plain(directions * half[:, None]), plain(slopes * reach[:, None]),
-            plain(gain * reach[:, None] / half),
-        )
-        for weight, gain in gains.items()
-    }  # fmt: skip
+    at, level = plain(x / half, half), plain(u[known] / reach, reach)
+    ways = plain(directions, half[:, None]), plain(slopes, reach[:, None])
+    return {weight: _Law(at, level, *ways, plain(gain, reach[:, None] / half)) for weight, gain in gains.items()}
 
 
 def _equilibria(a: np.ndarray, b: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

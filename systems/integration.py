@@ -31,6 +31,10 @@ EVALUATIONS, PER_TIME_CONSTANT, PER_TRAJECTORY = (
     60,
 )  # of f within one sample, before adaptive steps count as stuck
 PATIENCE, SLOW = 30.0, 0.1  # s of computing within one sample; s per sample of one trajectory by CVODES after as long
+INTEGRATOR, SEPARATED = (
+    1e-7,
+    1e-3,
+)  # of the fastest mode: no motion of its own; so slow that most points decide what it is
 STIFF = 200.0  # fastest time constants per sample, over which an explicit integrator spends its steps on stability
 FAR = 10.0  # ranges, beyond which a state has run away
 RUNAWAY = 1e3  # ranges per sample: a derivative that no fixed step follows either
@@ -41,8 +45,9 @@ AGREED = 0.1  # of a range: where fixed steps of two lengths differ by more, nei
 def time_scales(system: System) -> tuple[float, float]:
     """(fastest, typical) time constants 1/|lambda| in seconds, over the region, of a continuous system.
 
-    ``fastest`` is the smallest over the region; ``typical`` the median over points of the slowest mode that is not an
-    integrator (|lambda| above 1e-3 of the fastest).
+    ``fastest`` is the smallest over the region; ``typical`` the median over points of the slowest mode that is not an integrator.
+    Where a few points have a mode below 1e-3 of the fastest, its eigenvalue passes through zero there, and it does not count; where
+    most of them have one, the plant is stiff and these are the motion to be estimated, down to ``INTEGRATOR`` of the fastest.
     """
     known = vars(system)  # worked out once for each system, as its cached properties are
     if "_time_scales" not in known:
@@ -50,18 +55,33 @@ def time_scales(system: System) -> tuple[float, float]:
     return known["_time_scales"]
 
 
-def _time_scales(system: System, samples: int = 64) -> tuple[float, float]:
-    points, inputs = states_and_inputs(system, system.state_ranges, samples, seed=0)
-    matrices = evaluate(jacobian(system.dynamics, "x"), t=np.zeros(1), x=points, u=inputs, p=system.parameter_values)
-    matrices = matrices[np.isfinite(matrices).all(axis=(1, 2))]
-    if not len(matrices):
-        return np.inf, np.inf
-    sizes = np.abs(np.linalg.eigvals(matrices))
-    fastest = float(sizes.max())
+def _time_scales(system: System) -> tuple[float, float]:
+    sizes = np.abs(_modes(system))
+    fastest = float(sizes.max(initial=0.0))
     if fastest == 0:
         return np.inf, np.inf
-    slowest = [modes[modes > 1e-3 * fastest].min() for modes in sizes if (modes > 1e-3 * fastest).any()]
-    return 1 / fastest, 1 / float(np.median(slowest))
+    own = np.where(sizes > INTEGRATOR * fastest, sizes, np.inf).min(axis=1)
+    plain = np.where(sizes > SEPARATED * fastest, sizes, np.inf).min(axis=1)
+    slow = float(np.median(own))
+    if slow > SEPARATED * fastest:
+        slow = float(np.median(plain[np.isfinite(plain)]))
+    return 1 / fastest, 1 / slow
+
+
+def nothing_left(system: System, dt: float, most: float) -> bool:
+    """Whether at most points of the region no mode is slower than ``most`` of its time constants in ``dt`` seconds (integrators are),
+    or one that is faster does not die away, so that whatever follows it takes that many turns."""
+    values = _modes(system)
+    fast = np.abs(values) * dt > most
+    lasting = fast & (values.real > -0.1 * np.abs(values))
+    return bool(len(values) and np.median(fast.all(axis=1) | lasting.any(axis=1)) > 0.5)
+
+
+def _modes(system: System, samples: int = 64) -> np.ndarray:
+    """Eigenvalues of df/dx ``(m, nx)`` at points of the region."""
+    points, inputs = states_and_inputs(system, system.state_ranges, samples, seed=0)
+    matrices = evaluate(jacobian(system.dynamics, "x"), t=np.zeros(1), x=points, u=inputs, p=system.parameter_values)
+    return np.linalg.eigvals(matrices[np.isfinite(matrices).all(axis=(1, 2))])
 
 
 @dataclass(frozen=True, eq=False)

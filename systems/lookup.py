@@ -23,8 +23,8 @@ KINDS = ("linear", "monotone")
 
 
 @dataclass(frozen=True, eq=False)
-class Table:
-    """A function of one variable through points: ``Table(x, y)(value)``.
+class LookupTable:
+    """A function of one variable through points: ``LookupTable(x, y)(value)``.
 
     Parameters
     ----------
@@ -39,7 +39,7 @@ class Table:
 
     Examples
     --------
-    >>> Table([0, 1, 3], [0, 2, 3])(2.0)
+    >>> LookupTable([0, 1, 3], [0, 2, 3])(2.0)
     2.5
     """
 
@@ -83,5 +83,5 @@ class Table:
 
 
 def table(x: Any, points: Sequence[float], values: Sequence[float], kind: str = "linear") -> Any:
-    """The value at x of a :class:`Table`; for the equations of a plant in Python, where x may be a state."""
-    return Table(points, values, kind)(x)
+    """The value at x of a :class:`LookupTable`; for the equations of a plant in Python, where x may be a state."""
+    return LookupTable(points, values, kind)(x)

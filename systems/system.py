@@ -169,6 +169,10 @@ class System:
                     f"{what[:-1]} '{signal.name}' has no range; give the operating region, "
                     f'for instance Signal("{signal.name}", "{signal.unit}", (-1, 1))'
                 )
+            if what != "states" and signal.process_noise:
+                raise InputError(
+                    f"{what[:-1]} '{signal.name}' has process_noise; it is for states (an output has noise)"
+                )
             if what != "inputs" and signal.role != "known":
                 raise InputError(f"{what[:-1]} '{signal.name}' has role '{signal.role}'; roles are for inputs")
         for name, count in Counter(signal.name for signal in signals).items():
@@ -289,6 +293,11 @@ class System:
         return evaluate(graph, t=np.asarray(t, dtype=float)[..., None], x=x, u=u, p=self.parameter_values)
 
     @property
+    def has_noise(self) -> bool:
+        """Whether some output states measurement noise, or some state process noise."""
+        return any(s.noise > 0 for s in self.outputs) or any(s.process_noise > 0 for s in self.states)
+
+    @property
     def time_dependent(self) -> bool:
         """Whether the equations use t explicitly; such a plant can be simulated but not fitted."""
         return bool(self.dynamics.used("t") or self.output.used("t"))
@@ -378,9 +387,9 @@ class System:
             "source": self.source,
             "dt": self.dt,
             "duration": self.duration,
-            "states": [asdict(s) for s in self.states],
-            "inputs": [asdict(s) for s in self.inputs],
-            "outputs": [asdict(s) for s in self.outputs],
+            "states": [s.to_data() for s in self.states],
+            "inputs": [s.to_data() for s in self.inputs],
+            "outputs": [s.to_data() for s in self.outputs],
             "parameters": {name: asdict(p) for name, p in self.parameters.items()},  # type: ignore[arg-type]
             "dynamics": self.dynamics.to_data(),
             "output": self.output.to_data(),

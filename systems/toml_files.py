@@ -22,7 +22,7 @@ from systems.equations import Equation, parse
 from systems.expressions import TABLE
 from systems.feedback import EXCITATION, Feedback
 from systems.linear import linear_equations
-from systems.lookup import Table
+from systems.lookup import LookupTable
 from systems.signals import Parameter, Signal, check_name
 from systems.system import System
 from systems.toml_tables import EXPECTED, SystemTables, read_tables
@@ -152,7 +152,7 @@ def _region(
     tables: SystemTables,
     known: Mapping[str, str | None],
     definitions: Mapping[str, Equation],
-    lookups: Mapping[str, Table],
+    lookups: Mapping[str, LookupTable],
     file: str,
 ) -> Conditions | None:
     """The conditions of [region]; None where there are none."""
@@ -169,7 +169,7 @@ def _feedback(
     tables: SystemTables,
     known: Mapping[str, str | None],
     definitions: Mapping[str, Equation],
-    lookups: Mapping[str, Table],
+    lookups: Mapping[str, LookupTable],
     file: str,
 ) -> Feedback | None:
     """The law of [feedback] with its [references]; ``excitation`` there is the share of the usual one that is added."""
@@ -271,9 +271,9 @@ def _parameter(owner: str, entry: Any) -> Parameter:
         raise InputError(f"{owner}." + str(error).removeprefix("parameter: ")) from None
 
 
-def _lookup(owner: str, entry: Any) -> Table:
+def _lookup(owner: str, entry: Any) -> LookupTable:
     try:
-        return Table(entry.x, entry.y, entry.kind)
+        return LookupTable(entry.x, entry.y, entry.kind)
     except InputError as error:
         raise InputError(f"{owner}: " + str(error).removeprefix("table: ")) from None
 
@@ -293,7 +293,7 @@ def _function(
     definitions: Mapping[str, Equation],
     states: Sequence[str],
     inputs: Sequence[str],
-    lookups: Mapping[str, Table],
+    lookups: Mapping[str, LookupTable],
 ) -> Callable[..., list[Any]]:
     """The function of t, x, u, p that these equations define."""
 

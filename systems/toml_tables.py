@@ -45,6 +45,7 @@ class _State(_Table):
     initial: Interval | None = None
     limits: Interval | None = None
     period: Positive | None = None
+    process_noise: Annotated[float, Field(allow_inf_nan=False, ge=0)] = 0.0
 
 
 class _Input(_Table):
@@ -126,12 +127,13 @@ _TABLES = {
 EXPECTED = {
     **dict.fromkeys(("range", "initial", "limits"), "[low, high], two finite numbers"),
     **dict.fromkeys(("unit", "description"), 'a text in quotes, such as "m/s"'),
-    **dict.fromkeys(("dt", "duration"), "a positive time, a number in the unit of [sampling]"),
+    **dict.fromkeys(("dt", "duration"), "a positive number, in seconds or the unit of [sampling]"),
     **dict.fromkeys(("A", "B", "C", "D"), "a matrix, a list of rows such as [[0, 1], [-2, -3]]"),
     "discrete": "true or false",
     **dict.fromkeys(("role", "excitation", "name"), "a text in quotes"),
     "period": "the period of the angle, a positive number",
     "noise": "the standard deviation of the noise, zero or positive",
+    "process_noise": "a standard deviation per square root of a second, zero or positive",
     "value": "a finite number",
     **dict.fromkeys(("x", "y"), "a list of finite numbers, such as [0, 0.5, 1]"),
     "kind": '"linear" or "monotone"',

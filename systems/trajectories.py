@@ -21,6 +21,8 @@ from systems.discretization import DiscreteSystem
 from systems.excitations import excite
 from systems.feedback import commands_of
 from systems.integration import reference_motion, time_scales
+from systems.process_noise import process_noise as noise_of_process
+from systems.process_noise import sample_deviation
 from systems.regions import DRIFT, holds_along, initial_states
 from systems.signals import Signal
 from systems.system import System
@@ -306,6 +308,7 @@ def simulate(
     truth: str = "model",
     commands: np.ndarray | None = None,
     leave: bool = False,
+    process_noise: bool | None = None,
 ) -> Trajectories:
     """Simulate a batch of trajectories.
 
@@ -322,6 +325,8 @@ def simulate(
         Kind of every input, or kinds by input name; each signal's own when left out.
     noise : bool
         Add white Gaussian noise of each output's stated standard deviation to y.
+    process_noise : bool, optional
+        Move the states by their stated process noise; as ``noise`` when left out.
     spread : float
         Initial states are drawn from the initial box enlarged by this factor.
     x0, u : ndarray (K, nx), (K, N, nu), optional
@@ -383,13 +388,15 @@ def simulate(
     if truth not in ("model", "reference", "oracle"):
         raise InputError(f"truth is {truth!r}; expected model or reference")
     t, looped = dt * np.arange(steps), u is None and is_driven(system)
-    errors = None
+    errors, moved = None, None
     if noise:
         deviations = np.array([s.noise for s in system.outputs])
         errors = deviations * np.random.default_rng([seed, 3]).standard_normal((count, steps, system.ny))
-    motion = _motion(plant, x0, given, errors, truth, looped=looped, leave=leave)
+    if (noise if process_noise is None else process_noise) and sample_deviation(plant).any():
+        moved = noise_of_process(plant, count, steps - 1, seed)
+    motion = _motion(plant, x0, given, errors, moved, truth, looped=looped, leave=leave)
     lengths = np.full(count, steps)
-    if leave or looped:
+    if leave or looped or moved is not None:
         motion, lengths = _ended(system, motion, dt)
     said = (motion.warning,) if motion.warning else ()
     warnings = (*said, *check_states(system, t, motion.x, lengths))
@@ -408,19 +415,22 @@ def simulate(
 
 
 def _motion(
-    plant: DiscreteSystem, x0: np.ndarray, commands: np.ndarray, noise: np.ndarray | None, truth: str, *, looped: bool, leave: bool
+    plant: DiscreteSystem, x0: np.ndarray, commands: np.ndarray, noise: np.ndarray | None, moved: np.ndarray | None, truth: str,
+    *, looped: bool, leave: bool
 ) -> DrivenMotion:  # fmt: skip
-    """The motion from x0 under ``commands``, which are inputs unless it is ``looped``."""
+    """The motion from x0 under ``commands``, which are inputs unless it is ``looped``, with what process noise adds (``moved``)."""
     system, steps = plant.system, commands.shape[1]
     continuous = truth != "model" and system.kind == "continuous"
     name = "discrete map" if system.kind == "discrete" else plant.method
     t = plant.dt * np.arange(steps)
     if looped:
         law = None if system.feedback is None else system.feedback.law
-        if continuous or (noise is not None and law is not None and law.used("y")):
-            return stepwise(plant, x0, commands, noise, truth)
+        if continuous or moved is not None or (noise is not None and law is not None and law.used("y")):
+            return stepwise(plant, x0, commands, noise, truth, moved)
         x, u = driven(plant, x0, commands)
         return DrivenMotion(x, u, system.measure(x, u, t), name)
+    if moved is not None:
+        return stepwise(plant, x0, commands, None, truth, moved)
     try:
         if continuous:
             found = reference_motion(system, x0, commands[:, :-1], plant.dt)

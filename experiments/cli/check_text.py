@@ -165,20 +165,18 @@ def _curve(findings: dict[str, Any]) -> list[str]:
     if len(states) > 6 or not findings["detectable"] or all(time is None for time in curve["settling_time"]):
         return []
     noise = "0.5 % of the half range of the outputs, as none is stated" if curve["assumed"] else "the outputs as stated"
-    text = [f"settling time against noise (standard deviation of each error, from noise of {noise}):"]
-    text.append(
-        "  "
-        + "".join(
-            f"{head:>13}"
-            for head in ("condition", "rate", f"2 % in [{findings['time_unit']}]", *(s["name"] for s in states))
-        )
-    )
-    rows = zip(*(curve[name] for name in ("condition", "rate", "settling_time", "noise")), strict=True)
-    for k, (condition, rate, time, row) in enumerate(rows):
+    text = [
+        f"settling time against noise (standard deviation of each error, from noise of {noise}) and peak (largest error of the "
+        "transient, in ranges):"
+    ]
+    heads = ("condition", "rate", f"2 % in [{findings['time_unit']}]", "peak", *(s["name"] for s in states))
+    text.append("  " + "".join(f"{head:>13}" for head in heads))
+    rows = zip(*(curve[name] for name in ("condition", "rate", "settling_time", "peak", "noise")), strict=True)
+    for k, (condition, rate, time, peaks, row) in enumerate(rows):
         if time is None or time > 20_000 * findings["dt"]:  # unobservable in practice
             continue
         mark = (
             ("  <- automatic" if findings["requested_rate"] is None else "  <- in use") if k == curve["chosen"] else ""
         )
-        text.append("  " + "".join(f"{value:>13.4g}" for value in (condition, rate, time, *row)) + mark)
+        text.append("  " + "".join(f"{value:>13.4g}" for value in (condition, rate, time, max(peaks), *row)) + mark)
     return text

@@ -114,7 +114,8 @@ def _facts(found: Comparison) -> str:
     return (
         f"{s.trials} trials of {s.duration:g} {unit} (dt {found.plant.dt:g} {unit}), the same for all; initial states and estimates are "
         f"independent draws from the initial box; the plant is simulated by {simulator}. Errors are RMS "
-        "over the second half, with 95 % bootstrap intervals over the trials; a trial diverged when an error exceeds ten ranges. The "
+        "over the second half, with 95 % bootstrap intervals over the trials; a trial diverged when an error exceeds ten "
+        "ranges in the second half. The "
         f"classical estimators know the exact nominal model and were tuned on {s.training} trajectories with noise."
     )
 

@@ -14,7 +14,9 @@ if TYPE_CHECKING:
 def simulated_data(recipe: "Recipe", plant: "DiscreteSystem") -> "Trajectories":
     """The trajectories that a run learns from, each until it leaves the doubled ranges. Raises SimulationError where they do so at once."""
     options = recipe.data
-    return systems.simulate(plant, options.trajectories, options.duration, recipe.seed, options.excitation, leave=True)
+    return systems.simulate(
+        plant, options.trajectories, options.duration, recipe.seed, options.excitation, leave=True, process_noise=True
+    )
 
 
 #: options of a validation that only simulated trials can have

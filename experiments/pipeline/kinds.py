@@ -68,12 +68,11 @@ def in_unit(value: float | None, unit: str) -> float | None:
 
 def _settling(value: Any) -> Any:
     """A time, or "auto", which is what is done when nothing is said: both are None."""
-    if isinstance(value, str) and value.strip().lower() == "auto":
+    if value is None or (isinstance(value, str) and value.strip().lower() == "auto"):
         return None
     try:
-        number = seconds(value)
+        number = float(seconds(value))
         stated = isinstance(value, Stated) or (isinstance(value, str) and value.strip()[-1:].isalpha())
-        number = number if isinstance(number, float) and not isinstance(number, bool) else float(number)
     except (ValueError, TypeError):
         raise ValueError("expected a time such as 20s, 2m or 1h, or auto") from None
     _range(number)

@@ -130,7 +130,8 @@ class FitRecipe(OptionSection):
 class ValidationRecipe(OptionSection):
     """Trials from random initial states: see ``observer.validate``, whose arguments these are.
 
-    ``seed``: of a validation that was repeated with another one than that of the run.
+    ``peak``: ranges that no error may exceed at any time (None: it is stated, and not judged). ``seed``: of a validation
+    that was repeated with another one than that of the run.
     """
 
     trials: Count = 200
@@ -143,6 +144,7 @@ class ValidationRecipe(OptionSection):
     window: tuple[Moment, Moment] | None = None
     map: Text | None = None
     worst_trials: Annotated[int, between(20, 1_000_000)] | None = None
+    peak: Share | None = None
     seed: Seed | None = None
 
 
@@ -160,13 +162,17 @@ class FineTuneRecipe(OptionSection):
 
 
 class Recipe(OptionSection):
-    """A whole run. ``system`` is a name of the library or a file as it was given."""
+    """A whole run. ``system`` is a name of the library or a file as it was given.
+
+    ``certify_budget`` [s]: the clock's limit of the certificate; where it is reached, another run gets other numbers.
+    """
 
     system: str
     dt: Positive | None = None
     method: Literal["rk4", "euler", "exact", "scipy", "cvodes"] = "rk4"
     substeps: Annotated[int, between(1, 100_000)] | None = None
     seed: Seed = 0
+    certify_budget: Time | None = None
     data: DataRecipe = Field(default_factory=DataRecipe)
     fit: FitRecipe = Field(default_factory=FitRecipe)
     validation: ValidationRecipe = Field(default_factory=ValidationRecipe)

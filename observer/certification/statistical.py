@@ -160,7 +160,8 @@ def bound_statistically(
         length,
         seed,
         time.monotonic() - begin,
-        f"initial state and estimate independent, uniform over the set of initial states; usual inputs; {length:g} s; "
+        f"initial state and estimate independent, uniform over the set of initial states; "
+        f"{'usual inputs' if system.feedback is None else 'inputs by the feedback law'}; {length:g} s; "
         f"{getattr(plant, 'method', 'the')} model; no noise",
         status,
     )

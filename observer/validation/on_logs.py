@@ -34,6 +34,7 @@ def validate_on_logs(
     spread: float = 1.0,
     window: tuple[float, float] | None = None,
     learned: bool = True,
+    peak: float | None = None,
 ) -> Validation:
     """Replay ``observer`` over ``data``, the logs of which :func:`part` gave the fit all but what is judged here.
 

@@ -181,7 +181,7 @@ def states_reading(validation: Any) -> str:
     return (
         "Solid: the plant. Dashed: the estimate, from an initial estimate of its own. The two should meet and stay together. On the left, "
         "each colour is one trial. The median and the worst trial are ranked by their largest error over the window in which errors are "
-        "judged." + part + omitted(validation)
+        f"judged.{' The measurements have the stated noise.' if validation.noise else ''}" + part + omitted(validation)
     )
 
 

@@ -12,7 +12,7 @@ from reports.style import BLUE, GREY, INK, VERMILION, WIDE, new_figure, plain, s
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-HOPELESS = 100.0  # times the smallest error: not drawn, it would flatten the rest
+HOPELESS = 100.0  # times the smallest error: not drawn, it would flatten the rest; what is proved always is
 ROOM = 0.045  # of the axes' height that a label needs
 
 
@@ -36,7 +36,7 @@ class ChoicePoint:
 def choice_figure(points: Sequence[ChoicePoint], constant_gains: Sequence[tuple[float, float]] = ()) -> "Figure":
     """Left: error against processor time. Right: error against settling time; ``constant_gains``: (settling time, error)."""
     sound = [p for p in points if np.isfinite(p.error) and p.error > 0]
-    shown = [p for p in sound if p.error <= HOPELESS * min(q.error for q in sound)]
+    shown = [p for p in sound if p.proved or p.error <= HOPELESS * min(q.error for q in sound)]
     with styled():
         figure = new_figure(WIDE, 3.6)
         left, right = figure.subplots(1, 2, sharey=True)

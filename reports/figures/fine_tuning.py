@@ -8,6 +8,7 @@ import numpy as np
 
 from reports.quantities import time_unit
 from reports.style import BLUE, GREEN, GREY, VERMILION, WIDE, label, log_axis, new_figure, styled
+from systems.detectability import settling_time
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -29,7 +30,7 @@ def relative(values: Any, widths: Any) -> float:
 
 def seconds_to_settle(rate: float | None, dt: float) -> float:
     """Time in which an error that shrinks by ``rate`` per sample falls to 2 %."""
-    return dt * math.log(0.02) / math.log(rate) if rate and 0 < rate < 1 else math.nan
+    return settling_time(rate, dt) if rate is not None and rate < 1 else math.nan
 
 
 def trade_off(curve: Mapping[str, Any], widths: Any, dt: float) -> tuple[list[float], list[float]]:

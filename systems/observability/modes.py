@@ -1,22 +1,20 @@
 """Fast and slow modes over the region, and what they ask of the sampling time and of the integration method.
 
 Eigenvalues lambda of df/dx at points of the region: time constants 1/|lambda|, periods 2 pi/|Im lambda|, and the stiffness
-ratio |lambda|_max / |lambda|_min of one point, without integrators (|lambda| below 1e-6 of the fastest there).
+ratio |lambda|_max / |lambda|_min of one point, without integrators (|lambda| below 1e-7 of the fastest there).
 """
 
 from dataclasses import dataclass
 
 import numpy as np
 
-from systems.discretization import MAX_SUBSTEPS, DiscreteSystem
+from systems.discretization import MAX_SUBSTEPS, STABLE, DiscreteSystem
 from systems.evaluation import evaluate, jacobian
-from systems.integration import time_scales
+from systems.integration import INTEGRATOR, time_scales
 from systems.regions import states_and_inputs
 
 STIFF = 1000.0  # ratio of fastest to slowest mode from which a plant is called stiff
-INTEGRATOR = 1e-6  # of the fastest mode
 FINE, COARSE = 500.0, 1.0  # samples per fastest time constant
-STABLE = 2.5  # |lambda| h up to which an explicit step of order four is stable, with a little to spare
 
 
 @dataclass(frozen=True)
@@ -116,9 +114,12 @@ def _advice(plant: DiscreteSystem, found: Modes) -> list[str]:
             f"stiff: an explicit method needs about {needed:.0f} steps per sample for stability alone; use --method cvodes"
         )
     elif found.stiffness > STIFF:
-        method = "stays" if plant.method in ("rk4", "euler") else "is also"
+        explicit = plant.method in ("rk4", "euler")
+        steps = (
+            f" with {plant.substeps} substep{'s' if plant.substeps > 1 else ''}, for a larger dt use --method cvodes"
+        )
         text.append(
-            f"stiff: the slowest mode takes {found.stiffness:.3g} times as long as the fastest; {plant.method} {method} accurate at this "
-            f"dt with {plant.substeps} substep{'s' if plant.substeps > 1 else ''}, for a larger dt use --method cvodes"
+            f"stiff: the slowest mode takes {found.stiffness:.3g} times as long as the fastest; {plant.method} "
+            f"{'stays' if explicit else 'is'} accurate at this dt{steps if explicit else ''}"
         )
     return text

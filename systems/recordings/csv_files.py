@@ -1,4 +1,4 @@
-"""CSV logs: comma, semicolon or tab; a header row; a row of units under it or units in the names, as ``speed [m/s]``.
+"""CSV logs: comma, semicolon, tab or blanks; a header row; a row of units under it or units in the names, as ``speed [m/s]``.
 
 A file is read in blocks of whole lines. A clean block goes through NumPy's own reader; whatever that refuses is read cell by cell,
 which finds the row and the column of the mistake. Empty cells are missing values; a decimal comma is understood where semicolons
@@ -19,7 +19,7 @@ import numpy as np
 
 from systems.base.errors import InputError
 from systems.base.wording import shorten
-from systems.recordings.headers import are_units, cells_of, find_header, is_number
+from systems.recordings.headers import are_units, cells_of, find_header, is_number, single_blanks
 from systems.recordings.stamps import is_stamp
 from systems.recordings.tables import ROWS, Block, LogTable, number, numbers
 from systems.recordings.time_columns import ROW_TIME, TimeSource
@@ -117,6 +117,8 @@ class _Csv:
                     text += self._line(file)
                 if "\0" in text:
                     raise InputError(f"{self.path} {_BINARY}")
+                if self.delimiter == " ":
+                    text = single_blanks(text)
                 body = text.strip("\n")
                 if body and dated is None:
                     first = self._cells(body[: body.find("\n")] if "\n" in body else body)

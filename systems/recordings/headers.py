@@ -1,6 +1,7 @@
 """Where the table of a CSV file begins: the header row may stand below lines that a program wrote about the measurement."""
 
 import csv
+import re
 from collections.abc import Iterable, Sequence
 from itertools import islice
 
@@ -11,8 +12,20 @@ _LINES, _CHARACTERS = 200, 1 << 21  # of the beginning of a file, that are looke
 _BELOW = 4  # lines below a header among which the first numbers stand
 
 
+def single_blanks(text: str) -> str:
+    """Lines whose cells stand between any number of blanks, with one blank between them."""
+    return re.sub(r"(?m)^ +| +$", "", re.sub(" +", " ", text.replace("\r", "")))
+
+
+def delimiter_of(header: str) -> str:
+    """Comma, semicolon or tab; blanks only where the line has none of these."""
+    found = max(DELIMITERS, key=header.count)
+    return found if header.count(found) or " " not in header.strip() else " "
+
+
 def cells_of(line: str, delimiter: str) -> list[str]:
     """The cells of one line. Raises csv.Error."""
+    line = single_blanks(line) if delimiter == " " else line
     return next(csv.reader([line.rstrip("\n")], delimiter=delimiter), [])
 
 
@@ -50,14 +63,14 @@ def find_header(lines: Iterable[str]) -> tuple[int, str]:
             if not line.strip() or line.lstrip().startswith("#") is not commented:
                 continue
             text = line.lstrip("# \t") if commented else line
-            delimiter = max(DELIMITERS, key=text.count)
+            delimiter = delimiter_of(text)
             width = _width(text, head[place + 1 :], delimiter)
             if width > (best[0] if best else 1):
                 best = (width, place, delimiter)
         if best:
             return best[1:]
     first = next((k for k, line in enumerate(head) if line.strip() and not line.lstrip().startswith("#")), len(head))
-    return first, max(DELIMITERS, key=head[first].count) if first < len(head) else ","
+    return first, delimiter_of(head[first]) if first < len(head) else ","
 
 
 def _width(header: str, below: Sequence[str], delimiter: str) -> int:

@@ -12,7 +12,7 @@ from systems.recordings.time_columns import TimeSource
 
 #: ending -> what opens it: (path, where to find the time) to one table for each trajectory
 READERS: dict[str, Callable[[Path, TimeSource], list[LogTable]]] = {
-    **dict.fromkeys((".csv", ".tsv", ".txt"), open_csv),
+    **dict.fromkeys((".csv", ".tsv", ".txt", ".dat"), open_csv),
     ".npz": open_npz,
     ".parquet": open_parquet,
     **dict.fromkeys((".h5", ".hdf5"), open_hdf5),

@@ -53,9 +53,11 @@ def unit_of(
     apart = spacing / axis.dt
     margin = 1.0 if apart > 1 else -1.0
     doubtful = best is not None and fits[best] < fits[axis.unit] + margin
-    if apart >= _FAR or (doubtful and ((whole and apart >= _APART) or apart < 1 / (10 * _FAR))):
+    long = bool(whole and axis.duration and end > _LONG * axis.duration)
+    coarse = whole and ((doubtful and apart >= _APART) or (long and apart > 1.5 and best is not None))
+    if apart >= _FAR or coarse or (doubtful and apart < 1 / (10 * _FAR)):
         _refuse(place, axis, spacing, axis.unit, best)
-    if whole and axis.duration and end > _LONG * axis.duration and SECONDS[axis.unit] >= 1:
+    if long and SECONDS[axis.unit] >= 1:
         return 1.0, (
             f"{table.label} lasts {end:.6g} {axis.unit} where its stamps are {WORDS[axis.unit]}; if they are not, say so with --time-unit",
         )

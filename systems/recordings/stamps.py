@@ -6,7 +6,7 @@
 import re
 from datetime import datetime
 
-MISSING = ("", "nan", "na", "n/a", "null", "none", "-", "--")
+MISSING = ("", "nan", "na", "n/a", "#n/a", "n.a.", "nat", "null", "none", "-", "--", "?")
 ORDERS = ("dmy", "mdy")
 _MONTHS = {name: k // 2 + 1 for k, name in enumerate(
     "jan jan feb feb mar mär apr apr may mai jun jun jul jul aug aug sep sep oct okt nov nov dec dez".split()

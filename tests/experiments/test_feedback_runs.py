@@ -1,13 +1,17 @@
 """Whole runs of plants that need a controller: a law that is given, one that is found, and logs of a closed loop."""
 
-import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 import reports
+from experiments.pipeline.decision import shown_by_logs
+from experiments.pipeline.recipe import build
+from experiments.pipeline.verify import verify
 from observer import load_run
 from observer.storage import write_text
+from observer.validation.on_logs import part
 from systems import discretize, load_system, simulate, write_recordings
 from systems.found_feedback import with_found_feedback
 
@@ -32,7 +36,19 @@ u = "-30*(y - goal) - 6*v"
 [references]
 goal = { range = [-0.3, 0.3] }
 """
-SMALL = ["--trajectories", 6, "--neurons", 0, "--settling-time", 0.5, "--trials", 6, "--worst-trials", 20, "--quiet"]
+SMALL = [
+    "--trajectories",
+    6,
+    "--neurons",
+    0,
+    "--settling-time",
+    0.3,
+    "--trials",
+    6,
+    "--worst-trials",
+    20,
+    "--same-model",
+]
 
 
 @pytest.fixture(autouse=True)
@@ -41,13 +57,12 @@ def _no_figures(monkeypatch):
     monkeypatch.setattr(reports, "write_report", write, raising=False)
 
 
-@pytest.mark.parametrize("law", [LAW, ""], ids=["given", "found"])
-def test_a_run_under_feedback_passes_and_is_derived_again(observer, tmp_path, law):
-    (tmp_path / "cart.toml").write_text(CART + law)
-    answer = observer("run", tmp_path / "cart.toml", "--out", tmp_path / "run", *SMALL[:-1])
+def _passes(observer, folder, law):
+    (folder / "cart.toml").write_text(CART + law)
+    answer = observer("run", folder / "cart.toml", "--out", folder / "run", *SMALL)
     assert answer.code == 0, answer.err
     assert ("by itself the plant is outside its ranges" in answer.err + answer.out) == (not law)
-    run = load_run(tmp_path / "run")
+    run = load_run(folder / "run")
     feedback = run.system.feedback
     assert feedback.inputs == ("u",) and bool(feedback.found) == (not law)
     assert run.metrics["feedback"]["found"] == feedback.found and run.metrics["validation"]["left"] == 0
@@ -56,16 +71,26 @@ def test_a_run_under_feedback_passes_and_is_derived_again(observer, tmp_path, la
     assert np.abs(run.validation.x[..., 0]).max() < 1.0
     text = " ".join(reports.sentences.feedback_sentences(run))
     assert "a feedback law drives u" in text and ("No law was given" in text) == (not law)
+
+
+def test_a_run_under_a_found_law_passes_and_is_derived_again(observer, tmp_path):
+    _passes(observer, tmp_path, "")
     assert observer("verify", tmp_path / "run", "--fast").code == 0
-    assert observer("check", tmp_path / "cart.toml", "--quiet").code == 0
-    # The same command goes on with the same run: the law is found again as it was.
-    assert "done already" in observer("run", tmp_path / "cart.toml", "--out", tmp_path / "run", *SMALL[:-1]).err
     # An input that was changed is no longer that of the law.
-    if law:
-        data = dict(np.load(tmp_path / "run" / "trajectories.npz"))
-        data["u"][0, 5, 0] += 1.0
-        np.savez(tmp_path / "run" / "trajectories.npz", **data)
-        assert observer("verify", tmp_path / "run", "--fast").code == 1
+    data = dict(np.load(tmp_path / "run" / "trajectories.npz"))
+    data["u"][0, 5, 0] += 1.0
+    np.savez(tmp_path / "run" / "trajectories.npz", **data)
+    assert any("u[0, 5, 0]" in text for text in verify(tmp_path / "run", fast=True).differs)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("law", [LAW, ""], ids=["given", "found"])
+def test_a_run_under_feedback_is_derived_again_with_all_its_searches(observer, tmp_path, law):
+    _passes(observer, tmp_path, law)
+    (tmp_path / "run" / "report.html").unlink()  # figures have their own tests
+    found = verify(tmp_path / "run")
+    assert found.differs == found.unexamined == []
+    assert observer("check", tmp_path / "cart.toml", "--quiet").code == 0
 
 
 @pytest.fixture(scope="module")
@@ -95,21 +120,26 @@ def test_a_run_from_logs_of_a_closed_loop_is_validated_on_held_out_logs(observer
     assert observer("verify", tmp_path / "run", "--fast").code == 0
 
 
-def test_of_a_single_log_the_end_is_held_out(observer, logs, tmp_path):
-    answer = observer("run", logs / "cart.toml", "--data", logs / "log_000.csv", *WORDS, "--out", tmp_path / "run")
-    assert answer.code == 0 and "the end of the only log, which the fit did not use" in answer.err, answer.err
+def test_of_a_single_log_the_end_is_held_out_and_of_many_a_fifth(oscillator_data):
+    rest, judged, apart = part(oscillator_data, 0, learned=False)
+    assert apart and (len(rest), len(judged)) == (32, 8)
+    one = oscillator_data.subset(np.array([0]))
+    rest, judged, apart = part(one, 0, learned=False)
+    assert apart and (len(rest.t), len(judged.t)) == (80, 21)
 
 
-def test_trials_are_simulated_where_that_is_asked_for_or_the_logs_are_too_short(observer, logs, tmp_path):
-    words = ["run", logs / "cart.toml", *WORDS, "--worst-trials", 20, "--quiet"]
-    answer = observer(*words, "--data", logs / "log_*.csv", "--noise", "--out", tmp_path / "asked")
-    assert answer.code == 0, answer.err
-    assert json.loads((tmp_path / "asked" / "metrics.json").read_text())["validation"]["plant_method"] == "DOP853"
-    lines = (logs / "log_000.csv").read_text().splitlines()
-    (tmp_path / "short.csv").write_text("\n".join(lines[:40]) + "\n")
-    words[-1:] = []
-    answer = observer(*words, "--data", tmp_path / "short.csv", "--out", tmp_path / "short")
-    assert (
-        answer.code == 0 and "by simulated trials, not on the held-out logs: the longest complete stretch" in answer.err
+def test_trials_are_simulated_where_that_is_asked_for_or_the_logs_are_too_short(oscillator, oscillator_data):
+    recipe = build({"system": "oscillator", "data.files": "log.csv"})
+    assert shown_by_logs(recipe, oscillator, oscillator_data, 0.5) == ""
+    assert shown_by_logs(recipe, oscillator, oscillator_data, 0.99).startswith(
+        "the held-out logs have 10 s without a gap"
     )
-    assert observer("verify", tmp_path / "short", "--fast").code == 0
+    asked = recipe.changed(**{"validation.noise": True})
+    assert "validation.noise was asked for" in shown_by_logs(asked, oscillator, oscillator_data, 0.5)
+    short = oscillator_data.subset(np.array([0]))
+    assert "1 samples" not in shown_by_logs(recipe, oscillator, short, 0.5)  # 21 samples are held out
+    gappy = replace(oscillator_data, y=np.where(np.arange(101)[:, None] % 15 == 0, np.nan, oscillator_data.y))
+    assert shown_by_logs(recipe, oscillator, gappy, 0.5).startswith(
+        "the longest complete stretch of the held-out logs has 14 samples"
+    )
+    assert shown_by_logs(build({"system": "oscillator"}), oscillator, oscillator_data, 0.5) == "there are no logs"

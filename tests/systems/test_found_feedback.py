@@ -44,7 +44,7 @@ def ball_and_beam():
 def tank():
     """Stable, but its input alone fills it over: a law that holds the level."""
     f = lambda x, u: [0.05 * u[0] - 0.005 * x[0]]  # noqa: E731
-    return plant("tank", [("level", (0, 1), (0.2, 0.8))], [("flow", (0, 1))], f, dt=1.0, duration=400.0)
+    return plant("tank", [("level", (0, 1), (0.2, 0.8))], [("flow", (0, 1))], f, dt=2.0, duration=400.0)
 
 
 def reactor():
@@ -74,11 +74,13 @@ def test_motions_stay_under_the_law_that_is_found(make):
     found = with_found_feedback(open_loop)
     feedback = found.system.feedback
     assert feedback is not None and "by itself the plant is outside its ranges" in feedback.found
-    data = simulate(found, 60, seed=5, truth="reference")  # another seed, another integrator
+    data = simulate(found, 40, seed=5)  # another seed
     low, high = found.system.state_ranges.T
     assert ((data.x >= low) & (data.x <= high)).all(axis=2).mean() > 0.9
     assert (np.nanstd(data.x, axis=(0, 1)) > 0.02 * (high - low)).all()  # and the data are not those of one point
     assert with_found_feedback(make()).system.fingerprint == found.system.fingerprint
+    constants = [node[1] for node in feedback.law.nodes if node[0] == "const"]
+    assert all(value == float(f"{value:.4g}") for value in constants)  # the same on every machine
 
 
 def test_a_plant_that_stays_or_has_a_law_is_left_as_it_is(plants):

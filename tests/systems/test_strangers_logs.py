@@ -125,6 +125,7 @@ WRITTEN = {
         {"head": "Datum;u;pos;tacho", "sign": ";", "comma": True, "above": "\ufeff", "ending": "\r\n"}),
     "a header commented out": (SECONDS, {"head": "# t,u,pos,tacho"}),
     "preamble with commas": (SECONDS, {"above": "Device,XY-7\nSerial,1234\nRate,20,Hz\n\nOperator,B\n"}),
+    "blanks": ([f"  {second}" for second in SECONDS], {"head": "t,u,pos,tacho", "sign": "   "}),
     "quoted names, a row of units": (SECONDS, {"head": '"t","u","pos","tacho"\n"s","N","m","m/s"'}),
     "days of a spreadsheet": ([f"{45382.5 + DT * k / 86400:.10f}" for k in K], {"head": "Date,u,pos,tacho"}),
     "milliseconds since 1970": ([f"{1711846790000 + 50 * k}" for k in K], {"head": "epoch,u,pos,tacho"}),
@@ -169,6 +170,28 @@ def test_the_unit_of_stamps_is_named_rightly(tmp_path, step, unit):
     path = log(tmp_path / "log.csv", [f"{7_000_000 + step * k}" for k in K])
     refused(path, "row 2", f"--time-unit {unit}", {"ms": "milli", "us": "micro", "ns": "nano"}[unit] + "seconds?")
     same(read(path, unit=unit))
+
+
+@pytest.mark.parametrize(("step", "dt", "rows"), [(20, 1.0, 3000), (5, 1.0, 6000), (100, 10.0, 4000), (2, 0.5, 20000)])
+def test_milliseconds_beside_a_slow_sampling_time(tmp_path, step, dt, rows):
+    """The field's kind: rows are far finer than dt, so that as seconds they would make a slow log of many hours."""
+    slow = System(
+        name="cell", states=[Signal("q", "", (0, 1))], outputs=[Signal("y", "V")], dynamics=lambda x: [-x[0] / 1e4],
+        output=lambda x: [x[0]], dt=dt, duration=300 * dt,
+    )  # fmt: skip
+    path = tmp_path / "log.csv"
+    path.write_text("t,y\n" + "".join(f"{step * k},0.5\n" for k in range(rows)))
+    with pytest.raises(InputError, match=r"milliseconds.*--time-unit ms"):
+        read_recordings(path, slow, required=["outputs"])
+    data = read_recordings(path, slow, required=["outputs"], timing=Timing(unit="ms"))
+    assert len(data.t) == int(step * (rows - 1) / 1000 / dt) + 1
+
+
+def test_slow_logs_in_whole_seconds_are_read(tmp_path):
+    path = log(
+        tmp_path / "log.csv", [k for k in K]
+    )  # a row a second, dt = 0.05 s: three samples if these were milliseconds
+    assert len(read(path).t) == 20 * 59 + 1
 
 
 def test_hours_are_not_taken_for_seconds(tmp_path):

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from scipy.interpolate import CubicSpline, PchipInterpolator, interp1d
 
-from systems import InputError, Signal, System, Table, load_system, table
+from systems import InputError, LookupTable, Signal, System, load_system, table
 from systems.evaluation import evaluate, jacobian
 from systems.toml_files import system_from_toml
 from tests.conftest import SHARED
@@ -74,7 +74,7 @@ def test_smooth_tables():
         system_from_toml(toml(kind="monotone"), "cell.toml"),
     ):
         np.testing.assert_allclose(values(system), expected, atol=1e-13)
-    np.testing.assert_allclose(Table(X, Y, "monotone")(AT), expected, atol=1e-13)
+    np.testing.assert_allclose(LookupTable(X, Y, "monotone")(AT), expected, atol=1e-13)
     spline, point = ca.interpolant("ocv", "bspline", [X], Y), ca.MX.sym("x", 1)
     inner = ca.Function("inner", [point], [2 * spline(point)])
     system = plant(ca.Function("h", [point], [inner(point) - spline(point)]))

@@ -20,6 +20,7 @@ from systems.base.errors import InputError
 from systems.base.records import to_plain
 from systems.closed_loop import acting, is_driven, samples_inside, stays
 from systems.integration import RTOL
+from systems.process_noise import disturbed, process_noise, sample_deviation
 from systems.trajectories import Trajectories, draw_commands, draw_initial_states, simulate
 
 
@@ -118,6 +119,7 @@ def data_findings(run: Run, recipe: Recipe) -> Iterator[Finding]:
         yield from motion_findings(
             part, run, data, recipe.seed, options.excitation, trajectories=options.trajectories,
             duration=options.duration or run.system.duration or 200 * run.plant.dt, truth="model", source=f"simulated, seed {recipe.seed}",
+            moved=True,
         )  # fmt: skip
         return
     if not _logs_here(run):
@@ -136,13 +138,15 @@ def vars_of(data: Trajectories) -> dict[str, object]:
 
 def motion_findings(
     part: str, run: Run, data: Trajectories, seed: int, excitation: str | None, *, trajectories: int,
-    duration: float, truth: str, source: str = "", noise: bool = False, rows: slice | np.ndarray = slice(None),
+    duration: float, truth: str, source: str = "", noise: bool = False, moved: bool | None = None,
+    rows: slice | np.ndarray = slice(None),
 ) -> Iterator[Finding]:  # fmt: skip
     """Simulated data: initial states and inputs from the seed, and every sample from the one before it.
 
-    ``rows``: the trajectories whose samples are looked at.
+    ``rows``: the trajectories whose samples are looked at. ``moved``: by process noise; as ``noise`` when left out.
     """
     plant, system = run.plant, run.system
+    moved = bool((noise if moved is None else moved) and sample_deviation(plant).any())
     steps = round(duration / plant.dt) + 1
     if data.x.shape != (trajectories, steps, plant.nx):
         yield Finding(
@@ -161,8 +165,13 @@ def motion_findings(
     stored = {"t": data.t, "x[:, 0]": data.x[:, 0], "u": data.u, "lengths": data.lengths}
     again = motion_again(
         plant, data, truth, rows,
-        lambda: simulate(plant, trajectories, duration, seed, excitation, truth=truth, leave=True),
+        lambda: simulate(
+            plant, trajectories, duration, seed, excitation, truth=truth, leave=True, process_noise=moved
+        ),
     )  # fmt: skip
+    following = again.following
+    if moved:
+        following = disturbed(plant, following, process_noise(plant, trajectories, steps - 1, seed)[rows])
     drawn |= {"warnings": list(again.warnings), "method": again.method}
     stored |= {"warnings": list(data.warnings), "method": data.method}
     if source:
