@@ -11,6 +11,8 @@ from observer.fitting.solvers import SOLVERS
 from observer.networks.activations import get_activation
 from systems.base.errors import InputError
 from systems.discretization import DiscreteSystem
+from systems.formulas import time_terms
+from systems.system import System
 from systems.trajectories import Trajectories
 
 
@@ -50,9 +52,10 @@ class FitOptions:
 def check(options: FitOptions, plant: DiscreteSystem, data: Trajectories) -> None:
     """Raises :class:`InputError` for invalid options, and for a plant that cannot be fitted."""
     if plant.system.time_dependent:
+        terms = " and ".join(_time_terms(plant.system)) or "the time-dependent signal"
         raise InputError(
             f"system '{plant.system.name}' depends on t explicitly, and a time-invariant observer cannot; "
-            "name the time-dependent signal as a known input"
+            f"make {terms} a known input: name it under inputs, with its range, and write that name in the equations"
         )
     if isinstance(options.neurons, bool) or not isinstance(options.neurons, int) or options.neurons < 0:
         raise InputError(f"neurons is {options.neurons!r}; expected a whole number, 0 or more")
@@ -75,6 +78,12 @@ def check(options: FitOptions, plant: DiscreteSystem, data: Trajectories) -> Non
                 f"state '{signal.name}' is an angle that turns through a full period: no constant metric contracts on a circle; "
                 "use its sine and cosine as states and outputs, or narrow its range below one period"
             )
+
+
+def _time_terms(system: System) -> list[str]:
+    """What in the equations depends on the time alone."""
+    names = {"t": ["t"], "x": system.state_names, "u": system.input_names, "p": tuple(system.parameters)}
+    return list(dict.fromkeys([*time_terms(system.dynamics, names), *time_terms(system.output, names)]))
 
 
 def check_positive(numbers: Mapping[str, float | None]) -> None:

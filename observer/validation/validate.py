@@ -14,6 +14,7 @@ from observer.validation.result import Criterion, Validation, held_errors, large
 from systems.base import memory
 from systems.base.errors import InputError
 from systems.discretization import DiscreteSystem
+from systems.regions import DRIFT, holds_along
 from systems.system import System
 from systems.trajectories import Trajectories, draw_initial_states, simulate
 
@@ -235,7 +236,7 @@ def _measured(
             judged_by = np.sqrt(np.mean(judged_by**2, axis=1, keepdims=True))
         inside = (judged_by <= TOLERANCE).all(axis=(1, 2)) & ~lost
         settling, norm = settling_times(relative, data.t), np.linalg.norm(error @ root, axis=-1)
-        for values, new in zip(rows.values(), (lost, inside, _in_region(x, system), settling, norm), strict=True):
+        for values, new in zip(rows.values(), (lost, inside, _in_region(x, u, system), settling, norm), strict=True):
             values.append(new)
     return {name: np.concatenate(values) for name, values in rows.items()} | {
         "rms_error": np.sqrt(squares / max(1, counted.sum())), "max_error": largest, "residual_level": float(level),
@@ -255,9 +256,9 @@ def settling_times(relative: np.ndarray, t: np.ndarray) -> np.ndarray:
     return np.append(t, np.inf)[last + 1]
 
 
-def _in_region(x: np.ndarray, system: System) -> np.ndarray:
+def _in_region(x: np.ndarray, u: np.ndarray, system: System) -> np.ndarray:
     low, high = system.state_ranges.T
-    return ((x >= low) & (x <= high)).all(axis=(1, 2))
+    return ((x >= low) & (x <= high)).all(axis=(1, 2)) & holds_along(system, x, u, DRIFT).all(axis=1)
 
 
 def _proved_rate(observer: RENObserver, plant: DiscreteSystem) -> Criterion:
