@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from systems.angles import angles
 from systems.base.arrays import check_shapes, one_line, read_arrays
 from systems.base.atomic_files import write_arrays
 from systems.base.errors import InputError, SimulationError
@@ -184,11 +185,10 @@ def check_states(system: System, t: np.ndarray, x: np.ndarray) -> tuple[str, ...
 
     Raises :class:`SimulationError` for a non-finite state, a broken limit, or a state beyond ten ranges: which, when, from where.
     """
-    warnings = []
+    warnings, inner = [], angles(system).states(x)
     for k, signal in enumerate(system.states):
-        values = x[:, :, k]
-        assert signal.range is not None
-        low, high = signal.range
+        values = inner[:, :, k]
+        low, high = system.state_ranges[k]
         width, middle = high - low, 0.5 * (low + high)
         checks = [
             (

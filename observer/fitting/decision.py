@@ -61,7 +61,7 @@ def decide(plant: DiscreteSystem, data: Trajectories, options: FitOptions, seed:
         scaling = make_scaling(plant, region, train.y)
         rate, found, warnings = choose_rate(
             plant, region, options.settling_time, options.contraction_rate, options.condition, seed, _points(plant, train),
-            visited_points(data),
+            visited_points(plant, data),
         )  # fmt: skip
         if found.along_trajectories and options.transitions == "model":  # the corners cannot be fitted at this rate
             train, held_out = _draw(plant, data, region, options, seed, filled=False)

@@ -8,9 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from observer.known_plant import chosen_plant, periods, wrap
+from observer.known_plant import chosen_plant
 from observer.state_observer import RENObserver, StateObserver
 from observer.validation.result import Criterion, Validation
+from systems.angles import angles, periods, wrap
 from systems.base import memory
 from systems.base.errors import InputError
 from systems.discretization import DiscreteSystem
@@ -26,7 +27,11 @@ TRUTHS = ("reference", "model", "oracle")  # the last is what "reference" was ca
 
 
 def initial_estimates(system: System, kind: Any, trials: int, seed: int, spread: float) -> np.ndarray:
-    """``(trials, nx)`` initial estimates, as ``estimate_start`` of :func:`validate`."""
+    """``(trials, nx)`` initial estimates, as ``estimate_start`` of :func:`validate`, angles on the branches of their ranges."""
+    return angles(system).initial(_drawn(system, kind, trials, seed, spread))
+
+
+def _drawn(system: System, kind: Any, trials: int, seed: int, spread: float) -> np.ndarray:
     if isinstance(kind, str):
         if kind == "random":
             return draw_initial_states(system, trials, seed + 7919, spread)
@@ -224,7 +229,8 @@ def _diverged(relative: np.ndarray) -> np.ndarray:
 
 
 def _in_region(x: np.ndarray, system: System) -> np.ndarray:
-    low, high = system.state_ranges.T
+    known = angles(system)
+    x, (low, high) = known.states(x), known.region(system.state_ranges).T
     return ((x >= low) & (x <= high)).all(axis=(1, 2))
 
 

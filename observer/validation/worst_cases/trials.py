@@ -8,9 +8,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from observer.known_plant import periods, wrap
 from observer.state_observer import RENObserver, StateObserver
 from observer.validation.validate import TOLERANCE
+from systems.angles import periods, wrap
 from systems.discretization import DiscreteSystem
 
 WORK = 6e8  # elementary operations that one set of trials may take where no number of them is given

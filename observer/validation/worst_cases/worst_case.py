@@ -14,7 +14,6 @@ from typing import Any
 
 import numpy as np
 
-from observer.known_plant import periods, wrap
 from observer.state_observer import StateObserver
 from observer.validation.worst_cases.search import maximise
 from observer.validation.worst_cases.trials import (
@@ -25,6 +24,7 @@ from observer.validation.worst_cases.trials import (
     settled_after,
     settling_grade,
 )
+from systems.angles import periods, wrap
 from systems.base.errors import InputError, SimulationError
 from systems.discretization import DiscreteSystem
 from systems.trajectories import simulate

@@ -1,0 +1,234 @@
+"""Periodic signals of a plant: the branch that each is told on, and angles that turn through.
+
+An angle whose range is shorter than its period T lies on the branch around the middle of that range, and a value that was
+written on another one is brought there. An angle whose range is a period or more *turns*. It runs on over the reals, where
+
+    f(x + T e, u) = f(x, u) + T e,     h(x + T e, u) = h(x, u) + W T e,
+
+so that one turn of it shows all there is. What is measured of it gives theta = G y + g up to whole turns (MATH 7).
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from systems.integration import sample_region
+from systems.signals import Signal
+from systems.system import System
+
+POINTS = 256
+SAME = 1e-6  # of a period: shifts of equations that differ by less are equal
+MARGIN, DEVIATIONS = 0.02, 6.0  # of a period, and of the noise: how far beyond one turn noise may take a measured angle
+
+
+def periods(signals: Sequence[Signal]) -> np.ndarray:
+    """The period of each signal ``(n,)``, nan where it is no angle."""
+    return np.array([signal.period or np.nan for signal in signals], dtype=float)
+
+
+def wrap(difference: np.ndarray, periods: np.ndarray) -> np.ndarray:
+    """Differences ``(..., n)`` of angles taken to [-period/2, period/2); ``periods`` ``(n,)``, nan where there is none."""
+    if not np.isfinite(periods).any():
+        return difference
+    safe = np.where(np.isfinite(periods), periods, 1.0)
+    return np.where(np.isfinite(periods), (difference + safe / 2) % safe - safe / 2, difference)
+
+
+def near(values: np.ndarray, to: np.ndarray, periods: np.ndarray) -> np.ndarray:
+    """Values ``(..., n)`` shifted by whole periods to within half a period of ``to``, and exactly as they are where they are there."""
+    if not np.isfinite(periods).any():
+        return values
+    safe = np.where(np.isfinite(periods), periods, 1.0)
+    turns = np.where(np.isfinite(periods), np.round((to - values) / safe), 0.0)
+    return values + safe * np.where(np.isfinite(turns), turns, 0.0)
+
+
+def unwrapped(values: np.ndarray, first: np.ndarray, periods: np.ndarray) -> np.ndarray:
+    """Values ``(..., N, n)`` shifted by whole periods: each near the one before it, the first near ``first`` ``(..., n)``."""
+    if not values.shape[-1]:
+        return values
+    before = np.concatenate([first[..., None, :], values[..., :-1, :]], axis=-2)
+    return values + periods * np.cumsum(np.round((before - values) / periods), axis=-2)
+
+
+@dataclass(frozen=True, eq=False)
+class Angles:
+    """The periodic signals of a plant.
+
+    ``periods``, ``middles`` ``(nx,)``: of the states, nan and the middle of their range. ``output_periods`` ``(ny,)``: as stated, or
+    as a turning state moves an output that counts its turns. ``offsets`` ``(ny,)``: the middle of h over one turn of the region, less
+    what turns, ``slopes`` W ``(ny, turning)``. ``turning``: indices of the states that turn. ``reading`` G ``(turning, ny)`` and
+    ``zero`` g, nan where the turning states are not all measured. ``fault``: why no observer can follow the turns, or "".
+    """
+
+    system: System
+    periods: np.ndarray
+    middles: np.ndarray
+    output_periods: np.ndarray
+    offsets: np.ndarray
+    slopes: np.ndarray
+    turning: np.ndarray
+    reading: np.ndarray
+    zero: np.ndarray
+    fault: str
+
+    @property
+    def any(self) -> bool:
+        """Whether some state or output is periodic."""
+        return bool(np.isfinite(self.periods).any() or np.isfinite(self.output_periods).any())
+
+    @cached_property
+    def turn(self) -> np.ndarray:
+        """The periods of the states that turn ``(turning,)``."""
+        return self.periods[self.turning]
+
+    def states(self, x: np.ndarray) -> np.ndarray:
+        """States ``(..., nx)`` on the branches around the middle of their ranges; of one that turns, in its one turn."""
+        return near(x, self.middles, self.periods)
+
+    def initial(self, x_hat: np.ndarray) -> np.ndarray:
+        """Initial estimates ``(..., nx)`` on the branches of the ranges; a state that turns stays where it is."""
+        return near(x_hat, self.middles, np.where(np.isin(np.arange(len(self.periods)), self.turning), np.nan, self.periods))
+
+    def told(self, y: np.ndarray, angle: np.ndarray) -> np.ndarray:
+        """Outputs ``(..., ny)`` on the branches where the turning states are ``angle`` ``(..., turning)``."""
+        return near(y, self.offsets + angle @ self.slopes.T, self.output_periods)
+
+    def angle(self, y: np.ndarray) -> np.ndarray:
+        """What y ``(..., ny)`` tells of the angles that turn ``(..., turning)``, up to whole turns; nan where that is missing."""
+        used = (self.reading != 0).any(axis=0)
+        return y[..., used] @ self.reading[:, used].T + self.zero
+
+    def turns(self, angle: np.ndarray) -> np.ndarray:
+        """Whole turns of angles ``(..., turning)`` away from the one of the region."""
+        return np.round((angle - self.middles[self.turning]) / self.turn)
+
+    def shift(self, turns: np.ndarray) -> np.ndarray:
+        """Whole turns ``(..., turning)`` as differences of states ``(..., nx)``."""
+        result = np.zeros((*turns.shape[:-1], len(self.periods)))
+        result[..., self.turning] = turns * self.turn
+        return result
+
+    def transitions(self, x: np.ndarray, y: np.ndarray, x_next: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Logged x, y and x_next ``(m, size)`` on the branches of the region, x_next beside its x."""
+        x = self.states(x)
+        return x, self.told(y, x[..., self.turning]), near(x_next, x, self.periods)
+
+    def reached(self, x: np.ndarray) -> np.ndarray:
+        """``(nx, 2)``: the smallest box that holds states ``(K, N, nx)`` on the branches of their ranges."""
+        x = self.states(x)
+        return np.stack([np.nanmin(x, axis=(0, 1)), np.nanmax(x, axis=(0, 1))], axis=1)
+
+    def region(self, box: np.ndarray) -> np.ndarray:
+        """A box ``(nx, 2)`` with one turn, and what noise adds, in place of the ranges of states that turn."""
+        if not len(self.turning):
+            return box
+        noise = np.abs(self.reading) @ np.array([s.noise for s in self.system.outputs])
+        half = self.turn / 2 + np.maximum(MARGIN * self.turn, DEVIATIONS * noise)
+        middle, box = self.middles[self.turning], box.copy()
+        box[self.turning] = np.stack([middle - half, middle + half], axis=1)
+        return box
+
+
+def angles(system: System) -> Angles:
+    """The periodic signals of a plant, worked out once for each."""
+    known = vars(system)  # as cached properties are kept
+    if "_angles" not in known:
+        known["_angles"] = _angles(system)
+    return known["_angles"]
+
+
+def _angles(system: System) -> Angles:
+    state_periods, middles = periods(system.states), system.state_ranges.mean(axis=1)
+    width = np.array([s.range[1] - s.range[0] for s in system.states if s.range is not None])
+    turning = np.flatnonzero(width >= state_periods * (1 - SAME))
+    stated = periods(system.outputs)
+    count = len(turning)
+    empty = Angles(
+        system, state_periods, middles, stated, np.zeros(system.ny), np.zeros((system.ny, count)), turning,
+        np.zeros((count, system.ny)), np.full(count, np.nan), "",
+    )  # fmt: skip
+    if not empty.any:
+        return empty
+    return _measured(empty)
+
+
+def _measured(found: Angles) -> Angles:
+    """What the outputs are of the angles, and whether the equations repeat with each turn."""
+    system, turning = found.system, found.turning
+    box = np.concatenate([system.state_ranges, system.input_ranges])
+    points = sample_region(box[:, 0], box[:, 1], POINTS, seed=0)
+    x, u = points[:, : system.nx], points[:, system.nx :]
+    y, f = system.measure(x, u), system.derivative(x, u)
+    good = np.isfinite(np.concatenate([y, f], axis=1)).all(axis=1)
+    x, u, y, f = x[good], u[good], y[good], f[good]
+    if not len(x):
+        return found
+    slopes, faults = np.zeros_like(found.slopes), []
+    for k, i in enumerate(turning):
+        name, step = system.states[i].name, found.turn[k] * np.eye(system.nx)[i]
+        moved = system.measure(x + step, u) - y
+        slopes[:, k] = np.median(moved, axis=0) / found.turn[k]
+        size = np.fmax(np.abs(moved).max(axis=0), np.ptp(y, axis=0))
+        uneven = np.ptp(moved, axis=0) > SAME * np.where(size > 0, size, 1.0)
+        slopes[:, k][np.abs(slopes[:, k]) * found.turn[k] < SAME * np.where(size > 0, size, 1.0)] = 0.0
+        again = system.derivative(x + step, u) - f - (step if system.kind == "discrete" else 0.0)
+        if (np.abs(again) > SAME * np.maximum(np.ptp(f, axis=0), 1e-300)).any():
+            faults.append(
+                f"the equations are not the same after a turn of '{name}' by its period {found.turn[k]:g}, so it is no angle that "
+                "turns: leave its period out, or narrow its range below one period"
+            )
+        if uneven.any():
+            faults.append(
+                f"output '{system.output_names[int(np.argmax(uneven))]}' changes by another amount in each turn of '{name}'; expected an "
+                "equation that repeats, or that adds a constant for each turn"
+            )
+    output_periods = np.where(
+        np.isnan(found.output_periods) & (slopes != 0).any(axis=1),
+        np.abs(slopes * found.turn).max(axis=1, initial=0.0), found.output_periods,
+    )  # fmt: skip
+    rest = y - x[:, turning] @ slopes.T
+    low, high = rest.min(axis=0), rest.max(axis=0)
+    offsets = 0.5 * (low + high)
+    swinging = high - low >= output_periods * (1 - SAME)
+    if swinging.any():
+        name = system.output_names[int(np.argmax(swinging))]
+        faults.append(
+            f"output '{name}' swings through more than its period within the ranges, so a reading has several meanings: narrow the ranges "
+            "of the states in it, or leave its period out where the sensor counts turns"
+        )
+    reading, zero = found.reading, found.zero
+    if len(turning) and not faults:
+        winding = slopes * found.turn / np.where(np.isfinite(output_periods), output_periods, 1.0)[:, None]
+        exact = np.isfinite(output_periods) & (high - low <= SAME * np.nan_to_num(output_periods))
+        rows = _independent(slopes, np.flatnonzero(exact))
+        if len(rows) < len(turning):
+            names = " and ".join(f"'{system.states[i].name}'" for i in turning)
+            faults.append(
+                f"{names} {'turns' if len(turning) == 1 else 'turn'} through a full period, and no output measures that as an angle: add "
+                f'one such as {{ equation = "{system.states[turning[0]].name}", period = {found.turn[0]:.10g} }}, or narrow the range '
+                "below one period"
+            )
+        elif (np.abs(winding - np.round(winding)) > SAME).any() or abs(abs(np.linalg.det(winding[rows])) - 1) > SAME:
+            faults.append(
+                f"one turn of '{system.states[turning[0]].name}' is not one period of the output that measures it; expected one for one, so "
+                "correct one of the periods"
+            )
+        else:
+            reading = reading.copy()
+            reading[:, rows] = np.linalg.inv(slopes[rows])
+            zero = -reading @ offsets
+    return Angles(
+        system, found.periods, found.middles, output_periods, offsets, slopes, turning, reading, zero, "; ".join(faults[:1])
+    )
+
+
+def _independent(slopes: np.ndarray, candidates: np.ndarray) -> list[int]:
+    """The first rows of ``slopes`` among the ``candidates`` that span all that these span."""
+    rows: list[int] = []
+    for j in candidates:
+        if np.linalg.matrix_rank(slopes[[*rows, j]]) > len(rows):
+            rows.append(int(j))
+    return rows
