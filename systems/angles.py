@@ -132,6 +132,36 @@ class Angles:
         return box
 
 
+class Branches:
+    """Logged values on their branches, piece by piece: of a range around its middle, of what turns each beside the one before it."""
+
+    def __init__(self, system: System) -> None:
+        self._known = known = angles(system)
+        middles = known.middles[known.turning] if len(known.turning) else np.zeros(0)
+        self._x = known.middles.copy()
+        self._y = known.offsets + middles @ known.slopes.T
+        self._turning = np.isin(np.arange(system.nx), known.turning), (known.slopes != 0).any(axis=1)
+
+    def states(self, x: np.ndarray) -> np.ndarray:
+        """Of states ``(n, nx)``, nan where missing."""
+        return _continued(x, self._x, self._known.periods, self._turning[0])
+
+    def outputs(self, y: np.ndarray) -> np.ndarray:
+        """Of outputs ``(n, ny)``, nan where missing."""
+        return _continued(y, self._y, self._known.output_periods, self._turning[1])
+
+
+def _continued(values: np.ndarray, last: np.ndarray, periods: np.ndarray, turning: np.ndarray) -> np.ndarray:
+    """Values ``(n, size)`` near ``last``, which moves along where they turn."""
+    values = near(values, last, np.where(turning, np.nan, periods))
+    for k in np.flatnonzero(turning):
+        there = np.isfinite(values[:, k])
+        values[there, k] = unwrapped(values[there, k, None], last[k, None], periods[k])[:, 0]
+        if there.any():
+            last[k] = values[there, k][-1]
+    return values
+
+
 def angles(system: System) -> Angles:
     """The periodic signals of a plant, worked out once for each."""
     known = vars(system)  # as cached properties are kept

@@ -185,10 +185,11 @@ def check_states(system: System, t: np.ndarray, x: np.ndarray) -> tuple[str, ...
 
     Raises :class:`SimulationError` for a non-finite state, a broken limit, or a state beyond ten ranges: which, when, from where.
     """
-    warnings, inner = [], angles(system).states(x)
+    known, warnings = angles(system), []
+    inner, box = known.states(x), known.region(system.state_ranges)
     for k, signal in enumerate(system.states):
         values = inner[:, :, k]
-        low, high = system.state_ranges[k]
+        low, high = box[k]
         width, middle = high - low, 0.5 * (low + high)
         checks = [
             (

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from systems.angles import Branches, angles
 from systems.base import memory
 from systems.base.errors import InputError
 from systems.base.wording import nearest, shorten
@@ -62,7 +63,7 @@ class OpenedLog:
     def blocks(self) -> Iterator[Recording]:
         """The log in pieces, one after the other; the last one has the warnings about all of it."""
         system, where = self._system, self._where
-        ranges = _Ranges(self.label, system)
+        ranges, branches = _Ranges(self.label, system), Branches(system)
         done = 0
         for t, values in resample(
             self._rows(), self.samples, self.dt, self._span.bridge, [group == "inputs" for group, _ in where],
@@ -74,6 +75,7 @@ class OpenedLog:
             for group, k, signal in _signals(system):
                 if (group, k) not in where and signal.role == "disturbance" and signal.range is not None:
                     parts[group][:, k] = 0.5 * (signal.range[0] + signal.range[1])
+            parts["states"], parts["outputs"] = branches.states(parts["states"]), branches.outputs(parts["outputs"])
             ranges.add(parts["states"])
             done += len(t)
             yield Recording(
@@ -313,7 +315,8 @@ class _Ranges:
 
     def add(self, x: np.ndarray) -> None:
         """More samples ``(n, nx)``, nan where missing."""
-        low, high = self.system.state_ranges.T
+        known = angles(self.system)
+        x, (low, high) = known.states(x), known.region(self.system.state_ranges).T
         self.known += np.isfinite(x).sum(axis=0)
         self.outside += ((x < low) | (x > high)).sum(axis=0)
         self.low, self.high = (
