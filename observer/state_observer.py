@@ -180,7 +180,10 @@ class RENObserver(StateObserver):
         if u_all.shape[-2] < 2 or not self.weights.has_identity_output or np.isnan(y_all[..., :-1, :]).any():
             return super().run(x_hat0, u, y)
         known, batch, weights = angles(self.system), first.shape[:-1], self.weights
-        v = [np.broadcast_to(a, (*batch, *a.shape[-2:])) for a in (u_all[..., :-1, self.system.known], y_all[..., :-1, :])]
+        v = [
+            np.broadcast_to(a, (*batch, *a.shape[-2:]))
+            for a in (u_all[..., :-1, self.system.known], y_all[..., :-1, :])
+        ]
         if known.any:
             angle = unwrapped(known.angle(v[1]), first[..., known.turning], known.turn)
             turns = known.turns(angle)
@@ -192,7 +195,10 @@ class RENObserver(StateObserver):
         """The network on x_hat as it is, with the whole turns n as further inputs: A (x - n T e) + n T e, and C1 (x - n T e)."""
         w, step = self.weights, known.shift(np.eye(len(known.turning))).T
         return replace(
-            w, B2=np.hstack([w.B2, step - w.A @ step]), D12=np.hstack([w.D12, -w.C1 @ step]), D22=np.hstack([w.D22, 0 * step])
+            w,
+            B2=np.hstack([w.B2, step - w.A @ step]),
+            D12=np.hstack([w.D12, -w.C1 @ step]),
+            D22=np.hstack([w.D22, 0 * step]),
         )
 
     # Storage ---------------------------------------------------------------------------------------------------------

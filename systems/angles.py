@@ -90,7 +90,9 @@ class Angles:
 
     def initial(self, x_hat: np.ndarray) -> np.ndarray:
         """Initial estimates ``(..., nx)`` on the branches of the ranges; a state that turns stays where it is."""
-        return near(x_hat, self.middles, np.where(np.isin(np.arange(len(self.periods)), self.turning), np.nan, self.periods))
+        return near(
+            x_hat, self.middles, np.where(np.isin(np.arange(len(self.periods)), self.turning), np.nan, self.periods)
+        )
 
     def told(self, y: np.ndarray, angle: np.ndarray) -> np.ndarray:
         """Outputs ``(..., ny)`` on the branches where the turning states are ``angle`` ``(..., turning)``."""
@@ -111,7 +113,9 @@ class Angles:
         result[..., self.turning] = turns * self.turn
         return result
 
-    def transitions(self, x: np.ndarray, y: np.ndarray, x_next: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    def transitions(
+        self, x: np.ndarray, y: np.ndarray, x_next: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Logged x, y and x_next ``(m, size)`` on the branches of the region, x_next beside its x."""
         x = self.states(x)
         return x, self.told(y, x[..., self.turning]), near(x_next, x, self.periods)
@@ -121,13 +125,15 @@ class Angles:
         x = self.states(x)
         return np.stack([np.nanmin(x, axis=(0, 1)), np.nanmax(x, axis=(0, 1))], axis=1)
 
+    @cached_property
+    def margin(self) -> np.ndarray:
+        """By how much noise may take a measured angle beyond its one turn within the region ``(turning,)``."""
+        noise = np.abs(self.reading) @ np.array([s.noise for s in self.system.outputs])
+        return np.maximum(MARGIN * self.turn, DEVIATIONS * noise)
+
     def region(self, box: np.ndarray) -> np.ndarray:
         """A box ``(nx, 2)`` with one turn, and what noise adds, in place of the ranges of states that turn."""
-        if not len(self.turning):
-            return box
-        noise = np.abs(self.reading) @ np.array([s.noise for s in self.system.outputs])
-        half = self.turn / 2 + np.maximum(MARGIN * self.turn, DEVIATIONS * noise)
-        middle, box = self.middles[self.turning], box.copy()
+        middle, half, box = self.middles[self.turning], self.turn / 2 + self.margin, box.copy()
         box[self.turning] = np.stack([middle - half, middle + half], axis=1)
         return box
 
@@ -170,10 +176,15 @@ def angles(system: System) -> Angles:
     return known["_angles"]
 
 
+def turning_states(system: System) -> np.ndarray:
+    """Indices of the angles whose range is a period or more."""
+    width = np.array([s.range[1] - s.range[0] for s in system.states if s.range is not None])
+    return np.flatnonzero(width >= periods(system.states) * (1 - SAME))
+
+
 def _angles(system: System) -> Angles:
     state_periods, middles = periods(system.states), system.state_ranges.mean(axis=1)
-    width = np.array([s.range[1] - s.range[0] for s in system.states if s.range is not None])
-    turning = np.flatnonzero(width >= state_periods * (1 - SAME))
+    turning = turning_states(system)
     stated = periods(system.outputs)
     count = len(turning)
     empty = Angles(
@@ -238,20 +249,29 @@ def _measured(found: Angles) -> Angles:
             names = " and ".join(f"'{system.states[i].name}'" for i in turning)
             faults.append(
                 f"{names} {'turns' if len(turning) == 1 else 'turn'} through a full period, and no output measures that as an angle: add "
-                f'one such as {{ equation = "{system.states[turning[0]].name}", period = {found.turn[0]:.10g} }}, or narrow the range '
-                "below one period"
+                f'one such as {{ equation = "{system.states[turning[0]].name}", period = {found.turn[0]:.10g} }} (atan2 of its sine and '
+                "cosine, where these are measured), or narrow the range below one period"
             )
         elif (np.abs(winding - np.round(winding)) > SAME).any() or abs(abs(np.linalg.det(winding[rows])) - 1) > SAME:
             faults.append(
-                f"one turn of '{system.states[turning[0]].name}' is not one period of the output that measures it; expected one for one, so "
-                "correct one of the periods"
+                f"one turn of '{system.states[turning[0]].name}' is not one period of the output that measures it; expected one for one, "
+                "so correct one of the periods"
             )
         else:
             reading = reading.copy()
             reading[:, rows] = np.linalg.inv(slopes[rows])
             zero = -reading @ offsets
     return Angles(
-        system, found.periods, found.middles, output_periods, offsets, slopes, turning, reading, zero, "; ".join(faults[:1])
+        system,
+        found.periods,
+        found.middles,
+        output_periods,
+        offsets,
+        slopes,
+        turning,
+        reading,
+        zero,
+        "; ".join(faults[:1]),
     )
 
 

@@ -74,7 +74,9 @@ def reached_region(
         data = simulate(plant, len(starts), length, seed, x0=starts)
     except (SimulationError, InputError) as error:
         text = f"X are the operating ranges: trajectories could not be simulated ({error})."
-        return Region(np.concatenate([angles(system).region(ranges), inputs]), "ranges", seed, trajectories, length, margin, text)
+        return Region(
+            np.concatenate([angles(system).region(ranges), inputs]), "ranges", seed, trajectories, length, margin, text
+        )
     known, wide = angles(system), margin * np.ptp(ranges, axis=1)
     reached = known.reached(data.x)
     low = np.where(reached[:, 0] < ranges[:, 0], reached[:, 0] - wide, ranges[:, 0])
@@ -88,9 +90,15 @@ def reached_region(
     box = np.concatenate([known.region(np.stack([low, high], axis=1)), inputs])
     turning = [system.states[k].name for k in known.turning]
     grown = [
-        s.name for s, new, old in zip(system.states, box, ranges, strict=False) if (new != old).any() and s.name not in turning
+        s.name
+        for s, new, old in zip(system.states, box, ranges, strict=False)
+        if (new != old).any() and s.name not in turning
     ]
-    turns = f" Of {' and '.join(turning)}, which turns through, they are one turn and what noise adds: all others are like it." if turning else ""
+    turns = (
+        f" Of {' and '.join(turning)}, which turns through, they are one turn and what noise adds: all others are like it."
+        if turning
+        else ""
+    )
     text = (
         f"X are the operating ranges{', enlarged in ' + ', '.join(grown) if grown else ''}: they hold {len(starts)} simulated "
         f"trajectories of {length:g} s (seed {seed}; margin {100 * margin:g} % of a range where they went beyond). "

@@ -87,8 +87,8 @@ def _check_angles(plant: DiscreteSystem, data: Trajectories) -> None:
         if k not in turning:
             low = known.middles[k] - known.periods[k] / 2
             raise InputError(
-                f"state '{system.states[k].name}' is an angle that goes more than half a turn away from the middle of its range; give it the "
-                f"range of a full turn, ({low:.6g}, {low + known.periods[k]:.6g}), or keep it nearer"
+                f"state '{system.states[k].name}' is an angle that goes more than half a turn away from the middle of its range; give it "
+                f"the range of a full turn, ({low:.6g}, {low + known.periods[k]:.6g}), or keep it nearer"
             )
     if not len(turning):
         return
@@ -99,8 +99,9 @@ def _check_angles(plant: DiscreteSystem, data: Trajectories) -> None:
     if (share >= 0.5).any():
         k = int(np.argmax(share))
         raise InputError(
-            f"state '{system.states[turning[k]].name}' turns by {share[k]:.3g} of its period in one sample within the ranges, so measurements "
-            f"cannot tell how far it turned; expected less than half: take a dt below {0.5 * plant.dt / share[k]:.2g} s, or narrow the ranges"
+            f"state '{system.states[turning[k]].name}' turns by {share[k]:.3g} of its period in one sample within the ranges, so "
+            "measurements cannot tell how far it turned; expected less than half: take a dt below "
+            f"{0.5 * plant.dt / share[k]:.2g} s, or narrow the ranges"
         )
 
 
