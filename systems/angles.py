@@ -9,7 +9,7 @@ so that one turn of it shows all there is. What is measured of it gives theta = 
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -60,7 +60,8 @@ class Angles:
     ``periods``, ``middles`` ``(nx,)``: of the states, nan and the middle of their range. ``output_periods`` ``(ny,)``: as stated, or
     as a turning state moves an output that counts its turns. ``offsets`` ``(ny,)``: the middle of h over one turn of the region, less
     what turns, ``slopes`` W ``(ny, turning)``. ``turning``: indices of the states that turn. ``reading`` G ``(turning, ny)`` and
-    ``zero`` g, nan where the turning states are not all measured. ``fault``: why no observer can follow the turns, or "".
+    ``zero`` g. ``fault``: why a state with so wide a range is not among those that turn: no observer could follow it. ``ambiguous``: why a
+    reading of some output has several meanings. Both "" where all is well.
     """
 
     system: System
@@ -72,7 +73,8 @@ class Angles:
     turning: np.ndarray
     reading: np.ndarray
     zero: np.ndarray
-    fault: str
+    fault: str = ""
+    ambiguous: str = ""
 
     @property
     def any(self) -> bool:
@@ -172,7 +174,7 @@ def angles(system: System) -> Angles:
     """The periodic signals of a plant, worked out once for each."""
     known = vars(system)  # as cached properties are kept
     if "_angles" not in known:
-        known["_angles"] = _angles(system)
+        known["_angles"] = _angles(system, turning_states(system))
     return known["_angles"]
 
 
@@ -182,103 +184,91 @@ def turning_states(system: System) -> np.ndarray:
     return np.flatnonzero(width >= periods(system.states) * (1 - SAME))
 
 
-def _angles(system: System) -> Angles:
-    state_periods, middles = periods(system.states), system.state_ranges.mean(axis=1)
-    turning = turning_states(system)
-    stated = periods(system.outputs)
+def _angles(system: System, turning: np.ndarray) -> Angles:
+    """With these states as those that turn; without those of them of which that cannot be, and with the reason."""
     count = len(turning)
-    empty = Angles(
-        system, state_periods, middles, stated, np.zeros(system.ny), np.zeros((system.ny, count)), turning,
-        np.zeros((count, system.ny)), np.full(count, np.nan), "",
+    found = Angles(
+        system, periods(system.states), system.state_ranges.mean(axis=1), periods(system.outputs), np.zeros(system.ny),
+        np.zeros((system.ny, count)), turning, np.zeros((count, system.ny)), np.zeros(count),
     )  # fmt: skip
-    if not empty.any:
-        return empty
-    return _measured(empty)
-
-
-def _measured(found: Angles) -> Angles:
-    """What the outputs are of the angles, and whether the equations repeat with each turn."""
-    system, turning = found.system, found.turning
+    if not found.any:
+        return found
     box = np.concatenate([system.state_ranges, system.input_ranges])
     points = sample_region(box[:, 0], box[:, 1], POINTS, seed=0)
     x, u = points[:, : system.nx], points[:, system.nx :]
-    y, f = system.measure(x, u), system.derivative(x, u)
-    good = np.isfinite(np.concatenate([y, f], axis=1)).all(axis=1)
-    x, u, y, f = x[good], u[good], y[good], f[good]
+    y = system.measure(x, u)
+    good = np.isfinite(y).all(axis=1)
+    x, u, y = x[good], u[good], y[good]
     if not len(x):
         return found
-    slopes, faults = np.zeros_like(found.slopes), []
-    for k, i in enumerate(turning):
-        name, step = system.states[i].name, found.turn[k] * np.eye(system.nx)[i]
-        moved = system.measure(x + step, u) - y
-        slopes[:, k] = np.median(moved, axis=0) / found.turn[k]
-        size = np.fmax(np.abs(moved).max(axis=0), np.ptp(y, axis=0))
-        uneven = np.ptp(moved, axis=0) > SAME * np.where(size > 0, size, 1.0)
-        slopes[:, k][np.abs(slopes[:, k]) * found.turn[k] < SAME * np.where(size > 0, size, 1.0)] = 0.0
-        again = system.derivative(x + step, u) - f - (step if system.kind == "discrete" else 0.0)
-        if (np.abs(again) > SAME * np.maximum(np.ptp(f, axis=0), 1e-300)).any():
-            faults.append(
-                f"the equations are not the same after a turn of '{name}' by its period {found.turn[k]:g}, so it is no angle that "
-                "turns: leave its period out, or narrow its range below one period"
-            )
-        if uneven.any():
-            faults.append(
-                f"output '{system.output_names[int(np.argmax(uneven))]}' changes by another amount in each turn of '{name}'; expected an "
-                "equation that repeats, or that adds a constant for each turn"
-            )
-    output_periods = np.where(
-        np.isnan(found.output_periods) & (slopes != 0).any(axis=1),
-        np.abs(slopes * found.turn).max(axis=1, initial=0.0), found.output_periods,
-    )  # fmt: skip
+    slopes, faults = _slopes(found, x, u, y)
+    counted = np.abs(slopes * found.turn).max(axis=1, initial=0.0)  # an output that counts turns has their period
+    output_periods = np.where(np.isnan(found.output_periods) & (counted > 0), counted, found.output_periods)
     rest = y - x[:, turning] @ slopes.T
     low, high = rest.min(axis=0), rest.max(axis=0)
-    offsets = 0.5 * (low + high)
+    found = replace(found, output_periods=output_periods, offsets=0.5 * (low + high), slopes=slopes)
+    if not faults:
+        found, faults = _read(found, np.flatnonzero(high - low <= SAME * np.nan_to_num(output_periods)))
+    if faults:
+        kept = np.array([i for i in turning if i not in faults], dtype=int)
+        return replace(_angles(system, kept), fault=next(iter(faults.values())))
     swinging = high - low >= output_periods * (1 - SAME)
     if swinging.any():
-        name = system.output_names[int(np.argmax(swinging))]
-        faults.append(
-            f"output '{name}' swings through more than its period within the ranges, so a reading has several meanings: narrow the ranges "
-            "of the states in it, or leave its period out where the sensor counts turns"
+        text = (
+            f"output '{system.output_names[int(np.argmax(swinging))]}' swings through more than its period within the ranges, so a "
+            "reading has several meanings: narrow the ranges of the states in it, or leave its period out where the sensor counts turns"
         )
-    reading, zero = found.reading, found.zero
-    if len(turning) and not faults:
-        winding = slopes * found.turn / np.where(np.isfinite(output_periods), output_periods, 1.0)[:, None]
-        exact = np.isfinite(output_periods) & (high - low <= SAME * np.nan_to_num(output_periods))
-        rows = _independent(slopes, np.flatnonzero(exact))
-        if len(rows) < len(turning):
-            names = " and ".join(f"'{system.states[i].name}'" for i in turning)
-            faults.append(
-                f"{names} {'turns' if len(turning) == 1 else 'turn'} through a full period, and no output measures that as an angle: add "
-                f'one such as {{ equation = "{system.states[turning[0]].name}", period = {found.turn[0]:.10g} }} (atan2 of its sine and '
-                "cosine, where these are measured), or narrow the range below one period"
-            )
-        elif (np.abs(winding - np.round(winding)) > SAME).any() or abs(abs(np.linalg.det(winding[rows])) - 1) > SAME:
-            faults.append(
-                f"one turn of '{system.states[turning[0]].name}' is not one period of the output that measures it; expected one for one, "
-                "so correct one of the periods"
-            )
-        else:
-            reading = reading.copy()
-            reading[:, rows] = np.linalg.inv(slopes[rows])
-            zero = -reading @ offsets
-    return Angles(
-        system,
-        found.periods,
-        found.middles,
-        output_periods,
-        offsets,
-        slopes,
-        turning,
-        reading,
-        zero,
-        "; ".join(faults[:1]),
-    )
+        found = replace(found, ambiguous=text)
+    return found
 
 
-def _independent(slopes: np.ndarray, candidates: np.ndarray) -> list[int]:
-    """The first rows of ``slopes`` among the ``candidates`` that span all that these span."""
+def _slopes(found: Angles, x: np.ndarray, u: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, dict[int, str]]:
+    """W ``(ny, turning)``; and states of which some equation is not the same after a turn, each with that reason."""
+    system, slopes, faults = found.system, np.zeros_like(found.slopes), {}
+    f = system.derivative(x, u)
+    for k, i in enumerate(found.turning.tolist()):
+        name, step = system.states[i].name, found.turn[k] * np.eye(system.nx)[i]
+        moved = system.measure(x + step, u) - y
+        size = np.fmax(np.abs(moved).max(axis=0), np.ptp(y, axis=0))
+        size = SAME * np.where(size > 0, size, 1.0)
+        slope = np.median(moved, axis=0)
+        slopes[:, k] = np.where(np.abs(slope) < size, 0.0, slope) / found.turn[k]
+        again = system.derivative(x + step, u) - f - (step if system.kind == "discrete" else 0.0)
+        if (np.abs(again) > SAME * np.maximum(np.ptp(f, axis=0), 1e-300)).any():
+            faults[i] = (
+                f"the equations are not the same after a turn of '{name}' by its period {found.turn[k]:g}, so it is no angle that "
+                "turns: leave its period out, or keep it within less than one period"
+            )
+        elif (np.ptp(moved, axis=0) > size).any():
+            faults[i] = (
+                f"output '{system.output_names[int(np.argmax(np.ptp(moved, axis=0) / size))]}' changes by another amount in each turn of "
+                f"'{name}'; expected an equation that repeats, or that adds a constant for each turn"
+            )
+    return slopes, faults
+
+
+def _read(found: Angles, exact: np.ndarray) -> tuple[Angles, dict[int, str]]:
+    """``found`` with its reading from the outputs ``exact``, which are W theta + c; and states that they do not give."""
+    system, slopes, turning = found.system, found.slopes, found.turning.tolist()
     rows: list[int] = []
-    for j in candidates:
+    for j in exact:
         if np.linalg.matrix_rank(slopes[[*rows, j]]) > len(rows):
             rows.append(int(j))
-    return rows
+    told = np.linalg.pinv(slopes[rows]) @ slopes[rows] if rows else np.zeros((len(turning), len(turning)))
+    faults = {
+        i: f"'{system.states[i].name}' turns through a full period, and no output measures it as an angle: add one such as {{ equation = "
+        f'"{system.states[i].name}", period = {found.turn[k]:.10g} }} (atan2 of its sine and cosine, where these are measured), or keep '
+        "it within less than one period"
+        for k, i in enumerate(turning)
+        if abs(told[k, k] - 1) > SAME
+    }
+    if faults or not turning:
+        return found, faults
+    winding = slopes * found.turn / np.where(np.isfinite(found.output_periods), found.output_periods, 1.0)[:, None]
+    if (np.abs(winding - np.round(winding)) > SAME).any() or abs(abs(np.linalg.det(winding[rows])) - 1) > SAME:
+        names = " and ".join(f"'{system.states[i].name}'" for i in turning)
+        text = f"a turn of {names} is not one period of the output that measures it; expected one for one, so correct one of the periods"
+        return found, dict.fromkeys(turning, text)
+    reading = np.zeros(slopes.T.shape)
+    reading[:, rows] = np.linalg.inv(slopes[rows])
+    return replace(found, reading=reading, zero=-reading @ found.offsets), {}

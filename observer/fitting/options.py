@@ -79,12 +79,14 @@ def _check_angles(plant: DiscreteSystem, data: Trajectories) -> None:
     system, known = plant.system, angles(plant.system)
     if not known.any:
         return
-    if known.fault:
-        raise InputError(f"system '{system.name}': {known.fault}")
+    if known.ambiguous:
+        raise InputError(known.fault or known.ambiguous)
     x, turning = known.states(data.x), known.turning
     crossed = (np.abs(np.diff(x, axis=1)) > known.periods / 2).any(axis=(0, 1))
     for k in np.flatnonzero(crossed):
         if k not in turning:
+            if known.fault:
+                raise InputError(known.fault)
             low = known.middles[k] - known.periods[k] / 2
             raise InputError(
                 f"state '{system.states[k].name}' is an angle that goes more than half a turn away from the middle of its range; give it "

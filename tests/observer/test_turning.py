@@ -53,8 +53,8 @@ def test_the_estimates_are_those_of_a_wrapped_log(fitted, motion):
     plain = observer.run(first, motion.u, motion.y)
     for told in (np.mod(motion.y, TURN), np.mod(motion.y + 180, TURN) - 180, motion.y + 11 * TURN):
         np.testing.assert_allclose(observer.run(first, motion.u, told), plain, atol=1e-9)
-    shifted = observer.run(first + [3 * TURN, 0], motion.u, np.mod(motion.y, TURN))
-    np.testing.assert_allclose(shifted, plain + [3 * TURN, 0], atol=1e-9)
+    shifted = observer.run(first + np.array([3 * TURN, 0]), motion.u, np.mod(motion.y, TURN))
+    np.testing.assert_allclose(shifted, plain + np.array([3 * TURN, 0]), atol=1e-9)
 
 
 def test_run_is_the_loop_of_steps(fitted, motion):
@@ -147,7 +147,7 @@ def test_a_stored_observer_turns_as_before(fitted, motion, tmp_path):
 
 def test_a_plant_that_turns_too_fast_for_its_samples_is_refused():
     plant = driven(dt=0.5)
-    with pytest.raises(InputError, match="'a' turns by .* of its period in one sample .* take a dt below 0.3"):
+    with pytest.raises(InputError, match=r"'a' turns by .* of its period in one sample .* take a dt below 0.3"):
         fit(plant, simulate(plant, 4, seed=0), neurons=0)
 
 

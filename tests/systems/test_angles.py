@@ -1,7 +1,5 @@
 """Periodic signals: which branch they are told on, which turn through, and what is refused of them."""
 
-import re
-
 import numpy as np
 import pytest
 
@@ -65,8 +63,8 @@ def test_an_angle_that_does_not_turn_is_told_around_the_middle_of_its_range(outp
     y = known.system.measure(x)
     for turns in (-7, -1, 0, 3):
         np.testing.assert_allclose(known.told(y + turns * TURN, np.zeros((50, 0))), y, atol=1e-9)
-        np.testing.assert_allclose(known.states(x + [turns * TURN, 0]), x, atol=1e-9)
-        np.testing.assert_allclose(known.initial(x + [turns * TURN, 0]), x, atol=1e-9)
+        np.testing.assert_allclose(known.states(x + np.array([turns * TURN, 0])), x, atol=1e-9)
+        np.testing.assert_allclose(known.initial(x + np.array([turns * TURN, 0])), x, atol=1e-9)
 
 
 def test_two_joints_in_degrees_measured_as_they_hang_on_each_other(rng):
@@ -102,15 +100,16 @@ def test_a_range_of_several_turns_is_one_turn():
     ("plant", "words"),
     [
         ({"restoring": "theta"}, "the equations are not the same after a turn of 'theta'"),
-        ({"output": "sin(theta)", "period": None}, "no output measures that as an angle: add one such as"),
-        ({"output": "theta + 0.1*w"}, "no output measures that as an angle"),
-        ({"output": "2*theta"}, "swings|one period of the output"),
+        ({"output": "sin(theta)", "period": None}, "no output measures it as an angle: add one such as"),
+        ({"output": "theta + 0.1*w"}, "no output measures it as an angle"),
+        ({"output": "2*theta"}, "one period of the output"),
         ({"output": "theta**2"}, "by another amount in each turn"),
         ({"output": "5*theta", "theta": (0.0, 2.0)}, "swings through more than its period"),
     ],
 )
 def test_what_cannot_be_followed_is_said(plant, words):
-    assert re.search(words, angles(pendulum(**plant)).fault)
+    known = angles(pendulum(**plant))
+    assert words in known.fault + known.ambiguous and not len(known.turning)
 
 
 def test_pieces_of_a_log_go_on_where_the_one_before_ended(rng):
