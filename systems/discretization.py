@@ -26,7 +26,7 @@ from systems.signals import LARGEST, check_number
 from systems.system import System
 
 TARGET_ERROR, WARN_ERROR, MAX_SUBSTEPS = 1e-6, 1e-3, 64
-MOST_STATES = 100
+MOST_STATES, MOST_SIGNALS = 100, 1_000
 LONG_STEP, LARGEST_GRAPH = (
     1_000,
     20_000,
@@ -250,6 +250,11 @@ def discretize(
         raise InputError(
             f"system '{system.name}' has {system.nx} states; expected at most {MOST_STATES}, so model it more coarsely"
         )
+    for count, what in ((system.nu, "inputs"), (system.ny, "outputs")):
+        if count > MOST_SIGNALS:
+            raise InputError(
+                f"system '{system.name}' has {count} {what}; expected at most {MOST_SIGNALS}; leave out those that matter least"
+            )
     dt = system.dt if dt is None else dt
     if dt is None and system.kind == "continuous":
         raise InputError(
