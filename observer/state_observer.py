@@ -161,7 +161,7 @@ class RENObserver(StateObserver):
             turns = known.turns(angle)
             shift = known.shift(turns)
             x_hat = x_hat - shift
-            y = known.told(y, angle - turns * known.turn)
+            y = known.outputs(y, angle - turns * known.turn)
         if np.isnan(y).any():
             y = np.where(np.isnan(y), system.measure(x_hat, nominal_inputs(system, u)), y)
         v = u[..., system.known]
@@ -187,7 +187,7 @@ class RENObserver(StateObserver):
         if known.any:
             angle = unwrapped(known.angle(v[1]), first[..., known.turning], known.turn)
             turns = known.turns(angle)
-            v = [v[0], known.told(v[1], angle - turns * known.turn), turns]
+            v = [v[0], known.outputs(v[1], angle - turns * known.turn), turns]
             weights = self._with_turns(known)
         return rollout(weights, first, np.concatenate(v, axis=-1))[0]
 

@@ -96,7 +96,7 @@ class Angles:
             x_hat, self.middles, np.where(np.isin(np.arange(len(self.periods)), self.turning), np.nan, self.periods)
         )
 
-    def told(self, y: np.ndarray, angle: np.ndarray) -> np.ndarray:
+    def outputs(self, y: np.ndarray, angle: np.ndarray) -> np.ndarray:
         """Outputs ``(..., ny)`` on the branches where the turning states are ``angle`` ``(..., turning)``."""
         return near(y, self.offsets + angle @ self.slopes.T, self.output_periods)
 
@@ -120,7 +120,7 @@ class Angles:
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Logged x, y and x_next ``(m, size)`` on the branches of the region, x_next beside its x."""
         x = self.states(x)
-        return x, self.told(y, x[..., self.turning]), near(x_next, x, self.periods)
+        return x, self.outputs(y, x[..., self.turning]), near(x_next, x, self.periods)
 
     def reached(self, x: np.ndarray) -> np.ndarray:
         """``(nx, 2)``: the smallest box that holds states ``(K, N, nx)`` on the branches of their ranges."""

@@ -50,7 +50,7 @@ def test_a_measured_angle_is_read_on_any_branch(output, reading, told, rng):
     turns = known.turns(angle)
     local = x - known.shift(turns)
     assert (np.abs(local[:, 0]) <= np.pi + 1e-9).all()
-    np.testing.assert_allclose(known.told(y, angle - turns * TURN), known.system.measure(local), atol=1e-9)
+    np.testing.assert_allclose(known.outputs(y, angle - turns * TURN), known.system.measure(local), atol=1e-9)
 
 
 @pytest.mark.parametrize(
@@ -62,7 +62,7 @@ def test_an_angle_that_does_not_turn_is_told_around_the_middle_of_its_range(outp
     x = np.stack([rng.uniform(*theta, 50), rng.uniform(-6, 6, 50)], axis=1)
     y = known.system.measure(x)
     for turns in (-7, -1, 0, 3):
-        np.testing.assert_allclose(known.told(y + turns * TURN, np.zeros((50, 0))), y, atol=1e-9)
+        np.testing.assert_allclose(known.outputs(y + turns * TURN, np.zeros((50, 0))), y, atol=1e-9)
         np.testing.assert_allclose(known.states(x + np.array([turns * TURN, 0])), x, atol=1e-9)
         np.testing.assert_allclose(known.initial(x + np.array([turns * TURN, 0])), x, atol=1e-9)
 
@@ -84,7 +84,7 @@ def test_two_joints_in_degrees_measured_as_they_hang_on_each_other(rng):
     angle = near(known.angle(y), x[:, :2] + rng.uniform(-100, 100, (60, 2)), known.turn)
     np.testing.assert_allclose(angle, x[:, :2], atol=1e-6)
     turns = known.turns(angle)
-    np.testing.assert_allclose(known.told(y, angle - turns * 360), system.measure(x - known.shift(turns)), atol=1e-6)
+    np.testing.assert_allclose(known.outputs(y, angle - turns * 360), system.measure(x - known.shift(turns)), atol=1e-6)
 
 
 def test_an_encoder_that_counts_turns_needs_no_period():
