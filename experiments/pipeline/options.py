@@ -43,6 +43,11 @@ class Option:
         return self.flag.lstrip("-").replace("-", "_")
 
 
+#: Of logs, for fit and estimate.
+_SAMPLE_TIME = "Time from row to row of logs without a time column, as 50ms; a number is in the plant's unit of time."
+_TIME_UNIT = "Unit of stamps that are numbers: ns, us, ms, s, min, h or d; told by the log when left out."
+_DATE_ORDER = "How dates such as 03/04/2024 are read: dmy or mdy."
+
 OPTIONS = (
     Option("plant", "--dt", "dt", float, "Sampling time in seconds; the plant's own when left out.", "SECONDS"),
     Option("plant", "--method", "method", str, "Discretisation: rk4, euler, exact or scipy.", "NAME"),
@@ -55,10 +60,13 @@ OPTIONS = (
            "Logs to learn from instead of simulated data: a file, or a quoted pattern such as 'logs/*.csv'.", "FILES"),
     Option("data", "--columns", "data.columns", str,
            "Columns of the logs named differently from their signal, as speed=v_wheel,t=stamp.", "SIGNAL=COLUMN,..."),
+    Option("data", "--sample-time", "data.sample_time", str, _SAMPLE_TIME, "TIME"),
+    Option("data", "--time-unit", "data.time_unit", str, _TIME_UNIT, "UNIT"),
+    Option("data", "--date-order", "data.date_order", str, _DATE_ORDER, "ORDER"),
     Option("fit", "--neurons", "fit.neurons", int, "Neurons of the observer; 0 gives the linear observer.", "COUNT"),
     Option("fit", "--activation", "fit.activation", str, "tanh, relu or sigmoid.", "NAME"),
     Option("fit", "--settling-time", "fit.settling_time", str,
-           "Time for the error to fall to 2 %, as 1.5s; auto (the default) balances speed and noise.", "TIME"),
+           "Time for the error to fall to 2 %, as 1.5s or 30min; auto (the default) balances speed and noise.", "TIME"),
     Option("fit", "--solver", "fit.solver", str, "Solver of the fit; auto chooses by size.", "NAME"),
     Option("fit", "--iterations", "fit.iterations", int, "Largest number of iterations of the solver.", "COUNT", former="--epochs"),
     Option("fit", "--budget", "fit.budget", str, "Time limit of the training, as 20s or 2m.", "TIME"),
@@ -70,9 +78,12 @@ OPTIONS = (
     Option("validation", "--noise", "validation.noise", bool, "Validate with measurement noise."),
     Option("validation", "--same-model", "validation.truth", bool,
            "Validate against the discretised plant instead of the reference integrator."),
+    Option("validation", "--peak", "validation.peak", float,
+           "Ranges that no error may exceed at any time, for the verdict; without it the peak is stated and not judged.", "RANGES"),
     Option("validation", "--map", "validation.map", str, "States of the convergence map; the first two when left out.", "STATE,STATE"),
     Option("validation", "--worst-trials", "validation.worst_trials", int,
            "Trials of the search for the worst initial state; chosen by the size of the plant when left out.", "COUNT"),
+    Option("certificate", "--certify-budget", "certify_budget", str, "Time limit of the certificate, as 10s or 1m.", "TIME"),
     Option("fresh", "--fresh", "", bool, "Start again in an existing run folder."),
     Option("output", "--quiet", "", bool, "No progress."),
     Option("output", "--json", "", bool, "The metrics as JSON on stdout, everything else on stderr."),
@@ -86,6 +97,12 @@ OWN = (
            "Stop when the proved bound exceeds an attained residual by this share.", "SHARE"),
     Option("verify", "--budget", "verify.budget", str,
            "Time for what is searched and trained again, as 10m; 2m when left out.", "TIME"),
+    Option("calibrate", "--parameters", "calibrate.parameters", str, "Only these of the parameters that have a range.", _NAMES),
+    Option("calibrate", "--starts", "calibrate.starts", int, "Starts of the search, until two agree; 5 when left out.", "COUNT"),
+    Option("calibrate", "--iterations", "calibrate.iterations", int, "Largest number of iterations of each start; 200 when left out.",
+           "COUNT"),
+    Option("calibrate", "--held-out", "calibrate.held_out", float,
+           "Share of the logs that judges the result; 0.2 when left out, 0 for none.", "SHARE"),
     Option("compare", "--trials", "compare.trials", int, "Trials of each scenario; 20 when left out.", "COUNT"),
     Option("compare", "--duration", "compare.duration", float, "Length of a trial; 300 samples at most when left out.", "SECONDS"),
     Option("compare", "--estimators", "compare.estimators", str, "Only these classical estimators.", _NAMES),
@@ -108,6 +125,9 @@ OWN = (
     Option("fine-tune", "--iterations", "fine_tune.iterations", int, "Largest number of iterations.", "COUNT"),
     Option("fine-tune", "--budget", "fine_tune.budget", str, "Time limit of the tuning, as 20s or 2m.", "TIME"),
     Option("estimate", "--columns", "estimate.columns", str, "Columns named differently from their signal.", "SIGNAL=COLUMN,..."),
+    Option("estimate", "--sample-time", "estimate.sample_time", str, _SAMPLE_TIME, "TIME"),
+    Option("estimate", "--time-unit", "estimate.time_unit", str, _TIME_UNIT, "UNIT"),
+    Option("estimate", "--date-order", "estimate.date_order", str, _DATE_ORDER, "ORDER"),
     Option("estimate", "--initial-estimate", "estimate.initial_estimate", str,
            "Initial estimate; the first logged state, else the middle of the initial range, when left out.",
            "STATE=VALUE,...", former="--start"),

@@ -5,14 +5,15 @@ Where nothing can be proved (no equations as a graph, too many dimensions) there
 
 import math
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from observer.certification.bounds import Bounds, Proof, ResidualMap
-from observer.certification.contraction import metric_norm
-from observer.certification.proving import FULL_WORK, TURNS, Prover
+from observer.certification.contraction import metric_norm, samples_until
+from observer.certification.proving import FULL_WORK, HORIZON, TURNS, Prover
 from observer.certification.refine import refine
 from observer.certification.region import (
     TRAJECTORIES,
@@ -36,6 +37,7 @@ from systems.discretization import DiscreteSystem
 from systems.integration import reference_motion, sample_region
 
 REFINED_UP_TO = 6  # states
+STRUCTURAL = "structural"
 # Shares of the work and of the budget; compiling, once in the life of an installation, is not counted.
 _SHIPPED, _REFINED, _SETTLED, _UNFORCED, _HORIZON = 0.15, 0.15, 0.1, 0.05, 0.1
 _COVER, _COVER_UNFORCED = 0.2, 0.15  # for the settled sets themselves
@@ -55,6 +57,7 @@ def bound_accuracy(
     gap: float = 0.05,
     seed: int = 0,
     refined: bool = True,
+    progress: Callable[[str, int, float], None] | None = None,
 ) -> Bounds:
     """Bounds of the residual and what follows from them.
 
@@ -65,10 +68,10 @@ def bound_accuracy(
         which they stop all the same.
     gap : share by which a proved supremum may exceed the attained one before the search stops. A search that is cut short gives a
         bound all the same, only a looser one.
-    refined : also in a metric made for small errors of all states.
+    refined : also in a metric made for small errors of all states. progress : called with what is searched, cells and seconds.
     """
+    prover = Prover(observer, plant, gap, seed, work * FULL_WORK, budget, progress=progress)
     area = _reached(plant, work, seed) if region is None else given_region(plant, region)
-    prover = Prover(observer, plant, gap, seed, work * FULL_WORK, budget)
     return _derive(prover, Bounds("none", "", area, float(work), float(gap), seed, 0.0), refined)
 
 
@@ -118,7 +121,10 @@ def _derive(prover: Prover, empty: Bounds, refined: bool, jitter: float = 0.0) -
     horizon_metric = proofs[-1]
     proofs += _settled_proofs(prover, proofs, area.box, settled, _SETTLED)
     unforced += _settled_proofs(prover, unforced, calm, at_rest, _UNFORCED)
-    low = residual_lower_bound(plant, observer.metric, first.contraction.rate, area.box[: plant.nx], seed=seed)
+    horizon = _horizon(prover, horizon_metric, (*proofs, *unforced), area, held, settled, at_rest)
+    low = None
+    if prover.earlier or prover.wanted(STRUCTURAL):
+        low = residual_lower_bound(plant, observer.metric, first.contraction.rate, area.box[: plant.nx], seed=seed)
     quoted = (prover.stated.proofs if prover.stated is not None else ())[:1] or (first,)
     return replace(
         empty,
@@ -131,11 +137,11 @@ def _derive(prover: Prover, empty: Bounds, refined: bool, jitter: float = 0.0) -
         held=held,
         settled=settled,
         settled_unforced=at_rest,
-        horizon=_horizon(prover, horizon_metric, (*proofs, *unforced), area, held, settled, at_rest),
+        horizon=horizon,
         residual_map=residual_map(observer, plant, area, replace(first, residual=quoted[0].residual)),
         discretisation=np.abs(d).max(axis=0) + own,
-        structural=low.residual,
-        structural_error=low.state_error,
+        structural=math.nan if low is None else low.residual,
+        structural_error=np.full(plant.nx, np.nan) if low is None else low.state_error,
         seconds=time.monotonic() - begin,
     )
 
@@ -147,20 +153,21 @@ def _left_out(omitted: dict[str, str]) -> str:
         TURNS: "an angle turns through",
     }  # fmt: skip
     names = {"settled": "settled set", "settled_unforced": "settled set under constant inputs"}
-    return "".join(f" No {names[name]}: {why[by]}." for name, by in omitted.items())
+    names |= {HORIZON: "bound over many steps", STRUCTURAL: "lower bound of every observer's residual"}
+    return "".join(f" No {names.get(name, f'proof ({name})')}: {why[by]}." for name, by in omitted.items())
 
 
 def _sharper(prover: Prover, area: Region, settled: Settled | None) -> list[Proof]:
     """The proof in a metric refined for small errors, where one is found and its residual is bounded."""
     observer, plant, name = prover.observer, prover.plant, "refined metric"
-    if plant.nx > REFINED_UP_TO:
+    if plant.nx > REFINED_UP_TO or not prover.wanted(name):
         return []
     found = refine(
         observer.weights, observer.metric, observer.multipliers, state=range(plant.nx),
         residuals=_residuals(prover, area, settled), outputs=slice(prover.known, None),
         iterations=prover.iterations(300),
     )  # fmt: skip
-    if found.objective == "as shipped" or not prover.wanted(name):
+    if found.objective == "as shipped":
         return []
     given = prover.given(name)
     metric, multipliers = (found if given is None else given.contraction).metric, found.multipliers
@@ -184,7 +191,8 @@ def _settled_proofs(
 ) -> list[Proof]:
     if within is None or not proofs or not prover.wanted(f"{proofs[-1].name}, settled"):
         return []
-    return [prover.settled_proof(proofs[-1], box, within, share)]
+    found = prover.settled_proof(proofs[-1], box, within, share)
+    return [] if found is None else [found]
 
 
 def _horizon(
@@ -198,23 +206,26 @@ def _horizon(
 ) -> HorizonBound | None:
     """With what the ``others`` left of the work; None when that did not suffice for any bound."""
     stated = None if prover.stated is None else prover.stated.horizon
-    if (prover.earlier and stated is None) or len(angles(prover.plant.system).turning):
+    if len(angles(prover.plant.system).turning):
+        return None
+    if stated is None if prover.earlier else not prover.wanted(HORIZON):
         return None
     covers = [s.operations for s in {id(s): s for s in (settled, within)}.values() if s is not None]
     left = 1 - (sum(prover.spent(p.name, p.residual) for p in others) + sum(covers)) / prover.work
-    seconds = max(prover.budget - sum(p.residual.seconds for p in others), _HORIZON * prover.budget)
     try:
-        found = prover.horizon(proof, area.box, held, within, max(left, _HORIZON), seconds)
+        found = prover.horizon(proof, area.box, held, within, max(left, _HORIZON))
     except Unprovable:
+        return None
+    if found is None:
         return None
     return found if stated is not None or np.isfinite([found.upper, *found.state_upper]).all() else None
 
 
 def _settled(prover: Prover, box: np.ndarray, rate: float, name: str, share: float) -> Settled | None:
     """After as many samples as errors need to fade, and up to a quarter of the plant's own duration while it pays."""
-    if not 0 < rate < 1:
+    if not rate < 1:
         return None
-    plant, samples = prover.plant, math.ceil(math.log(_FADED) / math.log(rate))
+    plant, samples = prover.plant, samples_until(_FADED, rate)
     most = int((plant.system.duration or 0.0) / plant.dt / 4) or 4 * samples
     return prover.settled(name, box, samples, most, share)
 

@@ -71,7 +71,7 @@ def reached_region(
         starts = np.concatenate([starts, np.array(list(product(*system.initial_ranges)), dtype=float)])
     starts = starts * (1 + jitter)
     try:
-        data = simulate(plant, len(starts), length, seed, x0=starts)
+        data = simulate(plant, len(starts), length, seed, x0=starts, leave=True)
     except (SimulationError, InputError) as error:
         text = f"X are the operating ranges: trajectories could not be simulated ({error})."
         return Region(

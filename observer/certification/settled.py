@@ -16,7 +16,8 @@ from typing import Any
 
 import numpy as np
 
-from observer.certification.residual.flow import OutOfTimeError, enclose_flow, flow_cost
+from observer.certification.residual.flow import enclose_flow, flow_cost
+from observer.certification.residual.model import OutOfTimeError, OutOfWorkError
 from systems.base.records import NOT_STORED
 from systems.discretization import DiscreteSystem
 
@@ -28,10 +29,6 @@ _STRIDE_CELLS, _LONGEST_STRIDE = (8.0, 12.0), 12
 _FEWEST, _FEWER = 1000, 0.7  # cells, and by what factor fewer are tried where the work does not suffice
 _PER_PASS = 40.0  # operations of a corner of an image, each time that the cover shrinks
 _SLACK = 1e-6  # of a cell, when an image is placed on the grid
-
-
-class OutOfWorkError(Exception):
-    """The work that is allowed does not suffice for a cover that is of use."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -132,10 +132,14 @@ def bound_statistically(
         size = min(_CHUNK, wanted - count)
         draw = int(np.random.default_rng([seed, 77, part]).integers(2**31))
         x0 = draw_initial_states(system, size, draw) * (1 + jitter) if jitter else None
-        data = simulate(plant, size, length, draw, x0=x0)
+        data = simulate(plant, size, length, draw, x0=x0, leave=True)
+        there = (np.arange(len(data.t)) < data.lengths[:, None])[
+            ..., None
+        ]  # a trajectory counts until the plant leaves
         guess = draw_initial_states(system, size, draw + 1) * (1 + jitter)
-        error = wrap(observer.run(guess, data.u, data.y) - data.x, turns)
+        error = np.where(there, wrap(observer.run(guess, data.u, data.y) - data.x, turns), 0.0)
         ahead = wrap(observer.step(data.x[:, :-1], data.u[:, :-1], data.y[:, :-1]) - data.x[:, 1:], turns)
+        ahead = np.where(there[:, 1:], ahead, 0.0)
         late = np.abs(error[:, data.x.shape[1] // 2 :])
         scores = (np.max(np.linalg.norm(ahead @ root, axis=-1)), np.abs(ahead).max(axis=(0, 1)), late.max(axis=(0, 1)))
         scores = [np.where(np.isnan(score), np.inf, score) for score in scores]  # a nan is the worst score, not none
@@ -157,7 +161,8 @@ def bound_statistically(
         length,
         seed,
         time.monotonic() - begin,
-        f"initial state and estimate independent, uniform over the set of initial states; usual inputs; {length:g} s; "
+        f"initial state and estimate independent, uniform over the set of initial states; "
+        f"{'usual inputs' if system.feedback is None else 'inputs by the feedback law'}; {length:g} s; "
         f"{getattr(plant, 'method', 'the')} model; no noise",
         status,
     )

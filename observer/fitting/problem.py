@@ -78,12 +78,17 @@ class Problem:
 
 
 def fitting_region(plant: DiscreteSystem, data: Trajectories) -> np.ndarray:
-    """``(nx, 2)``: the ranges, enlarged to what the trajectories reached (with 2 % of margin there); of an angle that turns one turn."""
+    """``(nx, 2)``: the ranges, enlarged to what the trajectories reached (with 2 % of margin there); of an angle that turns one turn.
+
+    No margin makes a quantity negative that is positive in range and motion (a population, a level): half of the least reached is left.
+    """
     known = angles(plant.system)
     ranges, reached = plant.system.state_ranges, known.reached(data.x)
     margin = 0.02 * np.ptp(ranges, axis=1)
     low = np.where(reached[:, 0] < ranges[:, 0], reached[:, 0] - margin, ranges[:, 0])
     high = np.where(reached[:, 1] > ranges[:, 1], reached[:, 1] + margin, ranges[:, 1])
+    positive = (ranges[:, 0] > 0) & (reached[:, 0] > 0) & (low < ranges[:, 0])
+    low = np.where(positive, np.maximum(low, 0.5 * reached[:, 0]), low)
     for k, signal in enumerate(plant.system.states):
         if signal.limits is not None:
             low[k], high[k] = max(low[k], signal.limits[0]), min(high[k], signal.limits[1])

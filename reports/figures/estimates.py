@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from reports.quantities import time_unit
 from reports.selection import (
     example_trials,
     hardest_names,
@@ -84,7 +85,7 @@ def states_figure(validation: Any, system: Any = None) -> "Figure":
             grid[row, 0].set_ylabel(label(validation.state_names[i], validation.units[i]))
             grid[row, 0].set_xlim(t[0], t[shown[-1]])
         figure.align_ylabels(grid[:, 0])
-        figure.supxlabel("time [s]")
+        figure.supxlabel(label("time", time_unit()))
         _legend(figure, [("truth", "true state"), ("estimate", "estimate"), ("region", "operating range")])
     return figure
 
@@ -172,11 +173,15 @@ def _legend(figure: "Figure", roles: list[tuple[str, str]], markers: list[tuple[
 def states_reading(validation: Any) -> str:
     """How to read the states and estimates."""
     end = transient_end(validation)
-    part = f" The first {end:.3g} s of {float(validation.t[-1]):.3g} s are shown." if end < validation.t[-1] else ""
+    part = (
+        f" The first {end:.3g} of {float(validation.t[-1]):.3g} {time_unit()} are shown."
+        if end < validation.t[-1]
+        else ""
+    )
     return (
         "Solid: the plant. Dashed: the estimate, from an initial estimate of its own. The two should meet and stay together. On the left, "
         "each colour is one trial. The median and the worst trial are ranked by their largest error over the window in which errors are "
-        "judged." + part + omitted(validation)
+        f"judged.{' The measurements have the stated noise.' if validation.noise else ''}" + part + omitted(validation)
     )
 
 

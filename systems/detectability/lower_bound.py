@@ -53,7 +53,7 @@ def residual_lower_bound(
 
     Parameters
     ----------
-    metric : M ``(nx, nx)`` in physical units, positive definite; rate : alpha per sample in (0, 1).
+    metric : M ``(nx, nx)`` in physical units, positive definite; rate : alpha per sample in [0, 1).
     region : ``(nx, 2)``, where both states of a pair lie; the ranges when left out. Inputs lie in theirs; disturbances,
         which an observer does not know, are held at the middle of their range.
     pairs, iterations : how many pairs are drawn, and steps of ascent on the best 64 of them.
@@ -67,8 +67,8 @@ def residual_lower_bound(
         raise InputError(
             f"metric is not a positive definite matrix ({plant.nx}, {plant.nx}); give the metric of a search or of an observer"
         )
-    if not 0 < rate < 1:
-        raise InputError(f"rate is {rate!r}; expected a contraction rate per sample between 0 and 1")
+    if not 0 <= rate < 1:  # 0: all is forgotten within a sample, as where every state is measured
+        raise InputError(f"rate is {rate!r}; expected a contraction rate per sample, from 0 to below 1")
     box = _Box(plant, region)
     x, other, u = _draw(plant, box, pairs, seed)
     if not len(x):  # equal outputs mean equal states

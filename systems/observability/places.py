@@ -41,7 +41,7 @@ def motions(plant: DiscreteSystem, count: int = 8, samples: int = 400, seed: int
     """A few trajectories of so many samples; None where the plant cannot be simulated from its initial states."""
     duration = samples * plant.dt
     try:
-        return simulate(plant, count, max(duration, 2 * plant.dt), seed)
+        return simulate(plant, count, max(duration, 2 * plant.dt), seed, leave=plant.system.feedback is not None)
     except SimulationError:
         return None
 

@@ -65,5 +65,6 @@ def learn_system(outline: System, plain: Sequence[bool], data: Trajectories) -> 
         dynamics=ca.densify(affine(found.x_next)),
         output=ca.vertcat(*output),
         symbols=s,
+        feedback=None,
         description=outline.description or f"Learned from {len(found)} logged transitions",
     )

@@ -96,7 +96,8 @@ def bound_residual(
     threads : all cores that the process may use when left out. progress : called after each round with the result so far.
     seed : of the samples from which the search for the attained value begins.
 
-    Ctrl-C returns what is proved so far, with status "stopped". Raises :class:`Unprovable` where the plant has an operation
+    Ctrl-C returns what is proved so far, with status "stopped". Raises :class:`OutOfTimeError` where the budget ends before the cells
+    of a set ``within`` are bounded once; :class:`Unprovable` where the plant has an operation
     or a number of dimensions for which nothing can be proved; :class:`InputError` for unusable arguments.
     """
     if not (gap > 0 and math.isfinite(gap)):
@@ -106,7 +107,7 @@ def bound_residual(
     if resume is not None:
         region, metric = resume.region if region is None else region, resume.metric if metric is None else metric
     begin = time.perf_counter()
-    model = make_model(observer, plant, region, metric, threads, within)
+    model = make_model(observer, plant, region, metric, threads, within, time.monotonic() + budget)
     rounds = _rounds(model, work)
     search = _fresh(model, gap, seed, work) if resume is None else _resumed(model, gap, resume)
     spent = time.perf_counter() - begin

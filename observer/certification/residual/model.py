@@ -1,6 +1,7 @@
 """What is bounded: observer and plant as the kernels take them, the region, the metric, and its evaluation in threads."""
 
 import os
+import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cache, cached_property
@@ -20,11 +21,20 @@ from systems.discretization import DiscreteSystem
 MOST_DIMENSIONS = 8  # of (x, u) that have any width: 2^8 corners per cell, and halving each of them once is 256 cells
 _PER_THREAD = 64  # cells that pay for another thread
 _LINEAR = ("STATE", "INPUT", "CONST", "SCALE", "SHIFT", "add", "sub")
+PIECE = 2e8  # operations between two looks at the clock, some half a second
 _PER_CELL = 1000.0  # operations of a cell beside those of plant and network
 _CALL, _STEP = (
     600.0,
     200,
 )  # operations that NumPy takes for a node beside one for each point; nodes that a step takes beside its graph
+
+
+class OutOfTimeError(Exception):
+    """The clock ended what has no use when it is half done."""
+
+
+class OutOfWorkError(Exception):
+    """The work that is allowed does not suffice for a result that is of use."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,7 +59,10 @@ class Cells:
 
 @dataclass(frozen=True, eq=False)
 class Model:
-    """Observer, plant, region (nx + nu, 2) and metric, checked. Made by :func:`make_model`."""
+    """Observer, plant, region (nx + nu, 2) and metric, checked. Made by :func:`make_model`.
+
+    ``end``: of ``time.monotonic()``, after which bounds of several cells end in an :class:`OutOfTimeError`.
+    """
 
     observer: RENObserver
     plant: DiscreteSystem
@@ -58,6 +71,7 @@ class Model:
     threads: int
     order: int = 0  # of the polynomials; 0: by the dimension
     within: Any = None  # the part of the region that counts: ``boxes(coarsen)`` that cover it and ``holds(x)``
+    end: float = np.inf
 
     @cached_property
     def root(self) -> np.ndarray:
@@ -155,6 +169,8 @@ class Model:
         )
 
         def run(a: int, b: int) -> None:
+            if n > 1:
+                self.look_at_the_clock()
             out = (upper[a:b], states[a:b], result.split[a:b], result.corners[a:b], result.lost[a:b])
             limits = np.array(self.region[: self.plant.nx] if stays else [[-np.inf, np.inf]] * self.plant.nx)
             kernels.compiled.bound_cells(
@@ -162,15 +178,21 @@ class Model:
             )
 
         count = max(1, min(self.threads, n // _PER_THREAD))
-        if count == 1:
+        pieces = max(4 * count if count > 1 else 1, round(min(n * self.cost(steps) / PIECE, n)))
+        if pieces == 1:
             run(0, n)
         else:
-            cuts = np.linspace(0, n, 4 * count + 1).astype(int)
-            with ThreadPoolExecutor(count) as pool:  # the compiled loops release the GIL
+            cuts = np.linspace(0, n, pieces + 1).astype(int)
+            with ThreadPoolExecutor(min(self.threads, pieces)) as pool:  # the compiled loops release the GIL
                 for job in [pool.submit(run, a, b) for a, b in pairwise(cuts)]:
                     job.result()
         result.bounds[:, 0], result.bounds[:, 1:] = upper, states
         return result
+
+    def look_at_the_clock(self) -> None:
+        """Raises :class:`OutOfTimeError` after the ``end``."""
+        if time.monotonic() > self.end:
+            raise OutOfTimeError
 
     def start(
         self,
@@ -184,6 +206,7 @@ class Model:
         """Bounds over the region as one cell, or over boxes, ``most`` at most, that cover the part of it that counts."""
         cells = self.region[None]
         while self.within is not None and coarsen <= max(self.within.shape):
+            self.look_at_the_clock()
             found = self.within.boxes(coarsen)
             if len(found) <= max(1.0, most):
                 cells = found
@@ -240,8 +263,9 @@ def rows(program: Program) -> tuple[np.ndarray, ...]:
 
 
 def make_model(
-    observer: RENObserver, plant: DiscreteSystem, region: Any, metric: Any, threads: int | None, within: Any = None
-) -> Model:
+    observer: RENObserver, plant: DiscreteSystem, region: Any, metric: Any, threads: int | None, within: Any = None,
+    end: float = np.inf,
+) -> Model:  # fmt: skip
     """Check what is given. Raises :class:`Unprovable` where nothing can be proved, :class:`InputError` for what is wrong."""
     system, ren = plant.system, observer.weights
     if plant.graph is None:
@@ -272,7 +296,8 @@ def make_model(
     fault = find_fault(ren, metric, observer.multipliers)
     if fault:
         raise InputError(f"no residual bound: {fault}")
-    return Model(observer, plant, region, 0.5 * (metric + metric.T), usable_threads(threads), within=within).prepare()
+    threads = usable_threads(threads)
+    return Model(observer, plant, region, 0.5 * (metric + metric.T), threads, within=within, end=end).prepare()
 
 
 def usable_threads(threads: int | None) -> int:

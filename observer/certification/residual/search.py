@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from observer.certification.residual.model import Cells
+from observer.certification.residual.model import Cells, OutOfTimeError
 
 _THINNEST = 2.0**-40  # of the region's width; a discontinuity would be halved for ever
 PROBES = 64  # corners of children that are evaluated per round
@@ -101,14 +101,19 @@ class Search:
                 if most < 1 or time.perf_counter() - begun >= limits.seconds:
                     status = WORK if most < 1 else CLOCK
                     break
-                self._round(most)
+                try:
+                    self._round(most)
+                except OutOfTimeError:  # in the middle of it: all stays as it was before
+                    status = CLOCK
+                    break
                 self.seconds = before + time.perf_counter() - begun
                 if progress is not None:
                     progress(self)
         except KeyboardInterrupt:
             status = STOPPED
         self.seconds = before + time.perf_counter() - begun
-        return TIGHT if (self.upper[: self.columns] <= self.threshold()).all() else status
+        upper = self.upper[: self.columns]
+        return TIGHT if (upper <= self.threshold()).all() and np.isfinite(upper).all() else status
 
     def _round(self, most: int) -> None:
         chosen = self._worst(most)
