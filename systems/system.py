@@ -266,8 +266,10 @@ class System:
 
     @cached_property
     def state_ranges(self) -> np.ndarray:
-        """``(nx, 2)``: low and high of every state's operating region."""
-        return np.array([s.range for s in self.states], dtype=float).reshape(self.nx, 2)
+        """``(nx, 2)``: low and high of every state's operating region; of an angle that turns one turn around its middle."""
+        ranges = np.array([s.range for s in self.states], dtype=float).reshape(self.nx, 2)
+        beyond = [0.5 * max(s.range[1] - s.range[0] - (s.period or np.inf), 0.0) for s in self.states if s.range]
+        return ranges + np.outer(beyond, (1.0, -1.0))
 
     @cached_property
     def input_ranges(self) -> np.ndarray:

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from systems.angles import angles
 from systems.base.arrays import check_shapes, one_line, read_arrays
 from systems.base.atomic_files import write_arrays
 from systems.base.errors import InputError, SimulationError
@@ -241,7 +242,8 @@ def check_states(system: System, t: np.ndarray, x: np.ndarray, lengths: np.ndarr
 
     Raises :class:`SimulationError` for a non-finite state, a broken limit, or a state beyond ten ranges: which, when, from where.
     """
-    warnings = []
+    known, warnings = angles(system), []
+    inner, box = known.states(x), known.region(system.state_ranges)
     there = np.ones(x.shape[:2], dtype=bool) if lengths is None else np.arange(len(t)) < lengths[:, None]
     if not there.all():
         last = t[np.maximum(there.sum(axis=1)[~there[:, -1]] - 1, 0)]
@@ -255,9 +257,8 @@ def check_states(system: System, t: np.ndarray, x: np.ndarray, lengths: np.ndarr
             f"{system.time_unit} in the median{way_out}"
         )
     for k, signal in enumerate(system.states):
-        values = np.where(there, x[:, :, k], np.mean(signal.range))  # type: ignore[arg-type]
-        assert signal.range is not None
-        low, high = signal.range
+        low, high = box[k]
+        values = np.where(there, inner[:, :, k], 0.5 * (low + high))
         width, middle = high - low, 0.5 * (low + high)
         checks = [
             (

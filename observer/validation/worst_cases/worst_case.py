@@ -15,7 +15,6 @@ from typing import Any
 
 import numpy as np
 
-from observer.known_plant import periods, wrap
 from observer.state_observer import StateObserver
 from observer.validation.result import held_errors
 from observer.validation.worst_cases.search import maximise
@@ -27,6 +26,7 @@ from observer.validation.worst_cases.trials import (
     settled_after,
     settling_grade,
 )
+from systems.angles import periods, wrap
 from systems.base.errors import InputError, SimulationError
 from systems.discretization import DiscreteSystem
 from systems.feedback import commands_of
