@@ -45,9 +45,10 @@ def chosen_plant(observer: HasPlant, plant: DiscreteSystem | None = None) -> Dis
                 f"the observer of '{ours.name}' has {what} {getattr(ours, what)}, the plant '{theirs.name}' has"
                 f" {getattr(theirs, what)}; expected a plant with the signals of the one that the observer was fitted to"
             )
+    unit = theirs.time_unit
     if not math.isclose(own.dt, plant.dt, rel_tol=1e-9):
         raise InputError(
-            f"the observer was fitted for dt = {own.dt:g} s, the plant is discretised at {plant.dt:g} s;"
+            f"the observer was fitted for dt = {own.dt:g} {unit}, the plant is discretised at {plant.dt:g} {unit};"
             f" discretise the plant with dt={own.dt:g}, or fit again"
         )
     return plant

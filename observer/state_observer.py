@@ -257,9 +257,10 @@ class RENObserver(StateObserver):
         except (KeyError, TypeError, ValueError) as error:
             raise InputError(f"the stored observer cannot be read ({one_line(error)})") from error
         system, stored = plant.system, float(meta["dt"])
+        unit = system.time_unit
         if not math.isclose(stored, plant.dt, rel_tol=1e-9):
             raise InputError(
-                f"the stored observer was fitted for dt = {stored:g} s; the plant is discretised at {plant.dt:g} s"
+                f"the stored observer was fitted for dt = {stored:g} {unit}; the plant is discretised at {plant.dt:g} {unit}"
             )
         if observer.weights.nx != system.nx or observer.weights.nu != len(system.known) + system.ny:
             raise InputError(

@@ -21,16 +21,11 @@ from systems.compilation import compile_graph, worth_compiling
 from systems.evaluation import evaluate, from_expression, jacobian, symbols_of, to_casadi
 from systems.fixed_steps import runge_kutta
 from systems.graph import Graph
-from systems.integration import (
-    integrate_reference,
-    nothing_left,
-    reference_motion,
-    sample_region,
-    time_scales,
-    variational,
-)
+from systems.integration import integrate_reference, nothing_left, reference_motion, time_scales, variational
+from systems.regions import states_and_inputs
 from systems.signals import LARGEST, check_number
 from systems.system import System
+from systems.time_units import WORDS
 
 TARGET_ERROR, WARN_ERROR, MAX_SUBSTEPS = 1e-6, 1e-3, 64
 MOST_STATES, MOST_SIGNALS = 100, 1_000
@@ -267,12 +262,11 @@ def discretize(
     dt, unit = system.dt if dt is None else dt, system.time_unit
     if dt is None and system.kind == "continuous":
         raise InputError(
-            f"system '{system.name}' has no sampling time; give dt in {unit} (--dt, or dt under [sampling])"
+            f"system '{system.name}' has no sampling time; give dt in {WORDS[unit]} (--dt, or dt under [sampling])"
         )
     dt = 1.0 if dt is None else dt
-    dt = check_number(f"system '{system.name}'", "dt", dt, "a positive time", least=0.0, zero=False)
-    x = sample_region(system.state_ranges[:, 0], system.state_ranges[:, 1], 64, seed=0)
-    u = sample_region(system.input_ranges[:, 0], system.input_ranges[:, 1], 64, seed=1)
+    dt = check_number(f"system '{system.name}'", "dt", dt, f"a positive number of {WORDS[unit]}", least=0.0, zero=False)
+    x, u = states_and_inputs(system, system.state_ranges, 64, seed=0)
     motion = _checked_motion(system, x, u)
     if system.kind == "discrete":
         return DiscreteSystem(system, float(dt), "map", 1, system.dynamics, np.zeros(system.nx))

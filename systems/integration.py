@@ -19,6 +19,8 @@ from scipy.integrate import solve_ivp
 from systems.base.errors import SimulationError
 from systems.evaluation import evaluate, jacobian, symbols_of, to_casadi
 from systems.fixed_steps import fixed_steps
+from systems.regions import sample_region as sample_region
+from systems.regions import states_and_inputs
 from systems.signals import Signal
 from systems.system import System
 
@@ -38,17 +40,6 @@ FAR = 10.0  # ranges, beyond which a state has run away
 RUNAWAY = 1e3  # ranges per sample: a derivative that no fixed step follows either
 FIXED = "RK4 with fixed steps"  # the method, where adaptive ones get stuck
 AGREED = 0.1  # of a range: where fixed steps of two lengths differ by more, neither is a reference
-
-
-def sample_region(low: np.ndarray, high: np.ndarray, count: int, seed: int) -> np.ndarray:
-    """``(count, n)`` space-filling points of a box: a scrambled Sobol sequence."""
-    from scipy.stats import qmc
-
-    if len(low) == 0:
-        return np.zeros((count, 0))
-    power = max(0, int(np.ceil(np.log2(max(count, 1)))))
-    unit = qmc.Sobol(len(low), seed=seed).random_base2(power)[:count]  # type: ignore[call-arg]
-    return low + unit * (high - low)
 
 
 def time_scales(system: System) -> tuple[float, float]:
@@ -88,8 +79,7 @@ def nothing_left(system: System, dt: float, most: float) -> bool:
 
 def _modes(system: System, samples: int = 64) -> np.ndarray:
     """Eigenvalues of df/dx ``(m, nx)`` at points of the region."""
-    points = sample_region(system.state_ranges[:, 0], system.state_ranges[:, 1], samples, seed=0)
-    inputs = sample_region(system.input_ranges[:, 0], system.input_ranges[:, 1], samples, seed=1)
+    points, inputs = states_and_inputs(system, system.state_ranges, samples, seed=0)
     matrices = evaluate(jacobian(system.dynamics, "x"), t=np.zeros(1), x=points, u=inputs, p=system.parameter_values)
     return np.linalg.eigvals(matrices[np.isfinite(matrices).all(axis=(1, 2))])
 
@@ -323,5 +313,5 @@ def variational(system: System) -> System:
     return replace(
         system,
         states=[*(Signal(q.name, q.unit, q.range) for q in system.states), *extra],
-        dynamics=column, output=ca.densify(full[0]), outputs=[Signal("first")], symbols=symbols, feedback=None,
+        dynamics=column, output=ca.densify(full[0]), outputs=[Signal("first")], symbols=symbols, feedback=None, region=None,
     )  # fmt: skip

@@ -18,12 +18,13 @@ import numpy as np
 
 from systems.base.errors import InputError
 from systems.base.wording import nearest
+from systems.constraints import Constraints, read_constraints
 from systems.evaluation import evaluate
 from systems.feedback import Feedback, read_feedback
 from systems.graph import Graph
 from systems.linear import linear_equations
 from systems.signals import Parameter, Signal, check_label, check_name, check_number
-from systems.time_units import PLANT_UNITS, checked_unit, inferred_unit
+from systems.time_units import PLANT_UNITS, WORDS, checked_unit, inferred_unit
 from systems.tracing import read_equations
 
 KINDS = ("continuous", "discrete")
@@ -59,6 +60,9 @@ class System:
         minutes, hours or days where the units of the signals say so (``mg/dl/min``), else seconds.
     symbols : mapping, optional
         CasADi symbols of expressions, for instance ``{"x": x, "u": u, "p": p}``.
+    region : sequence of str, callable or CasADi expressions, optional
+        Conditions on states and inputs beside their ranges, as comparisons: ``["abs(beta) <= 0.1", "s^2 + c^2 = 1"]``, or a function
+        such as ``lambda x: [x[0]**2 + x[1]**2 == 1]``. Only where they hold is anything fitted, proved and judged.
     feedback : callable or Feedback, optional
         The law that drives the inputs in simulated data and trials, for a plant that leaves its ranges by itself: a function of
         ``t, x, y, u, p``, or a :class:`Feedback` with references and the names of the inputs that it drives.
@@ -90,6 +94,7 @@ class System:
     duration: float | None = None
     time_unit: str = ""
     symbols: Mapping[str, Any] | None = None
+    region: Any = None
     feedback: Any = None
 
     def __post_init__(self) -> None:
@@ -119,18 +124,20 @@ class System:
                 taken[name] = what
         if len(set(self.output_names)) < self.ny:
             raise InputError(f"system '{self.name}': two outputs have the same name; rename one")
-        for what in ("dt", "duration"):
-            if getattr(self, what) is not None:
-                expected = "a positive time"
-                check_number(f"system '{self.name}'", what, getattr(self, what), expected, least=0.0, zero=False)
         if self.time_unit and checked_unit(self.time_unit, f"system '{self.name}': time_unit") not in PLANT_UNITS:
             raise InputError(
                 f"system '{self.name}': time_unit is '{self.time_unit}'; expected {', '.join(PLANT_UNITS)}"
             )
         unit = checked_unit(self.time_unit, "time_unit") if self.time_unit else self._inferred_unit
         object.__setattr__(self, "time_unit", unit)
+        for what in ("dt", "duration"):
+            if getattr(self, what) is not None:
+                expected = f"a positive number of {WORDS[unit]}"
+                check_number(f"system '{self.name}'", what, getattr(self, what), expected, least=0.0, zero=False)
         object.__setattr__(self, "dynamics", self._graph(self.dynamics, "dynamics", self.nx))
         object.__setattr__(self, "output", self._graph(self.output, "output", self.ny))
+        if self.region is not None:
+            object.__setattr__(self, "region", self._constraints())
         object.__setattr__(self, "symbols", None)
         if self.feedback is not None:
             object.__setattr__(self, "feedback", read_feedback(self, self.feedback))
@@ -192,6 +199,12 @@ class System:
             raise InputError(f"{owner}: the graph has inputs {dict(source.inputs)}; expected {sizes}")
         check(len(source.outputs) if len(source.shape) == 1 else 0)
         return source
+
+    def _constraints(self) -> Constraints | None:
+        names = (*self.state_names, *self.input_names)
+        owner = f"system '{self.name}': region"
+        sizes = dict(self.dynamics.inputs)
+        return read_constraints(self.region, sizes, names, tuple(self.parameters), self.symbols, owner)
 
     def _check_centre(self, what: str) -> None:
         """Equations that are nan at the middle of the operating region are a mistake, best said at once."""
@@ -368,6 +381,7 @@ class System:
         """Everything about the plant as JSON-able data, its equations as graphs; what is as it would be anyway is left out."""
         more: dict[str, Any] = {} if self.feedback is None else {"feedback": self.feedback.to_data()}
         more |= {} if self.time_unit == self._inferred_unit else {"time_unit": self.time_unit}
+        more |= {} if self.region is None else {"region": self.region.to_data()}
         return more | {
             "name": self.name,
             "kind": self.kind,
@@ -401,6 +415,7 @@ class System:
                 parameters={name: Parameter(**p) for name, p in data["parameters"].items()},
                 dynamics=Graph.from_data(data["dynamics"]),
                 output=Graph.from_data(data["output"]),
+                region=Constraints.from_data(data["region"]) if "region" in data else None,
                 feedback=Feedback.from_data(data["feedback"]) if "feedback" in data else None,
             )
         except (KeyError, TypeError, AttributeError) as error:

@@ -1,11 +1,12 @@
 """A system written as TOML: tables of signals, parameters and text equations.
 
-    [states] [inputs] [parameters] [tables] [definitions] [dynamics], [difference] or [linear] [outputs] [feedback] [references]
-    [sampling]
+    [states] [inputs] [parameters] [tables] [definitions] [dynamics], [difference] or [linear] [outputs] [region] [feedback]
+    [references] [sampling]
 
 ``[feedback]`` gives inputs in terms of states, outputs and ``[references]``, for simulated data.
 ``[dynamics]`` gives dx/dt, ``[difference]`` the next state of a discrete map. ``[definitions]`` names intermediate
 equations, worked out in order, for use in all equations below them. ``[tables]`` names tables of points, used as ``table(name, x)``.
+Entries of ``[region]`` are conditions, or lists of them, under any names: ``constraints = ["abs(beta) <= 0.1", "s^2 + c^2 = 1"]``.
 ``t`` is the time in the plant's unit.
 """
 
@@ -16,6 +17,7 @@ from pydantic import BaseModel
 
 from systems.base.errors import InputError
 from systems.base.wording import nearest
+from systems.constraints import Conditions, read_comparisons
 from systems.equations import Equation, parse
 from systems.expressions import TABLE
 from systems.feedback import EXCITATION, Feedback
@@ -82,6 +84,7 @@ def _build(tables: SystemTables, file: str, name: str, source: str, kind: str, e
         dynamics=_function(derivatives, definitions, *names, lookups),
         output=_function(measured, definitions, *names, lookups),
         kind="discrete" if kind == "difference" else "continuous",
+        region=_region(tables, known, definitions, lookups, file),
         feedback=_feedback(tables, known, definitions, lookups, file),
     )
 
@@ -116,6 +119,7 @@ def _linear(tables: SystemTables, file: str, name: str, source: str) -> System:
         dynamics=dynamics,
         output=output,
         kind="discrete" if discrete else "continuous",
+        region=_region(tables, _known(tables), {}, {}, file),
         feedback=_feedback(tables, _known(tables), {}, {}, file),
     )
 
@@ -142,6 +146,23 @@ def _system(tables: SystemTables, file: str, name: str, source: str, **equations
         )
     except InputError as error:
         raise InputError(f"{file}: {error}") from error
+
+
+def _region(
+    tables: SystemTables,
+    known: Mapping[str, str | None],
+    definitions: Mapping[str, Equation],
+    lookups: Mapping[str, LookupTable],
+    file: str,
+) -> Conditions | None:
+    """The conditions of [region]; None where there are none."""
+    rows = [
+        comparison
+        for name, texts in tables.region.items()
+        for text in ([texts] if isinstance(texts, str) else texts)
+        for comparison in read_comparisons(text, known, f"{file}: region.{name}")
+    ]
+    return Conditions(rows, list(tables.states), list(tables.inputs), definitions, lookups) if rows else None
 
 
 def _feedback(

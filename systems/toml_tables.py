@@ -114,6 +114,7 @@ class SystemTables(_Table):
     difference: dict[str, str] | None = None
     linear: _Linear | None = None
     outputs: dict[str, Annotated[_Output, _short("equation", (str,))]]
+    region: dict[str, str | list[str]] = {}
     feedback: dict[str, str | Number] | None = None
     references: dict[str, _Reference] = {}
     sampling: _Sampling | None = None
@@ -144,11 +145,13 @@ _EXPECTED_ENTRY = {
     "outputs": 'an equation in quotes, or a table such as { equation = "x1", unit = "m" }',
     "tables": "a table such as { x = [0, 0.5, 1], y = [3.0, 3.6, 4.2] }",
     **dict.fromkeys(("dynamics", "difference", "definitions", "feedback"), EXPECTED["equation"]),
+    "region": 'a condition in quotes, such as "abs(x1) <= 0.1", or a list of them',
 }
 _EXPECTED_TABLE = {
     "states": "a table [states] with a line such as x1 = { range = [-1, 1] } for each state",
     "outputs": 'a table [outputs] with a line such as y = "x1" for each measured output',
     "sampling": "a table [sampling] with the line dt = 0.01",
+    "region": 'a table [region] with a line such as constraints = ["abs(x1) <= 0.1"]',
 }
 
 

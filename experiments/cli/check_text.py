@@ -22,9 +22,7 @@ def lines(findings: dict[str, Any]) -> list[str]:
     if findings["modes"] is not None:
         text.append(_modes(findings["modes"], unit))
     if findings["time_dependent"]:
-        text.append(
-            "the equations depend on t: it can be simulated, not fitted; make the time-dependent signal a known input"
-        )
+        text.append("the equations depend on t: it can be simulated, not fitted")
     text += _observability(findings)
     text += _curve(findings)
     if findings["requested_rate"] is not None:

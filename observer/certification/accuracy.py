@@ -34,7 +34,8 @@ from systems.angles import angles
 from systems.base.errors import InputError
 from systems.detectability import residual_lower_bound
 from systems.discretization import DiscreteSystem
-from systems.integration import reference_motion, sample_region
+from systems.integration import reference_motion
+from systems.regions import holds, region_points
 
 REFINED_UP_TO = 6  # states
 STRUCTURAL = "structural"
@@ -256,15 +257,15 @@ def _largest(v: np.ndarray, off: np.ndarray, M: np.ndarray) -> float:
     return float(np.max(metric_norm(v, M), initial=0.0) + metric_norm(off, np.abs(M)))
 
 
-def _points(area: Region, nx: int, count: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    points = sample_region(area.box[:, 0], area.box[:, 1], count, seed)
-    return points[:, :nx], points[:, nx:]
+def _points(plant: DiscreteSystem, area: Region, count: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    points = region_points(plant.system, area.box, count, seed)
+    return points[:, : plant.nx], points[:, plant.nx :]
 
 
 def _residuals(prover: Prover, area: Region, within: Settled | None) -> np.ndarray:
     """Where the plant settles, if that is known: what the sharper metric is to be good at."""
-    x, u = _points(area, prover.plant.nx, _SAMPLES, prover.seed + 5)
-    if within is not None and within.holds(x).sum() >= _SAMPLES // 20:
+    x, u = _points(prover.plant, area, _SAMPLES, prover.seed + 5)
+    if within is not None and within.holds(x).sum() >= len(x) // 20:
         x, u = x[within.holds(x)], u[within.holds(x)]
     return residual(prover.observer, prover.plant, x, u)
 
@@ -276,7 +277,7 @@ def _discretisation(plant: DiscreteSystem, area: Region, seed: int) -> tuple[np.
     """
     if plant.system.kind == "discrete" or plant.graph is None:
         return np.zeros((1, plant.nx)), np.zeros(plant.nx)
-    x, u = _points(area, plant.nx, _TRUTHS, seed + 6)
+    x, u = _points(plant, area, _TRUTHS, seed + 6)
     truth = reference_motion(plant.system, x, u[:, None, :], plant.dt)
     d = plant.step(x, u) - truth.x[:, 1]
     return d, truth.error * np.ptp(plant.system.state_ranges, axis=1)
@@ -289,13 +290,15 @@ def residual_map(observer: RENObserver, plant: DiscreteSystem, area: Region, pro
     at = np.asarray(proof.residual.attained_at, dtype=float)
 
     def size(z: np.ndarray) -> np.ndarray:
-        return metric_norm(residual(observer, plant, z[..., : plant.nx], z[..., plant.nx :]), proof.contraction.metric)
+        found = metric_norm(residual(observer, plant, z[..., : plant.nx], z[..., plant.nx :]), proof.contraction.metric)
+        return np.where(holds(plant.system, z), found, np.nan)
 
     spread = []
     for i in range(plant.nx):  # how much the residual varies along each state through the worst point
         z = np.tile(at, (25, 1))
         z[:, i] = np.linspace(area.box[i, 0], area.box[i, 1], 25)
-        spread.append(np.ptp(size(z)))
+        along = size(z)
+        spread.append(np.ptp(along[np.isfinite(along)]) if np.isfinite(along).any() else 0.0)
     order = np.argsort(-np.round(np.array(spread) / max(max(spread), 1e-300) / _SAME), kind="stable")
     i, j = sorted(order[:2].tolist())
     first, second = (np.linspace(area.box[s, 0], area.box[s, 1], _GRID) for s in (i, j))

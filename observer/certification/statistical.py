@@ -162,7 +162,7 @@ def bound_statistically(
         seed,
         time.monotonic() - begin,
         f"initial state and estimate independent, uniform over the set of initial states; "
-        f"{'usual inputs' if system.feedback is None else 'inputs by the feedback law'}; {length:g} s; "
+        f"{'usual inputs' if system.feedback is None else 'inputs by the feedback law'}; {length:g} {system.time_unit}; "
         f"{getattr(plant, 'method', 'the')} model; no noise",
         status,
     )

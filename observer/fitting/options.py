@@ -12,7 +12,9 @@ from observer.networks.activations import get_activation
 from systems.angles import POINTS, angles
 from systems.base.errors import InputError
 from systems.discretization import DiscreteSystem
-from systems.integration import sample_region
+from systems.formulas import time_terms
+from systems.regions import sample_region
+from systems.system import System
 from systems.trajectories import Trajectories
 
 
@@ -52,9 +54,10 @@ class FitOptions:
 def check(options: FitOptions, plant: DiscreteSystem, data: Trajectories) -> None:
     """Raises :class:`InputError` for invalid options, and for a plant that cannot be fitted."""
     if plant.system.time_dependent:
+        terms = " and ".join(_time_terms(plant.system)) or "the time-dependent signal"
         raise InputError(
             f"system '{plant.system.name}' depends on t explicitly, and a time-invariant observer cannot; "
-            "name the time-dependent signal as a known input"
+            f"make {terms} a known input: name it under inputs, with its range, and write that name in the equations"
         )
     if isinstance(options.neurons, bool) or not isinstance(options.neurons, int) or options.neurons < 0:
         raise InputError(f"neurons is {options.neurons!r}; expected a whole number, 0 or more")
@@ -105,6 +108,12 @@ def _check_angles(plant: DiscreteSystem, data: Trajectories) -> None:
             "measurements cannot tell how far it turned; expected less than half: take a dt below "
             f"{0.5 * plant.dt / share[k]:.2g} s, or narrow the ranges"
         )
+
+
+def _time_terms(system: System) -> list[str]:
+    """What in the equations depends on the time alone."""
+    names = {"t": ["t"], "x": system.state_names, "u": system.input_names, "p": tuple(system.parameters)}
+    return list(dict.fromkeys([*time_terms(system.dynamics, names), *time_terms(system.output, names)]))
 
 
 def check_positive(numbers: Mapping[str, float | None]) -> None:

@@ -17,7 +17,7 @@ from observer.scaling import Scaling
 from systems.angles import angles
 from systems.base.errors import InputError
 from systems.discretization import DiscreteSystem
-from systems.integration import sample_region
+from systems.regions import holds, moved_in, region_points
 from systems.trajectories import Trajectories, Transitions
 
 #: States and inputs up to which half of the transitions fill the region; above, a box is mostly corners in which the
@@ -97,7 +97,7 @@ def fitting_region(plant: DiscreteSystem, data: Trajectories) -> np.ndarray:
 
 def _uniform(plant: DiscreteSystem, region: np.ndarray, count: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
     box = np.concatenate([region, plant.system.input_ranges])
-    points = sample_region(box[:, 0], box[:, 1], count, seed)
+    points = region_points(plant.system, box, count, seed)
     return points[:, : plant.nx], points[:, plant.nx :]
 
 
@@ -131,8 +131,8 @@ def model_transitions(
     from_data = min(round((1 - region_share) * count) if filled else count, len(transitions))
     chosen = np.sort(rng.choice(len(transitions), from_data, replace=False))
     x, u = _uniform(plant, region, count - from_data if filled else 0, seed)
-    x = np.concatenate([x, angles(plant.system).states(transitions.x[chosen])])
     u = nominal_inputs(plant.system, np.concatenate([u, transitions.u[chosen]]))
+    x, u = _in_region(plant, region, np.concatenate([x, angles(plant.system).states(transitions.x[chosen])]), u)
     y, x_next = plant.output(x, u), plant.step(x, u)
     finite = np.isfinite(np.concatenate([x, u, y, x_next], axis=1)).all(axis=1)
     if finite.mean() < 0.5:
@@ -142,6 +142,19 @@ def model_transitions(
             "narrow the ranges to where the equations hold, or reduce dt"
         )
     return Transitions(x[finite], u[finite], y[finite], x_next[finite])
+
+
+def _in_region(
+    plant: DiscreteSystem, region: np.ndarray, x: np.ndarray, u: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Those of x and u where the plant's constraints hold, moved onto equalities, from which a simulation drifts a little."""
+    system = plant.system
+    if system.region is None:
+        return x, u
+    box = np.concatenate([region, system.input_ranges])
+    points = moved_in(system, np.concatenate([x, u], axis=1), box, inequalities=False)
+    points = points[holds(system, points)]
+    return points[:, : plant.nx], points[:, plant.nx :]
 
 
 def logged_transitions(plant: DiscreteSystem, data: Trajectories, count: int, seed: int) -> Transitions:

@@ -26,6 +26,7 @@ from systems.detectability import (
     ResidualLowerBound,
     TradeOff,
     curve,
+    narrowings,
     residual_lower_bound,
     sample_jacobians,
     search_metric,
@@ -35,6 +36,7 @@ from systems.detectability import (
 from systems.discretization import DiscreteSystem
 from systems.integration import time_scales
 from systems.observability import UnobservableModes, unobservable_directions
+from systems.observability.mirrors import mirror_sentences
 from systems.observability.places import TRAJECTORY
 from systems.observability.unobservable import KINDS
 
@@ -42,6 +44,7 @@ NOISE_SHARE = 0.02  # of a state's range
 STATED_SHARE = 0.015  # the same where the noise is stated, and trials with it are judged: their RMS varies
 HIGHEST_PEAK = 5.0  # ranges: without a request, slower metrics whose transient stays below are preferred
 CLOSE = 1.15  # settling times that count as equally fast
+WORTHWHILE = SETTLED ** (1 / 2000)  # what a narrower region has to reach to be proposed: 2000 samples to settle
 BLIND = 1 - 2e-4  # without a request: slower than this (20,000 samples to settle) counts as undetectable
 TRIED, TRIED_WHEN_PROVED = 6, 2  # metrics, the fastest first, in which the lower bound of a residual is sought
 WIDE_ENOUGH = 1.2  # with many states: stop searching when this much of the distance to 1 is to spare
@@ -260,6 +263,11 @@ def _refusal(
         if seen
         else "measure another state, or narrow the ranges to where the outputs show this direction"
     )
+    mirrors = mirror_sentences(plant, region)
+    never += "".join(f" {text[0].upper()}{text[1:]}." for text in mirrors)
+    if not never:
+        proposals = narrowings(plant, region, jacobians, limit if asked is not None else WORTHWHILE)
+        advice = "; or ".join([*(item.text for item in proposals), advice])
     bound = _bound(plant, region, jacobians, metrics, rate, TRIED_WHEN_PROVED if never else TRIED)
     lower = ""
     if bound is not None:

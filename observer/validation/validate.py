@@ -15,6 +15,7 @@ from systems.angles import angles, periods, wrap
 from systems.base import memory
 from systems.base.errors import InputError
 from systems.discretization import DiscreteSystem
+from systems.regions import DRIFT, holds_along
 from systems.system import System
 from systems.trajectories import Trajectories, draw_initial_states, simulate
 
@@ -97,7 +98,7 @@ def validate(
     samples, wide = duration / plant.dt, 2 * (2 * system.nx + system.nu + system.ny + 1)
     memory.require(
         memory.arrays((trials, samples, wide)),
-        f"{trials} trials of {duration:g} s in samples of {plant.dt:g} s",
+        f"{trials} trials of {duration:g} {system.time_unit} in samples of {plant.dt:g} {system.time_unit}",
         "ask for fewer or shorter ones, or a larger dt",
     )
     data = simulate(plant, trials, duration, seed, excitation, noise=noise, x0=x0, truth=truth, leave=True)
@@ -240,7 +241,7 @@ def _measured(
             judged_by = np.sqrt(np.mean(judged_by**2, axis=1, keepdims=True))
         inside = (judged_by <= TOLERANCE).all(axis=(1, 2)) & ~lost
         settling, norm = settling_times(relative, data.t), np.linalg.norm(error @ root, axis=-1)
-        for values, new in zip(rows.values(), (lost, inside, _in_region(x, system), settling, norm), strict=True):
+        for values, new in zip(rows.values(), (lost, inside, _in_region(x, u, system), settling, norm), strict=True):
             values.append(new)
     return {name: np.concatenate(values) for name, values in rows.items()} | {
         "rms_error": np.sqrt(squares / max(1, counted.sum())), "max_error": largest, "residual_level": float(level),
@@ -260,10 +261,10 @@ def settling_times(relative: np.ndarray, t: np.ndarray) -> np.ndarray:
     return np.append(t, np.inf)[last + 1]
 
 
-def _in_region(x: np.ndarray, system: System) -> np.ndarray:
+def _in_region(x: np.ndarray, u: np.ndarray, system: System) -> np.ndarray:
     known = angles(system)
     x, (low, high) = known.states(x), known.region(system.state_ranges).T
-    return ((x >= low) & (x <= high)).all(axis=(1, 2))
+    return ((x >= low) & (x <= high)).all(axis=(1, 2)) & holds_along(system, x, u, DRIFT).all(axis=1)
 
 
 def _proved_rate(observer: RENObserver, plant: DiscreteSystem) -> Criterion:

@@ -63,12 +63,13 @@ def settling_time(rate: float, dt: float) -> float:
 
 
 def output_noise(plant: DiscreteSystem, jacobians: Jacobians) -> tuple[np.ndarray, bool]:
-    """(standard deviation of every output ``(ny,)`` in its unit, whether it had to be assumed)."""
+    """(standard deviation of every row of C ``(ny,)`` in its unit, whether it had to be assumed); equalities have none."""
     stated = np.array([signal.noise for signal in plant.system.outputs], dtype=float)
+    exact = np.zeros(jacobians.c.shape[1] - plant.ny)
     if (stated > 0).any():
-        return stated, False
-    scale = np.ones(plant.ny) if jacobians.output_scale is None else jacobians.output_scale
-    return NOMINAL_NOISE * scale, True
+        return np.concatenate([stated, exact]), False
+    scale = np.ones(plant.ny) if jacobians.output_scale is None else jacobians.output_scale[: plant.ny]
+    return np.concatenate([NOMINAL_NOISE * scale, exact]), True
 
 
 def noise_of(
@@ -191,6 +192,6 @@ def curve(plant: DiscreteSystem, jacobians: Jacobians, found: list[tuple[float, 
         noise=np.array([noise for _, noise, _ in costs]).reshape(len(found), plant.nx),
         peak=np.array([peak for *_, peak in costs]).reshape(len(found), plant.nx) / width,
         speed=np.array([speed for speed, _ in found]),
-        output_noise=sd,
+        output_noise=sd[: plant.ny],
         assumed=assumed,
     )

@@ -10,7 +10,8 @@ import numpy as np
 
 from systems.discretization import MAX_SUBSTEPS, STABLE, DiscreteSystem
 from systems.evaluation import evaluate, jacobian
-from systems.integration import INTEGRATOR, sample_region, time_scales
+from systems.integration import INTEGRATOR, time_scales
+from systems.regions import states_and_inputs
 
 STIFF = 1000.0  # ratio of fastest to slowest mode from which a plant is called stiff
 FINE, COARSE = 500.0, 1.0  # samples per fastest time constant
@@ -46,9 +47,10 @@ def find_modes(
     if system.kind != "continuous":
         return None
     region = system.state_ranges if region is None else region
-    x = np.concatenate([region.mean(axis=1)[None], sample_region(region[:, 0], region[:, 1], samples, seed)])
-    box = system.input_ranges
-    u = np.concatenate([box.mean(axis=1)[None], sample_region(box[:, 0], box[:, 1], samples, seed + 1)])
+    x, u = states_and_inputs(system, region, samples, seed)
+    if system.region is None:
+        x = np.concatenate([region.mean(axis=1)[None], x])
+        u = np.concatenate([system.input_ranges.mean(axis=1)[None], u])
     slopes = evaluate(jacobian(system.dynamics, "x"), t=np.zeros(1), x=x, u=u, p=system.parameter_values)
     slopes = np.broadcast_to(slopes, (len(x), plant.nx, plant.nx))
     slopes = slopes[np.isfinite(slopes).all(axis=(1, 2))]

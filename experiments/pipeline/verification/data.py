@@ -18,8 +18,7 @@ from observer.storage import read_json
 from systems import load_system
 from systems.base.errors import InputError
 from systems.base.records import to_plain
-from systems.closed_loop import ends_of, inside, samples_inside
-from systems.feedback import applied
+from systems.closed_loop import acting, is_driven, samples_inside, stays
 from systems.integration import RTOL
 from systems.process_noise import disturbed, process_noise, sample_deviation
 from systems.trajectories import Trajectories, draw_commands, draw_initial_states, simulate
@@ -154,13 +153,13 @@ def motion_findings(
             DIFFERS, part, f"holds states of shape {data.x.shape}; the recipe gives {(trajectories, steps, plant.nx)}"
         )
         return
-    lengths = samples_inside(ends_of(system), data.x)
+    lengths = samples_inside(system, data.x, data.u)
     gone = np.arange(steps) >= lengths[:, None]
     commands = draw_commands(system, plant.dt, trajectories, steps, seed, excitation)
     drawn = {
         "t": plant.dt * np.arange(steps),
         "x[:, 0]": draw_initial_states(system, trajectories, seed),
-        "u": np.where(gone[..., None], np.nan, applied(system, data.t, data.x, data.y, commands)),
+        "u": np.where(gone[..., None], np.nan, acting(system, data.t, data.x, data.y, commands)),
         "lengths": lengths,
     }
     stored = {"t": data.t, "x[:, 0]": data.x[:, 0], "u": data.u, "lengths": data.lengths}
@@ -179,14 +178,19 @@ def motion_findings(
         drawn, stored = drawn | {"source": source}, stored | {"source": data.source}
         if not data.method:  # it is not stored with the data of a fit
             del drawn["method"], stored["method"]
-    near = {} if system.feedback is None else {"u": 1e-9 * np.ptp(system.input_ranges, axis=1)}
+    near = {} if not is_driven(system) else {"u": 1e-9 * np.ptp(system.input_ranges, axis=1)}
     yield from compared(part, stored, drawn, what="initial states and inputs of its seed", near=near)
     following = np.array(again.following)
     for k in np.flatnonzero(lengths[rows] < steps):
         last = lengths[rows][k] - 1
-        if last >= 0 and inside(ends_of(system), following[k, last]):
+        if last < 0:
+            continue
+        at, moved = following[k, last], commands[rows][k, last + 1]
+        if stays(system, at, acting(system, data.t[last + 1], at, system.measure(at, moved[: plant.nu]), moved)):
             yield Finding(
-                DIFFERS, part, f"a trajectory ends at t = {data.t[last]:g} s, where the plant does not leave its ranges"
+                DIFFERS,
+                part,
+                f"a trajectory ends at t = {data.t[last]:g} {run.system.time_unit}, where the plant does not leave its ranges",
             )
             return
     following[gone[rows][:, 1:]] = np.nan

@@ -130,8 +130,8 @@ def _search(model: Model, gap: float, rounds: int, **state: Any) -> Search:
     size = _size(model)
     return Search(
         region=model.region, bound=model.bound, values=lambda points: size(points)[:, None],
-        climb=lambda points, _: climb(size, points, model.region, step=0.01, rounds=rounds)[0],
-        columns=1, gap=gap, batch=BATCH, gains=model.gains, climbs=CLIMBS, **state,
+        climb=lambda points, _: climb(size, points, model.region, model.exclusion.moved, step=0.01, rounds=rounds)[0],
+        columns=1, gap=gap, batch=BATCH, gains=model.gains, climbs=CLIMBS, move=model.exclusion.moved, **state,
     )  # fmt: skip
 
 
@@ -153,7 +153,7 @@ def _cost(model: Model) -> float:
 
 def _fresh(model: Model, gap: float, seed: int, work: float | None) -> Search:
     rounds = _rounds(model, work)
-    points, values = sample(_size(model), model.region, seed, rounds=rounds)
+    points, values = sample(_size(model), model.region, seed, model.exclusion.moved, rounds=rounds)
     cells = model.start(most=math.inf if work is None else 0.5 * work / model.cost())
     best = int(np.argmax(values))
     return _search(

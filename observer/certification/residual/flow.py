@@ -7,14 +7,8 @@ from itertools import pairwise
 import numpy as np
 
 from observer.certification.residual import kernels
-from observer.certification.residual.model import (
-    PIECE,
-    OutOfTimeError,
-    make_basis,
-    program_cost,
-    rows,
-    usable_threads,
-)
+from observer.certification.residual.basis import make_basis
+from observer.certification.residual.model import PIECE, OutOfTimeError, program_cost, rows, usable_threads
 from observer.certification.residual.program import Program, Unprovable, compile_program
 from systems.discretization import DiscreteSystem
 

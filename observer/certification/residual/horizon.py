@@ -146,9 +146,10 @@ def bound_horizon(
         return lambda points: values(points)[:, k]
 
     def further(points: np.ndarray, k: int) -> np.ndarray:
-        return climb(column(k), points, model.region, step=0.01, rounds=rounds)[0]
+        return climb(column(k), points, model.region, move, step=0.01, rounds=rounds)[0]
 
-    starts = [sample(column(k), model.region, seed, _SAMPLES, _CLIMBERS, rounds) for k in range(1 + plant.nx)]
+    move = model.exclusion.moved
+    starts = [sample(column(k), model.region, seed, move, _SAMPLES, _CLIMBERS, rounds) for k in range(1 + plant.nx)]
     best = np.array([points[np.argmax(found)] for points, found in starts])
     lower = np.array([max(found.max(), 0.0) for _, found in starts])
     most = math.inf if work is None else 0.5 * work / model.cost(steps)
@@ -157,7 +158,7 @@ def bound_horizon(
         region=model.region, bound=lambda cells: model.bound(cells, rate, steps, step_gains, stays), values=values, climb=further,
         columns=1 + plant.nx, gap=np.array([max(gap, ROUGH), *[gap] * plant.nx]), batch=BATCH, open=first, cells=len(first.cells),
         closed=np.zeros(plant.nx + 2), lower=lower, best=best, gains=model.gains,
-        seconds=time.perf_counter() - begin, climbs=CLIMBS,
+        seconds=time.perf_counter() - begin, climbs=CLIMBS, move=move,
     )  # fmt: skip
 
     def report(search: Search) -> None:
@@ -220,6 +221,7 @@ def _rolled(model: Model, points: np.ndarray, steps: int, stays: bool) -> np.nda
             inputs = np.concatenate([known, system.measure(x, u)], axis=1)
             if k > 0 and stays:
                 counts &= ((x >= box[:, 0]) & (x <= box[:, 1])).all(axis=1)
+                counts &= model.exclusion.points(np.concatenate([x, u], axis=1))
             x, estimate = plant.step(x, u), ren.next_state(estimate, inputs)
         return np.where(counts[:, None], estimate - x, 0.0)
 

@@ -4,14 +4,16 @@ import os
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import cache, cached_property
-from itertools import pairwise, product
+from functools import cached_property
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
 
 from observer.certification.contraction import find_fault
 from observer.certification.residual import kernels
+from observer.certification.residual.basis import make_basis
+from observer.certification.residual.exclusion import Exclusion
 from observer.certification.residual.program import Program, Unprovable, compile_program
 from observer.networks.activations import get_activation
 from observer.state_observer import RENObserver
@@ -96,6 +98,11 @@ class Model:
         return np.flatnonzero(self.region[:, 1] > self.region[:, 0])
 
     @cached_property
+    def exclusion(self) -> Exclusion:
+        """What the constraints of the plant's region exclude."""
+        return Exclusion(self.plant, self.region)
+
+    @cached_property
     def _arguments(self) -> tuple[Any, ...]:
         ren, system = self.observer.weights, self.plant.system
         assert self.plant.graph is not None
@@ -154,8 +161,21 @@ class Model:
         """Bounds over cells (n, nx + nu, 2): of the residual, or with ``steps`` of what it becomes over so many.
 
         step_gains : (nx,), |v_i+| <= step_gains_i |v|_M from one step to the next, proved; nothing is known when left out.
-        stays : zero where the plant is sure to leave the region before the last step.
+        stays : zero where the plant is sure to leave the region before the last step. Zero too where a constraint excludes the cell.
         """
+        gone = self.exclusion.cells(cells)
+        if not gone.any():
+            return self._bound(cells, rate, steps, step_gains, stays)
+        n = len(cells)
+        split = np.full(n, self.free[0] if len(self.free) else 0)
+        result = Cells(cells, np.zeros((n, 1 + self.plant.nx)), np.zeros(n), split, cells.mean(axis=2))
+        if not gone.all():
+            some = self._bound(np.ascontiguousarray(cells[~gone]), rate, steps, step_gains, stays)
+            for name in ("bounds", "lost", "split", "corners"):
+                getattr(result, name)[~gone] = getattr(some, name)
+        return result
+
+    def _bound(self, cells: np.ndarray, rate: float, steps: int, step_gains: Any, stays: bool) -> Cells:
         n, size = len(cells), len(self.region)
         result = Cells(
             cells, np.empty((n, 1 + self.plant.nx)), np.empty(n), np.empty(n, dtype=np.int64), np.empty((n, size))
@@ -216,9 +236,8 @@ class Model:
 
     def counts(self, points: np.ndarray) -> np.ndarray:
         """Which of points (k, nx + nu) are in the part of the region that counts."""
-        if self.within is None:
-            return np.ones(len(points), dtype=bool)
-        return self.within.holds(points[:, : self.plant.nx])
+        inside = self.exclusion.points(points)
+        return inside if self.within is None else inside & self.within.holds(points[:, : self.plant.nx])
 
     def residual(self, points: np.ndarray) -> np.ndarray:
         """r (k, nx) at points (k, nx + nu), as plain NumPy computes it in float64."""
@@ -238,24 +257,6 @@ def program_cost(code: np.ndarray, terms: int, product: int) -> float:
     products = code == kernels.OPERATIONS.index("mul")
     others = len(code) - linear.sum() - products.sum()
     return float(2 * terms * linear.sum() + (product + 4 * terms) * products.sum() + (2 * product + 8 * terms) * others)
-
-
-@cache
-def make_basis(m: int, order: int) -> tuple[tuple[Any, ...], np.ndarray]:
-    """``basis`` of the kernels for m variables up to total degree ``order``, and the exponents (powers, m)."""
-    powers = [p for p in product(range(order + 1), repeat=m) if sum(p) <= order]
-    powers.sort(key=lambda p: (sum(p), [-e for e in p]))
-    places = {p: k for k, p in enumerate(powers)}
-    degree = np.array([sum(p) for p in powers], dtype=np.int64)
-    partners = np.array([(degree + d <= order).sum() for d in degree], dtype=np.int64)
-    product_of = np.zeros((len(powers), len(powers)), dtype=np.int64)
-    for a, p in enumerate(powers):
-        for b in range(partners[a]):
-            product_of[a, b] = places[tuple(i + j for i, j in zip(p, powers[b], strict=True))]
-    square = np.array([places[tuple(2 * (i == j) for j in range(m))] for i in range(m)], dtype=np.int64)
-    return (m, len(powers), degree, partners, product_of, square), np.array(powers, dtype=np.int64).reshape(
-        len(powers), m
-    )
 
 
 def rows(program: Program) -> tuple[np.ndarray, ...]:

@@ -49,7 +49,7 @@ class Search:
     column -> points that are better in it. columns : how many columns of the bounds must be brought within ``gap``.
     ``closed`` (columns of the bounds + 1,): the largest of every column over closed cells, and the rounding among them.
     lower (columns,), attained at best (columns, d). gains : |v_i| <= gains_i |v|_M, for rounding in the columns of states.
-    climbs : that are left; what is news after them counts as it is.
+    climbs : that are left; what is news after them counts as it is. move : brings points to where they may be.
     """
 
     region: np.ndarray
@@ -67,6 +67,7 @@ class Search:
     cells: int = 0
     seconds: float = 0.0
     climbs: int = 1_000_000
+    move: Callable[[np.ndarray], np.ndarray] = np.asarray
 
     @property
     def upper(self) -> np.ndarray:
@@ -145,7 +146,7 @@ class Search:
         for column in range(self.columns):
             bounds = np.where(np.isfinite(children.bounds[:, column]), children.bounds[:, column], np.inf)
             order = np.argsort(-bounds, kind="stable")[:PROBES]
-            points = children.corners[order]
+            points = self.move(children.corners[order])
             value = self.values(points)[:, column]
             value = np.where(np.isfinite(value), value, -np.inf)
             k = int(np.argmax(value))
