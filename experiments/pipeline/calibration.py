@@ -52,7 +52,12 @@ def calibrated(
     with kept_folder(folder, "calibration"):
         with console.step("read", f"logs {recipe.data.files}, dt {plant.dt:g} {system.time_unit}"):
             data = read_recordings(
-                recipe.data.files, system, plant.dt, columns=columns, required=("inputs", "outputs"), timing=timing_of(recipe.data)
+                recipe.data.files,
+                system,
+                plant.dt,
+                columns=columns,
+                required=("inputs", "outputs"),
+                timing=timing_of(recipe.data),
             )
         for text in (*plant.warnings, *data.warnings):
             console.warn(text)

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from systems.angles import angles, near, periods
+from systems.angles import angles, near
 from systems.base.errors import InputError, SimulationError
 from systems.discretization import DiscreteSystem
 from systems.regions import admits, holds_along
@@ -40,13 +40,19 @@ class Region:
     margin: float = 0.0
     sentence: str = ""
 
-    def holds(self, x: np.ndarray, system: System | None = None, u: np.ndarray | None = None) -> np.ndarray:
-        """Whether states x ``(..., nx)`` lie in X, ``(...)``; with ``system``, and inputs u ``(..., nu)``, also in its constraints,
-        and its angles on whichever branch."""
+    def holds(
+        self,
+        x: np.ndarray,
+        system: System | None = None,
+        u: np.ndarray | None = None,
+        periods: np.ndarray | None = None,
+    ) -> np.ndarray:
+        """Whether states x ``(..., nx)`` lie in X, ``(...)``, angles of ``periods`` ``(nx,)`` on whichever branch; with ``system``, and
+        inputs u ``(..., nu)``, also in its constraints."""
         x = np.asarray(x, dtype=float)
         box = self.box[: x.shape[-1]]
-        if system is not None:
-            x = near(x, box.mean(axis=1), periods(system.states))
+        if periods is not None:
+            x = near(x, box.mean(axis=1), periods)
         inside = np.all((x >= box[:, 0]) & (x <= box[:, 1]), axis=-1)
         if system is None or system.region is None:
             return inside
@@ -81,8 +87,9 @@ def reached_region(
         data = simulate(plant, len(starts), length, seed, x0=starts, leave=True)
     except (SimulationError, InputError) as error:
         text = f"X are the operating ranges{_where(system)}: trajectories could not be simulated ({error})."
-        box = np.concatenate([angles(system).region(ranges), inputs])
-        return Region(box, "ranges", seed, trajectories, length, margin, text)
+        return Region(
+            np.concatenate([angles(system).region(ranges), inputs]), "ranges", seed, trajectories, length, margin, text
+        )
     known, wide = angles(system), margin * np.ptp(ranges, axis=1)
     reached = known.reached(data.x)
     low = np.where(reached[:, 0] < ranges[:, 0], reached[:, 0] - wide, ranges[:, 0])
@@ -95,9 +102,12 @@ def reached_region(
             )
     box = np.concatenate([known.region(np.stack([low, high], axis=1)), inputs])
     turning = [system.states[k].name for k in known.turning]
-    grown = [s.name for s, new, old in zip(system.states, box, ranges, strict=False) if (new != old).any()]
-    wider = ", ".join(name for name in grown if name not in turning)
-    wider = f", enlarged in {wider}" if wider else ""
+    grown = [
+        s.name
+        for s, new, old in zip(system.states, box, ranges, strict=False)
+        if (new != old).any() and s.name not in turning
+    ]
+    wider = f", enlarged in {', '.join(grown)}" if grown else ""
     turns = (
         f" Of {' and '.join(turning)}, which turns through, they are one turn and what noise adds: all others are like it."
         if turning

@@ -131,8 +131,9 @@ def model_transitions(
     from_data = min(round((1 - region_share) * count) if filled else count, len(transitions))
     chosen = np.sort(rng.choice(len(transitions), from_data, replace=False))
     x, u = _uniform(plant, region, count - from_data if filled else 0, seed)
+    x = np.concatenate([x, angles(plant.system).states(transitions.x[chosen])])
     u = nominal_inputs(plant.system, np.concatenate([u, transitions.u[chosen]]))
-    x, u = _in_region(plant, region, np.concatenate([x, angles(plant.system).states(transitions.x[chosen])]), u)
+    x, u = _in_region(plant, region, x, u)
     y, x_next = plant.output(x, u), plant.step(x, u)
     finite = np.isfinite(np.concatenate([x, u, y, x_next], axis=1)).all(axis=1)
     if finite.mean() < 0.5:
