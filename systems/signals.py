@@ -23,6 +23,7 @@ SMALLEST, LARGEST = 1e-75, 1e75
 SIZE = f"zero or from {SMALLEST:g} to {LARGEST:g} in size"
 NARROWEST = 1e-9  # width of an interval over its larger end: a millionth of it is still above the rounding
 LONGEST_NAME = 100
+MOST_TURNS = 1e6  # that a range may hold
 
 
 def check_number(
@@ -153,6 +154,10 @@ class Signal:
             )
             if getattr(self, what) is not None:
                 check_number(owner, what, getattr(self, what), expected, least=0.0, zero=zero)
+        if self.period and self.range and self.range[1] - self.range[0] > MOST_TURNS * self.period:
+            raise InputError(
+                f"{owner}: the range {self.range} holds more than {MOST_TURNS:g} turns of the period {self.period:g}; correct one of them"
+            )
         if self.role not in ROLES:
             raise InputError(f"{owner}: role is {self.role!r}; expected one of {', '.join(ROLES)}")
         if self.excitation is not None and self.excitation not in EXCITATIONS:
