@@ -68,6 +68,11 @@ EXPERIMENTS = (
         ("data", "rows"),
     ),
     Experiment(
+        "double_pendulum",
+        "a real double pendulum: calibrated from its angles alone, rates on held-out swings beside EKF, UKF and MHE",
+        ("data", "neurons", "iterations"),
+    ),
+    Experiment(
         "linear_observer",
         "linear plants, where the right observer is known: matrices, gain, error dynamics and noise of the fit",
         ("rows",),

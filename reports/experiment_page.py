@@ -93,12 +93,13 @@ def write_experiment_page(
     notes: Sequence[str] = (),
     command: str = "",
     toy: bool = False,
+    eyebrow: str = "Experiment",
 ) -> Path:
     """Write ``report.html`` and ``figures/<name>.pdf, .png`` into ``folder``; returns the path of the page.
 
     sentence : what the verdict says. criteria : each with its number. summary : a paragraph under the verdict. notes :
     remarks under the tables; `code` between backticks. command : the command line that makes it again. toy : the size is
-    that of a test, and the page says so.
+    that of a test, and the page says so. eyebrow : the line above the title: what kind of page it is.
     """
     from reports.figures.catalogue import Picture
     from reports.page import embed, page_of
@@ -109,7 +110,7 @@ def write_experiment_page(
     ]
     page = page_of(
         "experiment", title=title, status="pass" if all(c.passed for c in criteria) else "fail", sentence=sentence,
-        criteria=criteria, summary=summary, tables=tables, notes=notes, command=command, pictures=embedded, toy=toy,
+        criteria=criteria, summary=summary, tables=tables, notes=notes, command=command, pictures=embedded, toy=toy, eyebrow=eyebrow,
     )  # fmt: skip
     return publish(Path(folder), page, embedded, [f.name for f in figures])
 

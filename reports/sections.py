@@ -10,7 +10,7 @@ from observer.runs import Run
 from reports.certificates import verdict_rows
 from reports.checks import certificate_section, validation_section
 from reports.figures.fine_tuning import NAMES, seconds_to_settle
-from reports.quantities import Number, percent
+from reports.quantities import Number, percent, time_unit
 from reports.sentences import plain_status
 from reports.tables import Section, Table, cell, interval
 
@@ -50,7 +50,7 @@ def _fine_tuning(run: Run) -> Section:
         (
             NAMES[name],
             Number(tuned["rates"][name], "", 6),
-            Number(seconds_to_settle(tuned["rates"][name], run.plant.dt), "s", 4),
+            Number(seconds_to_settle(tuned["rates"][name], run.plant.dt), time_unit(), 4),
             "of the linearised plant, not proved" if name == "constant gain" else "proved",
         )
         for name in names
@@ -119,7 +119,7 @@ def _plant(run: Run) -> Section:
 def _discretisation(run: Run) -> Section:
     p = run.plant
     rows = (
-        ("sampling time dt", Number(p.dt, "s", 6), ""),
+        ("sampling time dt", Number(p.dt, time_unit(), 6), ""),
         ("method", p.method, ""),
         ("substeps", Number(p.substeps), "of the method within one sample"),
     )

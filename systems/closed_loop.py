@@ -14,7 +14,9 @@ from systems.base.errors import RunawayError
 from systems.discretization import DiscreteSystem
 from systems.feedback import applied, looped
 from systems.fixed_steps import runge_kutta
-from systems.integration import reference_motion, sample_region
+from systems.integration import reference_motion
+from systems.process_noise import disturbed
+from systems.regions import DRIFT, holds_along, states_and_inputs, tightened
 from systems.system import System
 
 LONG, FINE, FINEST = (
@@ -55,9 +57,24 @@ def inside(box: np.ndarray, x: np.ndarray) -> np.ndarray:
     return np.asarray(((x >= box[:, 0]) & (x <= box[:, 1]) & np.isfinite(x)).all(axis=-1))
 
 
-def samples_inside(box: np.ndarray, x: np.ndarray) -> np.ndarray:
-    """``(K,)``: how many samples of x ``(K, N, nx)`` are in a box before the first that is not."""
-    return np.logical_and.accumulate(inside(box, x), axis=1).sum(axis=1)
+def stays(system: System, x: np.ndarray, u: np.ndarray) -> np.ndarray:
+    """Whether states x ``(..., nx)`` under inputs u ``(..., nu)`` are in the ranges (:func:`ends_of`) and in the region of the plant."""
+    return inside(ends_of(system), x) & holds_along(system, x, u, DRIFT)
+
+
+def samples_inside(system: System, x: np.ndarray, u: np.ndarray) -> np.ndarray:
+    """``(K,)``: how many samples of x ``(K, N, nx)`` and u ``(K, N, nu)`` there are before the first at which the plant has left."""
+    return np.logical_and.accumulate(stays(system, x, u), axis=1).sum(axis=1)
+
+
+def acting(system: System, t: Any, x: np.ndarray, y: np.ndarray, commands: np.ndarray) -> np.ndarray:
+    """The inputs of the law (:func:`systems.feedback.applied`), drawn back to where the plant's constraints on inputs hold."""
+    return tightened(system, applied(system, t, x, y, commands), x)
+
+
+def is_driven(system: System) -> bool:
+    """Whether inputs depend on the state: by a feedback law, or by a constraint on them."""
+    return system.feedback is not None or (system.region is not None and bool(system.region.of_inputs.any()))
 
 
 def driven(
@@ -65,6 +82,9 @@ def driven(
 ) -> tuple[np.ndarray, np.ndarray]:
     """(x ``(K, N, nx)``, u ``(K, N, nu)``) of the discretised plant from x0 ``(K, nx)`` under commands ``(K, N, nu + references)``."""
     system = plant.system
+    if system.region is not None and system.region.of_inputs.any():
+        found = stepwise(plant, x0, commands)
+        return found.x, found.u
     if system.feedback is None:
         return plant.rollout(x0, commands[:, :-1], compiled=compiled), commands
     if plant.graph is None:
@@ -86,9 +106,11 @@ def _looped(plant: DiscreteSystem) -> DiscreteSystem:
 
 
 def stepwise(
-    plant: DiscreteSystem, x0: np.ndarray, commands: np.ndarray, noise: np.ndarray | None = None, truth: str = "model"
-) -> DrivenMotion:
-    """Sample by sample, each trajectory until it leaves (:func:`ends_of`); ``noise`` ``(K, N, ny)`` of what the law measures.
+    plant: DiscreteSystem, x0: np.ndarray, commands: np.ndarray, noise: np.ndarray | None = None, truth: str = "model",
+    moved: np.ndarray | None = None,
+) -> DrivenMotion:  # fmt: skip
+    """Sample by sample, each trajectory until it leaves (:func:`stays`); ``noise`` ``(K, N, ny)`` of what the law measures,
+    ``moved`` ``(K, N - 1, nx)`` what process noise adds to each next state.
 
     ``truth``: "reference" integrates the continuous plant. Outputs are free of noise.
     """
@@ -99,24 +121,27 @@ def stepwise(
     method, warning, rows, state = plant.method, "", np.arange(count), np.array(x0, dtype=float)
     substeps = fine_steps(plant, steps) if truth != "model" else 0
     for k in range(steps):
-        stays = inside(box, state)
-        rows, state = rows[stays], state[stays]
+        here, t = inside(box, state), k * dt
+        rows, state = rows[here], state[here]
+        c = commands[rows, k]
+        measured = system.measure(state, c[:, : system.nu], t) if asked else np.zeros((len(state), system.ny))
+        v = acting(system, t, state, measured if noise is None else measured + noise[rows, k], c)
+        here = holds_along(system, state, v, DRIFT)
+        rows, state, v = rows[here], state[here], v[here]
         if not len(rows):
             break
-        c, t = commands[rows, k], k * dt
-        measured = system.measure(state, c[:, : system.nu], t) if asked else np.zeros((len(state), system.ny))
-        v = applied(system, t, state, measured if noise is None else measured + noise[rows, k], c)
         x[rows, k], u[rows, k] = state, v
         if k + 1 == steps:
             break
         if truth == "model" or system.kind == "discrete":
             state = plant.step(state, v, t)
-            continue
-        if substeps:
+        elif substeps:
             state, method = runge_kutta(system, state, v[:, None], dt, substeps, t)[:, 1], fine_method(substeps)
-            continue
-        state, method, said = _reference_step(system, state, v, dt, t)
-        warning = warning or said
+        else:
+            state, method, said = _reference_step(system, state, v, dt, t)
+            warning = warning or said
+        if moved is not None:
+            state = disturbed(plant, state, moved[rows, k])
     y = system.measure(x, u, dt * np.arange(steps))
     return DrivenMotion(x, u, y, "discrete map" if system.kind == "discrete" else method, warning)
 
@@ -128,10 +153,7 @@ def fine_steps(plant: DiscreteSystem, samples: int) -> int:
     if samples < LONG or system.kind == "discrete":
         return 0
     if "_fine_steps" not in known:
-        x, u = (
-            sample_region(r[:, 0], r[:, 1], 64, seed=k)
-            for k, r in enumerate((system.state_ranges, system.input_ranges))
-        )
+        x, u = states_and_inputs(system, system.state_ranges, 64, seed=0)
         truth = reference_motion(system, x, u[:, None], plant.dt)
         known["_fine_steps"], count = 0, 1
         while not truth.warning and count <= FINEST:

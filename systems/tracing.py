@@ -43,10 +43,29 @@ def read_equations(
     return from_expression(expression, symbols)
 
 
+_ORDERS = ("x", "xu", "xup", "xp", "tx", "txu", "txup", "txp")  # of arguments that have no names
+
+
+def _names(function: ca.Function, symbols: Mapping[str, ca.SX], owner: str) -> list[str]:
+    """What the inputs of a CasADi function are; without names of their own they are taken by position and size, x, u, p."""
+    names = [function.name_in(k) for k in range(function.n_in())]
+    if names != [f"i{k}" for k in range(len(names))]:
+        return names
+    sizes = [function.numel_in(k) for k in range(len(names))]
+    for order in _ORDERS:
+        if sizes == [symbols[name].numel() for name in order]:
+            return list(order)
+    expected = ", ".join(f"{name} of {symbols[name].numel()}" for name in "xup")
+    raise InputError(
+        f"{owner}: the CasADi function has inputs without names, of {', '.join(map(str, sizes))} elements; expected x, u, p in this order "
+        f"({expected}), or name them among t, x, u, p"
+    )
+
+
 def _call(function: ca.Function, symbols: Mapping[str, ca.SX], owner: str) -> ca.SX:
     arguments = []
-    for k in range(function.n_in()):
-        name, size = function.name_in(k), function.numel_in(k)
+    for k, name in enumerate(_names(function, symbols, owner)):
+        size = function.numel_in(k)
         if name not in symbols:
             raise InputError(
                 f"{owner}: the CasADi function's input '{name}' is unknown; name its inputs among {', '.join(symbols)}"
@@ -112,6 +131,16 @@ def _column(value: Any, owner: str) -> ca.SX:
     return ca.vertcat(*parts) if parts else ca.SX(0, 1)
 
 
+def _interpolator(error: BaseException) -> str | None:
+    """The class of SciPy's interpolators in which an error was raised, if it was."""
+    place = error.__traceback__
+    while place is not None:
+        if str(place.tb_frame.f_globals.get("__name__", "")).startswith("scipy.interpolate"):
+            return type(place.tb_frame.f_locals.get("self")).__name__.replace("NoneType", "scipy.interpolate")
+        place = place.tb_next
+    return None
+
+
 def trace(
     function: Callable[..., Any],
     symbols: Mapping[str, ca.SX],
@@ -152,11 +181,17 @@ def trace(
         if count > MANY:
             check(count)
         return _column(value, owner)
-    except InputError as error:
-        raise InputError(f"{error}" if f"{error}".startswith(owner) else f"{owner}: {error}") from error
     except KeyboardInterrupt:
         raise
     except BaseException as error:  # a person's function raises what it likes
+        scipy = _interpolator(error)
+        if scipy:
+            raise InputError(
+                f"{owner}: the equations are read once, on symbols, and a SciPy interpolator ({scipy}) works on numbers only; use "
+                'np.interp(x, points, values), or table(x, points, values, "monotone") of `systems` for a smooth one'
+            ) from error
+        if isinstance(error, InputError):
+            raise InputError(f"{error}" if f"{error}".startswith(owner) else f"{owner}: {error}") from error
         advice = ""
         if "dtype('O')" in str(error) or "object" in str(error):
             advice = "; this NumPy function does not work on symbols - for matrices use np.linalg.solve(matrix, vector of states)"

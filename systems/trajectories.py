@@ -5,22 +5,26 @@ One time axis for all signals: row k of x, u and y belongs to t_k; u[k] is held 
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from systems.angles import angles
 from systems.base.arrays import check_shapes, one_line, read_arrays
 from systems.base.atomic_files import write_arrays
 from systems.base.errors import InputError, RunawayError, SimulationError
 from systems.base.memory import arrays, require
-from systems.closed_loop import DrivenMotion, driven, ends_of, samples_inside, stepwise
+from systems.closed_loop import DrivenMotion, driven, is_driven, samples_inside, stepwise
 from systems.discretization import DiscreteSystem
 from systems.excitations import excite
 from systems.feedback import commands_of
 from systems.integration import reference_motion, time_scales
+from systems.process_noise import process_noise as noise_of_process
+from systems.process_noise import sample_deviation
+from systems.regions import DRIFT, holds_along, initial_states
 from systems.signals import Signal
 from systems.system import System
 
@@ -149,14 +153,34 @@ def _check_stored(data: dict[str, np.ndarray]) -> None:
 
 
 def draw_initial_states(system: System, count: int, seed: int, spread: float = 1.0) -> np.ndarray:
-    """``(count, nx)`` initial states, uniform over the initial box enlarged by ``spread`` about its middle, within the limits."""
+    """``(count, nx)`` initial states, uniform over the initial box enlarged by ``spread`` about its middle, within limits and region."""
     box = system.initial_ranges
     middle, half = box.mean(axis=1), 0.5 * np.ptp(box, axis=1) * spread
-    x0 = middle + half * np.random.default_rng([seed, 1]).uniform(-1, 1, (count, system.nx))
+    rng = np.random.default_rng([seed, 1])
+    if system.region is not None:
+        limits = np.array([signal.limits or (-np.inf, np.inf) for signal in system.states])
+        wide = np.stack([middle - half, middle + half], axis=1)
+        return initial_states(system, np.clip(wide, limits[:, :1], limits[:, 1:]), count, rng)
+    x0 = middle + half * rng.uniform(-1, 1, (count, system.nx))
     for k, signal in enumerate(system.states):
         if signal.limits is not None:
             x0[:, k] = np.clip(x0[:, k], *signal.limits)
     return x0
+
+
+def within_region(system: System, data: Trajectories) -> Trajectories:
+    """``data`` with nan from the sample on at which a trajectory breaks the plant's constraints. Raises :class:`InputError` where
+    no pair of samples is left."""
+    if system.region is None:
+        return data
+    stays = np.logical_and.accumulate(holds_along(system, data.x, data.u, DRIFT), axis=1)
+    if not stays[:, 1:].any():
+        raise InputError(
+            f"no trajectory stays in the region ({'; '.join(system.region.sentences)}) for two samples; narrow initial, or the "
+            "inputs, or correct the condition"
+        )
+    x, u, y = (np.where(stays[:, :, None], part, np.nan) for part in (data.x, data.u, data.y))
+    return replace(data, x=x, u=u, y=y, lengths=np.minimum(data.lengths, stays.sum(axis=1)))
 
 
 def draw_inputs(
@@ -218,7 +242,8 @@ def check_states(system: System, t: np.ndarray, x: np.ndarray, lengths: np.ndarr
 
     Raises :class:`SimulationError` for a non-finite state, a broken limit, or a state beyond ten ranges: which, when, from where.
     """
-    warnings = []
+    known, warnings = angles(system), []
+    inner, box = known.states(x), known.region(system.state_ranges)
     there = np.ones(x.shape[:2], dtype=bool) if lengths is None else np.arange(len(t)) < lengths[:, None]
     if not there.all():
         last = t[np.maximum(there.sum(axis=1)[~there[:, -1]] - 1, 0)]
@@ -228,13 +253,12 @@ def check_states(system: System, t: np.ndarray, x: np.ndarray, lengths: np.ndarr
             else ""
         )
         warnings.append(
-            f"{len(last)} of {len(x)} trajectories leave the doubled ranges and end there, after {np.median(last):.3g} s in the "
-            f"median{way_out}"
+            f"{len(last)} of {len(x)} trajectories leave {left_behind(system)} and end there, after {np.median(last):.3g} "
+            f"{system.time_unit} in the median{way_out}"
         )
     for k, signal in enumerate(system.states):
-        values = np.where(there, x[:, :, k], np.mean(signal.range))  # type: ignore[arg-type]
-        assert signal.range is not None
-        low, high = signal.range
+        low, high = box[k]
+        values = np.where(there, inner[:, :, k], 0.5 * (low + high))
         width, middle = high - low, 0.5 * (low + high)
         checks = [
             (
@@ -259,8 +283,8 @@ def check_states(system: System, t: np.ndarray, x: np.ndarray, lengths: np.ndarr
                 trial = int(np.argmax(mask[:, step]))
                 initial = ", ".join(f"{n}={v:.4g}" for n, v in zip(system.state_names, x[trial, 0], strict=True))
                 raise SimulationError(
-                    f"state '{signal.name}' {what} at t = {t[step]:g} s (value {values[trial, step]:.4g}) in trajectory {trial} "
-                    f"from the initial state {initial}; {advice}"
+                    f"state '{signal.name}' {what} at t = {t[step]:g} {system.time_unit} (value {values[trial, step]:.4g}) in trajectory "
+                    f"{trial} from the initial state {initial}; {advice}"
                 )
         outside = (values < low) | (values > high)
         if outside.any():
@@ -285,6 +309,7 @@ def simulate(
     truth: str = "model",
     commands: np.ndarray | None = None,
     leave: bool = False,
+    process_noise: bool | None = None,
 ) -> Trajectories:
     """Simulate a batch of trajectories.
 
@@ -301,6 +326,8 @@ def simulate(
         Kind of every input, or kinds by input name; each signal's own when left out.
     noise : bool
         Add white Gaussian noise of each output's stated standard deviation to y.
+    process_noise : bool, optional
+        Move the states by their stated process noise; as ``noise`` when left out.
     spread : float
         Initial states are drawn from the initial box enlarged by this factor.
     x0, u : ndarray (K, nx), (K, N, nu), optional
@@ -324,14 +351,18 @@ def simulate(
     InputError
         For arguments of the wrong shape or kind.
     """
-    system, dt = plant.system, plant.dt
+    system, dt, unit = plant.system, plant.dt, plant.system.time_unit
     duration = duration if duration is not None else (system.duration or 200 * dt)
     if not duration >= dt:
-        raise InputError(f"duration is {duration:g} s; expected at least one sample (dt = {dt:g} s)")
+        raise InputError(f"duration is {duration:g} {unit}; expected at least one sample (dt = {dt:g} {unit})")
     if x0 is None and (isinstance(trajectories, bool) or not isinstance(trajectories, int) or trajectories < 1):
         raise InputError(f"trajectories is {trajectories!r}; expected a whole number, 1 or more")
     way_out = "ask for fewer or shorter ones, or a larger dt"
-    require(arrays((duration / dt, system.nx)), f"a trajectory of {duration:g} s in samples of {dt:g} s", way_out)
+    require(
+        arrays((duration / dt, system.nx)),
+        f"a trajectory of {duration:g} {unit} in samples of {dt:g} {unit}",
+        way_out,
+    )
     steps = round(duration / dt) + 1
     if x0 is None:
         require(arrays((trajectories, system.nx)), f"{trajectories} trajectories", "ask for fewer")
@@ -343,7 +374,7 @@ def simulate(
         )
     count = len(x0)
     needed = arrays((3, count, steps, system.nx), (2, count, steps, system.nu), (2, count, steps, system.ny))
-    require(needed, f"{count} trajectories of {duration:g} s in samples of {dt:g} s", way_out)
+    require(needed, f"{count} trajectories of {duration:g} {unit} in samples of {dt:g} {unit}", way_out)
     if u is None and commands is None:
         commands = draw_commands(system, dt, count, steps, seed, excitation)
     given, width = (commands, len(commands_of(system))) if u is None else (u, system.nu)
@@ -355,14 +386,16 @@ def simulate(
         )
     if truth not in ("model", "reference", "oracle"):
         raise InputError(f"truth is {truth!r}; expected model or reference")
-    t, looped = dt * np.arange(steps), u is None and system.feedback is not None
-    errors = None
+    t, looped = dt * np.arange(steps), u is None and is_driven(system)
+    errors, moved = None, None
     if noise:
         deviations = np.array([s.noise for s in system.outputs])
         errors = deviations * np.random.default_rng([seed, 3]).standard_normal((count, steps, system.ny))
-    motion = _motion(plant, x0, given, errors, truth, looped=looped, leave=leave)
+    if (noise if process_noise is None else process_noise) and sample_deviation(plant).any():
+        moved = noise_of_process(plant, count, steps - 1, seed)
+    motion = _motion(plant, x0, given, errors, moved, truth, looped=looped, leave=leave)
     lengths = np.full(count, steps)
-    if leave or looped:
+    if leave or looped or moved is not None:
         motion, lengths = _ended(system, motion, dt)
     said = (motion.warning,) if motion.warning else ()
     warnings = (*said, *check_states(system, t, motion.x, lengths))
@@ -381,19 +414,22 @@ def simulate(
 
 
 def _motion(
-    plant: DiscreteSystem, x0: np.ndarray, commands: np.ndarray, noise: np.ndarray | None, truth: str, *, looped: bool, leave: bool
+    plant: DiscreteSystem, x0: np.ndarray, commands: np.ndarray, noise: np.ndarray | None, moved: np.ndarray | None, truth: str,
+    *, looped: bool, leave: bool
 ) -> DrivenMotion:  # fmt: skip
-    """The motion from x0 under ``commands``, which are inputs unless it is ``looped``."""
+    """The motion from x0 under ``commands``, which are inputs unless it is ``looped``, with what process noise adds (``moved``)."""
     system, steps = plant.system, commands.shape[1]
     continuous = truth != "model" and system.kind == "continuous"
     name = "discrete map" if system.kind == "discrete" else plant.method
     t = plant.dt * np.arange(steps)
     if looped:
-        assert system.feedback is not None
-        if continuous or (noise is not None and system.feedback.law.used("y")):
-            return stepwise(plant, x0, commands, noise, truth)
+        law = None if system.feedback is None else system.feedback.law
+        if continuous or moved is not None or (noise is not None and law is not None and law.used("y")):
+            return stepwise(plant, x0, commands, noise, truth, moved)
         x, u = driven(plant, x0, commands)
         return DrivenMotion(x, u, system.measure(x, u, t), name)
+    if moved is not None:
+        return stepwise(plant, x0, commands, None, truth, moved)
     try:
         if continuous:
             found = reference_motion(system, x0, commands[:, :-1], plant.dt)
@@ -406,14 +442,22 @@ def _motion(
         return stepwise(plant, x0, commands, None, truth)
 
 
+def left_behind(system: System) -> str:
+    """What a trajectory leaves, in words."""
+    return "the doubled ranges" + (
+        "" if system.region is None else f" or the region ({'; '.join(system.region.sentences)})"
+    )
+
+
 def _ended(system: System, motion: DrivenMotion, dt: float) -> tuple[DrivenMotion, np.ndarray]:
     """(the motion with nan from where each trajectory leaves, samples before that). Raises where half of them leave at once."""
-    lengths = samples_inside(ends_of(system), motion.x)
+    lengths = samples_inside(system, motion.x, motion.u)
     count, steps = motion.x.shape[:2]
     if (lengths < steps).all() and np.median(lengths) < min(SHORTEST, steps):
         raise SimulationError(
-            f"half of {count} trajectories leave the doubled ranges of '{system.name}' within {dt * np.median(lengths):.3g} s, whatever "
-            "drives them; give a law for its inputs ([feedback]), widen the ranges, or narrow the initial states"
+            f"half of {count} trajectories leave {left_behind(system)} of '{system.name}' within {dt * np.median(lengths):.3g} "
+            f"{system.time_unit}, whatever drives them; give a law for its inputs ([feedback]), widen the ranges, or "
+            "narrow the initial states"
         )
     gone = (np.arange(steps) >= lengths[:, None])[..., None]
     if not gone.any():

@@ -13,7 +13,7 @@ import typer
 from typer.core import TyperGroup
 from typer.main import get_command
 
-from experiments.cli import compare, experiment, logs, noise, plant, run
+from experiments.cli import calibrate, compare, experiment, logs, noise, plant, run
 from experiments.pipeline.console import answer, show
 
 
@@ -45,6 +45,7 @@ COMMANDS = {
     "list": plant.list_,
     "new": plant.new,
     "check": plant.check,
+    "calibrate": calibrate.calibrate,
     "simulate": plant.simulate,
     "fit": run.fit,
     "certify": run.certify,

@@ -3,8 +3,29 @@
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from experiments.pipeline.kinds import Columns, Count, OptionSection, Positive, Share, Text, Time, between
+from experiments.pipeline.kinds import (
+    Columns,
+    Count,
+    DateOrder,
+    OptionSection,
+    Positive,
+    SampleTime,
+    Share,
+    Text,
+    Time,
+    TimeUnit,
+    between,
+)
 from experiments.pipeline.recipe import FineTuneRecipe, Recipe, nested, validated
+
+
+class CalibrateRequest(OptionSection):
+    """``observer calibrate``."""
+
+    parameters: Text | None = None
+    starts: Annotated[int, between(1, 10_000)] | None = None
+    iterations: Count | None = None
+    held_out: Annotated[float, between(0, 0.9)] | None = None
 
 
 class CompareRequest(OptionSection):
@@ -44,6 +65,9 @@ class EstimateRequest(OptionSection):
     """``observer estimate``."""
 
     columns: Columns | None = None
+    sample_time: SampleTime | None = None
+    time_unit: TimeUnit | None = None
+    date_order: DateOrder | None = None
     initial_estimate: Text | None = None
 
 
@@ -54,6 +78,7 @@ class ExportRequest(OptionSection):
 
 
 SECTIONS: dict[str, type[OptionSection]] = {
+    "calibrate": CalibrateRequest,
     "compare": CompareRequest,
     "certify": CertifyRequest,
     "verify": VerifyRequest,

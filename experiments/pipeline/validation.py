@@ -31,7 +31,7 @@ def checked_map(recipe: Recipe, system: "System") -> tuple[int, ...]:
 
 
 def validate_step(run: Run, job: Job) -> Run:
-    """Validate against the plant; once more, with fewer trials, with noise, when an output has noise."""
+    """Validate against the plant; once more, with fewer trials, with noise, where the plant states some."""
     network, options = fitted_observer(run), job.recipe.validation
     if job.recipe.data.files:
         why = shown_by_logs(job.recipe, run.plant, run.trajectories, network.contraction_rate)
@@ -47,11 +47,12 @@ def validate_step(run: Run, job: Job) -> Run:
         "truth": options.truth,
         "excitation": options.excitation,
         "window": options.window,
+        "peak": options.peak,
     }
     noisy = None
     with job.console.step("validate", f"{options.trials} trials from random initial states"):
         check = observer.validate(network, trials=options.trials, noise=options.noise, **shared)
-        if not options.noise and any(signal.noise > 0 for signal in run.system.outputs):
+        if not options.noise and run.system.has_noise:
             noisy = observer.validate(network, trials=random_trials(options.trials, extra=True), noise=True, **shared)
     found = _study(run, job, check)
     clear(run.path, "validate", room=size_of(check) + size_of(noisy))
@@ -123,7 +124,7 @@ def _replay_step(run: Run, job: Job) -> Run:
     with job.console.step("validate", f"{options.trials} initial estimates on held-out logs"):
         check = validate_on_logs(
             network, run.plant, run.trajectories, options.trials, options.duration, job.recipe.validation_seed,
-            spread=options.spread, window=options.window, learned=job.recipe.data.learned,
+            spread=options.spread, window=options.window, learned=job.recipe.data.learned, peak=options.peak,
         )  # fmt: skip
     job.console.say(f"{'validate':<10} {check.warnings[0]}")
     clear(run.path, "validate", room=size_of(check))

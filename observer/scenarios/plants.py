@@ -124,4 +124,8 @@ def _pushed(system: System) -> System:
     output = replace(system.output, inputs=inputs)
     width = float(np.ptp(system.state_ranges[-1]))
     push = Signal("unknown_push", "", (-width, width), role="disturbance")
-    return replace(system, dynamics=dynamics, output=output, inputs=[*system.inputs, push], feedback=None)
+    region = system.region
+    if region is not None:
+        region = replace(region, graph=replace(region.graph, inputs=inputs))
+    more = [*system.inputs, push]
+    return replace(system, dynamics=dynamics, output=output, inputs=more, feedback=None, region=region)

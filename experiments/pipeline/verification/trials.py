@@ -14,7 +14,6 @@ from experiments.pipeline.verification.agreement import EPS, compared
 from experiments.pipeline.verification.data import motion_findings
 from experiments.pipeline.verification.findings import DIFFERS, UNCONFIRMED, UNEXAMINED, Finding
 from observer import runs
-from observer.known_plant import periods, wrap
 from observer.networks.ren.explicit import ExplicitREN
 from observer.runs import Run
 from observer.state_observer import RENObserver
@@ -23,6 +22,7 @@ from observer.validation.result import Validation
 from observer.validation.validate import estimates, initial_estimates, judged, trial_seconds
 from observer.validation.worst_cases import GOALS, WorstInitialStates
 from observer.validation.worst_cases.worst_case import errors_along, judge_worst, late_from
+from systems.angles import periods, wrap
 from systems.base.records import to_plain
 from systems.feedback import commands_of
 from systems.integration import RTOL
@@ -54,7 +54,7 @@ def trial_findings(run: Run, recipe: Recipe, *, fast: bool) -> Iterator[Finding]
     if recipe.data.files and not shown_by_logs(recipe, run.plant, run.trajectories, run.observer.contraction_rate):
         yield from _on_logs(run, recipe)
         return
-    noisy = not recipe.validation.noise and any(signal.noise > 0 for signal in run.system.outputs)
+    noisy = not recipe.validation.noise and run.system.has_noise
     if noisy != (run.validation_noise is not None):
         yield Finding(
             DIFFERS,
@@ -88,7 +88,9 @@ def _random(part: str, check: Validation, run: Run, recipe: Recipe, *, noise: bo
     yield from compared(
         part, {"x_hat[:, 0]": check.x_hat[:, 0]}, {"x_hat[:, 0]": first}, what="initial estimates of its seed"
     )
-    yield from _judgement(part, check, data, run, truth=options.truth, seed=seed, noise=noise, window=options.window)
+    yield from _judgement(
+        part, check, data, run, truth=options.truth, seed=seed, noise=noise, window=options.window, peak=options.peak
+    )
 
 
 def _judgement(part: str, check: Validation, data: Trajectories, run: Run, **how: Any) -> Iterator[Finding]:
@@ -137,7 +139,7 @@ def _on_logs(run: Run, recipe: Recipe) -> Iterator[Finding]:
     assert check is not None and observer is not None
     again = validate_on_logs(
         observer, run.plant, run.trajectories, options.trials, options.duration, recipe.validation_seed,
-        spread=options.spread, window=options.window, learned=recipe.data.learned,
+        spread=options.spread, window=options.window, learned=recipe.data.learned, peak=options.peak,
     )  # fmt: skip
     names = ("t", "x", "u", "y")
     yield from compared(
@@ -150,7 +152,15 @@ def _on_logs(run: Run, recipe: Recipe) -> Iterator[Finding]:
         again.t, again.x, again.u, again.y, np.full(len(again.x), len(again.t)), warnings=again.warnings
     )
     yield from _judgement(
-        runs.VALIDATION, check, data, run, truth="logs", seed=recipe.validation_seed, noise=True, window=options.window
+        runs.VALIDATION,
+        check,
+        data,
+        run,
+        truth="logs",
+        seed=recipe.validation_seed,
+        noise=True,
+        window=options.window,
+        peak=options.peak,
     )
 
 

@@ -8,12 +8,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from observer.known_plant import periods, wrap
 from observer.state_observer import RENObserver, StateObserver
 from observer.validation.validate import TOLERANCE
+from systems.angles import periods, wrap
 from systems.closed_loop import driven
 from systems.discretization import DiscreteSystem
 from systems.feedback import commands_of
+from systems.regions import DRIFT, holds_along
 
 WORK = 6e8  # elementary operations that one set of trials may take where no number of them is given
 MOST, LEAST = 4000, 120  # trials
@@ -37,7 +38,7 @@ class Trials:
     ) -> np.ndarray:
         """What ``grade`` makes of curves ``(k, N)``, for all trials from initial states ``(K, nx)`` under constant commands.
 
-        A curve is max_i |e_i| / width_i, nan where the plant is lost. They are never all there at once.
+        A curve is max_i |e_i| / width_i, nan where the plant is lost, or leaves its constraints. They are never all there at once.
         """
         rows = max(1, CHUNK // (self.steps * self.plant.nx))
         cuts = [slice(k, k + rows) for k in range(0, len(x0), rows)]
@@ -52,6 +53,7 @@ class Trials:
             width = np.ptp(self.plant.system.state_ranges, axis=1)
             middle = self.plant.system.state_ranges.mean(axis=1)
             lost |= (np.abs(x - middle) > HOPELESS * width).any(axis=(1, 2))
+            lost |= ~holds_along(self.plant.system, x, acting, DRIFT).all(axis=1)
             x, acting, y = (np.where(lost[:, None, None], 0.0, a) for a in (x, acting, y))
             worst = relative_error(self.observer, self.plant, x, acting, y, x_hat0).max(axis=2)
         return np.where(lost[:, None], np.nan, worst)

@@ -15,7 +15,6 @@ from typing import Any
 
 import numpy as np
 
-from observer.known_plant import periods, wrap
 from observer.state_observer import StateObserver
 from observer.validation.result import held_errors
 from observer.validation.worst_cases.search import maximise
@@ -27,9 +26,11 @@ from observer.validation.worst_cases.trials import (
     settled_after,
     settling_grade,
 )
+from systems.angles import periods, wrap
 from systems.base.errors import InputError, SimulationError
 from systems.discretization import DiscreteSystem
 from systems.feedback import commands_of
+from systems.regions import moved_in
 from systems.trajectories import simulate
 
 GOALS = ("settling", "late")
@@ -90,6 +91,13 @@ def search_box(plant: DiscreteSystem, spread: float) -> tuple[np.ndarray, np.nda
     return low, high
 
 
+def held_range(plant: DiscreteSystem) -> np.ndarray:
+    """``(nu, 2)``: ranges of the known inputs, disturbances at the middle of theirs."""
+    box = np.stack([plant.system.input_ranges.mean(axis=1)] * 2, axis=1)
+    box[plant.system.known] = plant.system.input_ranges[plant.system.known]
+    return box
+
+
 def worst_initial_states(
     observer: StateObserver,
     plant: DiscreteSystem,
@@ -116,15 +124,18 @@ def worst_initial_states(
     SimulationError
         Where the plant leaves all bounds from every random initial state.
     """
-    steps = round(duration / plant.dt) + 1
+    steps, unit = round(duration / plant.dt) + 1, plant.system.time_unit
     if steps < 4:
-        raise InputError(f"duration is {duration:g} s; expected at least three samples (dt = {plant.dt:g} s)")
+        raise InputError(f"duration is {duration:g} {unit}; expected at least three samples (dt = {plant.dt:g} {unit})")
     if isinstance(trials, bool) or not isinstance(trials, int) or trials < 20:
         raise InputError(f"trials is {trials!r}; expected a whole number, 20 or more")
     late = late_from(duration, window, plant.dt)
     if not 0 <= late < steps:
-        raise InputError(f"window begins at {window} s; expected a time within the trial of {duration:g} s")
+        raise InputError(f"window begins at {window}; expected a time within the trial of {duration:g}")
     some, (low, high) = Trials(observer, plant, steps, late, 3 * trials), search_box(plant, spread)
+    box, inputs = np.stack([low, high], axis=1), held_range(plant)
+    initial = np.concatenate([box[: plant.nx], inputs])
+    guessed = np.concatenate([box[plant.nx : 2 * plant.nx], inputs])
 
     known = [k for k, signal in enumerate(commands_of(plant.system)) if signal.role == "known"]
 
@@ -132,7 +143,12 @@ def worst_initial_states(
         values, nx = low + z * (high - low), plant.nx
         u = np.tile(held_commands(plant), (len(z), 1))
         u[:, known] = values[:, 2 * nx :]
-        return values[:, :nx], values[:, nx : 2 * nx], u
+        if plant.system.region is None:
+            return values[:, :nx], values[:, nx : 2 * nx], u
+        inputs, references = np.split(u, [plant.nu], axis=1)
+        starts = moved_in(plant.system, np.concatenate([values[:, :nx], inputs], axis=1), initial)
+        guesses = moved_in(plant.system, np.concatenate([values[:, nx : 2 * nx], starts[:, nx:]], axis=1), guessed)
+        return starts[:, :nx], guesses[:, :nx], np.concatenate([starts[:, nx:], references], axis=1)
 
     def grade(curves: np.ndarray, goal: str) -> np.ndarray:
         lost = np.asarray(np.isnan(curves).any(axis=1))
