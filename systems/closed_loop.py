@@ -23,7 +23,7 @@ LONG, FINE, FINEST = (
     2000,
     3e-10,
     64,
-)  # samples, from which on fixed steps that agree so well with the reference integrator replace it
+)  # samples, from which on fixed steps replace the reference integrator; how well they agree
 LEFT = 1.0  # ranges from its middle: where a motion has left a range for good, which is then doubled
 
 
