@@ -25,6 +25,7 @@ from systems.integration import integrate_reference, nothing_left, reference_mot
 from systems.regions import states_and_inputs
 from systems.signals import LARGEST, check_number
 from systems.system import System
+from systems.time_units import WORDS
 
 TARGET_ERROR, WARN_ERROR, MAX_SUBSTEPS = 1e-6, 1e-3, 64
 MOST_STATES, MOST_SIGNALS = 100, 1_000
@@ -261,10 +262,10 @@ def discretize(
     dt, unit = system.dt if dt is None else dt, system.time_unit
     if dt is None and system.kind == "continuous":
         raise InputError(
-            f"system '{system.name}' has no sampling time; give dt in {unit} (--dt, or dt under [sampling])"
+            f"system '{system.name}' has no sampling time; give dt in {WORDS[unit]} (--dt, or dt under [sampling])"
         )
     dt = 1.0 if dt is None else dt
-    dt = check_number(f"system '{system.name}'", "dt", dt, "a positive time", least=0.0, zero=False)
+    dt = check_number(f"system '{system.name}'", "dt", dt, f"a positive number of {WORDS[unit]}", least=0.0, zero=False)
     x, u = states_and_inputs(system, system.state_ranges, 64, seed=0)
     motion = _checked_motion(system, x, u)
     if system.kind == "discrete":

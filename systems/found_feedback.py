@@ -106,9 +106,10 @@ def _text(system: System, before: float, after: float, spread: float, reach: flo
     )
     fewer = f", from initial states in the middle {100 * spread:g} % of the ranges" if spread < 1 else ""
     return (
-        f"by itself the plant is outside its ranges in {100 * before:.0f} % of the samples; data and trials are simulated with {what} that "
+        f"by itself the plant leaves its ranges; data and trials are simulated with {what} that "
         f"moves {100 * reach:g} % of the way to the ends of the ranges, and {50 * reach:g} % of the usual excitation{fewer}: "
-        f"{100 * after:.0f} % of the samples are inside; a law of your own goes into [feedback]"
+        f"{100 * after:.0f} % of the samples are inside before a motion leaves, {100 * (1 - before):.0f} % without; a law of your own goes "
+        "into [feedback]"
     )
 
 

@@ -105,7 +105,8 @@ class Signal:
     limits : (float, float), optional
         Physical bounds; a simulation that breaks them is an error. States only.
     period : float, optional
-        The period of an angle (``2*pi`` for radians): errors are wrapped to half a period. States and outputs.
+        The period of an angle (``2*pi`` for radians), which may be told on any branch: errors are wrapped to half a period. A state
+        whose range is a period or more turns through (:mod:`systems.angles`). States and outputs.
     role : {"known", "disturbance"}
         A disturbance is an input that the observer does not know. Inputs only.
     noise : float

@@ -24,7 +24,7 @@ from systems.feedback import Feedback, read_feedback
 from systems.graph import Graph
 from systems.linear import linear_equations
 from systems.signals import Parameter, Signal, check_label, check_name, check_number
-from systems.time_units import PLANT_UNITS, checked_unit, inferred_unit
+from systems.time_units import PLANT_UNITS, WORDS, checked_unit, inferred_unit
 from systems.tracing import read_equations
 
 KINDS = ("continuous", "discrete")
@@ -124,16 +124,16 @@ class System:
                 taken[name] = what
         if len(set(self.output_names)) < self.ny:
             raise InputError(f"system '{self.name}': two outputs have the same name; rename one")
-        for what in ("dt", "duration"):
-            if getattr(self, what) is not None:
-                expected = "a positive time"
-                check_number(f"system '{self.name}'", what, getattr(self, what), expected, least=0.0, zero=False)
         if self.time_unit and checked_unit(self.time_unit, f"system '{self.name}': time_unit") not in PLANT_UNITS:
             raise InputError(
                 f"system '{self.name}': time_unit is '{self.time_unit}'; expected {', '.join(PLANT_UNITS)}"
             )
         unit = checked_unit(self.time_unit, "time_unit") if self.time_unit else self._inferred_unit
         object.__setattr__(self, "time_unit", unit)
+        for what in ("dt", "duration"):
+            if getattr(self, what) is not None:
+                expected = f"a positive number of {WORDS[unit]}"
+                check_number(f"system '{self.name}'", what, getattr(self, what), expected, least=0.0, zero=False)
         object.__setattr__(self, "dynamics", self._graph(self.dynamics, "dynamics", self.nx))
         object.__setattr__(self, "output", self._graph(self.output, "output", self.ny))
         if self.region is not None:
@@ -266,8 +266,10 @@ class System:
 
     @cached_property
     def state_ranges(self) -> np.ndarray:
-        """``(nx, 2)``: low and high of every state's operating region."""
-        return np.array([s.range for s in self.states], dtype=float).reshape(self.nx, 2)
+        """``(nx, 2)``: low and high of every state's operating region; of an angle that turns one turn around its middle."""
+        ranges = np.array([s.range for s in self.states], dtype=float).reshape(self.nx, 2)
+        beyond = [0.5 * max(s.range[1] - s.range[0] - (s.period or np.inf), 0.0) for s in self.states if s.range]
+        return ranges + np.outer(beyond, (1.0, -1.0))
 
     @cached_property
     def input_ranges(self) -> np.ndarray:

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from systems.angles import angles
 from systems.base.arrays import check_shapes, one_line, read_arrays
 from systems.base.atomic_files import write_arrays
 from systems.base.errors import InputError, SimulationError
@@ -241,7 +242,8 @@ def check_states(system: System, t: np.ndarray, x: np.ndarray, lengths: np.ndarr
 
     Raises :class:`SimulationError` for a non-finite state, a broken limit, or a state beyond ten ranges: which, when, from where.
     """
-    warnings = []
+    known, warnings = angles(system), []
+    inner, box = known.states(x), known.region(system.state_ranges)
     there = np.ones(x.shape[:2], dtype=bool) if lengths is None else np.arange(len(t)) < lengths[:, None]
     if not there.all():
         last = t[np.maximum(there.sum(axis=1)[~there[:, -1]] - 1, 0)]
@@ -251,13 +253,12 @@ def check_states(system: System, t: np.ndarray, x: np.ndarray, lengths: np.ndarr
             else ""
         )
         warnings.append(
-            f"{len(last)} of {len(x)} trajectories leave {left_behind(system)} and end there, after {np.median(last):.3g} s in the "
-            f"median{way_out}"
+            f"{len(last)} of {len(x)} trajectories leave {left_behind(system)} and end there, after {np.median(last):.3g} "
+            f"{system.time_unit} in the median{way_out}"
         )
     for k, signal in enumerate(system.states):
-        values = np.where(there, x[:, :, k], np.mean(signal.range))  # type: ignore[arg-type]
-        assert signal.range is not None
-        low, high = signal.range
+        low, high = box[k]
+        values = np.where(there, inner[:, :, k], 0.5 * (low + high))
         width, middle = high - low, 0.5 * (low + high)
         checks = [
             (
@@ -350,18 +351,16 @@ def simulate(
     InputError
         For arguments of the wrong shape or kind.
     """
-    system, dt = plant.system, plant.dt
+    system, dt, unit = plant.system, plant.dt, plant.system.time_unit
     duration = duration if duration is not None else (system.duration or 200 * dt)
     if not duration >= dt:
-        raise InputError(
-            f"duration is {duration:g} {system.time_unit}; expected at least one sample (dt = {dt:g} {system.time_unit})"
-        )
+        raise InputError(f"duration is {duration:g} {unit}; expected at least one sample (dt = {dt:g} {unit})")
     if x0 is None and (isinstance(trajectories, bool) or not isinstance(trajectories, int) or trajectories < 1):
         raise InputError(f"trajectories is {trajectories!r}; expected a whole number, 1 or more")
     way_out = "ask for fewer or shorter ones, or a larger dt"
     require(
         arrays((duration / dt, system.nx)),
-        f"a trajectory of {duration:g} in samples of {dt:g} {system.time_unit}",
+        f"a trajectory of {duration:g} {unit} in samples of {dt:g} {unit}",
         way_out,
     )
     steps = round(duration / dt) + 1
@@ -375,7 +374,7 @@ def simulate(
         )
     count = len(x0)
     needed = arrays((3, count, steps, system.nx), (2, count, steps, system.nu), (2, count, steps, system.ny))
-    require(needed, f"{count} trajectories of {duration:g} in samples of {dt:g} {system.time_unit}", way_out)
+    require(needed, f"{count} trajectories of {duration:g} {unit} in samples of {dt:g} {unit}", way_out)
     if u is None and commands is None:
         commands = draw_commands(system, dt, count, steps, seed, excitation)
     given, width = (commands, len(commands_of(system))) if u is None else (u, system.nu)
@@ -456,8 +455,9 @@ def _ended(system: System, motion: DrivenMotion, dt: float) -> tuple[DrivenMotio
     count, steps = motion.x.shape[:2]
     if (lengths < steps).all() and np.median(lengths) < min(SHORTEST, steps):
         raise SimulationError(
-            f"half of {count} trajectories leave {left_behind(system)} of '{system.name}' within {dt * np.median(lengths):.3g} s, whatever "
-            "drives them; give a law for its inputs ([feedback]), widen the ranges, or narrow the initial states"
+            f"half of {count} trajectories leave {left_behind(system)} of '{system.name}' within {dt * np.median(lengths):.3g} "
+            f"{system.time_unit}, whatever drives them; give a law for its inputs ([feedback]), widen the ranges, or "
+            "narrow the initial states"
         )
     gone = (np.arange(steps) >= lengths[:, None])[..., None]
     if not gone.any():

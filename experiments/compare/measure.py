@@ -9,9 +9,9 @@ import numpy as np
 
 from observer.estimators.consistency import consistency
 from observer.estimators.gaussian import GaussianFilter
-from observer.known_plant import periods, wrap
 from observer.state_observer import StateObserver
 from observer.validation.validate import DIVERGED, settling_times
+from systems.angles import periods, wrap
 from systems.base.errors import InputError
 from systems.system import System
 from systems.trajectories import Trajectories

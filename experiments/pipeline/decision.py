@@ -46,10 +46,11 @@ def shown_by_logs(recipe: "Recipe", plant: "DiscreteSystem", data: "Trajectories
     except InputError as error:
         return str(error)
     needed = SETTLING_TIMES * trial_duration(rate, plant.dt) / SETTLING_TIMES_PER_TRIAL if 0 < rate < 1 else 0.0
+    unit = plant.system.time_unit
     if (longest - 1) * plant.dt < needed:
         return (
-            f"the held-out logs have {(longest - 1) * plant.dt:.3g} s without a gap, and the error of this observer takes {needed:.3g} s "
-            "to fade and stay small"
+            f"the held-out logs have {(longest - 1) * plant.dt:.3g} {unit} without a gap, and the error of this observer takes "
+            f"{needed:.3g} {unit} to fade and stay small"
         )
     return ""
 
@@ -78,6 +79,6 @@ def decide_fit(
             systems.simulate(plant, trials.trials, duration, recipe.seed + 1, trials.excitation, leave=True)
         except SimulationError as error:
             raise SimulationError(
-                f"trials of {duration:g} s cannot validate an observer of this plant: {error}"
+                f"trials of {duration:g} {plant.system.time_unit} cannot validate an observer of this plant: {error}"
             ) from error
     return found

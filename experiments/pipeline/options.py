@@ -49,12 +49,12 @@ _TIME_UNIT = "Unit of stamps that are numbers: ns, us, ms, s, min, h or d; told 
 _DATE_ORDER = "How dates such as 03/04/2024 are read: dmy or mdy."
 
 OPTIONS = (
-    Option("plant", "--dt", "dt", float, "Sampling time in seconds; the plant's own when left out.", "SECONDS"),
+    Option("plant", "--dt", "dt", float, "Sampling time, in the plant's unit of time; the plant's own when left out.", "TIME"),
     Option("plant", "--method", "method", str, "Discretisation: rk4, euler, exact or scipy.", "NAME"),
     Option("plant", "--substeps", "substeps", int, "Integration steps per sample; chosen for accuracy when left out.", "COUNT"),
     Option("seed", "--seed", "seed", int, "Seed of all random numbers; same seed, same run.", "NUMBER"),
     Option("data", "--trajectories", "data.trajectories", int, "Trajectories to learn from.", "COUNT"),
-    Option("data", "--duration", "data.duration", float, "Length of a trajectory in seconds.", "SECONDS"),
+    Option("data", "--duration", "data.duration", float, "Length of a trajectory, in the plant's unit of time.", "TIME"),
     Option("data", "--excitation", "data.excitation", str, "Excitation of every input: walk, steps, sine, chirp, prbs, ...", "NAME"),
     Option("data", "--data", "data.files", str,
            "Logs to learn from instead of simulated data: a file, or a quoted pattern such as 'logs/*.csv'.", "FILES"),

@@ -11,10 +11,10 @@ import numpy as np
 
 from experiments.pipeline.console import Console
 from experiments.pipeline.job import fitted_observer
-from observer.known_plant import periods, wrap
 from observer.runs import load_run
 from observer.state_observer import RENObserver
 from systems import System
+from systems.angles import periods, wrap
 from systems.base.errors import InputError
 from systems.base.output_places import check_files, check_folder
 from systems.base.wording import nearest, shorten

@@ -13,7 +13,7 @@ import numpy as np
 
 from observer.certification.bounds import Bounds, Proof, ResidualMap
 from observer.certification.contraction import metric_norm, samples_until
-from observer.certification.proving import FULL_WORK, HORIZON, Prover
+from observer.certification.proving import FULL_WORK, HORIZON, TURNS, Prover
 from observer.certification.refine import refine
 from observer.certification.region import (
     TRAJECTORIES,
@@ -30,6 +30,7 @@ from observer.certification.residual.search import WORK as DONE
 from observer.certification.settled import Settled
 from observer.certification.statistical import bound_statistically
 from observer.state_observer import RENObserver
+from systems.angles import angles
 from systems.base.errors import InputError
 from systems.detectability import residual_lower_bound
 from systems.discretization import DiscreteSystem
@@ -148,7 +149,10 @@ def _derive(prover: Prover, empty: Bounds, refined: bool, jitter: float = 0.0) -
 
 def _left_out(omitted: dict[str, str]) -> str:
     """What is said of parts that are left out."""
-    why = {DONE: "the work given (--work) does not suffice", CLOCK: "the time given (--budget) did not suffice"}
+    why = {
+        DONE: "the work given (--work) does not suffice", CLOCK: "the time given (--budget) did not suffice",
+        TURNS: "an angle turns through",
+    }  # fmt: skip
     names = {"settled": "settled set", "settled_unforced": "settled set under constant inputs"}
     names |= {HORIZON: "bound over many steps", STRUCTURAL: "lower bound of every observer's residual"}
     return "".join(f" No {names.get(name, f'proof ({name})')}: {why[by]}." for name, by in omitted.items())
@@ -203,6 +207,8 @@ def _horizon(
 ) -> HorizonBound | None:
     """With what the ``others`` left of the work; None when that did not suffice for any bound."""
     stated = None if prover.stated is None else prover.stated.horizon
+    if len(angles(prover.plant.system).turning):
+        return None
     if stated is None if prover.earlier else not prover.wanted(HORIZON):
         return None
     covers = [s.operations for s in {id(s): s for s in (settled, within)}.values() if s is not None]

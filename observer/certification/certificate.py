@@ -148,13 +148,14 @@ def _contraction(observer: RENObserver, plant: DiscreteSystem) -> Certificate:
         failure = _failure(proved.rate, bound, margin)
     return Certificate(
         **vars(proved), dt=plant.dt, rate_bound=bound, metric_condition=condition, lmi_margin=margin,
-        holds=failure is None, reason=failure or proved_sentence(proved.rate, plant.dt), identity=identity(observer, plant),
+        holds=failure is None, reason=failure or proved_sentence(proved.rate, plant.dt, system.time_unit),
+        identity=identity(observer, plant),
     )  # fmt: skip
 
 
-def proved_sentence(rate: float, dt: float) -> str:
+def proved_sentence(rate: float, dt: float, unit: str) -> str:
     """The ``reason`` of a certificate that holds."""
-    shrink = f"errors shrink at least by the factor {rate:.6g} per step of {dt:g} s in the metric M"
+    shrink = f"errors shrink at least by the factor {rate:.6g} per step of {dt:g} {unit} in the metric M"
     return f"Proved: {shrink}, whatever the initial error."
 
 

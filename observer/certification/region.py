@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from systems.angles import angles, near
 from systems.base.errors import InputError, SimulationError
 from systems.discretization import DiscreteSystem
 from systems.regions import admits, holds_along
@@ -39,10 +40,19 @@ class Region:
     margin: float = 0.0
     sentence: str = ""
 
-    def holds(self, x: np.ndarray, system: System | None = None, u: np.ndarray | None = None) -> np.ndarray:
-        """Whether states x ``(..., nx)`` lie in X, ``(...)``; with ``system``, and inputs u ``(..., nu)``, also in its constraints."""
+    def holds(
+        self,
+        x: np.ndarray,
+        system: System | None = None,
+        u: np.ndarray | None = None,
+        periods: np.ndarray | None = None,
+    ) -> np.ndarray:
+        """Whether states x ``(..., nx)`` lie in X, ``(...)``, angles of ``periods`` ``(nx,)`` on whichever branch; with ``system``, and
+        inputs u ``(..., nu)``, also in its constraints."""
         x = np.asarray(x, dtype=float)
         box = self.box[: x.shape[-1]]
+        if periods is not None:
+            x = near(x, box.mean(axis=1), periods)
         inside = np.all((x >= box[:, 0]) & (x <= box[:, 1]), axis=-1)
         if system is None or system.region is None:
             return inside
@@ -77,23 +87,36 @@ def reached_region(
         data = simulate(plant, len(starts), length, seed, x0=starts, leave=True)
     except (SimulationError, InputError) as error:
         text = f"X are the operating ranges{_where(system)}: trajectories could not be simulated ({error})."
-        return Region(np.concatenate([ranges, inputs]), "ranges", seed, trajectories, length, margin, text)
-    wide = margin * np.ptp(ranges, axis=1)
-    low = np.where(data.reached[:, 0] < ranges[:, 0], data.reached[:, 0] - wide, ranges[:, 0])
-    high = np.where(data.reached[:, 1] > ranges[:, 1], data.reached[:, 1] + wide, ranges[:, 1])
+        return Region(
+            np.concatenate([angles(system).region(ranges), inputs]), "ranges", seed, trajectories, length, margin, text
+        )
+    known, wide = angles(system), margin * np.ptp(ranges, axis=1)
+    reached = known.reached(data.x)
+    low = np.where(reached[:, 0] < ranges[:, 0], reached[:, 0] - wide, ranges[:, 0])
+    high = np.where(reached[:, 1] > ranges[:, 1], reached[:, 1] + wide, ranges[:, 1])
     for k, signal in enumerate(system.states):
         if signal.limits is not None:
             low[k], high[k] = (
                 max(low[k], min(signal.limits[0], ranges[k, 0])),
                 min(high[k], max(signal.limits[1], ranges[k, 1])),
             )
-    box = np.concatenate([np.stack([low, high], axis=1), inputs])
-    grown = [s.name for s, new, old in zip(system.states, box, ranges, strict=False) if (new != old).any()]
+    box = np.concatenate([known.region(np.stack([low, high], axis=1)), inputs])
+    turning = [system.states[k].name for k in known.turning]
+    grown = [
+        s.name
+        for s, new, old in zip(system.states, box, ranges, strict=False)
+        if (new != old).any() and s.name not in turning
+    ]
     wider = f", enlarged in {', '.join(grown)}" if grown else ""
+    turns = (
+        f" Of {' and '.join(turning)}, which turns through, they are one turn and what noise adds: all others are like it."
+        if turning
+        else ""
+    )
     text = (
-        f"X are the operating ranges{wider}{_where(system)}: they hold {len(starts)} "
-        f"simulated trajectories of {length:g} s (seed {seed}; margin {100 * margin:g} % of a range where they went beyond). "
-        "It is not proved that the plant stays in X."
+        f"X are the operating ranges{wider}{_where(system)}: they hold {len(starts)} simulated "
+        f"trajectories of {length:g} {system.time_unit} (seed {seed}; margin {100 * margin:g} % of a range where they went beyond). "
+        f"It is not proved that the plant stays in X.{turns}"
     )
     return Region(box, "reached", seed, trajectories, length, margin, text)
 

@@ -15,6 +15,7 @@ from scipy.special import betaincinv
 
 from observer.certification.residual.search import CLOCK, WORK
 from observer.state_observer import RENObserver
+from systems.angles import periods, wrap
 from systems.base.errors import InputError
 from systems.discretization import DiscreteSystem
 from systems.trajectories import draw_initial_states, simulate
@@ -124,7 +125,7 @@ def bound_statistically(
     root = np.linalg.cholesky((M + M.T) / 2)
     length = float(duration or system.duration or 200 * plant.dt)
     residual, state_residual, state_error = 0.0, np.zeros(system.nx), np.zeros(system.nx)
-    count, part, status = 0, 0, WORK
+    count, part, status, turns = 0, 0, WORK, periods(system.states)
     if work is not None:
         wanted = int(np.clip(work / _cost(observer, plant, round(length / plant.dt)), min(_CHUNK, wanted), wanted))
     while count < wanted:
@@ -136,8 +137,8 @@ def bound_statistically(
             ..., None
         ]  # a trajectory counts until the plant leaves
         guess = draw_initial_states(system, size, draw + 1) * (1 + jitter)
-        error = np.where(there, observer.run(guess, data.u, data.y) - data.x, 0.0)
-        ahead = observer.step(data.x[:, :-1], data.u[:, :-1], data.y[:, :-1]) - data.x[:, 1:]
+        error = np.where(there, wrap(observer.run(guess, data.u, data.y) - data.x, turns), 0.0)
+        ahead = wrap(observer.step(data.x[:, :-1], data.u[:, :-1], data.y[:, :-1]) - data.x[:, 1:], turns)
         ahead = np.where(there[:, 1:], ahead, 0.0)
         late = np.abs(error[:, data.x.shape[1] // 2 :])
         scores = (np.max(np.linalg.norm(ahead @ root, axis=-1)), np.abs(ahead).max(axis=(0, 1)), late.max(axis=(0, 1)))
@@ -161,7 +162,7 @@ def bound_statistically(
         seed,
         time.monotonic() - begin,
         f"initial state and estimate independent, uniform over the set of initial states; "
-        f"{'usual inputs' if system.feedback is None else 'inputs by the feedback law'}; {length:g} s; "
+        f"{'usual inputs' if system.feedback is None else 'inputs by the feedback law'}; {length:g} {system.time_unit}; "
         f"{getattr(plant, 'method', 'the')} model; no noise",
         status,
     )

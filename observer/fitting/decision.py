@@ -63,7 +63,7 @@ def decide(plant: DiscreteSystem, data: Trajectories, options: FitOptions, seed:
         scaling = make_scaling(plant, region, train.y)
         rate, found, warnings = choose_rate(
             plant, region, options.settling_time, options.contraction_rate, options.condition, seed, _points(plant, train),
-            visited_points(data),
+            visited_points(plant, data),
         )  # fmt: skip
         warnings = (*warnings, *mirror_sentences(plant, region))
         if found.along_trajectories and options.transitions == "model":  # the corners cannot be fitted at this rate

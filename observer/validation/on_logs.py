@@ -52,7 +52,7 @@ def validate_on_logs(
     length = longest if duration is None else min(longest, round(duration / plant.dt) + 1)
     if length < SHORTEST:
         raise InputError(
-            f"duration is {duration:g} s, {length} samples; expected at least {SHORTEST} to see convergence"
+            f"duration is {duration:g} {plant.system.time_unit}, {length} samples; expected at least {SHORTEST} to see convergence"
         )
     cuts = [(k, first) for k, start, stop in runs for first in range(start, stop - length + 1, length)]
     rows = [cuts[i % len(cuts)] for i in range(trials)]

@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from observer.known_plant import wrap
 from observer.validation.stored import read_stored, write_stored
+from systems.angles import wrap
 from systems.base.arrays import check_shapes
 from systems.base.errors import InputError
 

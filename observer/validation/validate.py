@@ -8,9 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from observer.known_plant import chosen_plant, periods, wrap
+from observer.known_plant import chosen_plant
 from observer.state_observer import RENObserver, StateObserver
 from observer.validation.result import Criterion, Validation, held_errors, largest_peak
+from systems.angles import angles, periods, wrap
 from systems.base import memory
 from systems.base.errors import InputError
 from systems.discretization import DiscreteSystem
@@ -27,7 +28,11 @@ TRUTHS = ("reference", "model", "oracle")  # the last is what "reference" was ca
 
 
 def initial_estimates(system: System, kind: Any, trials: int, seed: int, spread: float) -> np.ndarray:
-    """``(trials, nx)`` initial estimates, as ``estimate_start`` of :func:`validate`."""
+    """``(trials, nx)`` initial estimates, as ``estimate_start`` of :func:`validate`, angles on the branches of their ranges."""
+    return angles(system).initial(_drawn(system, kind, trials, seed, spread))
+
+
+def _drawn(system: System, kind: Any, trials: int, seed: int, spread: float) -> np.ndarray:
     if isinstance(kind, str):
         if kind == "random":
             return draw_initial_states(system, trials, seed + 7919, spread)
@@ -93,7 +98,7 @@ def validate(
     samples, wide = duration / plant.dt, 2 * (2 * system.nx + system.nu + system.ny + 1)
     memory.require(
         memory.arrays((trials, samples, wide)),
-        f"{trials} trials of {duration:g} s in samples of {plant.dt:g} s",
+        f"{trials} trials of {duration:g} {system.time_unit} in samples of {plant.dt:g} {system.time_unit}",
         "ask for fewer or shorter ones, or a larger dt",
     )
     data = simulate(plant, trials, duration, seed, excitation, noise=noise, x0=x0, truth=truth, leave=True)
@@ -257,8 +262,9 @@ def settling_times(relative: np.ndarray, t: np.ndarray) -> np.ndarray:
 
 
 def _in_region(x: np.ndarray, u: np.ndarray, system: System) -> np.ndarray:
-    low, high = system.state_ranges.T
-    return ((x >= low) & (x <= high)).all(axis=(1, 2)) & holds_along(system, x, u, DRIFT).all(axis=1)
+    known, lies = angles(system), holds_along(system, x, u, DRIFT).all(axis=1)
+    x, (low, high) = known.states(x), known.region(system.state_ranges).T
+    return ((x >= low) & (x <= high)).all(axis=(1, 2)) & lies
 
 
 def _proved_rate(observer: RENObserver, plant: DiscreteSystem) -> Criterion:

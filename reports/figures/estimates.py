@@ -101,6 +101,7 @@ def phase_figure(validation: Any, system: Any = None, examples: int = EXAMPLES) 
     with styled():
         figure = new_figure(COLUMN, 3.55)
         axes = figure.subplots()
+        axes.locator_params(axis="x", nbins=5)  # labels of four digits overlap where there are more
         truth: dict[str, Any] = LINES["truth"] | {"linewidth": 0.7, "alpha": 0.6}
         for n, k in enumerate(trials):
             colour = CYCLE[n % len(CYCLE)]
@@ -151,6 +152,7 @@ def initial_states_figure(validation: Any, system: Any = None) -> "Figure":
             limits = _initial_limits(validation, np.concatenate([x0[:, i], guess[:, i]]), i)
             boxed |= limits[0] <= low and high <= limits[1]
             axes.set(xlim=limits, ylim=limits, box_aspect=1)
+            axes.locator_params(nbins=4)
             axes.set_xlabel(label(validation.state_names[i], validation.units[i], "initial {}"))
             axes.set_ylabel(label(validation.state_names[i], validation.units[i], "initial estimate of {}"))
         region = [("region", "operating range")] if columns > 1 and boxed else []

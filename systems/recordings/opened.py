@@ -6,6 +6,7 @@ from itertools import chain
 
 import numpy as np
 
+from systems.angles import Branches, angles
 from systems.base.errors import InputError
 from systems.recordings.clock import Clock, Span, shown
 from systems.recordings.resampling import resample, rows_of_their_own
@@ -66,7 +67,7 @@ class OpenedLog:
         begun, later = _begin(rows.read())
         alone = rows_of_their_own(*begun, held, self.dt, self.max_gap)
         del begun
-        ranges = _Ranges(self.label, system)
+        ranges, branches = _Ranges(self.label, system), Branches(system)
         done = 0
         for t, values in resample(
             later, self.samples, self.dt, self._span.bridge, held, [getattr(system, group)[k].period for group, k in where],
@@ -78,6 +79,7 @@ class OpenedLog:
             for group, k, signal in signals_of(system):
                 if (group, k) not in where and signal.role == "disturbance" and signal.range is not None:
                     parts[group][:, k] = 0.5 * (signal.range[0] + signal.range[1])
+            parts["states"], parts["outputs"] = branches.states(parts["states"]), branches.outputs(parts["outputs"])
             ranges.add(parts["states"])
             done += len(t)
             if done == self.samples:
@@ -221,7 +223,8 @@ class _Ranges:
 
     def add(self, x: np.ndarray) -> None:
         """More samples ``(n, nx)``, nan where missing."""
-        low, high = self.system.state_ranges.T
+        known = angles(self.system)
+        x, (low, high) = known.states(x), known.region(self.system.state_ranges).T
         self.known += np.isfinite(x).sum(axis=0)
         self.outside += ((x < low) | (x > high)).sum(axis=0)
         self.low, self.high = (

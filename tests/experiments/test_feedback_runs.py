@@ -61,7 +61,7 @@ def _passes(observer, folder, law):
     (folder / "cart.toml").write_text(CART + law)
     answer = observer("run", folder / "cart.toml", "--out", folder / "run", *SMALL)
     assert answer.code == 0, answer.err
-    assert ("by itself the plant is outside its ranges" in answer.err + answer.out) == (not law)
+    assert ("by itself the plant leaves its ranges" in answer.err + answer.out) == (not law)
     run = load_run(folder / "run")
     feedback = run.system.feedback
     assert feedback.inputs == ("u",) and bool(feedback.found) == (not law)

@@ -188,7 +188,9 @@ def motion_findings(
         at, moved = following[k, last], commands[rows][k, last + 1]
         if stays(system, at, acting(system, data.t[last + 1], at, system.measure(at, moved[: plant.nu]), moved)):
             yield Finding(
-                DIFFERS, part, f"a trajectory ends at t = {data.t[last]:g} s, where the plant does not leave its ranges"
+                DIFFERS,
+                part,
+                f"a trajectory ends at t = {data.t[last]:g} {run.system.time_unit}, where the plant does not leave its ranges",
             )
             return
     following[gone[rows][:, 1:]] = np.nan

@@ -14,7 +14,6 @@ from experiments.pipeline.verification.agreement import EPS, compared
 from experiments.pipeline.verification.data import motion_findings
 from experiments.pipeline.verification.findings import DIFFERS, UNCONFIRMED, UNEXAMINED, Finding
 from observer import runs
-from observer.known_plant import periods, wrap
 from observer.networks.ren.explicit import ExplicitREN
 from observer.runs import Run
 from observer.state_observer import RENObserver
@@ -23,6 +22,7 @@ from observer.validation.result import Validation
 from observer.validation.validate import estimates, initial_estimates, judged, trial_seconds
 from observer.validation.worst_cases import GOALS, WorstInitialStates
 from observer.validation.worst_cases.worst_case import errors_along, judge_worst, late_from
+from systems.angles import periods, wrap
 from systems.base.records import to_plain
 from systems.feedback import commands_of
 from systems.integration import RTOL

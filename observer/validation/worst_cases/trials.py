@@ -8,9 +8,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from observer.known_plant import periods, wrap
 from observer.state_observer import RENObserver, StateObserver
 from observer.validation.validate import TOLERANCE
+from systems.angles import periods, wrap
 from systems.closed_loop import driven
 from systems.discretization import DiscreteSystem
 from systems.feedback import commands_of

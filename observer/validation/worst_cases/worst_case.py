@@ -15,7 +15,6 @@ from typing import Any
 
 import numpy as np
 
-from observer.known_plant import periods, wrap
 from observer.state_observer import StateObserver
 from observer.validation.result import held_errors
 from observer.validation.worst_cases.search import maximise
@@ -27,6 +26,7 @@ from observer.validation.worst_cases.trials import (
     settled_after,
     settling_grade,
 )
+from systems.angles import periods, wrap
 from systems.base.errors import InputError, SimulationError
 from systems.discretization import DiscreteSystem
 from systems.feedback import commands_of
@@ -124,14 +124,14 @@ def worst_initial_states(
     SimulationError
         Where the plant leaves all bounds from every random initial state.
     """
-    steps = round(duration / plant.dt) + 1
+    steps, unit = round(duration / plant.dt) + 1, plant.system.time_unit
     if steps < 4:
-        raise InputError(f"duration is {duration:g} s; expected at least three samples (dt = {plant.dt:g} s)")
+        raise InputError(f"duration is {duration:g} {unit}; expected at least three samples (dt = {plant.dt:g} {unit})")
     if isinstance(trials, bool) or not isinstance(trials, int) or trials < 20:
         raise InputError(f"trials is {trials!r}; expected a whole number, 20 or more")
     late = late_from(duration, window, plant.dt)
     if not 0 <= late < steps:
-        raise InputError(f"window begins at {window} s; expected a time within the trial of {duration:g} s")
+        raise InputError(f"window begins at {window}; expected a time within the trial of {duration:g}")
     some, (low, high) = Trials(observer, plant, steps, late, 3 * trials), search_box(plant, spread)
     box, inputs = np.stack([low, high], axis=1), held_range(plant)
     initial = np.concatenate([box[: plant.nx], inputs])
