@@ -15,6 +15,7 @@ from experiments.pipeline.recipe import Recipe
 from systems.base.errors import InputError, NotDetectable
 
 FIELD = Path(__file__).parents[3] / "shared" / "field"
+EXAMPLES = Path(__file__).parents[2] / "examples"
 
 
 class _Begun(Exception):
@@ -104,7 +105,7 @@ def test_of_plants_of_the_library(both, name):
 
 @pytest.mark.skipif(not FIELD.is_dir(), reason="the shared plants are not there")
 @pytest.mark.parametrize(
-    "name", ["clock.toml", "spin.toml", "maglev.toml", "unstable.toml", "boost.toml", "full_state_map.toml"]
+    "name", ["vehicle.toml", "spin.toml", "maglev.toml", "unstable.toml", "boost.toml", "full_state_map.toml"]
 )
 def test_of_plants_of_strangers(both, name):
     found = both(FIELD / name)
@@ -123,3 +124,26 @@ NUMBERS = st.sampled_from([-2.0, -0.5, 0.0, 0.3, 1.0])
 def test_of_any_small_plant(both, tmp_path, a, b, nonlinear, output):
     found = both(_file(tmp_path, f"{a}*x + {b}*{nonlinear} + u", output))
     assert found.check == found.run
+
+
+def _at_hand():
+    """Every plant of the library, of the examples and of strangers."""
+    from systems import ALL_SYSTEMS
+
+    examples = sorted(EXAMPLES.glob("own_ode.py"))
+    strangers = [*FIELD.glob("*.toml"), *FIELD.glob("*.py"), *(FIELD / "certify").glob("*.toml")]
+    return [*ALL_SYSTEMS, *map(str, examples), *map(str, sorted(strangers))]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("plant", _at_hand(), ids=lambda plant: Path(plant).name)
+def test_of_every_plant_at_hand(both, plant):
+    found = both(plant)
+    assert found.check == found.run
+
+
+@pytest.mark.skipif(not FIELD.is_dir(), reason="the shared plants are not there")
+def test_the_clock_is_refused_with_the_way_out(both):
+    found = both(FIELD / "clock.toml")
+    assert found.check == found.run
+    assert "make cos(1.2*t) a known input" in found.check[1]
