@@ -462,6 +462,4 @@ def _ended(system: System, motion: DrivenMotion, dt: float) -> tuple[DrivenMotio
     gone = (np.arange(steps) >= lengths[:, None])[..., None]
     if not gone.any():
         return motion, lengths
-    return DrivenMotion(
-        *(np.where(gone, np.nan, a) for a in (motion.x, motion.u, motion.y)), motion.method, motion.warning
-    ), lengths
+    return replace(motion, **{name: np.where(gone, np.nan, getattr(motion, name)) for name in ("x", "u", "y")}), lengths
