@@ -14,7 +14,7 @@ from functools import cached_property
 
 import numpy as np
 
-from systems.integration import sample_region
+from systems.regions import sample_region
 from systems.signals import Signal
 from systems.system import System
 

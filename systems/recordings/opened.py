@@ -6,7 +6,7 @@ from itertools import chain
 
 import numpy as np
 
-from systems.angles import Branches, angles
+from systems.angles import Branches, angles, periods
 from systems.base.errors import InputError
 from systems.recordings.clock import Clock, Span, shown
 from systems.recordings.resampling import resample, rows_of_their_own
@@ -16,6 +16,7 @@ from systems.signals import Signal
 from systems.system import System
 
 GROUPS = ("states", "inputs", "outputs")
+PARTS = ("sines", "cosines")  # of outputs that are told by both: see :attr:`Signal.pair`
 BEGINNING = 500  # rows that tell which sensors have rows of their own
 
 
@@ -70,15 +71,20 @@ class OpenedLog:
         ranges, branches = _Ranges(self.label, system), Branches(system)
         done = 0
         for t, values in resample(
-            later, self.samples, self.dt, self._span.bridge, held, [getattr(system, group)[k].period for group, k in where],
+            later, self.samples, self.dt, self._span.bridge, held,
+            [None if group in PARTS else getattr(system, group)[k].period for group, k in where],
             [None if item is None else item[1] for item in alone],
         ):  # fmt: skip
             parts = {group: np.full((len(t), len(getattr(system, group))), np.nan) for group in GROUPS}
+            parts |= {part: np.full((len(t), system.ny), np.nan) for part in PARTS}
             for column, (group, k) in enumerate(where):
                 parts[group][:, k] = values[:, column]
             for group, k, signal in signals_of(system):
                 if (group, k) not in where and signal.role == "disturbance" and signal.range is not None:
                     parts[group][:, k] = 0.5 * (signal.range[0] + signal.range[1])
+            turn = periods(system.outputs) / (2 * np.pi)
+            told = turn * np.arctan2(parts["sines"], parts["cosines"])
+            parts["outputs"] = np.where(np.isnan(parts["outputs"]), told, parts["outputs"])
             parts["states"], parts["outputs"] = branches.states(parts["states"]), branches.outputs(parts["outputs"])
             ranges.add(parts["states"])
             done += len(t)
@@ -126,7 +132,8 @@ class _Rows:
             values = np.empty((len(block.columns[table.time]), len(self.where)))
             for k, ((group, index), column) in enumerate(self.where.items()):
                 values[:, k] = numbers(block.columns[column], table.label, column, block.row)
-                _not_absurd(table, column, getattr(self.system, group)[index], values[:, k], block.row)
+                if group not in PARTS:
+                    _not_absurd(table, column, getattr(self.system, group)[index], values[:, k], block.row)
             self.measured += np.isfinite(values).sum(axis=0)
             stamps = np.concatenate([kept, clock.counts(block) * self.scale])
             values = np.concatenate([kept_values, values])
@@ -164,7 +171,7 @@ class _Rows:
         outputs = {
             column: int(count)
             for ((group, _), column), count in zip(self.where.items(), self.measured, strict=True)
-            if group == "outputs"
+            if group in ("outputs", *PARTS)
         }
         if outputs and not any(outputs.values()):
             raise InputError(
