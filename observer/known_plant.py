@@ -1,17 +1,16 @@
-"""The plant as an observer knows it: periods, nominal inputs, limits; and the one check that a plant is the observer's own."""
+"""The plant as an observer knows it: angles, nominal inputs, limits; and the one check that a plant is the observer's own."""
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Protocol
 
 import numpy as np
 
+from systems.angles import Angles, angles, wrap
 from systems.base.errors import InputError
 from systems.discretization import DiscreteSystem
 from systems.integration import sample_region
-from systems.signals import Signal
 from systems.system import System
 
 NOMINAL_NOISE = 0.005  # of an output's half range, where no noise is stated: a good sensor
@@ -46,25 +45,13 @@ def chosen_plant(observer: HasPlant, plant: DiscreteSystem | None = None) -> Dis
                 f"the observer of '{ours.name}' has {what} {getattr(ours, what)}, the plant '{theirs.name}' has"
                 f" {getattr(theirs, what)}; expected a plant with the signals of the one that the observer was fitted to"
             )
+    unit = theirs.time_unit
     if not math.isclose(own.dt, plant.dt, rel_tol=1e-9):
         raise InputError(
-            f"the observer was fitted for dt = {own.dt:g} s, the plant is discretised at {plant.dt:g} s;"
+            f"the observer was fitted for dt = {own.dt:g} {unit}, the plant is discretised at {plant.dt:g} {unit};"
             f" discretise the plant with dt={own.dt:g}, or fit again"
         )
     return plant
-
-
-def periods(signals: Sequence[Signal]) -> np.ndarray:
-    """The period of each signal ``(n,)``, nan where it is no angle."""
-    return np.array([signal.period or np.nan for signal in signals], dtype=float)
-
-
-def wrap(difference: np.ndarray, periods: np.ndarray) -> np.ndarray:
-    """Differences ``(..., n)`` of angles taken to [-period/2, period/2); ``periods`` ``(n,)``, nan where there is none."""
-    if not np.isfinite(periods).any():
-        return difference
-    safe = np.where(np.isfinite(periods), periods, 1.0)
-    return np.where(np.isfinite(periods), (difference + safe / 2) % safe - safe / 2, difference)
 
 
 def nominal_inputs(system: System, u: np.ndarray) -> np.ndarray:
@@ -85,15 +72,20 @@ class KnownPlant:
 
     plant: DiscreteSystem
 
-    @cached_property
+    @property
+    def angles(self) -> Angles:
+        """Its periodic signals."""
+        return angles(self.plant.system)
+
+    @property
     def state_periods(self) -> np.ndarray:
         """``(nx,)``, nan where a state is no angle."""
-        return periods(self.plant.system.states)
+        return self.angles.periods
 
-    @cached_property
+    @property
     def output_periods(self) -> np.ndarray:
         """``(ny,)``, nan where an output is no angle."""
-        return periods(self.plant.system.outputs)
+        return self.angles.output_periods
 
     @cached_property
     def state_scale(self) -> np.ndarray:

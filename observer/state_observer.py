@@ -6,7 +6,7 @@ An observer is a predictor: x_hat[k+1] = f_o(x_hat[k], u[k], y[k]), all at the s
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -15,6 +15,7 @@ from observer.known_plant import nominal_inputs
 from observer.networks.ren.explicit import ExplicitREN
 from observer.networks.ren.rollout import rollout
 from observer.scaling import Scaling
+from systems.angles import Angles, angles, near, unwrapped
 from systems.base.arrays import check_shapes, one_line
 from systems.base.errors import InputError
 from systems.discretization import DiscreteSystem
@@ -37,7 +38,9 @@ class StateObserver(ABC):
     """An observer of a sampled plant. ``state`` is an immutable value, batched over leading dimensions.
 
     Shapes: x_hat ``(..., nx)``, u ``(..., nu)`` (all inputs of the plant; only known ones are used), y ``(..., ny)``.
-    A missing measurement is nan and is replaced by h(x_hat, u).
+    A missing measurement is nan and is replaced by h(x_hat, u). Angles may be given on any branch
+    (:mod:`systems.angles`): the branch of an estimate is that of the state's range, or of the initial estimate where the
+    angle turns.
     """
 
     plant: DiscreteSystem
@@ -54,7 +57,8 @@ class StateObserver(ABC):
 
     def init(self, x_hat0: Any) -> Any:
         """The observer's state for an initial estimate: the estimate itself where the observer holds no more."""
-        return np.array(check_last("x_hat0", x_hat0, self.system.nx, self.system.state_names))
+        x_hat0 = check_last("x_hat0", x_hat0, self.system.nx, self.system.state_names)
+        return np.array(angles(self.system).initial(x_hat0))
 
     @abstractmethod
     def step(self, state: Any, u: Any, y: Any) -> Any:
@@ -91,7 +95,8 @@ class StateObserver(ABC):
         if u.ndim < 2 or y.ndim < 2 or u.shape[-2] != y.shape[-2]:
             raise InputError(f"u has shape {u.shape} and y {y.shape}; expected (..., N, size) with the same N")
         batch = np.broadcast_shapes(u.shape[:-2], y.shape[:-2], np.shape(x_hat0)[:-1])
-        return np.broadcast_to(check_last("x_hat0", x_hat0, system.nx, system.state_names), (*batch, system.nx)), u, y
+        x_hat0 = angles(system).initial(check_last("x_hat0", x_hat0, system.nx, system.state_names))
+        return np.broadcast_to(x_hat0, (*batch, system.nx)), u, y
 
 
 #: shapes that the parts of a stored observer have
@@ -114,7 +119,13 @@ class RENObserver(StateObserver):
     prove the rate. ``direct``: the free parameters they were made of, in network units, and ``scaling`` between the two.
     Its state *is* x_hat, so that ``x_hat = observer.step(x_hat, u, y)`` reads as in a textbook.
 
-    Source: Revay, Wang, Manchester, arXiv 2104.05942, section VIII; metric and rate: MATH 2a.
+    Where an angle turns through, the network sees it, and what is measured of it, in the one turn of the region, and the turns are
+    added again: f_o(x_hat + T e, u, y + T) = f_o(x_hat, u, y) + T e, and estimates under the same measurements approach each
+    other as ever. How many turns there were is told by the measurement's own continuity, and the last angle that was measured belongs
+    to the observer's state: ``init`` gives (x_hat, angle) as one longer vector. From a bare x_hat ``step`` goes on with the angle
+    nearest to it.
+
+    Source: Revay, Wang, Manchester, arXiv 2104.05942, section VIII; metric and rate: MATH 2a; angles: MATH 7.
     """
 
     weights: ExplicitREN
@@ -126,12 +137,31 @@ class RENObserver(StateObserver):
     plant: DiscreteSystem
     eps: float = field(default=1e-9)
 
+    def init(self, x_hat0: Any) -> np.ndarray:
+        """The initial estimate, followed by its angles that turn."""
+        x_hat0 = super().init(x_hat0)
+        return np.concatenate([x_hat0, x_hat0[..., angles(self.system).turning]], axis=-1)
+
+    def estimate(self, state: Any) -> np.ndarray:
+        """x_hat of a state."""
+        return state[..., : self.system.nx]
+
     def step(self, state: Any, u: Any, y: Any) -> np.ndarray:
         """x_hat[k+1] from x_hat[k], u[k] and y[k]."""
-        system = self.system
-        x_hat = check_last("x_hat", state, system.nx, system.state_names)
+        system, known = self.system, angles(self.system)
+        turning, state = known.turning, np.asarray(state, dtype=float)
+        remembers = bool(len(turning)) and state.ndim > 0 and state.shape[-1] == system.nx + len(turning)
+        x_hat = check_last("x_hat", state[..., : system.nx] if remembers else state, system.nx, system.state_names)
         u = check_last("u", u if system.nu else np.zeros(0), system.nu, system.input_names)
         y = check_last("y", y, system.ny, system.output_names)
+        angle, shift = np.zeros(0), 0.0
+        if known.any:
+            angle = near(known.angle(y), state[..., system.nx :] if remembers else x_hat[..., turning], known.turn)
+            angle = np.where(np.isnan(angle), x_hat[..., turning], angle)
+            turns = known.turns(angle)
+            shift = known.shift(turns)
+            x_hat = x_hat - shift
+            y = known.outputs(y, angle - turns * known.turn)
         if np.isnan(y).any():
             y = np.where(np.isnan(y), system.measure(x_hat, nominal_inputs(system, u)), y)
         v = u[..., system.known]
@@ -139,17 +169,37 @@ class RENObserver(StateObserver):
         v = np.concatenate(
             [np.broadcast_to(v, (*batch, v.shape[-1])), np.broadcast_to(y, (*batch, y.shape[-1]))], axis=-1
         )
-        return self.weights.next_state(x_hat, v)
+        following = self.weights.next_state(x_hat, v) + shift
+        if not remembers:
+            return following
+        return np.concatenate([following, np.broadcast_to(angle, (*following.shape[:-1], len(turning)))], axis=-1)
 
     def run(self, x_hat0: Any, u: Any, y: Any) -> np.ndarray:
         """As for every observer, in one compiled loop over all samples where no measurement is missing."""
         first, u_all, y_all = self._sequences(x_hat0, u, y)
         if u_all.shape[-2] < 2 or not self.weights.has_identity_output or np.isnan(y_all[..., :-1, :]).any():
             return super().run(x_hat0, u, y)
-        v = u_all[..., :-1, self.system.known]
-        batch = first.shape[:-1]
-        parts = [np.broadcast_to(a, (*batch, *a.shape[-2:])) for a in (v, y_all[..., :-1, :])]
-        return rollout(self.weights, first, np.concatenate(parts, axis=-1))[0]
+        known, batch, weights = angles(self.system), first.shape[:-1], self.weights
+        v = [
+            np.broadcast_to(a, (*batch, *a.shape[-2:]))
+            for a in (u_all[..., :-1, self.system.known], y_all[..., :-1, :])
+        ]
+        if known.any:
+            angle = unwrapped(known.angle(v[1]), first[..., known.turning], known.turn)
+            turns = known.turns(angle)
+            v = [v[0], known.outputs(v[1], angle - turns * known.turn), turns]
+            weights = self._with_turns(known)
+        return rollout(weights, first, np.concatenate(v, axis=-1))[0]
+
+    def _with_turns(self, known: Angles) -> ExplicitREN:
+        """The network on x_hat as it is, with the whole turns n as further inputs: A (x - n T e) + n T e, and C1 (x - n T e)."""
+        w, step = self.weights, known.shift(np.eye(len(known.turning))).T
+        return replace(
+            w,
+            B2=np.hstack([w.B2, step - w.A @ step]),
+            D12=np.hstack([w.D12, -w.C1 @ step]),
+            D22=np.hstack([w.D22, 0 * step]),
+        )
 
     # Storage ---------------------------------------------------------------------------------------------------------
 
@@ -207,9 +257,10 @@ class RENObserver(StateObserver):
         except (KeyError, TypeError, ValueError) as error:
             raise InputError(f"the stored observer cannot be read ({one_line(error)})") from error
         system, stored = plant.system, float(meta["dt"])
+        unit = system.time_unit
         if not math.isclose(stored, plant.dt, rel_tol=1e-9):
             raise InputError(
-                f"the stored observer was fitted for dt = {stored:g} s; the plant is discretised at {plant.dt:g} s"
+                f"the stored observer was fitted for dt = {stored:g} {unit}; the plant is discretised at {plant.dt:g} {unit}"
             )
         if observer.weights.nx != system.nx or observer.weights.nu != len(system.known) + system.ny:
             raise InputError(

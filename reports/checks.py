@@ -7,9 +7,10 @@ import numpy as np
 from observer.runs import Run
 from reports.certificates import proof_rows, region_rows
 from reports.figures.settling import certified_settling
-from reports.quantities import Number, percent
+from reports.quantities import Number, percent, time_unit
 from reports.selection import absolute_error, widths
 from reports.tables import Section, Table, interval, time
+from systems.feedback import commands_of
 
 
 def certificate_section(run: Run) -> Section:
@@ -19,8 +20,12 @@ def certificate_section(run: Run) -> Section:
     rows = (
         ("holds", Number(c.holds), c.reason),
         ("contraction rate α*", Number(c.rate, "per step", 8), "|Δx̂⁺|_M ≤ α* |Δx̂|_M, proved"),
-        ("decay rate", Number(c.rate_per_second, "1/s", 6), "−ln(α*) / dt"),
-        ("time to 2 %", Number(certified_settling(c, run.plant.dt), "s", 4), "ln(0.02) / ln(α*) · dt, in |e|_M"),
+        ("decay rate", Number(c.rate_per_second, f"1/{time_unit()}", 6), "−ln(α*) / dt"),
+        (
+            "time to 2 %",
+            Number(certified_settling(c, run.plant.dt), time_unit(), 4),
+            "ln(0.02) / ln(α*) · dt, in |e|_M",
+        ),
         (
             "rate bound ᾱ",
             Number(c.rate_bound, "per step", 8),
@@ -87,8 +92,8 @@ def validation_section(run: Run) -> Section:
 
 def _worst_initial_states(run: Run) -> list[Table]:
     """What the search found for either goal, and from which initial states."""
-    found, states, inputs = run.worst_cases.worst, run.system.states, run.system.inputs  # type: ignore[union-attr]
-    units = {"settling": ("s", 1.0), "late": ("% of range", 100.0)}
+    found, states, inputs = run.worst_cases.worst, run.system.states, commands_of(run.system)  # type: ignore[union-attr]
+    units = {"settling": (time_unit(), 1.0), "late": ("% of range", 100.0)}
     names = {"settling": "error that lasts longest", "late": "error that is largest late"}
     rows = tuple(
         (
@@ -115,7 +120,7 @@ def _trials(v: Any) -> tuple[tuple[Any, ...], ...]:
     return (
         ("verdict", v.verdict, ""),
         ("trials", Number(v.trials), ""),
-        ("diverged", Number(v.n_diverged), "some error beyond ten ranges, or not finite"),
+        ("diverged", Number(v.n_diverged), "some error beyond ten ranges in the window, or not finite"),
         (
             "converged fraction",
             Number(v.converged_fraction, "", 6),
@@ -126,8 +131,13 @@ def _trials(v: Any) -> tuple[tuple[Any, ...], ...]:
             Number(int(np.sum(~np.asarray(v.in_region, dtype=bool)))),
             "trials in which the plant left its operating range for a while",
         ),
-        ("length of a trial", Number(float(v.t[-1]) - float(v.t[0]), "s", 6), ""),
-        ("window", interval(v.window, "s"), "over which errors are judged"),
+        (
+            "ended early",
+            Number(int(v.left.sum())),
+            f"trials that end where the plant leaves its doubled ranges; {int((~v.judged).sum())} of them before the window, not judged",
+        ),
+        ("length of a trial", Number(float(v.t[-1]) - float(v.t[0]), time_unit(), 6), ""),
+        ("window", interval(v.window, time_unit()), "over which errors are judged"),
         ("plant simulated by", v.plant_method, ""),
         ("largest sampled residual r̂", Number(v.residual_level), "|r|_M along the trials; sampled, not proved"),
         ("seed", Number(v.seed), ""),

@@ -8,7 +8,7 @@ from urllib.parse import quote
 
 import numpy as np
 
-from reports.quantities import MISSING, Number, percent
+from reports.quantities import MISSING, Number, percent, time_unit
 from reports.tables import Table
 
 if TYPE_CHECKING:
@@ -80,12 +80,12 @@ def _numbers(variant: Variant) -> dict[str, Any]:
         rows |= {"verdict": str(v.verdict), "trials": Number(v.trials), "diverged": Number(v.n_diverged)}
         rows["converged"] = percent(v.converged_fraction)
         rows["plant simulated by"] = str(v.plant_method)
-        rows["window"] = (Number(float(v.window[0]), "", 5), Number(float(v.window[1]), "s", 5))
+        rows["window"] = (Number(float(v.window[0]), "", 5), Number(float(v.window[1]), time_unit(), 5))
         for i, (name, unit) in enumerate(zip(v.state_names, v.units, strict=True)):
             rows[f"RMS error of {name}"] = Number(v.rms_error[i], unit, 3)
             rows[f"largest error of {name}"] = Number(v.max_error[i], unit, 3)
             rows[f"settling time of {name}, median"] = (
-                Number(v.settling_time[i], "s", 3) if np.isfinite(v.settling_time[i]) else "never"
+                Number(v.settling_time[i], time_unit(), 3) if np.isfinite(v.settling_time[i]) else "never"
             )
     if c is not None:
         rows |= {"certificate holds": Number(c.holds), "contraction rate α*": Number(c.rate, "per step", 6)}

@@ -13,7 +13,7 @@ import numpy as np
 from reports.figures.estimator_choice import CHOICE, ChoicePoint, choice_figure
 from reports.figures.scorecard import SCORECARD, Need, scorecard_figure
 from reports.published import Line
-from reports.quantities import Number
+from reports.quantities import Number, time_unit
 from reports.selection import thin
 from reports.style import CYCLE, GREY, INK, WIDE, label, log_axis, new_figure, plain, styled
 from reports.tables import Table
@@ -70,7 +70,7 @@ def scenario_table(section: EstimatorSection, states: Sequence[tuple[str, str]])
         cells: list[Any] = [row.name, Number(row.score.value, "", 3), _interval(row.score.low, row.score.high, "")]
         for (_, unit), value, (low, high) in zip(states, row.rms, row.rms_interval, strict=True):
             cells += [Number(value, unit, 3), _interval(low, high, unit)]
-        cells += [Number(v, "s", 3) if np.isfinite(v) else "never" for v in row.settling]
+        cells += [Number(v, time_unit(), 3) if np.isfinite(v) else "never" for v in row.settling]
         cells += [f"{row.diverged} of {row.trials}", Number(row.microseconds, "", 3)]
         rows.append(tuple(cells))
     return Table(tuple(rows), tuple(heads))
@@ -96,7 +96,7 @@ def scenario_figure(section: EstimatorSection) -> "Figure":
         if np.isfinite(y).any():
             extremes += [float(np.nanquantile(y, 0.02)), float(np.nanmax(y))]
     log_axis(left, max(min(extremes) / 2, 1e-10), min(2 * max(extremes), 2e3))
-    left.set_xlabel(label("time", "s"))
+    left.set_xlabel(label("time", time_unit()))
     left.set_ylabel("median of the largest error\n[% of range]")
     names, values = [], []
     for n, row in enumerate(section.rows):

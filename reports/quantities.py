@@ -6,10 +6,14 @@ reads the page finds the full value.
 
 import math
 import numbers
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any
 
 _SUPERSCRIPT = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
+_UNIT: ContextVar[str] = ContextVar("time_unit", default="s")
 MISSING, NBSP = "–", "\u00a0"
 
 
@@ -65,3 +69,18 @@ def percent(share: Any, digits: int = 3) -> str:
     """``0.98`` -> ``98 %``."""
     text = number_text(None if share is None else 100 * float(share), digits)
     return text if text == MISSING else f"{text}{NBSP}%"
+
+
+def time_unit() -> str:
+    """The unit of time of the plant whose page is being made; seconds outside of :func:`times_in`."""
+    return _UNIT.get()
+
+
+@contextmanager
+def times_in(unit: str) -> Iterator[None]:
+    """Pages and figures made inside name this unit of time."""
+    before = _UNIT.set(unit)
+    try:
+        yield
+    finally:
+        _UNIT.reset(before)

@@ -10,7 +10,7 @@ from observer.runs import Run
 from reports.certificates import verdict_rows
 from reports.checks import certificate_section, validation_section
 from reports.figures.fine_tuning import NAMES, seconds_to_settle
-from reports.quantities import Number, percent
+from reports.quantities import Number, percent, time_unit
 from reports.sentences import plain_status
 from reports.tables import Section, Table, cell, interval
 
@@ -50,7 +50,7 @@ def _fine_tuning(run: Run) -> Section:
         (
             NAMES[name],
             Number(tuned["rates"][name], "", 6),
-            Number(seconds_to_settle(tuned["rates"][name], run.plant.dt), "s", 4),
+            Number(seconds_to_settle(tuned["rates"][name], run.plant.dt), time_unit(), 4),
             "of the linearised plant, not proved" if name == "constant gain" else "proved",
         )
         for name in names
@@ -103,6 +103,9 @@ def _plant(run: Run) -> Section:
     if s.inputs:
         inputs = tuple((u.name, u.unit or "–", interval(u.range), u.role, u.excitation or "walk") for u in s.inputs)
         tables.append(Table(inputs, ("input", "unit", "range", "role", "excitation"), "Inputs"))
+    if s.feedback is not None and s.feedback.references:
+        drawn = tuple((r.name, r.unit or "–", interval(r.range), r.excitation or "walk") for r in s.feedback.references)
+        tables.append(Table(drawn, ("reference", "unit", "range", "excitation"), "References of the feedback law"))
     outputs = tuple((y.name, y.unit or "–", interval(y.range), Number(y.noise)) for y in s.outputs)
     tables.append(Table(outputs, ("output", "unit", "range", "noise (standard deviation)"), "Outputs"))
     if s.parameters:
@@ -116,7 +119,7 @@ def _plant(run: Run) -> Section:
 def _discretisation(run: Run) -> Section:
     p = run.plant
     rows = (
-        ("sampling time dt", Number(p.dt, "s", 6), ""),
+        ("sampling time dt", Number(p.dt, time_unit(), 6), ""),
         ("method", p.method, ""),
         ("substeps", Number(p.substeps), "of the method within one sample"),
     )

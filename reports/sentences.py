@@ -1,15 +1,16 @@
 """What the results mean, in plain sentences: the verdict, what is proved and what is not, and the key numbers."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from observer.runs import Run
+from observer.validation.result import deciding, largest_peak, overall_verdict
 from reports.certificates import assumed_sentences, proved, proved_sentences, sampled_sentences
 from reports.figures.settling import certified_settling
-from reports.quantities import MISSING, NBSP, Number, number_text, percent
+from reports.quantities import MISSING, NBSP, Number, number_text, percent, time_unit
 from reports.selection import widths
 
 ENDED_WELL = ("converged", "linear")
@@ -44,16 +45,50 @@ class KeyNumber:
 
 
 def verdict(run: Run) -> Verdict:
-    """The verdict of the validation, or that it is still open."""
-    v = run.validation
-    if v is None:
+    """The verdict of the run, or that it is still open; of a run that fails with what to try next."""
+    checks = deciding(run.validation, run.validation_noise)
+    if not checks:
         return Verdict("open", "Not validated", "Not computed yet: run `observer validate RUN`.")
-    failed = [c for c in v.criteria if not c.passed]
-    reached = f"{int(np.sum(v.converged))} of {v.trials} trials converged"
-    if v.verdict == "pass":
-        return Verdict("pass", "Pass", f"{reached}. All criteria are met.", tuple(v.criteria))
-    names = "; ".join(f"{c.name} is {number_text(c.value)}, required: {c.requirement}" for c in failed)
-    return Verdict("fail", "Fail", f"{reached}. {f'Not met: {names}.' if names else ''}".strip(), tuple(v.criteria))
+    criteria = tuple(
+        c if not check.noise else replace(c, name=f"{c.name}, with noise") for check in checks for c in check.criteria
+    )
+    criteria = tuple(c for c in criteria if not ("certificate" in c.name and c.name.endswith(", with noise")))
+    last = checks[-1]
+    reached = f"{int(np.sum(last.converged))} of {last.trials} trials converged{' with the stated noise' if last.noise else ''}"
+    if overall_verdict(run.validation, run.validation_noise, run.certificate) == "pass":
+        return Verdict("pass", "Pass", f"{reached}. All criteria are met.", criteria)
+    names = "; ".join(
+        f"{c.name} is {number_text(c.value)}, required: {c.requirement}" for c in criteria if not c.passed
+    )
+    said = [f"{reached}.", f"Not met: {names}." if names else "", *next_steps(run)]
+    return Verdict("fail", "Fail", " ".join(text for text in said if text), criteria)
+
+
+def next_steps(run: Run) -> list[str]:
+    """What to try where the verdict is "fail", the likeliest cause first."""
+    v, noisy, c, steps = run.validation, run.validation_noise, run.certificate, []
+    if c is not None and not c.holds:
+        steps.append("The certificate does not hold: fit again with a longer `--settling-time` or another `--seed`.")
+    if v is not None and v.n_diverged:
+        steps.append("Trials diverged: narrow `initial`, or ask for a longer `--settling-time`, which lowers the gain.")
+    elif v is not None and str(v.verdict) != "pass":
+        settling = np.asarray(v.settling_time, dtype=float)
+        outside = int(np.sum(~np.asarray(v.in_region, dtype=bool)))
+        if outside > 0.2 * v.trials:
+            steps.append(
+                f"The plant left its ranges in {outside} of {v.trials} trials: widen them to where it moves, or narrow `initial`."
+            )
+        if np.isfinite(settling).all() and float(np.max(settling)) > 0.5 * float(v.window[0]):
+            steps.append(
+                "Errors still decay when they are judged: make the trials longer (`observer validate RUN --duration`)."
+            )
+        steps.append("More `--neurons` or `--iterations` lower the error that remains.")
+    if not steps and noisy is not None and str(noisy.verdict) != "pass":
+        steps.append(
+            "Noise alone keeps the error above 2 % of a range: ask for a longer `--settling-time`, tune the gain with "
+            "`observer fine-tune RUN`, or measure with a better sensor or one output more."
+        )
+    return [f"Next: {steps[0]}", *steps[1:]] if steps else []
 
 
 def summary(run: Run) -> str:
@@ -66,13 +101,14 @@ def summary(run: Run) -> str:
         f"{_list([signal.name for signal in s.outputs])}{known}, this observer "
         f"estimates the state{'s' if len(s.states) > 1 else ''} {_list([signal.name for signal in s.states])} "
         f"of the plant “{s.name}” "
-        f"every {number_text(run.plant.dt)}{NBSP}s."
+        f"every {number_text(run.plant.dt)}{NBSP}{time_unit()}."
     ]
+    parts += feedback_sentences(run)
     if v is None:
-        return parts[0] + " It has not been validated yet."
+        return " ".join([*parts, "It has not been validated yet."])
     logged = v.plant_method == "logged data"
     against = "on logs held out of the fit" if logged else f"against the plant, simulated by {v.plant_method}"
-    trials = f"In {v.trials} trials of {number_text(float(v.t[-1]) - float(v.t[0]))}{NBSP}s {against},"
+    trials = f"In {v.trials} trials of {number_text(float(v.t[-1]) - float(v.t[0]))}{NBSP}{time_unit()} {against},"
     converged = int(np.sum(v.converged))
     share = f"all {converged}" if converged == v.trials else f"{converged} of them" if converged else "none of them"
     parts.append(f"{trials} the estimate came within 2{NBSP}% of the range of every state and stayed there in {share}.")
@@ -80,7 +116,7 @@ def summary(run: Run) -> str:
     if np.isfinite(settling).all():
         slow = int(np.argmax(settling))
         parts.append(
-            f"The slowest state, {v.state_names[slow]}, settles in {number_text(settling[slow], 3)}{NBSP}s in the "
+            f"The slowest state, {v.state_names[slow]}, settles in {number_text(settling[slow], 3)}{NBSP}{time_unit()} in the "
             "median trial."
         )
     else:
@@ -91,17 +127,42 @@ def summary(run: Run) -> str:
     outside = int(np.sum(~np.asarray(v.in_region, dtype=bool)))
     if outside:
         parts.append(f"In {outside} of them the plant left its operating range for a while.")
-    relative = np.asarray(v.rms_error, dtype=float) / widths(v)
+    peak = peak_of(v)
+    if math.isfinite(peak.ranges) and peak.ranges > 1.0:
+        parts.append(
+            f"On the way an error peaks at {_with_unit(peak.error, peak.unit)} in {peak.state}, {number_text(peak.ranges, 3)} times "
+            "its range, "
+            f"after {number_text(peak.time, 2)}{NBSP}s."
+        )
+    last = deciding(v, run.validation_noise)[-1]
+    relative = np.asarray(last.rms_error, dtype=float) / widths(last)
     if np.isfinite(relative).all():
         i = int(np.argmax(relative))
         parts.append(
-            f"After the transient the largest RMS error is {_with_unit(v.rms_error[i], v.units[i])} in "
-            f"{v.state_names[i]}, "
-            f"{percent(relative[i], 2)} of its range."
+            f"After the transient the largest RMS error{' with the stated noise' if last.noise else ''} is "
+            f"{_with_unit(last.rms_error[i], last.units[i])} in {last.state_names[i]}, {percent(relative[i], 2)} of its range."
         )
     if fit is not None and _cut_short(run):
         parts.append(f"The fit ended with the status “{plain_status(fit)}”.")
     return " ".join(parts)
+
+
+def feedback_sentences(run: Run) -> list[str]:
+    """What drives the plant in data and trials, where it is a feedback law."""
+    feedback, v = run.system.feedback, run.validation
+    if feedback is None:
+        return []
+    parts = [f"In simulated data and trials a feedback law drives {_list(list(feedback.inputs))}."]
+    if feedback.found:
+        parts.append(f"No law was given: {feedback.found}.")
+    if v is not None and v.left.any():
+        parts.append(f"In {int(v.left.sum())} trials the plant left its doubled ranges all the same; they end there.")
+    return parts
+
+
+def peak_of(v: Any) -> Any:
+    """The largest error of any trial at any time."""
+    return largest_peak(np.asarray(v.error, dtype=float), v.t, np.asarray(v.ranges), v.state_names, v.units)
 
 
 def knowledge(run: Run) -> list[Knowledge]:
@@ -121,7 +182,7 @@ def _proved(run: Run) -> Knowledge:
         (
             f"Contraction: in every step, any two estimates with the same inputs and measurements approach each other by the factor "
             f"α* = {number_text(c.rate, 5)} or faster in the metric M, for all initial estimates and all inputs.",
-            f"An initial error therefore decays to 2{NBSP}% in {number_text(time, 3)}{NBSP}s."
+            f"An initial error therefore decays to 2{NBSP}% in {number_text(time, 3)}{NBSP}{time_unit()}."
             if time is not None
             else "The rate is not below 1, so an initial error need not decay.",
             "Verified in float64 by the eigenvalues of the shipped matrices.",
@@ -170,15 +231,19 @@ def key_numbers(run: Run) -> list[KeyNumber]:
     """The numbers in large type."""
     v, c, fit, numbers = run.validation, run.certificate, run.fit, []
     if v is not None:
-        numbers.append(
-            KeyNumber("Trials converged", Number(int(np.sum(v.converged))), f"of {v.trials}; {v.n_diverged} diverged")
-        )
-        settling, relative = np.asarray(v.settling_time, dtype=float), np.asarray(v.rms_error, dtype=float) / widths(v)
+        last = deciding(v, run.validation_noise)[-1]
+        noise = ", with noise" if last.noise else ""
+        lost = f"of {last.trials}{noise}; {last.n_diverged} diverged"
+        numbers.append(KeyNumber("Trials converged", Number(int(np.sum(last.converged))), lost))
+        settling = np.asarray(v.settling_time, dtype=float)
+        relative = np.asarray(last.rms_error, dtype=float) / widths(last)
         slow = int(np.argmax(np.where(np.isfinite(settling), settling, np.inf)))
         if math.isfinite(settling[slow]):
             numbers.append(
                 KeyNumber(
-                    "Settling time", Number(settling[slow], "s", 3), f"median, slowest state {v.state_names[slow]}"
+                    "Settling time",
+                    Number(settling[slow], time_unit(), 3),
+                    f"median, slowest state {v.state_names[slow]}",
                 )
             )
         else:
@@ -186,11 +251,21 @@ def key_numbers(run: Run) -> list[KeyNumber]:
                 KeyNumber("Settling time", Number(None), f"{v.state_names[slow]} never settled in the median")
             )
         hard = int(np.argmax(np.where(np.isfinite(relative), relative, np.inf)))
-        note = f"{percent(relative[hard], 2)} of range, largest: {v.state_names[hard]}"
-        numbers.append(KeyNumber("RMS error", Number(v.rms_error[hard], v.units[hard], 2), note))
+        note = f"{percent(relative[hard], 2)} of range, largest: {v.state_names[hard]}{noise}"
+        numbers.append(KeyNumber("RMS error", Number(last.rms_error[hard], v.units[hard], 2), note))
+        peak = peak_of(v)
+        where = f"{number_text(peak.ranges, 3)} ranges of {peak.state}"
+        where += ", an initial error" if peak.time == 0 else f", after {number_text(peak.time, 2)} s"
+        numbers.append(
+            KeyNumber(
+                "Largest error on the way",
+                Number(peak.error if math.isfinite(peak.ranges) else None, peak.unit, 3),
+                where,
+            )
+        )
     if c is not None:
         holds = (
-            f"per step, certified; {number_text(c.rate_per_second, 3)} per second"
+            f"per step, certified; {number_text(c.rate_per_second, 3)} per {time_unit()}"
             if c.holds
             else "per step; the certificate does not hold"
         )

@@ -8,6 +8,7 @@ from observer.runs import Run
 from observer.storage import write_bytes, write_text
 from reports.figures.catalogue import ALL_FIGURES, Picture, pictures
 from reports.page import EmbeddedPicture, embed, page_of, report_page
+from reports.quantities import times_in
 from systems.base.output_places import refuse_links
 
 if TYPE_CHECKING:
@@ -49,8 +50,9 @@ def drawn(run: Run) -> tuple[str, dict[str, bytes]]:
 
 
 def _drawn(run: Run, command: str = "", title: str | None = None) -> tuple[str, list[EmbeddedPicture]]:
-    embedded = [embed(picture) for picture in pictures(run)]
-    return report_page(run, embedded, command or run.metrics.get("command", ""), title), embedded
+    with times_in(run.system.time_unit):
+        embedded = [embed(picture) for picture in pictures(run)]
+        return report_page(run, embedded, command or run.metrics.get("command", ""), title), embedded
 
 
 def write_comparison_report(

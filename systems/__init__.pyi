@@ -7,8 +7,12 @@ from .detectability import MetricSearch as MetricSearch
 from .detectability import search_metric as search_metric
 from .discretization import DiscreteSystem as DiscreteSystem
 from .discretization import discretize as discretize
+from .feedback import Feedback as Feedback
 from .files import load_system as load_system
 from .library import ALL_SYSTEMS as ALL_SYSTEMS
+from .lookup import LookupTable as LookupTable
+from .lookup import table as table
+from .recordings import Timing as Timing
 from .recordings import read_recordings as read_recordings
 from .recordings import write_recordings as write_recordings
 from .signals import Parameter as Parameter

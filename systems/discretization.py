@@ -21,17 +21,21 @@ from systems.compilation import compile_graph, worth_compiling
 from systems.evaluation import evaluate, from_expression, jacobian, symbols_of, to_casadi
 from systems.fixed_steps import runge_kutta
 from systems.graph import Graph
-from systems.integration import integrate_reference, reference_motion, sample_region, time_scales, variational
+from systems.integration import integrate_reference, nothing_left, reference_motion, time_scales, variational
+from systems.regions import states_and_inputs
 from systems.signals import LARGEST, check_number
 from systems.system import System
+from systems.time_units import WORDS
 
 TARGET_ERROR, WARN_ERROR, MAX_SUBSTEPS = 1e-6, 1e-3, 64
-MOST_STATES = 100
+MOST_STATES, MOST_SIGNALS = 100, 1_000
 LONG_STEP, LARGEST_GRAPH = (
     1_000,
     20_000,
 )  # operations: a loop over substeps is compiled sooner; a compiler takes minutes for more
 COARSEST = 100.0  # time constants of the plant per sample
+STABLE = 2.5  # |lambda| h up to which an explicit step of order four is stable, with a little to spare
+USELESS = 0.1  # of a range: a step that is off by more describes another plant
 STANDSTILL = 1e-9  # of a range: a motion in one sample that is lost in rounding
 
 
@@ -250,15 +254,19 @@ def discretize(
         raise InputError(
             f"system '{system.name}' has {system.nx} states; expected at most {MOST_STATES}, so model it more coarsely"
         )
-    dt = system.dt if dt is None else dt
+    for count, what in ((system.nu, "inputs"), (system.ny, "outputs")):
+        if count > MOST_SIGNALS:
+            raise InputError(
+                f"system '{system.name}' has {count} {what}; expected at most {MOST_SIGNALS}; leave out those that matter least"
+            )
+    dt, unit = system.dt if dt is None else dt, system.time_unit
     if dt is None and system.kind == "continuous":
         raise InputError(
-            f"system '{system.name}' has no sampling time; give dt in seconds (--dt, or dt under [sampling])"
+            f"system '{system.name}' has no sampling time; give dt in {WORDS[unit]} (--dt, or dt under [sampling])"
         )
     dt = 1.0 if dt is None else dt
-    dt = check_number(f"system '{system.name}'", "dt", dt, "a positive number of seconds", least=0.0, zero=False)
-    x = sample_region(system.state_ranges[:, 0], system.state_ranges[:, 1], 64, seed=0)
-    u = sample_region(system.input_ranges[:, 0], system.input_ranges[:, 1], 64, seed=1)
+    dt = check_number(f"system '{system.name}'", "dt", dt, f"a positive number of {WORDS[unit]}", least=0.0, zero=False)
+    x, u = states_and_inputs(system, system.state_ranges, 64, seed=0)
     motion = _checked_motion(system, x, u)
     if system.kind == "discrete":
         return DiscreteSystem(system, float(dt), "map", 1, system.dynamics, np.zeros(system.nx))
@@ -267,15 +275,15 @@ def discretize(
     if substeps is not None and (not isinstance(substeps, int) or isinstance(substeps, bool) or substeps < 1):
         raise InputError(f"substeps is {substeps!r}; expected a whole number, 1 or more")
     fastest, typical = time_scales(system)
-    if dt > COARSEST * typical:  # integrating over it could take for ever
+    if dt > COARSEST * typical and nothing_left(system, dt, COARSEST):  # integrating over it could take for ever
         raise InputError(
-            f"dt is {dt:g} s, {dt / typical:.2g} time constants of '{system.name}' ({typical:.3g} s): nothing of its motion "
-            f"is left between two samples; expected at most {COARSEST * typical:.3g} s, better {0.1 * typical:.1g} s"
+            f"dt is {dt:g} {unit}, {dt / typical:.2g} time constants of '{system.name}' ({typical:.3g} {unit}): nothing of its motion "
+            f"is left between two samples; expected at most {COARSEST * typical:.3g} {unit}, better {0.1 * typical:.1g} {unit}"
         )
     if 0 < dt * motion < STANDSTILL and dt < STANDSTILL * fastest:
         raise InputError(
-            f"dt is {dt:g} s: in one sample no state of '{system.name}' moves by more than {dt * motion:.1g} of its range, which "
-            f"rounding blurs; expected at least {STANDSTILL / motion:.2g} s"
+            f"dt is {dt:g} {unit}: in one sample no state of '{system.name}' moves by more than {dt * motion:.1g} of its range, which "
+            f"rounding blurs; expected at least {STANDSTILL / motion:.2g} {unit}"
         )
     graph, count = None, 1
     if method in ("scipy", "cvodes"):
@@ -294,12 +302,18 @@ def discretize(
             count *= 2
             graph = _stepped(system, dt, method, count)
     error = np.zeros(system.nx) if graph is None else _measured_error(system, graph, dt, end, x, u)
+    steps = dt / (STABLE * fastest)
+    if method in _STEPPERS and steps > count and not np.max(error) <= USELESS:
+        raise InputError(
+            f"'{system.name}' is stiff: its slow modes take {typical:.3g} s, its fastest {fastest:.2g} s, so that {method} needs about "
+            f"{steps:.0f} steps for a sample of {dt:g} s and would take {count}; take --method cvodes (or exact, if it is linear)"
+        )
     warnings = [*_coarseness(system, dt), *([truth.warning] if truth.warning else [])]
     if not np.max(error) <= WARN_ERROR:
         worst = system.state_names[int(np.argmax(np.nan_to_num(error, nan=np.inf)))]
         warnings.append(
-            f"one step of {method} (dt = {dt:g} s, {count} substep{'s' if count > 1 else ''}) is off by {np.max(error):.1e} of the range "
-            f"of '{worst}'; use more substeps, rk4, or a smaller dt"
+            f"one step of {method} (dt = {dt:g} {unit}, {count} substep{'s' if count > 1 else ''}) is off by {np.max(error):.1e} of the "
+            f"range of '{worst}'; use more substeps, rk4, or a smaller dt"
         )
     return DiscreteSystem(system, dt, method, count, graph, error, tuple(warnings))
 
@@ -334,9 +348,9 @@ def _checked_motion(system: System, x: np.ndarray, u: np.ndarray) -> float:
 
 
 def _coarseness(system: System, dt: float) -> tuple[str, ...]:
-    fastest, _ = time_scales(system)
+    (fastest, _), unit = time_scales(system), system.time_unit
     if dt <= fastest:
         return ()
     return (
-        f"dt = {dt:g} s is coarser than the fastest mode of the plant (time constant {fastest:.3g} s); consider a smaller dt",
+        f"dt = {dt:g} {unit} is coarser than the fastest mode of the plant (time constant {fastest:.3g} {unit}); consider a smaller dt",
     )

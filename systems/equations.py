@@ -16,7 +16,7 @@ import numpy as np
 
 from systems.base.errors import InputError
 from systems.base.wording import nearest, shorten
-from systems.expressions import COMPARISONS, CONSTANTS, FUNCTIONS, Equation, Operation, apply
+from systems.expressions import COMPARISONS, CONSTANTS, FUNCTIONS, TABLE, Equation, Operation, apply
 
 __all__ = ["FUNCTIONS", "MAX_DEPTH", "MAX_EXPONENT", "MAX_LENGTH", "Equation", "parse"]
 
@@ -58,7 +58,7 @@ def parse(text: str, names: Collection[str], owner: str) -> Equation:
     Parameters
     ----------
     text : the equation, at most ``MAX_LENGTH`` characters; line breaks count as blanks.
-    names : the names that may be used. They hide the constants ``pi`` and ``e``.
+    names : the names that may be used. They hide the constants ``pi`` and ``e``. In a mapping, those of tables lead to ``TABLE``.
     owner : what the equation belongs to, for messages: ``"state 'x1'"``.
 
     Raises
@@ -189,6 +189,8 @@ class _Parser:
     def name(self, token: _Token) -> _Part:
         name = token.text
         if name in self.names:
+            if self.names[name] == TABLE:
+                self.fail(token.position, f"'{name}' is a table; expected {TABLE}({name}, ...)")
             self.used[name] = None
             return _Part([Operation("name", name)], token.position)
         if name in CONSTANTS:
@@ -200,13 +202,15 @@ class _Parser:
     def call(self, token: _Token) -> _Part:
         name = token.text
         if name not in FUNCTIONS:
+            if self.names.get(name) == TABLE:
+                self.fail(token.position, f"'{name}' is a table; write {TABLE}({name}, ...)")
             if name in self.names or name in CONSTANTS:
                 self.fail(token.position, f"'{name}' is not a function; for a product write {name}*(...)")
             habit = _HABITS.get(name.lower())
             advice = f"write {habit}" if habit else nearest(name, FUNCTIONS)
             self.fail(token.position, f"function {shorten(name, 40)} is not allowed; {advice}")
         opening = self.advance()
-        arguments: list[_Part] = []
+        arguments: list[_Part] = [self.table_name()] if name == TABLE else []
         while self.token.text != ")" or arguments:
             arguments.append(self.nested(token.position, 0))
             if self.token.text != ",":
@@ -225,6 +229,19 @@ class _Parser:
             if arguments[0].constant is not None:
                 return arguments[1] if arguments[0].constant else arguments[2]
         return self.join(name, arguments, token.position)
+
+    def table_name(self) -> _Part:
+        """The first argument of ``table``, and the comma behind it."""
+        token = self.advance()
+        tables = [name for name in self.names if self.names[name] == TABLE]
+        if token.text not in tables:
+            advice = nearest(token.text, tables) if tables else "there is no table; add one to [tables]"
+            self.fail(token.position, f"{TABLE}() needs the name of a table first, as {TABLE}(ocv, soc); {advice}")
+        self.used[token.text] = None
+        if self.token.text != ",":
+            self.fail(self.token.position, f"{TABLE}() has two arguments, as {TABLE}({token.text}, soc)")
+        self.advance()
+        return _Part([Operation("name", token.text)], token.position)
 
     # Pieces
 

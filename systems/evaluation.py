@@ -109,14 +109,7 @@ def to_casadi(graph: Graph, name: str = "graph") -> ca.Function:
 
 def from_casadi(function: ca.Function, *, matrix: bool = False) -> Graph:
     """Read a CasADi SX function of one output into a graph. Raises :class:`InputError` for what is no SX arithmetic."""
-    if not function.is_a("SXFunction"):
-        try:
-            function = function.expand()
-        except RuntimeError as error:
-            raise InputError(
-                f"the CasADi function '{function.name()}' cannot be expanded to scalar operations; "
-                "avoid integrators, interpolants and external calls in it"
-            ) from error
+    function = _expanded(function)
     inputs = tuple((function.name_in(k), function.numel_in(k)) for k in range(function.n_in()))
     rows, columns = function.size1_out(0), function.size2_out(0)
     if function.nnz_out(0) != rows * columns:
@@ -130,8 +123,31 @@ def from_casadi(function: ca.Function, *, matrix: bool = False) -> Graph:
             nodes.append(node)
         return seen[node]
 
+    arguments = [[add("input", name, k) for k in range(size)] for name, size in inputs]
+    (outputs,) = _instructions(function, arguments, add)
+    # CasADi counts column by column; a graph lists its elements row by row.
+    order = [r + c * rows for r in range(rows) for c in range(columns)]
+    shape = (rows, columns) if matrix else (rows * columns,)
+    return Graph(inputs, tuple(nodes), tuple(outputs[k] for k in order), shape)
+
+
+def _expanded(function: ca.Function) -> ca.Function:
+    """The function as scalar operations. Raises :class:`InputError` where it holds what has none."""
+    if function.is_a("SXFunction"):
+        return function
+    try:
+        return function.expand()
+    except RuntimeError as error:
+        raise InputError(
+            f"the CasADi function '{function.name()}' cannot be expanded to scalar operations; "
+            "avoid integrators and external calls in it"
+        ) from error
+
+
+def _instructions(function: ca.Function, arguments: list[list[int]], add: Callable[..., int]) -> list[dict[int, int]]:
+    """The nodes of each output of an SX function, by element; ``arguments`` are those of its inputs, ``add`` makes a node."""
     work: dict[int, int] = {}
-    outputs: dict[int, int] = {}
+    outputs: list[dict[int, int]] = [{} for _ in range(function.n_out())]
     for k in range(function.n_instructions()):
         code = function.instruction_id(k)
         source, target = function.instruction_input(k), function.instruction_output(k)
@@ -141,9 +157,9 @@ def from_casadi(function: ca.Function, *, matrix: bool = False) -> Graph:
                 raise InputError(f"the equations contain the constant {value}; every constant must be finite")
             work[target[0]] = add("const", value)
         elif code == ca.OP_INPUT:
-            work[target[0]] = add("input", inputs[source[0]][0], source[1])
+            work[target[0]] = arguments[source[0]][source[1]]
         elif code == ca.OP_OUTPUT:
-            outputs[target[1]] = work[source[0]]
+            outputs[target[0]][target[1]] = work[source[0]]
         elif code == ca.OP_ASSIGN:
             work[target[0]] = work[source[0]]
         elif code == ca.OP_TWICE:
@@ -152,12 +168,31 @@ def from_casadi(function: ca.Function, *, matrix: bool = False) -> Graph:
             work[target[0]] = add("div", add("const", 1.0), work[source[0]])
         elif code in _OPCODES:
             work[target[0]] = add(_OPCODES[code], *(work[s] for s in source))
+        elif code == ca.OP_CALL:
+            called = function.instructions_sx()[k].which_function()
+            found = _called(called, [work[s] for s in source], add)
+            work |= {place: node for place, node in zip(target, found, strict=True) if place >= 0}
         else:
             raise InputError(f"the equations contain a CasADi operation (code {code}) that is not supported")
-    # CasADi counts column by column; a graph lists its elements row by row.
-    order = [r + c * rows for r in range(rows) for c in range(columns)]
-    shape = (rows, columns) if matrix else (rows * columns,)
-    return Graph(inputs, tuple(nodes), tuple(outputs[k] for k in order), shape)
+    return outputs
+
+
+def _called(function: ca.Function, values: list[int], add: Callable[..., int]) -> list[int]:
+    """The nodes of the results of a function that is called inside another one: a table, or anything of scalar operations."""
+    from systems.casadi_tables import table_function
+
+    inner = table_function(function)
+    if inner is None and not function.is_a("SXFunction") and not function.is_a("MXFunction"):
+        raise InputError(
+            f"the equations call the CasADi function '{function.name()}' ({function.class_name()}), which is no scalar arithmetic; "
+            "avoid integrators and external calls"
+        )
+    inner, arguments, start = _expanded(inner or function), [], 0
+    for k in range(inner.n_in()):
+        arguments.append(values[start : start + inner.nnz_in(k)])
+        start += inner.nnz_in(k)
+    found = _instructions(inner, arguments, add)
+    return [found[k][place] for k in range(inner.n_out()) for place in range(inner.nnz_out(k))]
 
 
 def from_expression(value: Any, symbols: Mapping[str, ca.SX], *, matrix: bool = False) -> Graph:

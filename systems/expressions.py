@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+TABLE = "table"  # table(name, x): the first argument is the name of a table
 CONSTANTS = {"pi": math.pi, "e": math.e}
 
 #: name -> (function, fewest arguments, most arguments); every one works on floats, arrays and traced symbols alike.
@@ -41,6 +42,7 @@ FUNCTIONS: dict[str, tuple[Callable[..., Any], int, int | None]] = {
     "max": (lambda *values: functools.reduce(np.maximum, values), 2, None),
     "clip": (lambda x, low, high: np.minimum(np.maximum(x, low), high), 3, 3),
     "where": (np.where, 3, 3),
+    TABLE: (lambda table, x: table(x), 2, 2),
 }
 _OPERATORS: dict[str, Callable[..., Any]] = {
     "+": operator.add,

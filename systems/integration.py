@@ -19,6 +19,8 @@ from scipy.integrate import solve_ivp
 from systems.base.errors import SimulationError
 from systems.evaluation import evaluate, jacobian, symbols_of, to_casadi
 from systems.fixed_steps import fixed_steps
+from systems.regions import sample_region as sample_region
+from systems.regions import states_and_inputs
 from systems.signals import Signal
 from systems.system import System
 
@@ -29,6 +31,10 @@ EVALUATIONS, PER_TIME_CONSTANT, PER_TRAJECTORY = (
     60,
 )  # of f within one sample, before adaptive steps count as stuck
 PATIENCE, SLOW = 30.0, 0.1  # s of computing within one sample; s per sample of one trajectory by CVODES after as long
+INTEGRATOR, SEPARATED = (
+    1e-7,
+    1e-3,
+)  # of the fastest mode: no motion of its own; so slow that most points decide what it is
 STIFF = 200.0  # fastest time constants per sample, over which an explicit integrator spends its steps on stability
 FAR = 10.0  # ranges, beyond which a state has run away
 RUNAWAY = 1e3  # ranges per sample: a derivative that no fixed step follows either
@@ -36,22 +42,12 @@ FIXED = "RK4 with fixed steps"  # the method, where adaptive ones get stuck
 AGREED = 0.1  # of a range: where fixed steps of two lengths differ by more, neither is a reference
 
 
-def sample_region(low: np.ndarray, high: np.ndarray, count: int, seed: int) -> np.ndarray:
-    """``(count, n)`` space-filling points of a box: a scrambled Sobol sequence."""
-    from scipy.stats import qmc
-
-    if len(low) == 0:
-        return np.zeros((count, 0))
-    power = max(0, int(np.ceil(np.log2(max(count, 1)))))
-    unit = qmc.Sobol(len(low), seed=seed).random_base2(power)[:count]  # type: ignore[call-arg]
-    return low + unit * (high - low)
-
-
 def time_scales(system: System) -> tuple[float, float]:
     """(fastest, typical) time constants 1/|lambda| in seconds, over the region, of a continuous system.
 
-    ``fastest`` is the smallest over the region; ``typical`` the median over points of the slowest mode that is not an
-    integrator (|lambda| above 1e-3 of the fastest).
+    ``fastest`` is the smallest over the region; ``typical`` the median over points of the slowest mode that is not an integrator.
+    Where a few points have a mode below 1e-3 of the fastest, its eigenvalue passes through zero there, and it does not count; where
+    most of them have one, the plant is stiff and these are the motion to be estimated, down to ``INTEGRATOR`` of the fastest.
     """
     known = vars(system)  # worked out once for each system, as its cached properties are
     if "_time_scales" not in known:
@@ -59,19 +55,33 @@ def time_scales(system: System) -> tuple[float, float]:
     return known["_time_scales"]
 
 
-def _time_scales(system: System, samples: int = 64) -> tuple[float, float]:
-    points = sample_region(system.state_ranges[:, 0], system.state_ranges[:, 1], samples, seed=0)
-    inputs = sample_region(system.input_ranges[:, 0], system.input_ranges[:, 1], samples, seed=1)
-    matrices = evaluate(jacobian(system.dynamics, "x"), t=np.zeros(1), x=points, u=inputs, p=system.parameter_values)
-    matrices = matrices[np.isfinite(matrices).all(axis=(1, 2))]
-    if not len(matrices):
-        return np.inf, np.inf
-    sizes = np.abs(np.linalg.eigvals(matrices))
-    fastest = float(sizes.max())
+def _time_scales(system: System) -> tuple[float, float]:
+    sizes = np.abs(_modes(system))
+    fastest = float(sizes.max(initial=0.0))
     if fastest == 0:
         return np.inf, np.inf
-    slowest = [modes[modes > 1e-3 * fastest].min() for modes in sizes if (modes > 1e-3 * fastest).any()]
-    return 1 / fastest, 1 / float(np.median(slowest))
+    own = np.where(sizes > INTEGRATOR * fastest, sizes, np.inf).min(axis=1)
+    plain = np.where(sizes > SEPARATED * fastest, sizes, np.inf).min(axis=1)
+    slow = float(np.median(own))
+    if slow > SEPARATED * fastest:
+        slow = float(np.median(plain[np.isfinite(plain)]))
+    return 1 / fastest, 1 / slow
+
+
+def nothing_left(system: System, dt: float, most: float) -> bool:
+    """Whether at most points of the region no mode is slower than ``most`` of its time constants in ``dt`` seconds (integrators are),
+    or one that is faster does not die away, so that whatever follows it takes that many turns."""
+    values = _modes(system)
+    fast = np.abs(values) * dt > most
+    lasting = fast & (values.real > -0.1 * np.abs(values))
+    return bool(len(values) and np.median(fast.all(axis=1) | lasting.any(axis=1)) > 0.5)
+
+
+def _modes(system: System, samples: int = 64) -> np.ndarray:
+    """Eigenvalues of df/dx ``(m, nx)`` at points of the region."""
+    points, inputs = states_and_inputs(system, system.state_ranges, samples, seed=0)
+    matrices = evaluate(jacobian(system.dynamics, "x"), t=np.zeros(1), x=points, u=inputs, p=system.parameter_values)
+    return np.linalg.eigvals(matrices[np.isfinite(matrices).all(axis=(1, 2))])
 
 
 @dataclass(frozen=True, eq=False)
@@ -165,7 +175,7 @@ class _Effort:
         if self.used > self.allowed:
             raise _Stuck(t if t == t else self.until - self.dt, x.copy(), self.only)
         if self.used % 100 == 0 and time.perf_counter() - self.since > PATIENCE:
-            raise SimulationError(_impatient(f"more than {PATIENCE:g} s for one sample near t = {t:g} s"))
+            raise SimulationError(_impatient(f"more than {PATIENCE:g} s for one sample near t = {t:g}"))
 
 
 def _impatient(time: str) -> str:
@@ -264,20 +274,20 @@ def _place(system: System, stuck: _Stuck, x0: np.ndarray, u: np.ndarray, dt: flo
     trial, state = largest(far)
     if not far[trial, state] <= FAR:
         raise SimulationError(
-            f"state '{system.state_names[state]}' grows without bound near t = {t:.4g} s from the initial state "
+            f"state '{system.state_names[state]}' grows without bound near t = {t:.4g} {system.time_unit} from the initial state "
             f"{_named(system, x0[trial])}; choose initial states or inputs from which the plant stays finite"
         )
     trial, state = largest(speed)
     if not speed[trial, state] <= RUNAWAY:
         raise SimulationError(
-            f"the derivative of '{system.state_names[state]}' is {slope(x)[trial, state]:.3g} near t = {t:.3g} s at "
+            f"the derivative of '{system.state_names[state]}' is {slope(x)[trial, state]:.3g} near t = {t:.3g} {system.time_unit} at "
             f"{_named(system, x[trial])}, and no integrator gets past; narrow the ranges to where the equations hold, or take a smaller dt"
         )
     along = slope(x) * (1e-6 / np.maximum(np.max(np.abs(slope(x)) / width, axis=1), 1e-300))[:, None]
     before, after = slope(x - along), slope(x + along)
     trial, state = largest(np.abs(after - before) * dt / width)
     at = _named(system, np.round(x[trial] / width, 6) * width + 0.0)
-    where = f"near t = {t:.3g} s, at {at} from the initial state {_named(system, x0[trial])},"
+    where = f"near t = {t:.3g} {system.time_unit}, at {at} from the initial state {_named(system, x0[trial])},"
     jump = sorted((before[trial, state], after[trial, state]))
     if jump[1] - jump[0] <= 0.01 * np.max(np.abs(jump)):
         return f"{where} the motion is too fast or too rough for adaptive steps"
@@ -303,5 +313,5 @@ def variational(system: System) -> System:
     return replace(
         system,
         states=[*(Signal(q.name, q.unit, q.range) for q in system.states), *extra],
-        dynamics=column, output=ca.densify(full[0]), outputs=[Signal("first")], symbols=symbols,
+        dynamics=column, output=ca.densify(full[0]), outputs=[Signal("first")], symbols=symbols, feedback=None, region=None,
     )  # fmt: skip

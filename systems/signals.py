@@ -7,7 +7,8 @@ certificates. Units are labels and are never converted.
 import math
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from typing import Any
 
 import numpy as np
 
@@ -104,13 +105,16 @@ class Signal:
     limits : (float, float), optional
         Physical bounds; a simulation that breaks them is an error. States only.
     period : float, optional
-        The period of an angle (``2*pi`` for radians): errors are wrapped to half a period. States and outputs.
+        The period of an angle (``2*pi`` for radians), which may be told on any branch: errors are wrapped to half a period. A state
+        whose range is a period or more turns through (:mod:`systems.angles`). States and outputs.
     role : {"known", "disturbance"}
         A disturbance is an input that the observer does not know. Inputs only.
     noise : float
         Standard deviation of the measurement noise, in the unit of the signal. Outputs only.
     excitation : str, optional
         Default excitation of an input, one of ``EXCITATIONS``; ``"steps"`` when left out. Inputs only.
+    process_noise : float
+        Standard deviation per square root of a second of what moves the state beside its equation. States only.
 
     Raises
     ------
@@ -127,6 +131,7 @@ class Signal:
     role: str = "known"
     noise: float = 0.0
     excitation: str | None = None
+    process_noise: float = 0.0
 
     def __post_init__(self) -> None:
         check_name("signal", self.name)
@@ -135,7 +140,7 @@ class Signal:
         for what in ("range", "initial", "limits"):
             if getattr(self, what) is not None:
                 object.__setattr__(self, what, _interval(owner, what, getattr(self, what)))
-        for what, zero in (("noise", True), ("period", False)):
+        for what, zero in (("noise", True), ("process_noise", True), ("period", False)):
             expected = (
                 "a finite number, zero or positive" if zero else "the period of the angle, for instance 6.283185307"
             )
@@ -150,6 +155,10 @@ class Signal:
                 inner = getattr(self, what)
                 if inner is not None and (inner[0] < self.limits[0] or inner[1] > self.limits[1]):
                     raise InputError(f"{owner}: {what} {inner} reaches outside limits {self.limits}; narrow the {what}")
+
+    def to_data(self) -> dict[str, Any]:
+        """JSON-able, with which it is made again; what came later is left out at its default, so that old fingerprints hold."""
+        return {name: value for name, value in asdict(self).items() if name != "process_noise" or value}
 
     @property
     def label(self) -> str:

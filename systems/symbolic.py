@@ -15,6 +15,7 @@ from numpy.lib.mixins import NDArrayOperatorsMixin
 
 from systems.base.errors import InputError
 from systems.base.wording import nearest
+from systems.piecewise import broken_line, check_points
 
 
 def _mod(a: Any, b: Any) -> Any:
@@ -65,6 +66,11 @@ def objects(value: Any) -> np.ndarray:
     return np.asarray(value, dtype=object).view(np.ndarray)
 
 
+def is_symbolic(value: Any) -> bool:
+    """Whether a number, list or array holds a symbol."""
+    return any(isinstance(item, SymbolicScalar | ca.SX) for item in np.atleast_1d(objects(value)).reshape(-1))
+
+
 def _result(array: Any) -> Any:
     """Zero-dimensional results are scalars, as in NumPy."""
     array = np.asarray(array, dtype=object)
@@ -82,7 +88,8 @@ def _result_of(value: Any) -> Any:
     return _result(value) if isinstance(value, np.ndarray) and value.dtype == object else value
 
 
-def _elementwise(function: Callable[..., Any], *operands: Any) -> Any:
+def elementwise(function: Callable[..., Any], *operands: Any) -> Any:
+    """A function of CasADi scalars on every element of arrays of symbols, which broadcast."""
     arrays = [objects(operand) for operand in operands]
     wrapped = np.frompyfunc(lambda *args: SymbolicScalar(function(*map(expression_of, args))), len(arrays), 1)
     return _result(wrapped(*arrays))
@@ -107,8 +114,8 @@ def _apply_ufunc(ufunc: np.ufunc, method: str, inputs: tuple[Any, ...], kwargs: 
         if array.shape[axis] == 0:
             raise InputError(f"np.{name} over an empty array cannot be traced")
         slices = np.moveaxis(array, axis, 0)
-        return functools.reduce(functools.partial(_elementwise, function), [_result(part) for part in slices])
-    result = _elementwise(function, *inputs)
+        return functools.reduce(functools.partial(elementwise, function), [_result(part) for part in slices])
+    result = elementwise(function, *inputs)
     if isinstance(out, SymbolicArray):  # in-place arithmetic on an array, such as dx *= 2
         out.view(np.ndarray)[...] = objects(result)
         return out
@@ -118,13 +125,13 @@ def _apply_ufunc(ufunc: np.ufunc, method: str, inputs: tuple[Any, ...], kwargs: 
 def _where(condition: Any, a: Any = None, b: Any = None) -> Any:
     if a is None or b is None:
         raise InputError("np.where needs three arguments here: np.where(condition, value_if_true, value_if_false)")
-    return _elementwise(ca.if_else, condition, a, b)
+    return elementwise(ca.if_else, condition, a, b)
 
 
 def _clip(a: Any, a_min: Any = None, a_max: Any = None, **kwargs: Any) -> Any:
     low, high = kwargs.get("min", a_min), kwargs.get("max", a_max)
-    a = a if low is None else _elementwise(ca.fmax, a, low)
-    return a if high is None else _elementwise(ca.fmin, a, high)
+    a = a if low is None else elementwise(ca.fmax, a, low)
+    return a if high is None else elementwise(ca.fmin, a, high)
 
 
 def _norm(x: Any, ord: Any = None, axis: Any = None, keepdims: bool = False) -> Any:
@@ -151,13 +158,29 @@ def _solve(a: Any, b: Any) -> Any:
     return _result(np.matmul(entries, right))
 
 
+def _interp(x: Any, xp: Any, fp: Any, left: Any = None, right: Any = None, period: Any = None) -> Any:
+    """Values fp may hold symbols, such as parameters."""
+    if period is not None:
+        raise InputError("np.interp with a period cannot be traced; write the table over one whole range of the angle")
+    symbolic = is_symbolic(fp)
+    points, values = check_points("np.interp", xp, np.zeros(len(fp)) if symbolic else fp)
+    numbers = [expression_of(value) for value in objects(fp)] if symbolic else values.tolist()
+
+    def expression(s: Any) -> Any:
+        y = broken_line(ca.fmin(ca.fmax(s, points[0]), points[-1]), points, numbers)
+        y = y if left is None else ca.if_else(s < points[0], left, y)
+        return y if right is None else ca.if_else(s > points[-1], right, y)
+
+    return elementwise(expression, x)
+
+
 _FUNCTIONS: dict[Callable[..., Any], Callable[..., Any]] = {
-    np.where: _where, np.clip: _clip, np.linalg.norm: _norm, np.linalg.solve: _solve,
+    np.interp: _interp, np.where: _where, np.clip: _clip, np.linalg.norm: _norm, np.linalg.solve: _solve,
     np.linalg.inv: lambda a: _solve(a, np.eye(len(a))),
     np.max: lambda a, **_: _apply_ufunc(np.maximum, "reduce", (a,), {"axis": None}),
     np.min: lambda a, **_: _apply_ufunc(np.minimum, "reduce", (a,), {"axis": None}),
 }  # fmt: skip
-_UNTRACEABLE = {np.interp, np.select, np.piecewise, np.argmax, np.argmin, np.sort, np.searchsorted, np.unique}
+_UNTRACEABLE = {np.select, np.piecewise, np.argmax, np.argmin, np.sort, np.searchsorted, np.unique}
 
 
 def _apply_function(func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:

@@ -18,9 +18,13 @@ import numpy as np
 
 from systems.base.errors import InputError
 from systems.base.wording import nearest
+from systems.constraints import Constraints, read_constraints
 from systems.evaluation import evaluate
+from systems.feedback import Feedback, read_feedback
 from systems.graph import Graph
+from systems.linear import linear_equations
 from systems.signals import Parameter, Signal, check_label, check_name, check_number
+from systems.time_units import PLANT_UNITS, WORDS, checked_unit, inferred_unit
 from systems.tracing import read_equations
 
 KINDS = ("continuous", "discrete")
@@ -45,14 +49,23 @@ class System:
     parameters : mapping of str to float or Parameter
         They stay symbols of the graph (see :meth:`with_parameters`).
     dt : float, optional
-        Sampling time [s]; may instead be given to :func:`discretize`. For a discrete system the time between two steps.
+        Sampling time, in ``time_unit``; may instead be given to :func:`discretize`. For a discrete system the time between two steps.
     kind : {"continuous", "discrete"}
     description, source : str
         For reports: what the plant is, and where its equations come from.
     duration : float, optional
-        Usual length of a trial [s].
+        Usual length of a trial, in ``time_unit``.
+    time_unit : {"us", "ms", "s", "min", "h", "d"}, optional
+        The unit of time in which the equations are written; all times of the plant and of its runs are in it. When left out,
+        minutes, hours or days where the units of the signals say so (``mg/dl/min``), else seconds.
     symbols : mapping, optional
         CasADi symbols of expressions, for instance ``{"x": x, "u": u, "p": p}``.
+    region : sequence of str, callable or CasADi expressions, optional
+        Conditions on states and inputs beside their ranges, as comparisons: ``["abs(beta) <= 0.1", "s^2 + c^2 = 1"]``, or a function
+        such as ``lambda x: [x[0]**2 + x[1]**2 == 1]``. Only where they hold is anything fitted, proved and judged.
+    feedback : callable or Feedback, optional
+        The law that drives the inputs in simulated data and trials, for a plant that leaves its ranges by itself: a function of
+        ``t, x, y, u, p``, or a :class:`Feedback` with references and the names of the inputs that it drives.
 
     Raises
     ------
@@ -79,7 +92,10 @@ class System:
     description: str = ""
     source: str = ""
     duration: float | None = None
+    time_unit: str = ""
     symbols: Mapping[str, Any] | None = None
+    region: Any = None
+    feedback: Any = None
 
     def __post_init__(self) -> None:
         if not isinstance(self.name, str) or not self.name.strip():
@@ -108,15 +124,31 @@ class System:
                 taken[name] = what
         if len(set(self.output_names)) < self.ny:
             raise InputError(f"system '{self.name}': two outputs have the same name; rename one")
+        if self.time_unit and checked_unit(self.time_unit, f"system '{self.name}': time_unit") not in PLANT_UNITS:
+            raise InputError(
+                f"system '{self.name}': time_unit is '{self.time_unit}'; expected {', '.join(PLANT_UNITS)}"
+            )
+        unit = checked_unit(self.time_unit, "time_unit") if self.time_unit else self._inferred_unit
+        object.__setattr__(self, "time_unit", unit)
         for what in ("dt", "duration"):
             if getattr(self, what) is not None:
-                expected = "a positive number of seconds"
+                expected = f"a positive number of {WORDS[unit]}"
                 check_number(f"system '{self.name}'", what, getattr(self, what), expected, least=0.0, zero=False)
         object.__setattr__(self, "dynamics", self._graph(self.dynamics, "dynamics", self.nx))
         object.__setattr__(self, "output", self._graph(self.output, "output", self.ny))
+        if self.region is not None:
+            object.__setattr__(self, "region", self._constraints())
         object.__setattr__(self, "symbols", None)
+        if self.feedback is not None:
+            object.__setattr__(self, "feedback", read_feedback(self, self.feedback))
         for what in ("derivative", "measure"):
             self._check_centre(what)
+
+    @property
+    def _inferred_unit(self) -> str:
+        """The unit of time that the units of the signals tell."""
+        signals = (*self.states, *self.inputs, *self.outputs, *self.parameters.values())
+        return inferred_unit(signal.unit for signal in signals)
 
     @staticmethod
     def _parameter(name: str, value: Any) -> Parameter:
@@ -136,6 +168,10 @@ class System:
                 raise InputError(
                     f"{what[:-1]} '{signal.name}' has no range; give the operating region, "
                     f'for instance Signal("{signal.name}", "{signal.unit}", (-1, 1))'
+                )
+            if what != "states" and signal.process_noise:
+                raise InputError(
+                    f"{what[:-1]} '{signal.name}' has process_noise; it is for states (an output has noise)"
                 )
             if what != "inputs" and signal.role != "known":
                 raise InputError(f"{what[:-1]} '{signal.name}' has role '{signal.role}'; roles are for inputs")
@@ -163,6 +199,12 @@ class System:
             raise InputError(f"{owner}: the graph has inputs {dict(source.inputs)}; expected {sizes}")
         check(len(source.outputs) if len(source.shape) == 1 else 0)
         return source
+
+    def _constraints(self) -> Constraints | None:
+        names = (*self.state_names, *self.input_names)
+        owner = f"system '{self.name}': region"
+        sizes = dict(self.dynamics.inputs)
+        return read_constraints(self.region, sizes, names, tuple(self.parameters), self.symbols, owner)
 
     def _check_centre(self, what: str) -> None:
         """Equations that are nan at the middle of the operating region are a mistake, best said at once."""
@@ -224,8 +266,10 @@ class System:
 
     @cached_property
     def state_ranges(self) -> np.ndarray:
-        """``(nx, 2)``: low and high of every state's operating region."""
-        return np.array([s.range for s in self.states], dtype=float).reshape(self.nx, 2)
+        """``(nx, 2)``: low and high of every state's operating region; of an angle that turns one turn around its middle."""
+        ranges = np.array([s.range for s in self.states], dtype=float).reshape(self.nx, 2)
+        beyond = [0.5 * max(s.range[1] - s.range[0] - (s.period or np.inf), 0.0) for s in self.states if s.range]
+        return ranges + np.outer(beyond, (1.0, -1.0))
 
     @cached_property
     def input_ranges(self) -> np.ndarray:
@@ -251,6 +295,11 @@ class System:
         return evaluate(graph, t=np.asarray(t, dtype=float)[..., None], x=x, u=u, p=self.parameter_values)
 
     @property
+    def has_noise(self) -> bool:
+        """Whether some output states measurement noise, or some state process noise."""
+        return any(s.noise > 0 for s in self.outputs) or any(s.process_noise > 0 for s in self.states)
+
+    @property
     def time_dependent(self) -> bool:
         """Whether the equations use t explicitly; such a plant can be simulated but not fitted."""
         return bool(self.dynamics.used("t") or self.output.used("t"))
@@ -261,8 +310,41 @@ class System:
         result = []
         for symbol, names, kind in (("u", self.input_names, "input"), ("p", tuple(self.parameters), "parameter")):
             used = self.dynamics.used(symbol) | self.output.used(symbol)
+            if self.feedback is not None:
+                used |= self.feedback.law.used(symbol)
             result += [f"{kind} '{name}' is used by no equation" for k, name in enumerate(names) if k not in used]
         return tuple(result)
+
+    @classmethod
+    def linear(
+        cls, A: Any, B: Any, C: Any, D: Any = None, *, states: Any, outputs: Any, inputs: Any = (), **more: Any
+    ) -> "System":
+        """The plant dx/dt = A x + B u, y = C x + D u; with ``kind="discrete"`` x[k+1] = A x[k] + B u[k].
+
+        Parameters
+        ----------
+        A, B, C, D : array_like
+            Matrices in the order of the signals; None stands for zeros in B and D.
+        states, inputs, outputs, **more
+            As those of a :class:`System`.
+
+        Raises
+        ------
+        InputError
+            For a matrix whose shape is not that of the signals.
+
+        Examples
+        --------
+        >>> motor = System.linear([[-2.0]], [[1.0]], [[1.0]], states=[Signal("w", "rad/s", (-9, 9))],
+        ...                       inputs=[Signal("u", "V", (-9, 9))], outputs=[Signal("y", "rad/s")], name="motor", dt=0.1)
+        >>> motor.derivative([1.0], [3.0])
+        array([1.])
+        """
+        try:
+            dynamics, output = linear_equations(A, B, C, D, nx=len(states), nu=len(inputs), ny=len(outputs))
+        except InputError as error:
+            raise InputError(f"system '{more.get('name', 'linear')}': {error}") from None
+        return cls(states=states, inputs=inputs, outputs=outputs, dynamics=dynamics, output=output, **more)
 
     # Variants and storage --------------------------------------------------------------------------------------------
 
@@ -296,17 +378,20 @@ class System:
         return replace(self, **{what: changed if what == "parameters" else list(changed.values())})
 
     def to_data(self) -> dict[str, Any]:
-        """Everything about the plant as JSON-able data, its equations as graphs."""
-        return {
+        """Everything about the plant as JSON-able data, its equations as graphs; what is as it would be anyway is left out."""
+        more: dict[str, Any] = {} if self.feedback is None else {"feedback": self.feedback.to_data()}
+        more |= {} if self.time_unit == self._inferred_unit else {"time_unit": self.time_unit}
+        more |= {} if self.region is None else {"region": self.region.to_data()}
+        return more | {
             "name": self.name,
             "kind": self.kind,
             "description": self.description,
             "source": self.source,
             "dt": self.dt,
             "duration": self.duration,
-            "states": [asdict(s) for s in self.states],
-            "inputs": [asdict(s) for s in self.inputs],
-            "outputs": [asdict(s) for s in self.outputs],
+            "states": [s.to_data() for s in self.states],
+            "inputs": [s.to_data() for s in self.inputs],
+            "outputs": [s.to_data() for s in self.outputs],
             "parameters": {name: asdict(p) for name, p in self.parameters.items()},  # type: ignore[arg-type]
             "dynamics": self.dynamics.to_data(),
             "output": self.output.to_data(),
@@ -323,12 +408,15 @@ class System:
                 source=data["source"],
                 dt=data["dt"],
                 duration=data["duration"],
+                time_unit=data.get("time_unit", ""),
                 states=[Signal(**s) for s in data["states"]],
                 inputs=[Signal(**s) for s in data["inputs"]],
                 outputs=[Signal(**s) for s in data["outputs"]],
                 parameters={name: Parameter(**p) for name, p in data["parameters"].items()},
                 dynamics=Graph.from_data(data["dynamics"]),
                 output=Graph.from_data(data["output"]),
+                region=Constraints.from_data(data["region"]) if "region" in data else None,
+                feedback=Feedback.from_data(data["feedback"]) if "feedback" in data else None,
             )
         except (KeyError, TypeError, AttributeError) as error:
             raise InputError(f"the stored system cannot be read ({type(error).__name__}: {error})") from error

@@ -1,9 +1,13 @@
 """A system written as TOML: tables of signals, parameters and text equations.
 
-    [states] [inputs] [parameters] [definitions] [dynamics] or [difference] [outputs] [sampling]
+    [states] [inputs] [parameters] [tables] [definitions] [dynamics], [difference] or [linear] [outputs] [region] [feedback]
+    [references] [sampling]
 
+``[feedback]`` gives inputs in terms of states, outputs and ``[references]``, for simulated data.
 ``[dynamics]`` gives dx/dt, ``[difference]`` the next state of a discrete map. ``[definitions]`` names intermediate
-equations, worked out in order, for use in all equations below them. ``t`` is the time in seconds.
+equations, worked out in order, for use in all equations below them. ``[tables]`` names tables of points, used as ``table(name, x)``.
+Entries of ``[region]`` are conditions, or lists of them, under any names: ``constraints = ["abs(beta) <= 0.1", "s^2 + c^2 = 1"]``.
+``t`` is the time in the plant's unit.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -13,7 +17,12 @@ from pydantic import BaseModel
 
 from systems.base.errors import InputError
 from systems.base.wording import nearest
+from systems.constraints import Conditions, read_comparisons
 from systems.equations import Equation, parse
+from systems.expressions import TABLE
+from systems.feedback import EXCITATION, Feedback
+from systems.linear import linear_equations
+from systems.lookup import LookupTable
 from systems.signals import Parameter, Signal, check_name
 from systems.system import System
 from systems.toml_tables import EXPECTED, SystemTables, read_tables
@@ -27,6 +36,8 @@ def system_from_toml(text: str, file: str, name: str = "system", source: str = "
     """
     tables = read_tables(text, file)
     _check_names(tables, file)
+    if tables.linear is not None:
+        return _linear(tables, file, name, source)
     kind, equations = _equations(tables, file)
     for key, output in tables.outputs.items():
         if output.equation is None:
@@ -43,7 +54,7 @@ def outline_from_toml(
     (``y = {}``; zero in place of its equation). Raises :class:`InputError` as :func:`system_from_toml` does.
     """
     tables = read_tables(text, file)
-    if tables.dynamics is not None or tables.difference is not None:
+    if tables.dynamics is not None or tables.difference is not None or tables.linear is not None:
         return None
     plain = tuple(output.equation is None for output in tables.outputs.values())
     still = {state: state for state in tables.states}
@@ -55,7 +66,8 @@ def outline_from_toml(
 
 def _build(tables: SystemTables, file: str, name: str, source: str, kind: str, equations: Mapping[str, str]) -> System:
     order = {name: place for place, name in enumerate(tables.definitions)}
-    known = dict.fromkeys(["t", *tables.states, *tables.inputs, *tables.parameters, *order])
+    known = _known(tables)
+    lookups = {key: _lookup(f"{file}: tables.{key}", entry) for key, entry in tables.tables.items()}
     definitions = {
         name: _definition(equation, known, order, f"{file}: definitions.{name}", order[name])
         for name, equation in tables.definitions.items()
@@ -63,29 +75,134 @@ def _build(tables: SystemTables, file: str, name: str, source: str, kind: str, e
     derivatives = [parse(equations[state], known, f"{file}: {kind}.{state}") for state in tables.states]
     measured = [parse(item.equation or "0", known, f"{file}: outputs.{key}") for key, item in tables.outputs.items()]
 
+    names = (list(tables.states), list(tables.inputs))
+    return _system(
+        tables,
+        file,
+        tables.name or name,
+        source,
+        dynamics=_function(derivatives, definitions, *names, lookups),
+        output=_function(measured, definitions, *names, lookups),
+        kind="discrete" if kind == "difference" else "continuous",
+        region=_region(tables, known, definitions, lookups, file),
+        feedback=_feedback(tables, known, definitions, lookups, file),
+    )
+
+
+def _known(tables: SystemTables) -> dict[str, str | None]:
+    """The names that equations may use; those of tables lead to ``TABLE``."""
+    names = ["t", *tables.states, *tables.inputs, *tables.parameters, *tables.definitions]
+    return dict.fromkeys(names) | dict.fromkeys(tables.tables, TABLE)
+
+
+def _linear(tables: SystemTables, file: str, name: str, source: str) -> System:
+    """The plant of a table [linear]: the matrices A, B, C, D in the order of the signals."""
+    for what in ("dynamics", "difference", "definitions", "tables"):
+        if getattr(tables, what):
+            raise InputError(f"{file}: both linear and {what} are given; keep one of them")
+    given = next((key for key, output in tables.outputs.items() if output.equation is not None), None)
+    if given is not None:
+        raise InputError(f"{file}: outputs.{given} has an equation beside the matrix C of linear; write {given} = {{}}")
+    matrices = tables.linear.model_dump() if tables.linear else {}
+    discrete = matrices.pop("discrete", False)
+    try:
+        dynamics, output = linear_equations(
+            **matrices, nx=len(tables.states), nu=len(tables.inputs), ny=len(tables.outputs)
+        )
+    except InputError as error:
+        raise InputError(f"{file}: linear: {error}") from None
+    return _system(
+        tables,
+        file,
+        tables.name or name,
+        source,
+        dynamics=dynamics,
+        output=output,
+        kind="discrete" if discrete else "continuous",
+        region=_region(tables, _known(tables), {}, {}, file),
+        feedback=_feedback(tables, _known(tables), {}, {}, file),
+    )
+
+
+def _system(tables: SystemTables, file: str, name: str, source: str, **equations: Any) -> System:
     sampling = tables.sampling
     parameters = {key: _parameter(f"{file}: parameters.{key}", entry) for key, entry in tables.parameters.items()}
-    names = (list(tables.states), list(tables.inputs))
     states, inputs, outputs = (
         _signals(getattr(tables, what), f"{file}: {what}") for what in ("states", "inputs", "outputs")
     )
     try:
         return System(
-            name=tables.name or name,
+            name=name,
             description=tables.description,
             source=source,
             states=states,
             inputs=inputs,
             outputs=outputs,
             parameters=parameters,
-            dynamics=_function(derivatives, definitions, *names),
-            output=_function(measured, definitions, *names),
-            kind="discrete" if kind == "difference" else "continuous",
             dt=sampling.dt if sampling else None,
             duration=sampling.duration if sampling else None,
+            time_unit=sampling.unit if sampling else "",
+            **equations,
         )
     except InputError as error:
         raise InputError(f"{file}: {error}") from error
+
+
+def _region(
+    tables: SystemTables,
+    known: Mapping[str, str | None],
+    definitions: Mapping[str, Equation],
+    lookups: Mapping[str, LookupTable],
+    file: str,
+) -> Conditions | None:
+    """The conditions of [region]; None where there are none."""
+    rows = [
+        comparison
+        for name, texts in tables.region.items()
+        for text in ([texts] if isinstance(texts, str) else texts)
+        for comparison in read_comparisons(text, known, f"{file}: region.{name}")
+    ]
+    return Conditions(rows, list(tables.states), list(tables.inputs), definitions, lookups) if rows else None
+
+
+def _feedback(
+    tables: SystemTables,
+    known: Mapping[str, str | None],
+    definitions: Mapping[str, Equation],
+    lookups: Mapping[str, LookupTable],
+    file: str,
+) -> Feedback | None:
+    """The law of [feedback] with its [references]; ``excitation`` there is the share of the usual one that is added."""
+    if tables.feedback is None:
+        if tables.references:
+            raise InputError(
+                f"{file}: [references] belong to a law; add [feedback] with an equation for each driven input"
+            )
+        return None
+    law = dict(tables.feedback)
+    share = law.pop("excitation", EXCITATION) if "excitation" not in tables.inputs else EXCITATION
+    if isinstance(share, str):
+        raise InputError(f"{file}: feedback.excitation is {share!r}; expected a share from 0 to 1")
+    names = {**known, **dict.fromkeys([*tables.references, *tables.outputs])}
+    equations = [parse(str(text), names, f"{file}: feedback.{name}") for name, text in law.items()]
+    signals = (list(tables.states), list(tables.inputs), list(tables.outputs), list(tables.references))
+
+    def evaluate(t: Any, x: Any, u: Any, p: Any, y: Any, r: Any) -> list[Any]:
+        measured = dict(zip(signals[2], y, strict=True))  # a state of the same name goes before it
+        values = measured | dict(zip(signals[3], r, strict=True))
+        values |= {
+            "t": t,
+            **dict(zip(signals[0], x, strict=True)),
+            **dict(zip(signals[1], u, strict=True)),
+            **p,
+            **lookups,
+        }
+        for name, equation in definitions.items():
+            values[name] = equation.evaluate(values)
+        return [equation.evaluate(values) for equation in equations]
+
+    references = _signals(tables.references, f"{file}: references")
+    return Feedback(law=evaluate, inputs=tuple(law), references=references, excitation=float(share))
 
 
 def _equations(tables: SystemTables, file: str) -> tuple[str, dict[str, str]]:
@@ -102,8 +219,8 @@ def _equations(tables: SystemTables, file: str) -> tuple[str, dict[str, str]]:
     equations = tables.difference if tables.dynamics is None else tables.dynamics
     if equations is None:
         raise InputError(
-            f"{file}: dynamics is missing; expected [dynamics] for an ODE or [difference] for a discrete map "
-            "(only a plant that is learned from logs, with --data, does without)"
+            f"{file}: dynamics is missing; expected [dynamics] for an ODE, [difference] for a discrete map, or [linear] for matrices "
+            "A, B, C, D (only a plant that is learned from logs, with --data, does without)"
         )
     for state in equations:
         if state not in tables.states:
@@ -117,7 +234,7 @@ def _equations(tables: SystemTables, file: str) -> tuple[str, dict[str, str]]:
 def _check_names(tables: SystemTables, file: str) -> None:
     """One name, one meaning, for what equations refer to; an output may be called like the state that it measures."""
     taken = {"t": "the time"}
-    for what in ("states", "inputs", "parameters", "definitions", "outputs"):
+    for what in ("states", "inputs", "parameters", "tables", "definitions", "references", "outputs"):
         for name in getattr(tables, what):
             try:
                 check_name(what[:-1], name)
@@ -132,7 +249,9 @@ def _check_names(tables: SystemTables, file: str) -> None:
             taken[name] = f"{'an' if what == 'inputs' else 'a'} {what[:-1]}"
 
 
-def _definition(text: str, known: Mapping[str, None], order: Mapping[str, int], owner: str, place: int) -> Equation:
+def _definition(
+    text: str, known: Mapping[str, str | None], order: Mapping[str, int], owner: str, place: int
+) -> Equation:
     """Parse the definition at ``place`` of ``order``; one that uses a later definition gets the advice to change the order."""
     equation = parse(text, known, owner)
     early = next((name for name in equation.names if order.get(name, -1) >= place), None)
@@ -152,6 +271,13 @@ def _parameter(owner: str, entry: Any) -> Parameter:
         raise InputError(f"{owner}." + str(error).removeprefix("parameter: ")) from None
 
 
+def _lookup(owner: str, entry: Any) -> LookupTable:
+    try:
+        return LookupTable(entry.x, entry.y, entry.kind)
+    except InputError as error:
+        raise InputError(f"{owner}: " + str(error).removeprefix("table: ")) from None
+
+
 def _signals(entries: Mapping[str, BaseModel], owner: str) -> list[Signal]:
     signals = []
     for name, entry in entries.items():
@@ -163,12 +289,16 @@ def _signals(entries: Mapping[str, BaseModel], owner: str) -> list[Signal]:
 
 
 def _function(
-    equations: Sequence[Equation], definitions: Mapping[str, Equation], states: Sequence[str], inputs: Sequence[str]
+    equations: Sequence[Equation],
+    definitions: Mapping[str, Equation],
+    states: Sequence[str],
+    inputs: Sequence[str],
+    lookups: Mapping[str, LookupTable],
 ) -> Callable[..., list[Any]]:
     """The function of t, x, u, p that these equations define."""
 
     def evaluate(t: Any, x: Sequence[Any], u: Sequence[Any], p: Mapping[str, Any]) -> list[Any]:
-        values = {"t": t, **dict(zip(states, x, strict=True)), **dict(zip(inputs, u, strict=True)), **p}
+        values = {"t": t, **dict(zip(states, x, strict=True)), **dict(zip(inputs, u, strict=True)), **p, **lookups}
         for name, equation in definitions.items():
             values[name] = equation.evaluate(values)
         return [equation.evaluate(values) for equation in equations]

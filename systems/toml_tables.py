@@ -45,12 +45,19 @@ class _State(_Table):
     initial: Interval | None = None
     limits: Interval | None = None
     period: Positive | None = None
+    process_noise: Annotated[float, Field(allow_inf_nan=False, ge=0)] = 0.0
 
 
 class _Input(_Table):
     range: Interval
     unit: str = ""
     role: str = "known"
+    excitation: str | None = None
+
+
+class _Reference(_Table):
+    range: Interval
+    unit: str = ""
     excitation: str | None = None
 
 
@@ -71,11 +78,26 @@ class _Output(_Table):
 class _Sampling(_Table):
     dt: Positive
     duration: Positive | None = None
+    unit: str = ""
+
+
+class _Linear(_Table):
+    A: list[list[Number]]
+    B: list[list[Number]] | None = None
+    C: list[list[Number]]
+    D: list[list[Number]] | None = None
+    discrete: bool = False
 
 
 def _short(key: str, kinds: tuple[type, ...]) -> BeforeValidator:
     """``mu = 1.0`` is short for ``mu = { value = 1.0 }``."""
     return BeforeValidator(lambda value: {key: value} if type(value) in kinds else value)
+
+
+class _Lookup(_Table):
+    x: list[Number]
+    y: list[Number]
+    kind: str = "linear"
 
 
 class SystemTables(_Table):
@@ -86,34 +108,50 @@ class SystemTables(_Table):
     states: dict[str, _State]
     inputs: dict[str, _Input] = {}
     parameters: dict[str, Annotated[_Parameter, _short("value", (int, float))]] = {}
+    tables: dict[str, _Lookup] = {}
     definitions: dict[str, str] = {}
     dynamics: dict[str, str] | None = None
     difference: dict[str, str] | None = None
+    linear: _Linear | None = None
     outputs: dict[str, Annotated[_Output, _short("equation", (str,))]]
+    region: dict[str, str | list[str]] = {}
+    feedback: dict[str, str | Number] | None = None
+    references: dict[str, _Reference] = {}
     sampling: _Sampling | None = None
 
 
-_TABLES = {"states": _State, "inputs": _Input, "parameters": _Parameter, "outputs": _Output, "sampling": _Sampling}
+_TABLES = {
+    "states": _State, "inputs": _Input, "parameters": _Parameter, "outputs": _Output, "references": _Reference, "sampling": _Sampling,
+    "tables": _Lookup, "linear": _Linear,
+}  # fmt: skip
 EXPECTED = {
     **dict.fromkeys(("range", "initial", "limits"), "[low, high], two finite numbers"),
     **dict.fromkeys(("unit", "description"), 'a text in quotes, such as "m/s"'),
-    **dict.fromkeys(("dt", "duration"), "a positive number of seconds"),
+    **dict.fromkeys(("dt", "duration"), "a positive number, in seconds or the unit of [sampling]"),
+    **dict.fromkeys(("A", "B", "C", "D"), "a matrix, a list of rows such as [[0, 1], [-2, -3]]"),
+    "discrete": "true or false",
     **dict.fromkeys(("role", "excitation", "name"), "a text in quotes"),
     "period": "the period of the angle, a positive number",
     "noise": "the standard deviation of the noise, zero or positive",
+    "process_noise": "a standard deviation per square root of a second, zero or positive",
     "value": "a finite number",
+    **dict.fromkeys(("x", "y"), "a list of finite numbers, such as [0, 0.5, 1]"),
+    "kind": '"linear" or "monotone"',
     "equation": 'an equation in quotes, such as "-2*x1 + u"',
 }
 _EXPECTED_ENTRY = {
-    **dict.fromkeys(("states", "inputs"), 'a table such as { range = [-1, 1], unit = "m" }'),
+    **dict.fromkeys(("states", "inputs", "references"), 'a table such as { range = [-1, 1], unit = "m" }'),
     "parameters": 'a finite number, or a table such as { value = 1.0, unit = "kg" }',
     "outputs": 'an equation in quotes, or a table such as { equation = "x1", unit = "m" }',
-    **dict.fromkeys(("dynamics", "difference", "definitions"), EXPECTED["equation"]),
+    "tables": "a table such as { x = [0, 0.5, 1], y = [3.0, 3.6, 4.2] }",
+    **dict.fromkeys(("dynamics", "difference", "definitions", "feedback"), EXPECTED["equation"]),
+    "region": 'a condition in quotes, such as "abs(x1) <= 0.1", or a list of them',
 }
 _EXPECTED_TABLE = {
     "states": "a table [states] with a line such as x1 = { range = [-1, 1] } for each state",
     "outputs": 'a table [outputs] with a line such as y = "x1" for each measured output',
     "sampling": "a table [sampling] with the line dt = 0.01",
+    "region": 'a table [region] with a line such as constraints = ["abs(x1) <= 0.1"]',
 }
 
 
@@ -163,7 +201,7 @@ def _explain(error: ValidationError, raw: Mapping[str, Any]) -> str:
         return f"{place} {fault['msg']}{more}"
     if len(path) == 1:
         expected = _EXPECTED_TABLE.get(place) or EXPECTED.get(place) or f"a table [{place}]"
-    elif len(path) == 2 and path[0] != "sampling":
+    elif len(path) == 2 and path[0] not in ("sampling", "linear"):
         expected = _EXPECTED_ENTRY[path[0]]
     else:
         expected = EXPECTED[path[-1]]

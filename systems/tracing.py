@@ -43,13 +43,32 @@ def read_equations(
     return from_expression(expression, symbols)
 
 
+_ORDERS = ("x", "xu", "xup", "xp", "tx", "txu", "txup", "txp")  # of arguments that have no names
+
+
+def _names(function: ca.Function, symbols: Mapping[str, ca.SX], owner: str) -> list[str]:
+    """What the inputs of a CasADi function are; without names of their own they are taken by position and size, x, u, p."""
+    names = [function.name_in(k) for k in range(function.n_in())]
+    if names != [f"i{k}" for k in range(len(names))]:
+        return names
+    sizes = [function.numel_in(k) for k in range(len(names))]
+    for order in _ORDERS:
+        if sizes == [symbols[name].numel() for name in order]:
+            return list(order)
+    expected = ", ".join(f"{name} of {symbols[name].numel()}" for name in "xup")
+    raise InputError(
+        f"{owner}: the CasADi function has inputs without names, of {', '.join(map(str, sizes))} elements; expected x, u, p in this order "
+        f"({expected}), or name them among t, x, u, p"
+    )
+
+
 def _call(function: ca.Function, symbols: Mapping[str, ca.SX], owner: str) -> ca.SX:
     arguments = []
-    for k in range(function.n_in()):
-        name, size = function.name_in(k), function.numel_in(k)
-        if name not in ARGUMENTS:
+    for k, name in enumerate(_names(function, symbols, owner)):
+        size = function.numel_in(k)
+        if name not in symbols:
             raise InputError(
-                f"{owner}: the CasADi function's input '{name}' is unknown; name its inputs among t, x, u, p"
+                f"{owner}: the CasADi function's input '{name}' is unknown; name its inputs among {', '.join(symbols)}"
             )
         if size != symbols[name].numel():
             raise InputError(
@@ -112,6 +131,16 @@ def _column(value: Any, owner: str) -> ca.SX:
     return ca.vertcat(*parts) if parts else ca.SX(0, 1)
 
 
+def _interpolator(error: BaseException) -> str | None:
+    """The class of SciPy's interpolators in which an error was raised, if it was."""
+    place = error.__traceback__
+    while place is not None:
+        if str(place.tb_frame.f_globals.get("__name__", "")).startswith("scipy.interpolate"):
+            return type(place.tb_frame.f_locals.get("self")).__name__.replace("NoneType", "scipy.interpolate")
+        place = place.tb_next
+    return None
+
+
 def trace(
     function: Callable[..., Any],
     symbols: Mapping[str, ca.SX],
@@ -121,7 +150,8 @@ def trace(
 ) -> ca.SX:
     """Call ``function`` once on symbols and return its result as a CasADi column.
 
-    ``symbols`` maps t, x, u, p to CasADi columns. Arguments are matched by name; raises :class:`InputError` where the
+    ``symbols`` maps t, x, u, p (of a feedback law also y and r) to CasADi columns.
+    Arguments are matched by name; raises :class:`InputError` where the
     function asks for anything else or does what cannot be traced.
     """
     try:
@@ -130,7 +160,7 @@ def trace(
         raise InputError(f"{owner}: {function!r} is no Python function with a readable signature") from error
     arguments: dict[str, Any] = {}
     for argument in wanted:
-        if argument.name in ARGUMENTS and argument.kind is not argument.VAR_KEYWORD:
+        if argument.name in symbols and argument.kind is not argument.VAR_KEYWORD:
             if argument.name == "p":
                 scalars = symbolic_array(symbols["p"])
                 arguments["p"] = SymbolicParameters(dict(zip(parameters, scalars, strict=True)))
@@ -143,7 +173,7 @@ def trace(
             argument.VAR_KEYWORD,
         ):
             raise InputError(
-                f"{owner}: argument '{argument.name}' is unknown; arguments are matched by name among t, x, u, p"
+                f"{owner}: argument '{argument.name}' is unknown; arguments are matched by name among {', '.join(symbols)}"
             )
     try:
         value = function(**arguments)
@@ -151,11 +181,17 @@ def trace(
         if count > MANY:
             check(count)
         return _column(value, owner)
-    except InputError as error:
-        raise InputError(f"{error}" if f"{error}".startswith(owner) else f"{owner}: {error}") from error
     except KeyboardInterrupt:
         raise
     except BaseException as error:  # a person's function raises what it likes
+        scipy = _interpolator(error)
+        if scipy:
+            raise InputError(
+                f"{owner}: the equations are read once, on symbols, and a SciPy interpolator ({scipy}) works on numbers only; use "
+                'np.interp(x, points, values), or table(x, points, values, "monotone") of `systems` for a smooth one'
+            ) from error
+        if isinstance(error, InputError):
+            raise InputError(f"{error}" if f"{error}".startswith(owner) else f"{owner}: {error}") from error
         advice = ""
         if "dtype('O')" in str(error) or "object" in str(error):
             advice = "; this NumPy function does not work on symbols - for matrices use np.linalg.solve(matrix, vector of states)"

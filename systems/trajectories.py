@@ -4,22 +4,31 @@ One time axis for all signals: row k of x, u and y belongs to t_k; u[k] is held 
 """
 
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from systems.angles import angles
 from systems.base.arrays import check_shapes, one_line, read_arrays
 from systems.base.atomic_files import write_arrays
 from systems.base.errors import InputError, SimulationError
 from systems.base.memory import arrays, require
+from systems.closed_loop import DrivenMotion, driven, is_driven, samples_inside, stepwise
 from systems.discretization import DiscreteSystem
 from systems.excitations import excite
-from systems.integration import ReferenceMotion, reference_motion, time_scales
+from systems.feedback import commands_of
+from systems.integration import reference_motion, time_scales
+from systems.process_noise import process_noise as noise_of_process
+from systems.process_noise import sample_deviation
+from systems.regions import DRIFT, holds_along, initial_states
+from systems.signals import Signal
 from systems.system import System
+
+SHORTEST = 20  # samples of half of the trajectories, below which a plant that leaves is refused
 
 
 @dataclass(frozen=True)
@@ -144,14 +153,34 @@ def _check_stored(data: dict[str, np.ndarray]) -> None:
 
 
 def draw_initial_states(system: System, count: int, seed: int, spread: float = 1.0) -> np.ndarray:
-    """``(count, nx)`` initial states, uniform over the initial box enlarged by ``spread`` about its middle, within the limits."""
+    """``(count, nx)`` initial states, uniform over the initial box enlarged by ``spread`` about its middle, within limits and region."""
     box = system.initial_ranges
     middle, half = box.mean(axis=1), 0.5 * np.ptp(box, axis=1) * spread
-    x0 = middle + half * np.random.default_rng([seed, 1]).uniform(-1, 1, (count, system.nx))
+    rng = np.random.default_rng([seed, 1])
+    if system.region is not None:
+        limits = np.array([signal.limits or (-np.inf, np.inf) for signal in system.states])
+        wide = np.stack([middle - half, middle + half], axis=1)
+        return initial_states(system, np.clip(wide, limits[:, :1], limits[:, 1:]), count, rng)
+    x0 = middle + half * rng.uniform(-1, 1, (count, system.nx))
     for k, signal in enumerate(system.states):
         if signal.limits is not None:
             x0[:, k] = np.clip(x0[:, k], *signal.limits)
     return x0
+
+
+def within_region(system: System, data: Trajectories) -> Trajectories:
+    """``data`` with nan from the sample on at which a trajectory breaks the plant's constraints. Raises :class:`InputError` where
+    no pair of samples is left."""
+    if system.region is None:
+        return data
+    stays = np.logical_and.accumulate(holds_along(system, data.x, data.u, DRIFT), axis=1)
+    if not stays[:, 1:].any():
+        raise InputError(
+            f"no trajectory stays in the region ({'; '.join(system.region.sentences)}) for two samples; narrow initial, or the "
+            "inputs, or correct the condition"
+        )
+    x, u, y = (np.where(stays[:, :, None], part, np.nan) for part in (data.x, data.u, data.y))
+    return replace(data, x=x, u=u, y=y, lengths=np.minimum(data.lengths, stays.sum(axis=1)))
 
 
 def draw_inputs(
@@ -164,31 +193,72 @@ def draw_inputs(
     **options: Any,
 ) -> np.ndarray:
     """``(count, steps, nu)`` inputs; ``excitation`` is one kind for all inputs, or a kind per input name."""
-    result = np.empty((count, steps, system.nu))
+    return _drawn(system, system.inputs, dt, count, steps, seed, excitation, **options)
+
+
+def draw_commands(
+    system: System, dt: float, count: int, steps: int, seed: int, excitation: str | dict[str, str] | None = None
+) -> np.ndarray:
+    """``(count, steps, nu + references)``: what moves a plant: the inputs of :func:`draw_inputs`, and the references of its feedback.
+
+    A driven input whose excitation is ``zero`` stays at its middle: nothing is added to the law.
+    """
+    feedback = system.feedback
+    if feedback is None:
+        return draw_inputs(system, dt, count, steps, seed, excitation)
+    commands = _drawn(system, commands_of(system), dt, count, steps, seed, excitation)
+    for k, signal in enumerate(system.inputs):
+        if signal.name in feedback.inputs and _kind(signal, excitation) == "zero":
+            commands[:, :, k] = system.input_ranges[k].mean()
+    return commands
+
+
+def _kind(signal: Signal, excitation: str | dict[str, str] | None) -> str | None:
+    asked = excitation.get(signal.name) if isinstance(excitation, dict) else excitation
+    return asked or signal.excitation
+
+
+def _drawn(
+    system: System, signals: Sequence[Signal], dt: float, count: int, steps: int, seed: int,
+    excitation: str | dict[str, str] | None, **options: Any,
+) -> np.ndarray:  # fmt: skip
+    result = np.empty((count, steps, len(signals)))
     scale = time_scales(system)[1] if system.kind == "continuous" else 20 * dt
     if isinstance(excitation, dict):
-        unknown = set(excitation) - set(system.input_names)
+        names = [signal.name for signal in signals]
+        unknown = set(excitation) - set(names)
         if unknown:
             raise InputError(
-                f"excitation for unknown input '{sorted(unknown)[0]}'; known: {', '.join(system.input_names) or 'none'}"
+                f"excitation for unknown input '{sorted(unknown)[0]}'; known: {', '.join(names) or 'none'}"
             )
-    for k, signal in enumerate(system.inputs):
-        kind = excitation.get(signal.name) if isinstance(excitation, dict) else excitation
+    for k, signal in enumerate(signals):
         rng = np.random.default_rng([seed, 2, k])
-        result[:, :, k] = excite(signal, kind, count, steps, dt, rng, time_scale=scale, **options)
+        result[:, :, k] = excite(signal, _kind(signal, excitation), count, steps, dt, rng, time_scale=scale, **options)
     return result
 
 
-def check_states(system: System, t: np.ndarray, x: np.ndarray) -> tuple[str, ...]:
-    """Warnings for trajectories x ``(K, N, nx)`` that leave the ranges.
+def check_states(system: System, t: np.ndarray, x: np.ndarray, lengths: np.ndarray | None = None) -> tuple[str, ...]:
+    """Warnings for trajectories x ``(K, N, nx)`` that leave the ranges, or that ended after ``lengths`` ``(K,)`` samples.
 
     Raises :class:`SimulationError` for a non-finite state, a broken limit, or a state beyond ten ranges: which, when, from where.
     """
-    warnings = []
+    known, warnings = angles(system), []
+    inner, box = known.states(x), known.region(system.state_ranges)
+    there = np.ones(x.shape[:2], dtype=bool) if lengths is None else np.arange(len(t)) < lengths[:, None]
+    if not there.all():
+        last = t[np.maximum(there.sum(axis=1)[~there[:, -1]] - 1, 0)]
+        way_out = (
+            "; a law in [feedback] that holds them, or smaller initial sets, would keep them"
+            if 2 * len(last) > len(x)
+            else ""
+        )
+        warnings.append(
+            f"{len(last)} of {len(x)} trajectories leave {left_behind(system)} and end there, after {np.median(last):.3g} "
+            f"{system.time_unit} in the median{way_out}"
+        )
     for k, signal in enumerate(system.states):
-        values = x[:, :, k]
-        assert signal.range is not None
-        low, high = signal.range
+        low, high = box[k]
+        values = np.where(there, inner[:, :, k], 0.5 * (low + high))
         width, middle = high - low, 0.5 * (low + high)
         checks = [
             (
@@ -213,14 +283,14 @@ def check_states(system: System, t: np.ndarray, x: np.ndarray) -> tuple[str, ...
                 trial = int(np.argmax(mask[:, step]))
                 initial = ", ".join(f"{n}={v:.4g}" for n, v in zip(system.state_names, x[trial, 0], strict=True))
                 raise SimulationError(
-                    f"state '{signal.name}' {what} at t = {t[step]:g} s (value {values[trial, step]:.4g}) in trajectory {trial} "
-                    f"from the initial state {initial}; {advice}"
+                    f"state '{signal.name}' {what} at t = {t[step]:g} {system.time_unit} (value {values[trial, step]:.4g}) in trajectory "
+                    f"{trial} from the initial state {initial}; {advice}"
                 )
         outside = (values < low) | (values > high)
         if outside.any():
             warnings.append(
-                f"state '{signal.name}' is outside its range ({low:g}, {high:g}) in {100 * outside.mean():.2g} % of the samples, "
-                f"from {values.min():.4g} to {values.max():.4g}; widen the range if that is normal operation"
+                f"state '{signal.name}' is outside its range ({low:g}, {high:g}) in {100 * outside.sum() / there.sum():.2g} % "
+                f"of the samples, from {values.min():.4g} to {values.max():.4g}; widen the range if that is normal operation"
             )
     return tuple(warnings)
 
@@ -237,6 +307,9 @@ def simulate(
     x0: np.ndarray | None = None,
     u: np.ndarray | None = None,
     truth: str = "model",
+    commands: np.ndarray | None = None,
+    leave: bool = False,
+    process_noise: bool | None = None,
 ) -> Trajectories:
     """Simulate a batch of trajectories.
 
@@ -253,13 +326,19 @@ def simulate(
         Kind of every input, or kinds by input name; each signal's own when left out.
     noise : bool
         Add white Gaussian noise of each output's stated standard deviation to y.
+    process_noise : bool, optional
+        Move the states by their stated process noise; as ``noise`` when left out.
     spread : float
         Initial states are drawn from the initial box enlarged by this factor.
     x0, u : ndarray (K, nx), (K, N, nu), optional
-        Given initial states and inputs instead of drawn ones.
+        Given initial states and inputs instead of drawn ones; given inputs act as they are, without any feedback.
     truth : {"model", "reference"}
         ``"model"`` steps the discretised plant; ``"reference"`` integrates the continuous one (DOP853 or CVODES).
         ``"oracle"``, its former name, is still accepted.
+    commands : ndarray (K, N, nu + references), optional
+        What is drawn otherwise: inputs, and references of the plant's feedback law, which drives the inputs that it names.
+    leave : bool
+        A trajectory that leaves the doubled ranges ends there, with nan beyond, and is no error; under feedback it always does.
 
     Returns
     -------
@@ -272,14 +351,18 @@ def simulate(
     InputError
         For arguments of the wrong shape or kind.
     """
-    system, dt = plant.system, plant.dt
+    system, dt, unit = plant.system, plant.dt, plant.system.time_unit
     duration = duration if duration is not None else (system.duration or 200 * dt)
     if not duration >= dt:
-        raise InputError(f"duration is {duration:g} s; expected at least one sample (dt = {dt:g} s)")
+        raise InputError(f"duration is {duration:g} {unit}; expected at least one sample (dt = {dt:g} {unit})")
     if x0 is None and (isinstance(trajectories, bool) or not isinstance(trajectories, int) or trajectories < 1):
         raise InputError(f"trajectories is {trajectories!r}; expected a whole number, 1 or more")
     way_out = "ask for fewer or shorter ones, or a larger dt"
-    require(arrays((duration / dt, system.nx)), f"a trajectory of {duration:g} s in samples of {dt:g} s", way_out)
+    require(
+        arrays((duration / dt, system.nx)),
+        f"a trajectory of {duration:g} {unit} in samples of {dt:g} {unit}",
+        way_out,
+    )
     steps = round(duration / dt) + 1
     if x0 is None:
         require(arrays((trajectories, system.nx)), f"{trajectories} trajectories", "ask for fewer")
@@ -291,32 +374,94 @@ def simulate(
         )
     count = len(x0)
     needed = arrays((3, count, steps, system.nx), (2, count, steps, system.nu), (2, count, steps, system.ny))
-    require(needed, f"{count} trajectories of {duration:g} s in samples of {dt:g} s", way_out)
-    if u is None:
-        u = draw_inputs(system, dt, count, steps, seed, excitation)
-    u = np.asarray(u, dtype=float)
-    if u.shape != (count, steps, system.nu):
-        raise InputError(f"u has shape {u.shape}; expected {(count, steps, system.nu)} (trajectories, samples, inputs)")
-    t = dt * np.arange(steps)
+    require(needed, f"{count} trajectories of {duration:g} {unit} in samples of {dt:g} {unit}", way_out)
+    if u is None and commands is None:
+        commands = draw_commands(system, dt, count, steps, seed, excitation)
+    given, width = (commands, len(commands_of(system))) if u is None else (u, system.nu)
+    given = np.asarray(given, dtype=float)
+    if given.shape != (count, steps, width):
+        what = "commands" if u is None else "u"
+        raise InputError(
+            f"{what} has shape {given.shape}; expected {(count, steps, width)} (trajectories, samples, inputs)"
+        )
     if truth not in ("model", "reference", "oracle"):
         raise InputError(f"truth is {truth!r}; expected model or reference")
-    if truth != "model" and system.kind == "continuous":
-        motion = reference_motion(system, x0, u[:, :-1], dt)
-    else:
-        name = "discrete map" if system.kind == "discrete" else plant.method
-        motion = ReferenceMotion(plant.rollout(x0, u[:, :-1]), name)
-    x, said = motion.x, (motion.warning,) if motion.warning else ()
-    warnings = (*said, *check_states(system, t, x))
-    y = system.measure(x, u, t)
-    if not np.isfinite(y).all():
-        bad = int(np.argmax(~np.isfinite(y).all(axis=(0, 1))))
+    t, looped = dt * np.arange(steps), u is None and is_driven(system)
+    errors, moved = None, None
+    if noise:
+        deviations = np.array([s.noise for s in system.outputs])
+        errors = deviations * np.random.default_rng([seed, 3]).standard_normal((count, steps, system.ny))
+    if (noise if process_noise is None else process_noise) and sample_deviation(plant).any():
+        moved = noise_of_process(plant, count, steps - 1, seed)
+    motion = _motion(plant, x0, given, errors, moved, truth, looped=looped, leave=leave)
+    lengths = np.full(count, steps)
+    if leave or looped or moved is not None:
+        motion, lengths = _ended(system, motion, dt)
+    said = (motion.warning,) if motion.warning else ()
+    warnings = (*said, *check_states(system, t, motion.x, lengths))
+    y = motion.y
+    there = np.arange(steps) < lengths[:, None]
+    if not np.isfinite(y[there]).all():
+        bad = int(np.argmax(~np.isfinite(y[there]).all(axis=0)))
         raise SimulationError(
             f"output '{system.output_names[bad]}' is not finite along the trajectories; check its equation"
         )
-    if noise:
-        deviations = np.array([s.noise for s in system.outputs])
-        y = y + deviations * np.random.default_rng([seed, 3]).standard_normal(y.shape)
+    y = y if errors is None else y + errors
     return Trajectories(
-        t, x, u, y, np.full(count, steps), f"simulated, seed {seed}", (*system.unused, *plant.warnings, *warnings),
+        t, motion.x, motion.u, y, lengths, f"simulated, seed {seed}", (*system.unused, *plant.warnings, *warnings),
         motion.method,
     )  # fmt: skip
+
+
+def _motion(
+    plant: DiscreteSystem, x0: np.ndarray, commands: np.ndarray, noise: np.ndarray | None, moved: np.ndarray | None, truth: str,
+    *, looped: bool, leave: bool
+) -> DrivenMotion:  # fmt: skip
+    """The motion from x0 under ``commands``, which are inputs unless it is ``looped``, with what process noise adds (``moved``)."""
+    system, steps = plant.system, commands.shape[1]
+    continuous = truth != "model" and system.kind == "continuous"
+    name = "discrete map" if system.kind == "discrete" else plant.method
+    t = plant.dt * np.arange(steps)
+    if looped:
+        law = None if system.feedback is None else system.feedback.law
+        if continuous or moved is not None or (noise is not None and law is not None and law.used("y")):
+            return stepwise(plant, x0, commands, noise, truth, moved)
+        x, u = driven(plant, x0, commands)
+        return DrivenMotion(x, u, system.measure(x, u, t), name)
+    if moved is not None:
+        return stepwise(plant, x0, commands, None, truth, moved)
+    try:
+        if continuous:
+            found = reference_motion(system, x0, commands[:, :-1], plant.dt)
+            return DrivenMotion(found.x, commands, system.measure(found.x, commands, t), found.method, found.warning)
+        x = plant.rollout(x0, commands[:, :-1])
+        return DrivenMotion(x, commands, system.measure(x, commands, t), name)
+    except SimulationError:
+        if not leave:
+            raise
+        return stepwise(plant, x0, commands, None, truth)
+
+
+def left_behind(system: System) -> str:
+    """What a trajectory leaves, in words."""
+    return "the doubled ranges" + (
+        "" if system.region is None else f" or the region ({'; '.join(system.region.sentences)})"
+    )
+
+
+def _ended(system: System, motion: DrivenMotion, dt: float) -> tuple[DrivenMotion, np.ndarray]:
+    """(the motion with nan from where each trajectory leaves, samples before that). Raises where half of them leave at once."""
+    lengths = samples_inside(system, motion.x, motion.u)
+    count, steps = motion.x.shape[:2]
+    if (lengths < steps).all() and np.median(lengths) < min(SHORTEST, steps):
+        raise SimulationError(
+            f"half of {count} trajectories leave {left_behind(system)} of '{system.name}' within {dt * np.median(lengths):.3g} "
+            f"{system.time_unit}, whatever drives them; give a law for its inputs ([feedback]), widen the ranges, or "
+            "narrow the initial states"
+        )
+    gone = (np.arange(steps) >= lengths[:, None])[..., None]
+    if not gone.any():
+        return motion, lengths
+    return DrivenMotion(
+        *(np.where(gone, np.nan, a) for a in (motion.x, motion.u, motion.y)), motion.method, motion.warning
+    ), lengths

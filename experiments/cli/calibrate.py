@@ -11,7 +11,7 @@ from experiments.pipeline.console import DONE, FAILED, show
 from experiments.pipeline.options import place, takes
 
 
-@takes("plant", "seed", "--data", "--columns", "calibrate", "output")
+@takes("plant", "seed", "--data", "--columns", "--sample-time", "--time-unit", "--date-order", "calibrate", "output")
 def calibrate(
     system: Reference,
     out: Annotated[

@@ -38,10 +38,9 @@ def examine(recipe: Recipe, console: Console) -> dict[str, Any]:
     found: MetricSearch | None = None
     chosen: float | None = None
     notes: tuple[str, ...] = ()
-    fit = recipe.fit
     with console.step("check", recipe.system):
         recipe, plant = plan(recipe, console)
-        system = plant.system
+        system, fit = plant.system, recipe.fit
         asked = requested_rate(fit.settling_time, fit.contraction_rate, fit.condition, plant.dt)
         data = simulated_data(recipe, plant)
         seen = examine_observability(plant, data, region=fitting_region(plant, data), seed=recipe.seed)
@@ -71,6 +70,7 @@ def examine(recipe: Recipe, console: Console) -> dict[str, Any]:
                 for s in group
             ],
             "parameters": {name: parameter.value for name, parameter in system.parameters.items()},
+            "time_unit": system.time_unit,
             "dt": plant.dt,
             "method": plant.method,
             "substeps": plant.substeps,
@@ -79,6 +79,7 @@ def examine(recipe: Recipe, console: Console) -> dict[str, Any]:
             "typical_time_constant": None if modes is None else modes.typical,
             "modes": None if modes is None else vars(modes),
             "time_dependent": system.time_dependent,
+            "feedback": None if system.feedback is None else system.feedback.found or "given",
             "observability": _observability(plant, seen),
             "requested_rate": asked,
             "requested_settling_time": fit.settling_time,
@@ -144,7 +145,7 @@ def _observability(plant: "DiscreteSystem", seen: "Observability") -> dict[str, 
                     "decay_per_second": mode.decay, "angular_frequency": mode.frequency,
                     "eigenvalues": [[value.real, value.imag] for value in mode.eigenvalues],
                     "direction": named(mode.direction), "text": mode.text(system),
-                    "decay_text": decay_text(mode.rate, plant.dt),
+                    "decay_text": decay_text(mode.rate, plant.dt, system.time_unit),
                 }
                 for mode in seen.unobservable.modes
             ],
@@ -205,7 +206,7 @@ def _against_unobservable(plant: "DiscreteSystem", mode: "UnobservableModes", li
         text.append("measure several of the states in this direction: no single one is enough")
     if mode.rate < 1 - 2e-4:
         text.append(
-            f"or ask for a settling time of {settling_time(mode.rate, plant.dt):.3g} s or more: "
+            f"or ask for a settling time of {settling_time(mode.rate, plant.dt):.3g} {plant.system.time_unit} or more: "
             "no gain makes an unobservable direction decay faster"
         )
     elif mode.everywhere:

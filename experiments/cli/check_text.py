@@ -13,30 +13,30 @@ def lines(findings: dict[str, Any]) -> list[str]:
     text += _signals(findings["signals"])
     for name, value in findings["parameters"].items():
         text.append(f"  parameter {name} = {value:g}")
+    unit = findings["time_unit"]
     error = max(findings["discretization_error"].values())
     steps = f"{findings['substeps']} substep{'s' if findings['substeps'] > 1 else ''}"
     text.append(
-        f"discretisation: {findings['method']}, dt {findings['dt']:g} s, {steps}; one-step error {error:.1e} of range"
+        f"discretisation: {findings['method']}, dt {findings['dt']:g} {unit}, {steps}; one-step error {error:.1e} of range"
     )
     if findings["modes"] is not None:
-        text.append(_modes(findings["modes"]))
+        text.append(_modes(findings["modes"], unit))
     if findings["time_dependent"]:
-        text.append(
-            "the equations depend on t: it can be simulated, not fitted; make the time-dependent signal a known input"
-        )
+        text.append("the equations depend on t: it can be simulated, not fitted")
     text += _observability(findings)
     text += _curve(findings)
     if findings["requested_rate"] is not None:
         asked = findings["requested_rate"]
-        text.append(f"requested rate: {asked:.6g} per sample{_settling(findings['requested_settling_time'])}")
+        text.append(f"requested rate: {asked:.6g} per sample{_settling(findings['requested_settling_time'], unit)}")
     if findings["detectable"]:
         text.append(
-            f"fastest rate: {findings['rate']:.4g} per step, errors fall to 2 % in {findings['settling_time']:.3g} s "
+            f"fastest rate: {findings['rate']:.4g} per step, errors fall to 2 % in {findings['settling_time']:.3g} {unit} "
             f"(condition number of the metric {findings['condition']:.3g})"
         )
         if findings["requested_rate"] is None:
             text.append(
-                f"automatic rate: {findings['chosen_rate']:.4g} per step, errors fall to 2 % in {findings['chosen_settling_time']:.3g} s"
+                f"automatic rate: {findings['chosen_rate']:.4g} per step, errors fall to 2 % in "
+                f"{findings['chosen_settling_time']:.3g} {unit}"
             )
         where = " in observability coordinates" if findings["observability_coordinates"] else ""
         text.append(
@@ -49,8 +49,8 @@ def lines(findings: dict[str, Any]) -> list[str]:
     return text
 
 
-def _settling(seconds: float | None) -> str:
-    return "" if seconds is None else f", errors fall to 2 % in {seconds:g} s"
+def _settling(time: float | None, unit: str) -> str:
+    return "" if time is None else f", errors fall to 2 % in {time:g} {unit}"
 
 
 def _limit(findings: dict[str, Any]) -> str:
@@ -58,8 +58,8 @@ def _limit(findings: dict[str, Any]) -> str:
     rate = max((mode["rate"] for mode in findings["observability"]["hidden"]["modes"]), default=0.0)
     if not GONE < rate < 1:
         return ""
-    seconds = math.log(0.02) / math.log(rate) * findings["dt"]
-    return f"; none is faster than {seconds:.3g} s, because of the unobservable direction"
+    time = math.log(0.02) / math.log(rate) * findings["dt"]
+    return f"; none is faster than {time:.3g} {findings['time_unit']}, because of the unobservable direction"
 
 
 def _signals(signals: list[dict[str, Any]]) -> list[str]:
@@ -79,16 +79,16 @@ def _signals(signals: list[dict[str, Any]]) -> list[str]:
     return text
 
 
-def _modes(modes: dict[str, Any]) -> str:
+def _modes(modes: dict[str, Any], unit: str) -> str:
     """Fast and slow modes in one line."""
     if modes["fastest"] is None:
         return "time scales: none of its own (integrators only)"
-    text = f"time scales: fastest {modes['fastest']:.3g} s ({modes['samples_per_fastest']:.3g} samples)"
+    text = f"time scales: fastest {modes['fastest']:.3g} {unit} ({modes['samples_per_fastest']:.3g} samples)"
     if modes["typical"] is not None:
-        text += f", typical {modes['typical']:.3g} s"
+        text += f", typical {modes['typical']:.3g} {unit}"
     text += f"; stiffness ratio {modes['stiffness']:.3g}"
     if modes["period"] is not None:
-        text += f"; shortest period {modes['period']:.3g} s"
+        text += f"; shortest period {modes['period']:.3g} {unit}"
     return text + ("; and integrators" if modes["integrators"] else "")
 
 
@@ -102,8 +102,8 @@ def _observability(findings: dict[str, Any]) -> list[str]:
         text.append("observability: no trajectory stays finite, so there is none to examine")
     else:
         text.append(
-            f"observability, from {rank['samples']} samples ({rank['samples'] * dt:.3g} s) of {outputs}, along {rank['motions']} "
-            "trajectories; directions in parts of each half range:"
+            f"observability, from {rank['samples']} samples ({rank['samples'] * dt:.3g} {findings['time_unit']}) of {outputs}, along "
+            f"{rank['motions']} trajectories; directions in parts of each half range:"
         )
         if rank["smallest"] == rank["states"]:
             least = rank["singular_values"][-1]
@@ -165,16 +165,18 @@ def _curve(findings: dict[str, Any]) -> list[str]:
     if len(states) > 6 or not findings["detectable"] or all(time is None for time in curve["settling_time"]):
         return []
     noise = "0.5 % of the half range of the outputs, as none is stated" if curve["assumed"] else "the outputs as stated"
-    text = [f"settling time against noise (standard deviation of each error, from noise of {noise}):"]
-    text.append(
-        "  " + "".join(f"{head:>13}" for head in ("condition", "rate", "2 % in [s]", *(s["name"] for s in states)))
-    )
-    rows = zip(*(curve[name] for name in ("condition", "rate", "settling_time", "noise")), strict=True)
-    for k, (condition, rate, time, row) in enumerate(rows):
+    text = [
+        f"settling time against noise (standard deviation of each error, from noise of {noise}) and peak (largest error of the "
+        "transient, in ranges):"
+    ]
+    heads = ("condition", "rate", f"2 % in [{findings['time_unit']}]", "peak", *(s["name"] for s in states))
+    text.append("  " + "".join(f"{head:>13}" for head in heads))
+    rows = zip(*(curve[name] for name in ("condition", "rate", "settling_time", "peak", "noise")), strict=True)
+    for k, (condition, rate, time, peaks, row) in enumerate(rows):
         if time is None or time > 20_000 * findings["dt"]:  # unobservable in practice
             continue
         mark = (
             ("  <- automatic" if findings["requested_rate"] is None else "  <- in use") if k == curve["chosen"] else ""
         )
-        text.append("  " + "".join(f"{value:>13.4g}" for value in (condition, rate, time, *row)) + mark)
+        text.append("  " + "".join(f"{value:>13.4g}" for value in (condition, rate, time, max(peaks), *row)) + mark)
     return text

@@ -24,14 +24,27 @@ def estimate(
         ),
     ],
     columns: str | None = None,
+    sample_time: str | None = None,
+    time_unit: str | None = None,
+    date_order: str | None = None,
     initial_estimate: str | None = None,
     force: Force = False,
     **chosen: Any,
 ) -> int:
     """Replay the observer of a run over a log: estimates, and errors where the states were logged too."""
     from experiments.pipeline.replay import replay
+    from systems.recordings import Timing
 
-    summary, lines = replay(run_folder, log, out, columns, initial_estimate, console_of(chosen), force=force)
+    summary, lines = replay(
+        run_folder,
+        log,
+        out,
+        columns,
+        initial_estimate,
+        console_of(chosen),
+        timing=Timing(sample_time, time_unit, date_order),
+        force=force,
+    )
     show(*([json.dumps(summary)] if chosen.get("json") else lines))
     return DONE
 

@@ -28,7 +28,7 @@ Config = Annotated[
     ),
 ]
 Force = Annotated[bool, typer.Option("--force", help="Replace files that exist; what is read, and runs, stay.")]
-EVERY_OPTION = ("plant", "seed", "data", "fit", "validation", "fresh", "output")
+EVERY_OPTION = ("plant", "seed", "data", "fit", "validation", "certificate", "fresh", "output")
 
 
 def console_of(chosen: dict[str, Any]) -> Console:

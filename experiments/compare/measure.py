@@ -9,9 +9,9 @@ import numpy as np
 
 from observer.estimators.consistency import consistency
 from observer.estimators.gaussian import GaussianFilter
-from observer.known_plant import periods, wrap
 from observer.state_observer import StateObserver
 from observer.validation.validate import DIVERGED, settling_times
+from systems.angles import periods, wrap
 from systems.base.errors import InputError
 from systems.system import System
 from systems.trajectories import Trajectories
@@ -28,8 +28,9 @@ class Result:
     ``rms`` ``(nx,)`` in units of the states, second half of the trials that did not diverge, and ``rms_interval`` ``(nx, 2)``;
     ``score``: RMS over all states in per cent of their ranges, and ``score_interval``; ``settling`` ``(nx,)``: median over the
     trials of the last time [s] at which an error exceeds 2 % of its range, infinite where most never settle; ``diverged``:
-    trials with an error beyond ten ranges or not finite; ``curve`` ``(N,)``: median over the trials of the largest error of
-    any state in ranges. ``microseconds`` of processor time per sample and trajectory of this batch. ``squares`` ``(K, nx)``: mean
+    trials with an error beyond ten ranges in the second half, or not finite; ``curve`` ``(N,)``: median over the trials of the
+    largest error of any state in ranges. ``microseconds`` of processor time per sample and trajectory of this batch.
+    ``squares`` ``(K, nx)``: mean
     square error in ranges of each trial, second half; nan where it diverged.
     """
 
@@ -81,10 +82,9 @@ def judge(system: System, x_hat: np.ndarray, data: Trajectories, seed: int, micr
     angles = periods(system.states)
     with np.errstate(all="ignore"):
         error = np.abs(wrap(x_hat - data.x, angles)) / width
-    # The first row is the initial estimate, which no estimator chose.
-    lost = ~(error[:, 1:] <= DIVERGED).all(axis=(1, 2))
-    kept = np.flatnonzero(~lost)
     half = len(data.t) // 2
+    lost = ~np.isfinite(error).all(axis=(1, 2)) | (error[:, half:] > DIVERGED).any(axis=(1, 2))
+    kept = np.flatnonzero(~lost)
     shown = np.where(np.isfinite(error), error, np.inf)
     with np.errstate(all="ignore"):
         curve = np.median(shown.max(axis=2), axis=0)

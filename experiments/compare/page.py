@@ -67,7 +67,7 @@ def _needs(found: Comparison) -> list[Need]:
     nominal = found.table.get("noise")
     if nominal:
         settling = {found.names[n]: float(np.max(r.settling)) for n, r in nominal.items()}
-        needs.append(Need("settles\n[s]", settling, "plain"))
+        needs.append(Need(f"settles\n[{found.plant.system.time_unit}]", settling, "plain"))
     if found.table:
         lost = {found.names[n]: float(sum(r[n].diverged for r in found.table.values())) for n in found.names}
         trials = found.settings.trials * len(found.table)
@@ -109,12 +109,13 @@ def _gaps(found: Comparison) -> Table:
 
 
 def _facts(found: Comparison) -> str:
-    s = found.settings
+    s, unit = found.settings, found.plant.system.time_unit
     simulator = "its model" if s.truth == "model" else "the reference integrator"
     return (
-        f"{s.trials} trials of {s.duration:g} s (dt {found.plant.dt:g} s), the same for all; initial states and estimates are independent "
-        f"draws from the initial box; the plant is simulated by {simulator}. Errors are RMS "
-        "over the second half, with 95 % bootstrap intervals over the trials; a trial diverged when an error exceeds ten ranges. The "
+        f"{s.trials} trials of {s.duration:g} {unit} (dt {found.plant.dt:g} {unit}), the same for all; initial states and estimates are "
+        f"independent draws from the initial box; the plant is simulated by {simulator}. Errors are RMS "
+        "over the second half, with 95 % bootstrap intervals over the trials; a trial diverged when an error exceeds ten "
+        "ranges in the second half. The "
         f"classical estimators know the exact nominal model and were tuned on {s.training} trajectories with noise."
     )
 

@@ -105,12 +105,15 @@ def compare(
 def _check_memory(plant: DiscreteSystem, settings: Settings, duration: float) -> None:
     """Refuse what would not fit: trials of several signals, their draws, and a cloud of particles for each of them."""
     signals = 4 * (2 * plant.nx + plant.nu + plant.ny)
+    unit = plant.system.time_unit
     for flag, count in (("--trials", settings.trials), ("--training", settings.training)):
         needed = memory.arrays((count, duration / plant.dt, signals), (measure.DRAWS, count, plant.nx))
         if "particle" in settings.estimators:
             needed += memory.arrays((count, PARTICLES, _CLOUDS * (plant.nx + 1)))
         memory.require(
-            needed, f"{flag} {count} of {duration:g} s in samples of {plant.dt:g} s", "ask for fewer or shorter ones"
+            needed,
+            f"{flag} {count} of {duration:g} {unit} in samples of {plant.dt:g} {unit}",
+            "ask for fewer or shorter ones",
         )
 
 

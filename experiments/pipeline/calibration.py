@@ -11,6 +11,7 @@ from typing import Any
 import systems
 from experiments.pipeline.console import Console, Interrupted
 from experiments.pipeline.lock import kept_folder
+from experiments.pipeline.logs import timing_of
 from experiments.pipeline.recipe import Recipe
 from observer.calibration.calibrate import HELD_OUT, ITERATIONS, STARTS, Calibration, calibrate, free_parameters
 from observer.storage import write_json, write_text
@@ -49,8 +50,15 @@ def calibrated(
     plant = systems.discretize(system, dt=recipe.dt, method=recipe.method, substeps=recipe.substeps)
     columns = parse_columns(recipe.data.columns) if recipe.data.columns else None
     with kept_folder(folder, "calibration"):
-        with console.step("read", f"logs {recipe.data.files}, dt {plant.dt:g} s"):
-            data = read_recordings(recipe.data.files, system, plant.dt, columns=columns, required=("inputs", "outputs"))
+        with console.step("read", f"logs {recipe.data.files}, dt {plant.dt:g} {system.time_unit}"):
+            data = read_recordings(
+                recipe.data.files,
+                system,
+                plant.dt,
+                columns=columns,
+                required=("inputs", "outputs"),
+                timing=timing_of(recipe.data),
+            )
         for text in (*plant.warnings, *data.warnings):
             console.warn(text)
         with console.step(

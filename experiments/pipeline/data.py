@@ -4,7 +4,7 @@ from pathlib import Path
 
 from experiments.pipeline.decision import simulated_data
 from experiments.pipeline.job import Job, clear, size_of
-from experiments.pipeline.logs import learn_from, log_record
+from experiments.pipeline.logs import learn_from, log_record, timing_of
 from experiments.pipeline.recipe import to_toml
 from observer import runs
 from observer.runs import Run
@@ -13,16 +13,18 @@ from observer.storage import write_bytes, write_json, write_text
 
 def simulate_step(run: Run, job: Job) -> Run:
     """Simulate the data, or read it from logs; only when that went well, make the folder with plant, recipe and data."""
-    options, plant = job.recipe.data, run.plant
+    options, plant, unit = job.recipe.data, run.plant, run.system.time_unit
     logs = {}
     if options.files:
         logs = log_record(options.files, run.path)  # before they are read: one that changes meanwhile differs later
-        with job.console.step("read", f"logs {options.files}, dt {plant.dt:g} s"):
-            data = learn_from(options.files, run.system, plant.dt, options.columns, outputs=options.learned)
+        with job.console.step("read", f"logs {options.files}, dt {plant.dt:g} {unit}"):
+            data = learn_from(
+                options.files, run.system, plant.dt, options.columns, timing_of(options), outputs=options.learned
+            )
         logs["trajectories"] = len(data)
     else:
-        length = f" of {options.duration:g} s" if options.duration else ""
-        about = f"{options.trajectories} trajectories{length}, dt {plant.dt:g} s ({plant.method})"
+        length = f" of {options.duration:g} {unit}" if options.duration else ""
+        about = f"{options.trajectories} trajectories{length}, dt {plant.dt:g} {unit} ({plant.method})"
         with job.console.step("simulate", about):
             data = simulated_data(job.recipe, plant)
     for text in data.warnings:

@@ -1,5 +1,7 @@
 """The step that fits the observer of a run; an interrupted one leaves a checkpoint and the best observer so far."""
 
+from dataclasses import replace
+
 import numpy as np
 
 import observer
@@ -11,16 +13,24 @@ from observer import FitResult, runs
 from observer.runs import Run
 from observer.storage import write_text
 from systems import Trajectories
+from systems.base.errors import InputError
 
 
 def fitted_data(run: Run, recipe: Recipe) -> Trajectories:
-    """What the observer is fitted to: of logs that are all there is of a plant, those that are not kept for the validation."""
+    """What the observer is fitted to: of logs, those that are not kept for the validation."""
     data = run.trajectories
-    if not recipe.data.learned:
+    if not recipe.data.files:
         return data
-    from observer.validation.on_logs import part
+    from observer.validation.on_logs import held_out_stretches, part
 
-    return part(data, recipe.seed)[0]
+    rest, judged, _ = part(data, recipe.seed, learned=recipe.data.learned)
+    if not recipe.data.learned:
+        try:
+            held_out_stretches(judged)
+        except InputError:  # too short to judge by: the trials are simulated
+            return data
+        rest = replace(rest, warnings=data.warnings)
+    return rest
 
 
 def fit_step(run: Run, job: Job, *, fresh: bool = False) -> Run:
@@ -40,7 +50,7 @@ def fit_step(run: Run, job: Job, *, fresh: bool = False) -> Run:
             seed=job.recipe.seed,
             progress=progress,
             checkpoint=run.path / CHECKPOINT,
-            decided=decide_fit(job.recipe, run.plant, data),
+            decided=decide_fit(job.recipe, run.plant, data, run.trajectories),
         )
     return keep_fit(run, result, job, "fit", said=data.warnings)
 

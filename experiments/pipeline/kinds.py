@@ -1,10 +1,10 @@
 """The kinds of value that a person gives: type, range, and how it is written. Recipe and command line share them."""
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PlainValidator
 
-#: Beyond these a number is a slip, or drowns in the rounding of float64; a time of a plant is in seconds.
+#: Beyond these a number is a slip, or drowns in the rounding of float64; a time of a plant is in its unit.
 SMALLEST, LARGEST = 1e-12, 1e12
 
 
@@ -23,6 +23,7 @@ def _printed(number: float) -> str:
     return f"{number:,}" if isinstance(number, int) else f"{number:.12g}"
 
 
+_range = between(SMALLEST, LARGEST).func
 Positive = Annotated[float, between(SMALLEST, LARGEST)]
 Share = Annotated[float, between(1e-9, 1e3)]
 Deviation = Annotated[float, between(0, LARGEST)]
@@ -30,7 +31,7 @@ Moment = Annotated[float, between(0, LARGEST)]
 Count = Annotated[int, between(1, 10_000_000)]
 Seed = Annotated[int, between(0, 2**31 - 1)]
 Text = Annotated[str, Field(min_length=1, max_length=10_000)]
-_UNITS = {"ms": 1e-3, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0}
+_UNITS = {"us": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0, "d": 86400.0}
 
 
 class OptionSection(BaseModel):
@@ -54,14 +55,28 @@ def seconds(value: Any) -> Any:
         raise ValueError("expected a time such as 20s, 2m or 1h") from None
 
 
+class Stated(float):
+    """Seconds that a person stated as such (``30min``); a bare number is in the plant's own unit of time."""
+
+
+def in_unit(value: float | None, unit: str) -> float | None:
+    """A time of the plant in its ``unit``, where it may have been stated in another one."""
+    from systems.time_units import SECONDS
+
+    return float(value) / SECONDS[unit] if isinstance(value, Stated) else value
+
+
 def _settling(value: Any) -> Any:
     """A time, or "auto", which is what is done when nothing is said: both are None."""
-    if isinstance(value, str) and value.strip().lower() == "auto":
+    if value is None or (isinstance(value, str) and value.strip().lower() == "auto"):
         return None
     try:
-        return seconds(value)
-    except ValueError:
+        number = float(seconds(value))
+        stated = isinstance(value, Stated) or (isinstance(value, str) and value.strip()[-1:].isalpha())
+    except (ValueError, TypeError):
         raise ValueError("expected a time such as 20s, 2m or 1h, or auto") from None
+    _range(number)
+    return Stated(number) if stated else number
 
 
 def _numbers(value: Any) -> Any:
@@ -81,7 +96,23 @@ def _mapping(text: str) -> str:
     return text
 
 
+def _sample_time(value: Any) -> str:
+    from systems.recordings import Timing
+
+    Timing(sample_time=value)
+    return str(value)
+
+
+def _time_unit(text: str) -> str:
+    from systems.time_units import checked_unit
+
+    return checked_unit(text, "time_unit")
+
+
 Columns = Annotated[str, AfterValidator(_mapping)]
+SampleTime = Annotated[str, BeforeValidator(_sample_time)]
+TimeUnit = Annotated[str, AfterValidator(_time_unit)]
+DateOrder = Literal["dmy", "mdy"]
 Time = Annotated[Positive, BeforeValidator(seconds)]
-SettlingTime = Annotated[Positive | None, BeforeValidator(_settling)]
+SettlingTime = Annotated[float | None, PlainValidator(_settling)]
 Deviations = Annotated[tuple[Deviation, ...], BeforeValidator(_numbers)]

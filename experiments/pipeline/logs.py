@@ -12,7 +12,7 @@ from experiments.pipeline.console import Console
 from observer.runs import LOGS
 from observer.storage import file_hash, guarded, read_json
 from systems.base.errors import InputError
-from systems.recordings import log_files, parse_columns, read_recordings
+from systems.recordings import Timing, log_files, parse_columns, read_recordings
 from systems.trajectories import Trajectories
 
 if TYPE_CHECKING:
@@ -37,7 +37,14 @@ def learned_plant(recipe: "Recipe", console: Console, files: list[str] | None = 
         return None
     system, plain = outline
     with console.step("learn", f"the plant of {recipe.system} from logs {recipe.data.files}"):
-        data = learn_from(files or recipe.data.files, system, recipe.dt or system.dt, recipe.data.columns, outputs=True)
+        data = learn_from(
+            files or recipe.data.files,
+            system,
+            recipe.dt or system.dt,
+            recipe.data.columns,
+            timing_of(recipe.data),
+            outputs=True,
+        )
         learned, judged, _ = part(data, recipe.seed)
         held_out_stretches(judged)  # refused now rather than after the fit
         return learn_system(system, plain, learned.split(HELD_OUT, recipe.seed)[0])
@@ -78,8 +85,19 @@ def _unchanged(log: Mapping[str, Any], folder: Path) -> bool | None:
     return None
 
 
+def timing_of(options: Any) -> Timing:
+    """What the options of a command or a recipe say of the time of logs."""
+    return Timing(options.sample_time, options.time_unit, options.date_order)
+
+
 def learn_from(
-    files: str | list[str], system: "System", dt: float | None, columns: str | None = None, *, outputs: bool = False
+    files: str | list[str],
+    system: "System",
+    dt: float | None,
+    columns: str | None = None,
+    timing: Timing | None = None,
+    *,
+    outputs: bool = False,
 ) -> Trajectories:
     """Logged states and inputs as training data. Outputs without a column are worked out from the plant's equations.
 
@@ -88,7 +106,7 @@ def learn_from(
     """
     required = ("states", "inputs", "outputs") if outputs else ("states", "inputs")
     mapping = parse_columns(columns) if columns else None
-    data = read_recordings(files, system, dt, columns=mapping, required=required)
+    data = read_recordings(files, system, dt, columns=mapping, required=required, timing=timing)
     unlogged = np.isnan(data.y).all(axis=(0, 1)) & (not outputs)
     if unlogged.any():
         data = replace(data, y=np.where(unlogged, system.measure(data.x, data.u), data.y))

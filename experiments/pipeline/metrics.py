@@ -11,8 +11,10 @@ from observer.run_chain import origins
 from observer.runs import Run
 from observer.storage import FORMAT_VERSION, package_version
 from observer.validation.on_logs import judged_apart
+from observer.validation.result import deciding, overall_verdict
 from systems.base.errors import InputError
 from systems.base.records import to_plain
+from systems.feedback import commands_of
 
 if TYPE_CHECKING:
     from observer.fitting.result import FitResult
@@ -51,6 +53,10 @@ def metrics_of(run: Run, command: str = "") -> dict[str, Any]:
             "error": dict(zip(names, np.asarray(run.plant.error, dtype=float), strict=True)),
         },
     }
+    feedback = run.system.feedback
+    if feedback is not None:
+        names_of = [signal.name for signal in feedback.references]
+        document["feedback"] = {"inputs": list(feedback.inputs), "references": names_of, "found": feedback.found}
     if run.observer is not None:
         document["network"] = _network(run.observer)
     if run.fit is not None:
@@ -116,7 +122,9 @@ def _worst_cases(run: Run) -> dict[str, Any]:
     checked = trial_envelopes(run.certificate, run.validation, run.plant, residual)
     found = {} if checked is None else {"envelope": checked.to_data()}
     return found | (
-        {} if run.worst_cases is None else run.worst_cases.metrics(run.system.state_names, run.system.input_names)
+        {}
+        if run.worst_cases is None
+        else run.worst_cases.metrics(run.system.state_names, tuple(s.name for s in commands_of(run.system)))
     )
 
 
@@ -156,11 +164,8 @@ def accuracy(run: Run) -> dict[str, Any]:
 
 
 def verdict(run: Run) -> str:
-    """``"pass"`` when every criterion of the validation passes and the certificate holds, else ``"fail"``."""
-    if run.validation is None:
-        return "fail"
-    holds = run.certificate is None or run.certificate.holds
-    return "pass" if run.validation.verdict == "pass" and holds else "fail"
+    """``"pass"`` or ``"fail"``; "fail" without a validation."""
+    return overall_verdict(run.validation, run.validation_noise, run.certificate)
 
 
 SHOWN_STATES = 6
@@ -173,24 +178,37 @@ def table(run: Run) -> Iterator[tuple[str, str, str, str]]:
         ratio = fit.start_loss / fit.one_step_loss if fit.one_step_loss else math.inf
         better = f"{ratio:.3g} times below the linear observer" if ratio > 1 else "no better than the linear observer"
         yield "fit", f"{fit.status}, loss {fit.one_step_loss:.3g}", better, ""
-    criteria = run.validation.criteria if run.validation is not None else ()
-    for criterion in criteria:
-        yield criterion.name.replace("_", " "), shown(criterion.value), criterion.requirement, _word(criterion.passed)
-    if run.certificate is not None and not any("certificate" in criterion.name for criterion in criteria):
+    checks = deciding(run.validation, run.validation_noise)
+    for check in checks:
+        said = " (with noise)" if check.noise else ""
+        for criterion in check.criteria:
+            name = criterion.name.replace("_", " ")
+            if "certificate" not in name or check is run.validation:
+                yield f"{name}{said}", shown(criterion.value), criterion.requirement, _word(criterion.passed)
+    if run.certificate is not None and not any("certificate" in c.name for check in checks for c in check.criteria):
         proof = run.certificate
         yield "certified rate", f"{proof.rate:.6g} per step", "the certificate holds", _word(proof.holds)
     if run.validation is not None:
-        check = run.validation
-        rows = list(zip(run.system.states, check.settling_time, check.rms_error, strict=True))
+        check, last = run.validation, checks[-1]
+        peak = last.peak
+        said = f"{number(peak.error)}{f' {peak.unit}' if peak.unit else ''} in {peak.state} at {peak.time:.3g} {run.system.time_unit}"
+        yield "peak of the transient", said, f"{number(peak.ranges)} ranges; not judged without --peak", ""
+        rows = list(zip(run.system.states, check.settling_time, last.rms_error, strict=True))
         if len(rows) > SHOWN_STATES:  # the hardest ones; the report has them all
             width = np.ptp(check.ranges, axis=1)
-            hardest = np.sort(np.argsort(check.rms_error / width)[-SHOWN_STATES:])
+            hardest = np.sort(np.argsort(last.rms_error / width)[-SHOWN_STATES:])
             yield f"{len(rows)} states", f"the {SHOWN_STATES} hardest follow", "", ""
             rows = [rows[k] for k in hardest]
+        noisy = " with noise" if last.noise else ""
         for signal, time, rms in rows:
             unit = f" {signal.unit}" if signal.unit else ""
-            time_text = f"{time:.3g} s" if np.isfinite(time) else "never"
-            yield f"{signal.name}", f"settles in {time_text}", f"RMS error {rms:.3g}{unit}", ""
+            time_text = f"{time:.3g} {run.system.time_unit}" if np.isfinite(time) else "never"
+            yield f"{signal.name}", f"settles in {time_text}", f"RMS error{noisy} {rms:.3g}{unit}", ""
+
+
+def number(value: float) -> str:
+    """Three digits; in words where it is not finite."""
+    return f"{value:.3g}" if np.isfinite(value) else "unlimited"
 
 
 def shown(value: Any) -> str:

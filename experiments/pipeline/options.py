@@ -43,22 +43,30 @@ class Option:
         return self.flag.lstrip("-").replace("-", "_")
 
 
+#: Of logs, for fit and estimate.
+_SAMPLE_TIME = "Time from row to row of logs without a time column, as 50ms; a number is in the plant's unit of time."
+_TIME_UNIT = "Unit of stamps that are numbers: ns, us, ms, s, min, h or d; told by the log when left out."
+_DATE_ORDER = "How dates such as 03/04/2024 are read: dmy or mdy."
+
 OPTIONS = (
-    Option("plant", "--dt", "dt", float, "Sampling time in seconds; the plant's own when left out.", "SECONDS"),
+    Option("plant", "--dt", "dt", float, "Sampling time, in the plant's unit of time; the plant's own when left out.", "TIME"),
     Option("plant", "--method", "method", str, "Discretisation: rk4, euler, exact or scipy.", "NAME"),
     Option("plant", "--substeps", "substeps", int, "Integration steps per sample; chosen for accuracy when left out.", "COUNT"),
     Option("seed", "--seed", "seed", int, "Seed of all random numbers; same seed, same run.", "NUMBER"),
     Option("data", "--trajectories", "data.trajectories", int, "Trajectories to learn from.", "COUNT"),
-    Option("data", "--duration", "data.duration", float, "Length of a trajectory in seconds.", "SECONDS"),
+    Option("data", "--duration", "data.duration", float, "Length of a trajectory, in the plant's unit of time.", "TIME"),
     Option("data", "--excitation", "data.excitation", str, "Excitation of every input: walk, steps, sine, chirp, prbs, ...", "NAME"),
     Option("data", "--data", "data.files", str,
            "Logs to learn from instead of simulated data: a file, or a quoted pattern such as 'logs/*.csv'.", "FILES"),
     Option("data", "--columns", "data.columns", str,
            "Columns of the logs named differently from their signal, as speed=v_wheel,t=stamp.", "SIGNAL=COLUMN,..."),
+    Option("data", "--sample-time", "data.sample_time", str, _SAMPLE_TIME, "TIME"),
+    Option("data", "--time-unit", "data.time_unit", str, _TIME_UNIT, "UNIT"),
+    Option("data", "--date-order", "data.date_order", str, _DATE_ORDER, "ORDER"),
     Option("fit", "--neurons", "fit.neurons", int, "Neurons of the observer; 0 gives the linear observer.", "COUNT"),
     Option("fit", "--activation", "fit.activation", str, "tanh, relu or sigmoid.", "NAME"),
     Option("fit", "--settling-time", "fit.settling_time", str,
-           "Time for the error to fall to 2 %, as 1.5s; auto (the default) balances speed and noise.", "TIME"),
+           "Time for the error to fall to 2 %, as 1.5s or 30min; auto (the default) balances speed and noise.", "TIME"),
     Option("fit", "--solver", "fit.solver", str, "Solver of the fit; auto chooses by size.", "NAME"),
     Option("fit", "--iterations", "fit.iterations", int, "Largest number of iterations of the solver.", "COUNT", former="--epochs"),
     Option("fit", "--budget", "fit.budget", str, "Time limit of the training, as 20s or 2m.", "TIME"),
@@ -70,9 +78,12 @@ OPTIONS = (
     Option("validation", "--noise", "validation.noise", bool, "Validate with measurement noise."),
     Option("validation", "--same-model", "validation.truth", bool,
            "Validate against the discretised plant instead of the reference integrator."),
+    Option("validation", "--peak", "validation.peak", float,
+           "Ranges that no error may exceed at any time, for the verdict; without it the peak is stated and not judged.", "RANGES"),
     Option("validation", "--map", "validation.map", str, "States of the convergence map; the first two when left out.", "STATE,STATE"),
     Option("validation", "--worst-trials", "validation.worst_trials", int,
            "Trials of the search for the worst initial state; chosen by the size of the plant when left out.", "COUNT"),
+    Option("certificate", "--certify-budget", "certify_budget", str, "Time limit of the certificate, as 10s or 1m.", "TIME"),
     Option("fresh", "--fresh", "", bool, "Start again in an existing run folder."),
     Option("output", "--quiet", "", bool, "No progress."),
     Option("output", "--json", "", bool, "The metrics as JSON on stdout, everything else on stderr."),
@@ -114,6 +125,9 @@ OWN = (
     Option("fine-tune", "--iterations", "fine_tune.iterations", int, "Largest number of iterations.", "COUNT"),
     Option("fine-tune", "--budget", "fine_tune.budget", str, "Time limit of the tuning, as 20s or 2m.", "TIME"),
     Option("estimate", "--columns", "estimate.columns", str, "Columns named differently from their signal.", "SIGNAL=COLUMN,..."),
+    Option("estimate", "--sample-time", "estimate.sample_time", str, _SAMPLE_TIME, "TIME"),
+    Option("estimate", "--time-unit", "estimate.time_unit", str, _TIME_UNIT, "UNIT"),
+    Option("estimate", "--date-order", "estimate.date_order", str, _DATE_ORDER, "ORDER"),
     Option("estimate", "--initial-estimate", "estimate.initial_estimate", str,
            "Initial estimate; the first logged state, else the middle of the initial range, when left out.",
            "STATE=VALUE,...", former="--start"),

@@ -9,6 +9,7 @@ from typing import Any
 import systems
 from experiments.pipeline.console import Console
 from experiments.pipeline.job import CHECKPOINT, Job, remade
+from experiments.pipeline.kinds import in_unit
 from experiments.pipeline.lock import LOCK, working_in
 from experiments.pipeline.logs import changed_logs, learned_plant
 from experiments.pipeline.options import command_for
@@ -33,10 +34,22 @@ def plan(recipe: Recipe, console: Console) -> tuple[Recipe, DiscreteSystem]:
     system = learned or systems.load_system(recipe.system)
     plant = systems.discretize(system, dt=recipe.dt, method=recipe.method, substeps=recipe.substeps)
     checked_map(recipe, system)
+    settling = in_unit(recipe.fit.settling_time, system.time_unit)
+    if learned is None:
+        plant = driven_plant(recipe, plant)
+        if plant.system.feedback is not None and plant.system.feedback.found:
+            console.say(f"{'feedback':<10} {plant.system.feedback.found}")
     duration = None if recipe.data.files else recipe.data.duration or system.duration
-    found = {"data.learned": learned is not None, "data.duration": duration}
+    found = {"data.learned": learned is not None, "data.duration": duration, "fit.settling_time": settling}
     _check_memory(recipe, plant, duration)
     return recipe.changed(dt=plant.dt, substeps=plant.substeps, **found), plant
+
+
+def driven_plant(recipe: Recipe, plant: DiscreteSystem) -> DiscreteSystem:
+    """The plant with the feedback law that its simulated motions need, where its file gives none; it does not depend on the seed."""
+    from systems.found_feedback import with_found_feedback
+
+    return with_found_feedback(plant, recipe.data.duration)
 
 
 def _check_memory(recipe: Recipe, plant: DiscreteSystem, duration: float | None) -> None:
@@ -50,7 +63,7 @@ def _check_memory(recipe: Recipe, plant: DiscreteSystem, duration: float | None)
         signals = 2 * (2 * plant.nx + plant.nu + plant.ny + 1)
         memory.require(
             memory.arrays((count, seconds / plant.dt, signals)),
-            f"{flag} {count}, each of {seconds:g} s in samples of {plant.dt:g} s,",
+            f"{flag} {count}, each of {seconds:g} {plant.system.time_unit} in samples of {plant.dt:g} {plant.system.time_unit},",
             "ask for fewer or shorter ones, or a larger --dt",
         )
 

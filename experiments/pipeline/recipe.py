@@ -16,15 +16,18 @@ from experiments.pipeline.kinds import (
     SMALLEST,
     Columns,
     Count,
+    DateOrder,
     Deviations,
     Moment,
     OptionSection,
     Positive,
+    SampleTime,
     Seed,
     SettlingTime,
     Share,
     Text,
     Time,
+    TimeUnit,
     between,
 )
 from systems.base.errors import InputError
@@ -66,7 +69,8 @@ Excitation = Annotated[str, AfterValidator(_excitation)]
 class DataRecipe(OptionSection):
     """Simulated data: how many trajectories, how long [s], and the excitation of the inputs (None: the plant's own).
 
-    Or logs instead: ``files``, a path or a pattern, and ``columns`` as ``signal=column,...`` where the names differ.
+    Or logs instead: ``files``, a path or a pattern, ``columns`` as ``signal=column,...`` where the names differ, and what the logs do
+    not say of their time (``sample_time``, ``time_unit``, ``date_order``: see ``systems.Timing``).
     """
 
     trajectories: Count = 100
@@ -74,6 +78,9 @@ class DataRecipe(OptionSection):
     excitation: Excitation | None = None
     files: Text | None = None
     columns: Columns | None = None
+    sample_time: SampleTime | None = None
+    time_unit: TimeUnit | None = None
+    date_order: DateOrder | None = None
     learned: bool = False  # the plant has no equations, so that the logs are all there is; found out by the program
 
     @model_validator(mode="after")
@@ -82,8 +89,9 @@ class DataRecipe(OptionSection):
             raise ValueError(
                 "logs have their own trajectories, duration and inputs; leave those options out with --data"
             )
-        if self.columns is not None and self.files is None:
-            raise ValueError("columns belong to logs; give the logs with --data")
+        for name in ("columns", "sample_time", "time_unit", "date_order"):
+            if getattr(self, name) is not None and self.files is None:
+                raise ValueError(f"{name} belongs to logs; give the logs with --data")
         return self
 
 
@@ -122,7 +130,8 @@ class FitRecipe(OptionSection):
 class ValidationRecipe(OptionSection):
     """Trials from random initial states: see ``observer.validate``, whose arguments these are.
 
-    ``seed``: of a validation that was repeated with another one than that of the run.
+    ``peak``: ranges that no error may exceed at any time (None: it is stated, and not judged). ``seed``: of a validation
+    that was repeated with another one than that of the run.
     """
 
     trials: Count = 200
@@ -135,6 +144,7 @@ class ValidationRecipe(OptionSection):
     window: tuple[Moment, Moment] | None = None
     map: Text | None = None
     worst_trials: Annotated[int, between(20, 1_000_000)] | None = None
+    peak: Share | None = None
     seed: Seed | None = None
 
 
@@ -152,13 +162,17 @@ class FineTuneRecipe(OptionSection):
 
 
 class Recipe(OptionSection):
-    """A whole run. ``system`` is a name of the library or a file as it was given."""
+    """A whole run. ``system`` is a name of the library or a file as it was given.
+
+    ``certify_budget`` [s]: the clock's limit of the certificate; where it is reached, another run gets other numbers.
+    """
 
     system: str
     dt: Positive | None = None
     method: Literal["rk4", "euler", "exact", "scipy", "cvodes"] = "rk4"
     substeps: Annotated[int, between(1, 100_000)] | None = None
     seed: Seed = 0
+    certify_budget: Time | None = None
     data: DataRecipe = Field(default_factory=DataRecipe)
     fit: FitRecipe = Field(default_factory=FitRecipe)
     validation: ValidationRecipe = Field(default_factory=ValidationRecipe)

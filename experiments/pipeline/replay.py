@@ -11,14 +11,23 @@ import numpy as np
 
 from experiments.pipeline.console import Console
 from experiments.pipeline.job import fitted_observer
-from observer.known_plant import periods, wrap
 from observer.runs import load_run
 from observer.state_observer import RENObserver
 from systems import System
+from systems.angles import periods, wrap
 from systems.base.errors import InputError
 from systems.base.output_places import check_files, check_folder
 from systems.base.wording import nearest, shorten
-from systems.recordings import FORMATS, OpenedLog, Recording, log_files, open_logs, parse_columns, write_recordings
+from systems.recordings import (
+    FORMATS,
+    OpenedLog,
+    Recording,
+    Timing,
+    log_files,
+    open_logs,
+    parse_columns,
+    write_recordings,
+)
 from systems.recordings.columnar import check_installed
 from systems.recordings.sinks import Outline, column_files, open_sink
 from systems.trajectories import Trajectories
@@ -34,25 +43,25 @@ def replay(
     initial: str | None,
     console: Console,
     *,
+    timing: Timing | None = None,
     force: bool = False,
 ) -> tuple[dict[str, Any], list[str]]:
     """Run the observer of a run over a log and write its estimates to ``out``; returns (numbers, lines) that sum it up.
 
     Raises InputError, before anything is written, for an ``out`` that is read or lies in a run, or exists (unless ``force``).
 
-    Columns of ``out``: t, in the log's own seconds, ``<state>_hat``, and ``<state>_error`` for states that were logged. The log is
-    read, estimated and written piece by piece: its length does not matter.
+    Columns of ``out``: t from the log's own first stamp in the plant's unit of time, ``<state>_hat``, and ``<state>_error`` for states
+    that were logged. The log is read, estimated and written piece by piece: its length does not matter.
     """
     run = load_run(folder)
     system, observer = run.system, fitted_observer(run)
     given = _initial_estimate(initial, system)
     reads = [folder, *log_files(log)]
     check_files([out], reads=reads, force=True)
-    logs = open_logs(
-        log, system, run.plant.dt, columns=parse_columns(columns) if columns else None, required=("inputs", "outputs")
-    )
+    mapping = parse_columns(columns) if columns else None
+    logs = open_logs(log, system, run.plant.dt, columns=mapping, required=("inputs", "outputs"), timing=timing)
     check_files(column_files(out, len(logs)), reads=reads, force=force)
-    units = {"t": "s"}
+    units = {"t": system.time_unit}
     for ending in ("hat", "error"):
         units |= {f"{signal.name}_{ending}": signal.unit for signal in system.states}
     sums = _Sums(system)

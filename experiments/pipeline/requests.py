@@ -3,7 +3,19 @@
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from experiments.pipeline.kinds import Columns, Count, OptionSection, Positive, Share, Text, Time, between
+from experiments.pipeline.kinds import (
+    Columns,
+    Count,
+    DateOrder,
+    OptionSection,
+    Positive,
+    SampleTime,
+    Share,
+    Text,
+    Time,
+    TimeUnit,
+    between,
+)
 from experiments.pipeline.recipe import FineTuneRecipe, Recipe, nested, validated
 
 
@@ -53,6 +65,9 @@ class EstimateRequest(OptionSection):
     """``observer estimate``."""
 
     columns: Columns | None = None
+    sample_time: SampleTime | None = None
+    time_unit: TimeUnit | None = None
+    date_order: DateOrder | None = None
     initial_estimate: Text | None = None
 
 

@@ -6,6 +6,7 @@ before the part is replaced, so that a file that is there is always up to date: 
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from math import nan
 
 import observer
 import reports
@@ -15,6 +16,7 @@ from experiments.pipeline.fitting import fit_step
 from experiments.pipeline.job import REPORT, Job, clear, fitted_observer, with_metrics
 from experiments.pipeline.validation import validate_step
 from observer import runs
+from observer.fitting.result import Progress
 from observer.runs import Run
 from systems.base.errors import InputError
 
@@ -47,10 +49,14 @@ def certify_step(
     from observer.certification.certificate import BUDGET, GAP
 
     network = fitted_observer(run)
-    share, time, tight = work or _work(run), budget or BUDGET, gap or GAP
+    share, tight = work or _work(run), gap or GAP
+    time = budget or job.recipe.certify_budget or BUDGET
     asked = f" --work {share:g} --budget {time:g}s --gap {tight:g}" if work or budget or gap else ""
-    with job.console.step("certify", "contraction, gains, and the residual over the region"):
-        certificate = observer.certify(network, work=share, budget=time, gap=tight, seed=job.recipe.seed)
+    with job.console.step("certify", "contraction, gains, and the residual over the region") as tell:
+        certificate = observer.certify(
+            network, work=share, budget=time, gap=tight, seed=job.recipe.seed,
+            progress=lambda name, cells, seconds: tell(Progress(f"{name}, cells", cells, 0, nan, nan, nan, seconds)),
+        )  # fmt: skip
     stopping.check()  # a stopped search has a bound, but not the one of an unbroken run
     command = f"observer certify {run.path}{asked}" if asked else job.command
     clear(run.path, "certify", keep=(runs.VALIDATION, runs.VALIDATION_NOISE, runs.STARTS))

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 import observer
+from experiments.pipeline.decision import SIMULATED, shown_by_logs
 from experiments.pipeline.job import Job, clear, fitted_observer, size_of, with_metrics
 from experiments.pipeline.recipe import Recipe, to_toml
 from observer import runs
@@ -30,10 +31,13 @@ def checked_map(recipe: Recipe, system: "System") -> tuple[int, ...]:
 
 
 def validate_step(run: Run, job: Job) -> Run:
-    """Validate against the plant; once more, with fewer trials, with noise, when an output has noise."""
+    """Validate against the plant; once more, with fewer trials, with noise, where the plant states some."""
     network, options = fitted_observer(run), job.recipe.validation
-    if job.recipe.data.learned:
-        return _replay_step(run, job)
+    if job.recipe.data.files:
+        why = shown_by_logs(job.recipe, run.plant, run.trajectories, network.contraction_rate)
+        if not why:
+            return _replay_step(run, job)
+        job.console.say(f"{'validate':<10} by simulated trials, not on the held-out logs: {why}")
     checked_map(job.recipe, run.system)
     shared = {
         "duration": options.duration,
@@ -43,11 +47,12 @@ def validate_step(run: Run, job: Job) -> Run:
         "truth": options.truth,
         "excitation": options.excitation,
         "window": options.window,
+        "peak": options.peak,
     }
     noisy = None
     with job.console.step("validate", f"{options.trials} trials from random initial states"):
         check = observer.validate(network, trials=options.trials, noise=options.noise, **shared)
-        if not options.noise and any(signal.noise > 0 for signal in run.system.outputs):
+        if not options.noise and run.system.has_noise:
             noisy = observer.validate(network, trials=random_trials(options.trials, extra=True), noise=True, **shared)
     found = _study(run, job, check)
     clear(run.path, "validate", room=size_of(check) + size_of(noisy))
@@ -107,12 +112,11 @@ def study(run: Run, recipe: Recipe, check: "Validation") -> "WorstCaseStudy":
 
 
 def _replay_step(run: Run, job: Job) -> Run:
-    """Validate a plant without equations: on the logs that were held out of its fit."""
+    """Validate on the logs that were held out of the fit."""
     from observer.validation.on_logs import validate_on_logs
 
     network, options = fitted_observer(run), job.recipe.validation
-    defaults = {"estimate_start": "random", "truth": "reference", "noise": False, "excitation": None, "map": None}
-    for name, default in (defaults | {"worst_trials": None}).items():
+    for name, default in SIMULATED.items():
         if getattr(options, name) != default:
             raise InputError(
                 f"validation.{name} is for plants with equations; this one is validated on its held-out logs"
@@ -120,7 +124,7 @@ def _replay_step(run: Run, job: Job) -> Run:
     with job.console.step("validate", f"{options.trials} initial estimates on held-out logs"):
         check = validate_on_logs(
             network, run.plant, run.trajectories, options.trials, options.duration, job.recipe.validation_seed,
-            spread=options.spread, window=options.window,
+            spread=options.spread, window=options.window, learned=job.recipe.data.learned, peak=options.peak,
         )  # fmt: skip
     job.console.say(f"{'validate':<10} {check.warnings[0]}")
     clear(run.path, "validate", room=size_of(check))

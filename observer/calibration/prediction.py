@@ -15,7 +15,7 @@ from observer.calibration.filtering import filtered
 from observer.calibration.shooting import Shooting
 from observer.calibration.stretches import Stretch
 from observer.calibration.whiteness import Whiteness, whiteness
-from observer.known_plant import periods, wrap
+from systems.angles import periods, wrap
 from systems.discretization import DiscreteSystem
 
 BEGIN = 0.25  # of a stretch: what determines its initial state

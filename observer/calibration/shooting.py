@@ -18,7 +18,7 @@ import numpy as np
 from scipy.sparse import triu
 
 from observer.calibration.stretches import Stretch
-from observer.known_plant import periods
+from systems.angles import periods
 from systems.base import memory
 from systems.base.errors import InputError
 from systems.discretization import DiscreteSystem

@@ -5,14 +5,15 @@ Where nothing can be proved (no equations as a graph, too many dimensions) there
 
 import math
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from observer.certification.bounds import Bounds, Proof, ResidualMap
-from observer.certification.contraction import metric_norm
-from observer.certification.proving import FULL_WORK, Prover
+from observer.certification.contraction import metric_norm, samples_until
+from observer.certification.proving import FULL_WORK, HORIZON, TURNS, Prover
 from observer.certification.refine import refine
 from observer.certification.region import (
     TRAJECTORIES,
@@ -29,12 +30,15 @@ from observer.certification.residual.search import WORK as DONE
 from observer.certification.settled import Settled
 from observer.certification.statistical import bound_statistically
 from observer.state_observer import RENObserver
+from systems.angles import angles
 from systems.base.errors import InputError
 from systems.detectability import residual_lower_bound
 from systems.discretization import DiscreteSystem
-from systems.integration import reference_motion, sample_region
+from systems.integration import reference_motion
+from systems.regions import holds, region_points
 
 REFINED_UP_TO = 6  # states
+STRUCTURAL = "structural"
 # Shares of the work and of the budget; compiling, once in the life of an installation, is not counted.
 _SHIPPED, _REFINED, _SETTLED, _UNFORCED, _HORIZON = 0.15, 0.15, 0.1, 0.05, 0.1
 _COVER, _COVER_UNFORCED = 0.2, 0.15  # for the settled sets themselves
@@ -54,6 +58,7 @@ def bound_accuracy(
     gap: float = 0.05,
     seed: int = 0,
     refined: bool = True,
+    progress: Callable[[str, int, float], None] | None = None,
 ) -> Bounds:
     """Bounds of the residual and what follows from them.
 
@@ -64,10 +69,10 @@ def bound_accuracy(
         which they stop all the same.
     gap : share by which a proved supremum may exceed the attained one before the search stops. A search that is cut short gives a
         bound all the same, only a looser one.
-    refined : also in a metric made for small errors of all states.
+    refined : also in a metric made for small errors of all states. progress : called with what is searched, cells and seconds.
     """
+    prover = Prover(observer, plant, gap, seed, work * FULL_WORK, budget, progress=progress)
     area = _reached(plant, work, seed) if region is None else given_region(plant, region)
-    prover = Prover(observer, plant, gap, seed, work * FULL_WORK, budget)
     return _derive(prover, Bounds("none", "", area, float(work), float(gap), seed, 0.0), refined)
 
 
@@ -117,7 +122,10 @@ def _derive(prover: Prover, empty: Bounds, refined: bool, jitter: float = 0.0) -
     horizon_metric = proofs[-1]
     proofs += _settled_proofs(prover, proofs, area.box, settled, _SETTLED)
     unforced += _settled_proofs(prover, unforced, calm, at_rest, _UNFORCED)
-    low = residual_lower_bound(plant, observer.metric, first.contraction.rate, area.box[: plant.nx], seed=seed)
+    horizon = _horizon(prover, horizon_metric, (*proofs, *unforced), area, held, settled, at_rest)
+    low = None
+    if prover.earlier or prover.wanted(STRUCTURAL):
+        low = residual_lower_bound(plant, observer.metric, first.contraction.rate, area.box[: plant.nx], seed=seed)
     quoted = (prover.stated.proofs if prover.stated is not None else ())[:1] or (first,)
     return replace(
         empty,
@@ -130,33 +138,37 @@ def _derive(prover: Prover, empty: Bounds, refined: bool, jitter: float = 0.0) -
         held=held,
         settled=settled,
         settled_unforced=at_rest,
-        horizon=_horizon(prover, horizon_metric, (*proofs, *unforced), area, held, settled, at_rest),
+        horizon=horizon,
         residual_map=residual_map(observer, plant, area, replace(first, residual=quoted[0].residual)),
         discretisation=np.abs(d).max(axis=0) + own,
-        structural=low.residual,
-        structural_error=low.state_error,
+        structural=math.nan if low is None else low.residual,
+        structural_error=np.full(plant.nx, np.nan) if low is None else low.state_error,
         seconds=time.monotonic() - begin,
     )
 
 
 def _left_out(omitted: dict[str, str]) -> str:
     """What is said of parts that are left out."""
-    why = {DONE: "the work given (--work) does not suffice", CLOCK: "the time given (--budget) did not suffice"}
+    why = {
+        DONE: "the work given (--work) does not suffice", CLOCK: "the time given (--budget) did not suffice",
+        TURNS: "an angle turns through",
+    }  # fmt: skip
     names = {"settled": "settled set", "settled_unforced": "settled set under constant inputs"}
-    return "".join(f" No {names[name]}: {why[by]}." for name, by in omitted.items())
+    names |= {HORIZON: "bound over many steps", STRUCTURAL: "lower bound of every observer's residual"}
+    return "".join(f" No {names.get(name, f'proof ({name})')}: {why[by]}." for name, by in omitted.items())
 
 
 def _sharper(prover: Prover, area: Region, settled: Settled | None) -> list[Proof]:
     """The proof in a metric refined for small errors, where one is found and its residual is bounded."""
     observer, plant, name = prover.observer, prover.plant, "refined metric"
-    if plant.nx > REFINED_UP_TO:
+    if plant.nx > REFINED_UP_TO or not prover.wanted(name):
         return []
     found = refine(
         observer.weights, observer.metric, observer.multipliers, state=range(plant.nx),
         residuals=_residuals(prover, area, settled), outputs=slice(prover.known, None),
         iterations=prover.iterations(300),
     )  # fmt: skip
-    if found.objective == "as shipped" or not prover.wanted(name):
+    if found.objective == "as shipped":
         return []
     given = prover.given(name)
     metric, multipliers = (found if given is None else given.contraction).metric, found.multipliers
@@ -180,7 +192,8 @@ def _settled_proofs(
 ) -> list[Proof]:
     if within is None or not proofs or not prover.wanted(f"{proofs[-1].name}, settled"):
         return []
-    return [prover.settled_proof(proofs[-1], box, within, share)]
+    found = prover.settled_proof(proofs[-1], box, within, share)
+    return [] if found is None else [found]
 
 
 def _horizon(
@@ -194,23 +207,26 @@ def _horizon(
 ) -> HorizonBound | None:
     """With what the ``others`` left of the work; None when that did not suffice for any bound."""
     stated = None if prover.stated is None else prover.stated.horizon
-    if prover.earlier and stated is None:
+    if len(angles(prover.plant.system).turning):
+        return None
+    if stated is None if prover.earlier else not prover.wanted(HORIZON):
         return None
     covers = [s.operations for s in {id(s): s for s in (settled, within)}.values() if s is not None]
     left = 1 - (sum(prover.spent(p.name, p.residual) for p in others) + sum(covers)) / prover.work
-    seconds = max(prover.budget - sum(p.residual.seconds for p in others), _HORIZON * prover.budget)
     try:
-        found = prover.horizon(proof, area.box, held, within, max(left, _HORIZON), seconds)
+        found = prover.horizon(proof, area.box, held, within, max(left, _HORIZON))
     except Unprovable:
+        return None
+    if found is None:
         return None
     return found if stated is not None or np.isfinite([found.upper, *found.state_upper]).all() else None
 
 
 def _settled(prover: Prover, box: np.ndarray, rate: float, name: str, share: float) -> Settled | None:
     """After as many samples as errors need to fade, and up to a quarter of the plant's own duration while it pays."""
-    if not 0 < rate < 1:
+    if not rate < 1:
         return None
-    plant, samples = prover.plant, math.ceil(math.log(_FADED) / math.log(rate))
+    plant, samples = prover.plant, samples_until(_FADED, rate)
     most = int((plant.system.duration or 0.0) / plant.dt / 4) or 4 * samples
     return prover.settled(name, box, samples, most, share)
 
@@ -241,15 +257,15 @@ def _largest(v: np.ndarray, off: np.ndarray, M: np.ndarray) -> float:
     return float(np.max(metric_norm(v, M), initial=0.0) + metric_norm(off, np.abs(M)))
 
 
-def _points(area: Region, nx: int, count: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    points = sample_region(area.box[:, 0], area.box[:, 1], count, seed)
-    return points[:, :nx], points[:, nx:]
+def _points(plant: DiscreteSystem, area: Region, count: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    points = region_points(plant.system, area.box, count, seed)
+    return points[:, : plant.nx], points[:, plant.nx :]
 
 
 def _residuals(prover: Prover, area: Region, within: Settled | None) -> np.ndarray:
     """Where the plant settles, if that is known: what the sharper metric is to be good at."""
-    x, u = _points(area, prover.plant.nx, _SAMPLES, prover.seed + 5)
-    if within is not None and within.holds(x).sum() >= _SAMPLES // 20:
+    x, u = _points(prover.plant, area, _SAMPLES, prover.seed + 5)
+    if within is not None and within.holds(x).sum() >= len(x) // 20:
         x, u = x[within.holds(x)], u[within.holds(x)]
     return residual(prover.observer, prover.plant, x, u)
 
@@ -261,7 +277,7 @@ def _discretisation(plant: DiscreteSystem, area: Region, seed: int) -> tuple[np.
     """
     if plant.system.kind == "discrete" or plant.graph is None:
         return np.zeros((1, plant.nx)), np.zeros(plant.nx)
-    x, u = _points(area, plant.nx, _TRUTHS, seed + 6)
+    x, u = _points(plant, area, _TRUTHS, seed + 6)
     truth = reference_motion(plant.system, x, u[:, None, :], plant.dt)
     d = plant.step(x, u) - truth.x[:, 1]
     return d, truth.error * np.ptp(plant.system.state_ranges, axis=1)
@@ -274,13 +290,15 @@ def residual_map(observer: RENObserver, plant: DiscreteSystem, area: Region, pro
     at = np.asarray(proof.residual.attained_at, dtype=float)
 
     def size(z: np.ndarray) -> np.ndarray:
-        return metric_norm(residual(observer, plant, z[..., : plant.nx], z[..., plant.nx :]), proof.contraction.metric)
+        found = metric_norm(residual(observer, plant, z[..., : plant.nx], z[..., plant.nx :]), proof.contraction.metric)
+        return np.where(holds(plant.system, z), found, np.nan)
 
     spread = []
     for i in range(plant.nx):  # how much the residual varies along each state through the worst point
         z = np.tile(at, (25, 1))
         z[:, i] = np.linspace(area.box[i, 0], area.box[i, 1], 25)
-        spread.append(np.ptp(size(z)))
+        along = size(z)
+        spread.append(np.ptp(along[np.isfinite(along)]) if np.isfinite(along).any() else 0.0)
     order = np.argsort(-np.round(np.array(spread) / max(max(spread), 1e-300) / _SAME), kind="stable")
     i, j = sorted(order[:2].tolist())
     first, second = (np.linspace(area.box[s, 0], area.box[s, 1], _GRID) for s in (i, j))

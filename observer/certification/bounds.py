@@ -83,7 +83,8 @@ class Bounds:
     horizon : over many steps under ``held``, from ``settled_unforced`` on. residual_map, statistical : None where there is none.
     discretisation : (nx,), largest one-step error of the model at samples of the region, against the reference integrator, and that
         one's own where it is known (of steps of one length, in a sliding mode).
-    omitted : parts that are left out ("settled", "settled_unforced"), and whether the "work" or the "clock" was not enough for them.
+    omitted : parts that are left out ("settled", "settled_unforced", "horizon", "structural", or the name of a proof), and whether the
+        "work" or the "clock" was not enough for them, or an angle "turns".
     structural : no observer that contracts at this rate in this metric has a smaller residual; structural_error : (nx,), the
         ultimate error that follows from it.
     """

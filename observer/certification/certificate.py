@@ -1,6 +1,7 @@
 """The certificate of an observer: what is proved about it, with every number a reader needs to check it."""
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -93,6 +94,7 @@ def certify(
     budget: float = BUDGET,
     gap: float = GAP,
     seed: int = 0,
+    progress: Callable[[str, int, float], None] | None = None,
 ) -> Certificate:
     """Prove the contraction of ``observer`` from its explicit weights, and bound its residual over a region.
 
@@ -103,8 +105,9 @@ def certify(
     region : X ``(nx, 2)``, or X x U ``(nx + nu, 2)``; the ranges enlarged to what trajectories (``seed``) reach when left out.
     residual : False stops after contraction and gains, which takes milliseconds.
     work : of the searches for the residual, in shares of the usual amount, some five seconds. It is counted, not timed: the same
-        work gives the same numbers. budget : seconds, after which they stop all the same; the best bound so far holds, and says
-        that a clock ended it. gap : proved over attained, minus 1, at which a bound is good enough.
+        work gives the same numbers. budget : seconds, after which all of it stops all the same; the best bound so far holds, and
+        says that a clock ended it, or left something out. gap : proved over attained, minus 1, at which a bound is good enough.
+    progress : called with the name of the proof that is searched, the cells that are bounded, and the seconds so far.
 
     Returns
     -------
@@ -122,7 +125,9 @@ def certify(
         return certificate
     from observer.certification.accuracy import bound_accuracy
 
-    bounds = bound_accuracy(observer, plant, region=region, work=work, budget=budget, gap=gap, seed=seed)
+    bounds = bound_accuracy(
+        observer, plant, region=region, work=work, budget=budget, gap=gap, seed=seed, progress=progress
+    )
     return replace(certificate, bounds=bounds, identity=identity(observer, plant, bounds))
 
 
@@ -143,13 +148,14 @@ def _contraction(observer: RENObserver, plant: DiscreteSystem) -> Certificate:
         failure = _failure(proved.rate, bound, margin)
     return Certificate(
         **vars(proved), dt=plant.dt, rate_bound=bound, metric_condition=condition, lmi_margin=margin,
-        holds=failure is None, reason=failure or proved_sentence(proved.rate, plant.dt), identity=identity(observer, plant),
+        holds=failure is None, reason=failure or proved_sentence(proved.rate, plant.dt, system.time_unit),
+        identity=identity(observer, plant),
     )  # fmt: skip
 
 
-def proved_sentence(rate: float, dt: float) -> str:
+def proved_sentence(rate: float, dt: float, unit: str) -> str:
     """The ``reason`` of a certificate that holds."""
-    shrink = f"errors shrink at least by the factor {rate:.6g} per step of {dt:g} s in the metric M"
+    shrink = f"errors shrink at least by the factor {rate:.6g} per step of {dt:g} {unit} in the metric M"
     return f"Proved: {shrink}, whatever the initial error."
 
 

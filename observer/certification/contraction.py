@@ -56,6 +56,11 @@ def prove_contraction(ren: ExplicitREN, M: np.ndarray, Lam: np.ndarray, known: i
     return Contraction(M, Lam, contraction_rate(ren, M, Lam), gain_y, gain_u, np.sqrt(np.diag(np.linalg.inv(M))))
 
 
+def samples_until(share: float, rate: float) -> int:
+    """Steps after which at most ``share`` of an error is left that shrinks by ``rate`` in each: one, where one takes it all."""
+    return max(1, math.ceil(math.log(share) / math.log(rate))) if rate > 0 else 1
+
+
 @np.errstate(over="ignore", invalid="ignore")
 def find_fault(ren: ExplicitREN, M: np.ndarray, Lam: np.ndarray) -> str | None:
     """Why no certificate is possible.

@@ -17,7 +17,6 @@ steps begin there.
 The smallest of those that apply is reported, with its name. They hold while x stays in X, for any initial estimate.
 """
 
-import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import product
@@ -27,7 +26,7 @@ import numpy as np
 
 from observer.certification.bounds import Bounds, Proof
 from observer.certification.certificate import Certificate
-from observer.certification.contraction import metric_norm
+from observer.certification.contraction import metric_norm, samples_until
 from systems.base.errors import InputError
 
 INITIAL, MANY_STEPS = "initial error", "many steps"  # at k = 0 the error is what was assumed
@@ -95,6 +94,8 @@ class _ManySteps:
     def fading(self) -> np.ndarray:
         """Gain from |e|_M to |e_i| after N steps: by the metric, or by the metric a step earlier and the gain of that step."""
         c = self.proof.contraction
+        if self.power == 0:
+            return np.zeros_like(c.state_gain)
         return np.minimum(c.state_gain, self.proof.gains.error / c.rate * (1 + 1e-10)) * self.power
 
     def states(self, eta: Any) -> np.ndarray:
@@ -189,7 +190,7 @@ def ultimate_bound_from(certificate: Certificate, *, held_input: bool = False) -
     used = set(ultimate_bound(certificate, held_input=held_input)[1])
     for p in case.proofs:
         if p.name in used:
-            longest = max(longest, p.after + math.ceil(math.log(_FADED) / math.log(p.contraction.rate)))
+            longest = max(longest, p.after + samples_until(_FADED, p.contraction.rate))
     for many in _many_steps(case) if MANY_STEPS in used else ():
         longest = max(longest, many.after + many.steps)
     return longest

@@ -15,6 +15,7 @@ from observer.certification.bounds import Bounds, Proof
 from observer.certification.residual.model import make_model
 from observer.certification.settled import cell_grid
 from observer.state_observer import RENObserver
+from systems.angles import angles
 from systems.base.errors import InputError
 from systems.discretization import DiscreteSystem
 
@@ -40,6 +41,7 @@ class LocalResidual:
             raise InputError(
                 "no local bound: the region of the certificate has zero width in some state; certify over a wider one"
             )
+        self.angles = angles(plant.system)
         self.box, self.shape = box[:nx], (max(2, int(cells ** (1 / nx) + 1e-9)),) * nx
         model = make_model(observer, plant, box, self.proof.contraction.metric, None)
         found = model.bound(cell_grid(box, nx, self.shape)).bounds[:, 0]
@@ -47,7 +49,7 @@ class LocalResidual:
         self.bounds = found.reshape(self.shape)
 
     def __call__(self, x_hat: Any, eta: Any, u: Any = None) -> np.ndarray:
-        x_hat, eta = np.asarray(x_hat, dtype=float), np.asarray(eta, dtype=float)
+        x_hat, eta = self.angles.states(np.asarray(x_hat, dtype=float)), np.asarray(eta, dtype=float)
         half = eta[..., None] * self.proof.contraction.state_gain * (1 + 1e-9)
         unit = np.ptp(self.box, axis=1) / np.array(self.shape)
         ends = (np.stack([x_hat - half, x_hat + half]) - self.box[:, 0]) / unit
@@ -55,7 +57,9 @@ class LocalResidual:
         low = np.clip(np.floor(np.nan_to_num(ends[0], nan=-1.0) - 1e-6), 0, last).astype(int)
         high = np.clip(np.floor(np.nan_to_num(ends[1], nan=np.inf) + 1e-6), 0, last).astype(int)
         result = np.full(eta.shape, self.proof.before.upper)
-        for place in np.ndindex(eta.shape):
+        turning = self.angles.turning  # a set that reaches around a turn is in no block
+        around = ((ends[0] < 0) | (ends[1] > self.shape))[..., turning].any(axis=-1)
+        for place in zip(*np.nonzero(~around), strict=True):
             block = tuple(slice(a, b + 1) for a, b in zip(low[place], high[place], strict=True))
             if math.prod(s.stop - s.start for s in block) <= _MOST:
                 result[place] = self.bounds[block].max()

@@ -4,7 +4,8 @@ A certificate is proved and verified with the same calls. Work is counted in ope
 add and multiply in each cell, so that a search ends at the same place whatever a machine is busy with.
 """
 
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -14,14 +15,17 @@ from observer.certification.bounds import Bounds, Proof, SettledPart
 from observer.certification.contraction import prove_contraction
 from observer.certification.gains import find_step_gains, proved_step_gains
 from observer.certification.residual import HorizonBound, ResidualBound, Unprovable, bound_horizon, bound_residual
-from observer.certification.residual.flow import OutOfTimeError
+from observer.certification.residual.model import OutOfTimeError, OutOfWorkError
 from observer.certification.residual.search import CLOCK, STOPPED, WORK
-from observer.certification.settled import OutOfWorkError, Settled, settled_set
+from observer.certification.settled import Settled, settled_set
 from observer.networks.ren.explicit import ExplicitREN
 from observer.state_observer import RENObserver
+from systems.angles import angles
 from systems.discretization import DiscreteSystem
 
 FULL_WORK = 4.5e9  # operations of a certificate, some 5 s on two cores; a share of them is what callers ask for
+TURNS = "turns"  # why there is no settled set: an angle leaves its turn at one end and comes back at the other
+HORIZON = "horizon"
 HORIZON_GAP = 0.2  # at least: over many steps a smaller gap takes too long
 _FINEST_GAP = 1e-3
 _CELLS, _FEWEST, _MOST = 12_500, 4000, 60_000  # of a settled set, by the work
@@ -34,11 +38,12 @@ class Prover:
     """Bounds for one observer and plant.
 
     gap : proved over attained, minus 1, at which a search stops. seed : of its samples. work, budget : operations and seconds of
-    all searches; each gets a share of both.
+    all searches; each gets a share of both, and what is not begun when the seconds are over is left out.
     stated : what is to be derived again: its metrics, multipliers and gains are taken as they are (a search for them that is
     repeated on another processor ends elsewhere, and what counts is what they prove), and a search that a clock ended goes as
     far as it went. omitted : what was left out so far, and whether "work" or the "clock" was not enough for it.
     Certificates of earlier formats have no work: there a search goes on until what they state is proved.
+    progress : called with what is being searched, how many cells it has bounded, and the seconds so far.
     """
 
     observer: RENObserver
@@ -49,6 +54,13 @@ class Prover:
     budget: float
     stated: Bounds | None = None
     omitted: dict[str, str] = field(default_factory=dict)
+    progress: Callable[[str, int, float], None] | None = None
+    began: float = field(default_factory=time.monotonic)
+
+    @property
+    def seconds_left(self) -> float:
+        """Of the budget."""
+        return max(0.0, self.budget - (time.monotonic() - self.began))
 
     @property
     def weights(self) -> ExplicitREN:
@@ -70,8 +82,34 @@ class Prover:
         return self.stated is not None and np.isnan(self.stated.work)
 
     def wanted(self, name: str) -> bool:
-        """Whether to prove this: of what has no counted work only what is stated."""
-        return not self.earlier or self.given(name) is not None
+        """Whether to prove this: of what has no counted work only what is stated, and nothing that the clock left out."""
+        if self.earlier:
+            return self.given(name) is not None
+        late = self.seconds_left == 0 if self.stated is None else self.stated.omitted.get(name) == CLOCK
+        if late:
+            self.omitted[name] = CLOCK
+        return not late
+
+    def _in_time(self, name: str, search: Callable[[], Any]) -> Any:
+        """What a search finds; None where work or clock do not suffice, and ``omitted`` then says which.
+
+        Raises OutOfTimeError where it was there when this was stated.
+        """
+        try:
+            return search()
+        except OutOfWorkError:
+            self.omitted[name] = WORK
+        except OutOfTimeError:
+            if self.stated is not None:
+                raise
+            self.omitted[name] = CLOCK
+        return None
+
+    def _told(self, name: str) -> Callable[[Any], None] | None:
+        if self.progress is None:
+            return None
+        tell = self.progress
+        return lambda found: tell(name, found.cells, time.monotonic() - self.began)
 
     def spent(self, name: str, found: ResidualBound) -> float:
         """Operations that the search took by what is stated, or else as it was found."""
@@ -82,7 +120,7 @@ class Prover:
         """Arguments of a search."""
         limits: dict[str, Any] = {
             "work": share * self.work,
-            "budget": share * self.budget,
+            "budget": min(share * self.budget, self.seconds_left),
             "gap": gap,
             "seed": self.seed,
         }
@@ -96,11 +134,16 @@ class Prover:
     def residual(
         self, name: str, box: np.ndarray, metric: np.ndarray, share: float, within: Settled | None = None
     ) -> ResidualBound:
-        """|r|_M over ``box`` X x U, or over the part of it ``within`` a settled set; by a ``share`` of the work."""
+        """|r|_M over ``box`` X x U, or over the part of it ``within`` a settled set; by a ``share`` of the work.
+
+        Raises OutOfTimeError where the cells of a settled set are too many for the clock.
+        """
         given = self.given(name)
         stated = None if given is None else given.residual
         limits = self._limits(stated, share, self.gap)
-        found = bound_residual(self.observer, self.plant, region=box, metric=metric, within=within, **limits)
+        found = bound_residual(
+            self.observer, self.plant, region=box, metric=metric, within=within, progress=self._told(name), **limits
+        )
         return self._ended(found, stated, share)
 
     def proof(self, name: str, box: np.ndarray, metric: np.ndarray, multipliers: np.ndarray, share: float) -> Proof:
@@ -126,56 +169,54 @@ class Prover:
 
         Raises OutOfTimeError where it was there when this was stated.
         """
-        before = None if self.stated is None else self.stated.omitted.get(name)
-        if before == CLOCK:
-            self.omitted[name] = CLOCK
+        if len(angles(self.plant.system).turning):
+            self.omitted[name] = TURNS
             return None
-        try:
+        given = None if self.stated is None else getattr(self.stated, name)
+        if given is None if self.earlier else not self.wanted(name):
+            return None
+        cells = int(np.clip(_CELLS * self.work / FULL_WORK, _FEWEST, _MOST)) if not self.earlier else 0
+        limits = {"work": share * self.work, "budget": min(share * self.budget, self.seconds_left)}
+
+        def search() -> Settled | None:
             if self.earlier:
-                given = None if self.stated is None else getattr(self.stated, name)
-                if given is None:
-                    return None
-                return settled_set(
-                    self.plant, box, given.samples, stride=given.stride, shape=tuple(given.shape), budget=self.budget
-                )
-            cells = int(np.clip(_CELLS * self.work / FULL_WORK, _FEWEST, _MOST))
-            work, budget = share * self.work, share * self.budget
-            return settled_set(self.plant, box, samples, most=most, cells=cells, work=work, budget=budget)
+                shape = tuple(given.shape)
+                return settled_set(self.plant, box, given.samples, stride=given.stride, shape=shape, budget=self.budget)
+            return settled_set(self.plant, box, samples, most=most, cells=cells, **limits)
+
+        try:
+            return self._in_time(name, search)
         except Unprovable:
             return None
-        except OutOfWorkError:
-            self.omitted[name] = WORK
-        except OutOfTimeError:
-            if self.stated is not None:
-                raise
-            self.omitted[name] = CLOCK
-        return None
 
     def unforced_proof(self, before: Proof, box: np.ndarray, share: float) -> Proof:
         """``before`` over X and the one input of ``box``."""
         name = f"{before.name}, unforced"
         return replace(before, name=name, residual=self.residual(name, box, before.contraction.metric, share))
 
-    def settled_proof(self, before: Proof, box: np.ndarray, within: Settled, share: float) -> Proof:
+    def settled_proof(self, before: Proof, box: np.ndarray, within: Settled, share: float) -> Proof | None:
         """``before`` for the samples from which on the plant is in the settled set: the residual there, all else as it is."""
         name, whole = f"{before.name}, settled", before.residual
-        found = self.residual(name, box, before.contraction.metric, share, within)
+        found = self._in_time(name, lambda: self.residual(name, box, before.contraction.metric, share, within))
+        if found is None:
+            return None
         found = replace(
             found, upper=min(found.upper, whole.upper), state_upper=np.minimum(found.state_upper, whole.state_upper)
         )
         return replace(before, name=name, residual=found, settled=SettledPart(within.samples, whole))
 
     def horizon(
-        self, proof: Proof, box: np.ndarray, held: np.ndarray, within: Settled | None, share: float, seconds: float
-    ) -> HorizonBound:
-        """Many steps under the constant input ``held``, in the metric of ``proof``."""
+        self, proof: Proof, box: np.ndarray, held: np.ndarray, within: Settled | None, share: float
+    ) -> HorizonBound | None:
+        """Many steps under the constant input ``held``, in the metric of ``proof``, in all the time that is left."""
         stated = None if self.stated is None else self.stated.horizon
-        limits: dict[str, Any] = self._limits(stated, share, max(self.gap, HORIZON_GAP)) | {"budget": seconds}
-        found = bound_horizon(
+        limits: dict[str, Any] = self._limits(stated, share, max(self.gap, HORIZON_GAP)) | {"budget": self.seconds_left}
+        found = self._in_time(HORIZON, lambda: bound_horizon(
             self.observer, self.plant, rate=proof.contraction.rate, step_gains=proof.gains.error, region=box,
-            metric=proof.contraction.metric, within=within, stays=True, input=held if self.plant.nu else None, **limits,
-        )  # fmt: skip
-        return self._ended(found, stated, share)
+            metric=proof.contraction.metric, within=within, stays=True, input=held if self.plant.nu else None,
+            progress=self._told(HORIZON), **limits,
+        ))  # fmt: skip
+        return None if found is None else self._ended(found, stated, share)
 
     def _ended(self, found: Any, stated: ResidualBound | HorizonBound | None, share: float) -> Any:
         """A search that goes no further than a clock let the stated one go, with work left, was ended by that clock too.

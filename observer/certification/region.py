@@ -1,8 +1,8 @@
 """The region of a certificate: the operating ranges enlarged to what trajectories reach, and how that was found.
 
-All results refer to this region: a bound over X x U holds while x stays in X. X is not proved to be forward invariant:
-trajectories are simulated from a stated seed, X is the smallest box that holds them and the ranges, and a margin is added
-where they leave the ranges. Trials that leave X later are counted, not covered.
+All results refer to this region: a bound over X x U holds while x stays in X, and while the plant's constraints hold. X is not
+proved to be forward invariant: trajectories are simulated from a stated seed, X is the smallest box that holds them and the ranges,
+and a margin is added where they leave the ranges. Trials that leave X later are counted, not covered.
 """
 
 from dataclasses import dataclass
@@ -11,8 +11,11 @@ from typing import Any
 
 import numpy as np
 
+from systems.angles import angles, near
 from systems.base.errors import InputError, SimulationError
 from systems.discretization import DiscreteSystem
+from systems.regions import admits, holds_along
+from systems.system import System
 from systems.trajectories import draw_initial_states, simulate
 
 MARGIN = 0.02  # of a state's range, added on each side that trajectories reach beyond
@@ -37,11 +40,23 @@ class Region:
     margin: float = 0.0
     sentence: str = ""
 
-    def holds(self, x: np.ndarray) -> np.ndarray:
-        """Whether states x ``(..., nx)`` lie in X, ``(...)``."""
+    def holds(
+        self,
+        x: np.ndarray,
+        system: System | None = None,
+        u: np.ndarray | None = None,
+        periods: np.ndarray | None = None,
+    ) -> np.ndarray:
+        """Whether states x ``(..., nx)`` lie in X, ``(...)``, angles of ``periods`` ``(nx,)`` on whichever branch; with ``system``, and
+        inputs u ``(..., nu)``, also in its constraints."""
         x = np.asarray(x, dtype=float)
         box = self.box[: x.shape[-1]]
-        return np.all((x >= box[:, 0]) & (x <= box[:, 1]), axis=-1)
+        if periods is not None:
+            x = near(x, box.mean(axis=1), periods)
+        inside = np.all((x >= box[:, 0]) & (x <= box[:, 1]), axis=-1)
+        if system is None or system.region is None:
+            return inside
+        return inside & (admits(system, x) if u is None else holds_along(system, x, u))
 
 
 def reached_region(
@@ -65,30 +80,50 @@ def reached_region(
     length = float(duration or _length(plant))
     starts = draw_initial_states(system, trajectories, seed)
     if system.nx <= _CORNERS_UP_TO:
-        starts = np.concatenate([starts, np.array(list(product(*system.initial_ranges)), dtype=float)])
+        corners = np.array(list(product(*system.initial_ranges)), dtype=float)
+        starts = np.concatenate([starts, corners[admits(system, corners)]])
     starts = starts * (1 + jitter)
     try:
-        data = simulate(plant, len(starts), length, seed, x0=starts)
+        data = simulate(plant, len(starts), length, seed, x0=starts, leave=True)
     except (SimulationError, InputError) as error:
-        text = f"X are the operating ranges: trajectories could not be simulated ({error})."
-        return Region(np.concatenate([ranges, inputs]), "ranges", seed, trajectories, length, margin, text)
-    wide = margin * np.ptp(ranges, axis=1)
-    low = np.where(data.reached[:, 0] < ranges[:, 0], data.reached[:, 0] - wide, ranges[:, 0])
-    high = np.where(data.reached[:, 1] > ranges[:, 1], data.reached[:, 1] + wide, ranges[:, 1])
+        text = f"X are the operating ranges{_where(system)}: trajectories could not be simulated ({error})."
+        return Region(
+            np.concatenate([angles(system).region(ranges), inputs]), "ranges", seed, trajectories, length, margin, text
+        )
+    known, wide = angles(system), margin * np.ptp(ranges, axis=1)
+    reached = known.reached(data.x)
+    low = np.where(reached[:, 0] < ranges[:, 0], reached[:, 0] - wide, ranges[:, 0])
+    high = np.where(reached[:, 1] > ranges[:, 1], reached[:, 1] + wide, ranges[:, 1])
     for k, signal in enumerate(system.states):
         if signal.limits is not None:
             low[k], high[k] = (
                 max(low[k], min(signal.limits[0], ranges[k, 0])),
                 min(high[k], max(signal.limits[1], ranges[k, 1])),
             )
-    box = np.concatenate([np.stack([low, high], axis=1), inputs])
-    grown = [s.name for s, new, old in zip(system.states, box, ranges, strict=False) if (new != old).any()]
+    box = np.concatenate([known.region(np.stack([low, high], axis=1)), inputs])
+    turning = [system.states[k].name for k in known.turning]
+    grown = [
+        s.name
+        for s, new, old in zip(system.states, box, ranges, strict=False)
+        if (new != old).any() and s.name not in turning
+    ]
+    wider = f", enlarged in {', '.join(grown)}" if grown else ""
+    turns = (
+        f" Of {' and '.join(turning)}, which turns through, they are one turn and what noise adds: all others are like it."
+        if turning
+        else ""
+    )
     text = (
-        f"X are the operating ranges{', enlarged in ' + ', '.join(grown) if grown else ''}: they hold {len(starts)} simulated "
-        f"trajectories of {length:g} s (seed {seed}; margin {100 * margin:g} % of a range where they went beyond). "
-        "It is not proved that the plant stays in X."
+        f"X are the operating ranges{wider}{_where(system)}: they hold {len(starts)} simulated "
+        f"trajectories of {length:g} {system.time_unit} (seed {seed}; margin {100 * margin:g} % of a range where they went beyond). "
+        f"It is not proved that the plant stays in X.{turns}"
     )
     return Region(box, "reached", seed, trajectories, length, margin, text)
+
+
+def _where(system: System) -> str:
+    """The constraints of the plant, in words."""
+    return "" if system.region is None else f", where {' and '.join(system.region.sentences)}"
 
 
 def trial_cost(plant: DiscreteSystem) -> float:
@@ -119,7 +154,8 @@ def given_region(plant: DiscreteSystem, region: Any) -> Region:
     for name, (low, high) in zip(names, box, strict=True):
         if not (np.isfinite([low, high]).all() and low <= high):
             raise InputError(f"region of '{name}' is ({low:g}, {high:g}); expected two finite numbers, low before high")
-    return Region(box, "given", sentence="X and U as they were given. It is not proved that the plant stays in X.")
+    text = f"X and U as they were given{_where(system)}. It is not proved that the plant stays in X."
+    return Region(box, "given", sentence=text)
 
 
 def held_input(area: Region, plant: DiscreteSystem) -> np.ndarray:

@@ -19,6 +19,7 @@ from observer.certification.certificate import Certificate
 from observer.certification.contraction import contraction_rate, input_gain
 from observer.certification.envelope import error_norm
 from observer.state_observer import RENObserver
+from systems.angles import angles, wrap
 from systems.base.errors import InputError
 from systems.evaluation import evaluate, jacobian
 from systems.system import System
@@ -56,7 +57,8 @@ class RunningEnvelope:
 
     def holds(self, x: np.ndarray) -> np.ndarray:
         """Whether states x ``(..., nx)`` are in the set, ``(...)``."""
-        return error_norm(self.proof.contraction.metric, np.asarray(x, dtype=float) - self.estimate, False) <= self.eta
+        error = wrap(np.asarray(x, dtype=float) - self.estimate, angles(self.observer.system).periods)
+        return error_norm(self.proof.contraction.metric, error, False) <= self.eta
 
     def step(self, u: Any, y: Any) -> "RunningEnvelope":
         """One sample later, from u ``(..., nu)`` and y ``(..., ny)`` at this sample; nan is a missing measurement."""
@@ -65,6 +67,9 @@ class RunningEnvelope:
         rate = np.full(missing.shape[:-1], p.contraction.rate)
         for pattern in {tuple(row) for row in missing.reshape(-1, missing.shape[-1]).tolist() if any(row)}:
             rate = np.where((missing == np.array(pattern)).all(axis=-1), self.growth(pattern), rate)
+        known = angles(self.observer.system)
+        lost = (self.half_widths[..., known.turning] > known.margin).any(axis=-1)  # nothing tells which turn it is in
+        rate = np.where(missing.any(axis=-1) & lost, np.inf, rate)
         residual = (p.residual if self.samples >= p.after else p.before).upper
         if self.local is not None:
             residual = np.minimum(residual, self.local(self.estimate, np.asarray(self.eta), np.asarray(u, dtype=float)))
@@ -118,6 +123,12 @@ def running_envelope(
     h = np.broadcast_to(np.asarray(half_widths, dtype=float), (len(p.contraction.state_gain),))
     if not (np.isfinite(h).all() and (h >= 0).all() and noise >= 0):
         raise InputError(f"half_widths are {h}, noise {noise!r}; expected finite numbers, not below 0")
+    known = angles(observer.system)
+    if (np.linalg.norm(known.reading, axis=1) * noise > known.margin).any():
+        raise InputError(
+            f"noise is {noise:g}, more than the region of the certificate holds beyond one turn of an angle; state the noise of the "
+            "outputs and certify again"
+        )
     state = observer.init(x_hat0)
     eta = np.full(np.shape(observer.estimate(state))[:-1], float(error_norm(p.contraction.metric, h, True)))
 

@@ -16,7 +16,9 @@ from typing import Any
 
 import numpy as np
 
-from observer.certification.residual.flow import OutOfTimeError, enclose_flow, flow_cost
+from observer.certification.residual.exclusion import Exclusion
+from observer.certification.residual.flow import enclose_flow, flow_cost
+from observer.certification.residual.model import OutOfTimeError, OutOfWorkError
 from systems.base.records import NOT_STORED
 from systems.discretization import DiscreteSystem
 
@@ -28,10 +30,6 @@ _STRIDE_CELLS, _LONGEST_STRIDE = (8.0, 12.0), 12
 _FEWEST, _FEWER = 1000, 0.7  # cells, and by what factor fewer are tried where the work does not suffice
 _PER_PASS = 40.0  # operations of a corner of an image, each time that the cover shrinks
 _SLACK = 1e-6  # of a cell, when an image is placed on the grid
-
-
-class OutOfWorkError(Exception):
-    """The work that is allowed does not suffice for a cover that is of use."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -110,20 +108,21 @@ def settled_set(
     if work is not None:
         most = max(1, min(most, int((work - operations) / each)))
     grid = cell_grid(box, nx, shape)
+    allowed = ~Exclusion(plant, box).cells(grid).reshape(shape)
     places = [_places(states, shape, enclose_flow(plant, grid, m, end=end)) for m in strides]
-    mask = np.ones(shape, dtype=bool)
+    mask = allowed
     done = 0
     while done < most:
         if time.monotonic() > end:
             raise OutOfTimeError
-        after = mask
+        after = mask  # never a cell that the plant's constraints exclude
         for low, high in places:
             after = after & _touched(low, high, mask)
         same = (after == mask).all()
         mask, done = after, done + 1
         if same:  # thin strips shrink slowly, and can hold the largest residuals: nothing less than this is an end
             break
-    if mask.all() or not mask.any():
+    if (mask == allowed).all() or not mask.any():
         return None
     count = int(mask.sum())
     return Settled(

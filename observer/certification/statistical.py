@@ -15,6 +15,7 @@ from scipy.special import betaincinv
 
 from observer.certification.residual.search import CLOCK, WORK
 from observer.state_observer import RENObserver
+from systems.angles import periods, wrap
 from systems.base.errors import InputError
 from systems.discretization import DiscreteSystem
 from systems.trajectories import draw_initial_states, simulate
@@ -124,17 +125,21 @@ def bound_statistically(
     root = np.linalg.cholesky((M + M.T) / 2)
     length = float(duration or system.duration or 200 * plant.dt)
     residual, state_residual, state_error = 0.0, np.zeros(system.nx), np.zeros(system.nx)
-    count, part, status = 0, 0, WORK
+    count, part, status, turns = 0, 0, WORK, periods(system.states)
     if work is not None:
         wanted = int(np.clip(work / _cost(observer, plant, round(length / plant.dt)), min(_CHUNK, wanted), wanted))
     while count < wanted:
         size = min(_CHUNK, wanted - count)
         draw = int(np.random.default_rng([seed, 77, part]).integers(2**31))
         x0 = draw_initial_states(system, size, draw) * (1 + jitter) if jitter else None
-        data = simulate(plant, size, length, draw, x0=x0)
+        data = simulate(plant, size, length, draw, x0=x0, leave=True)
+        there = (np.arange(len(data.t)) < data.lengths[:, None])[
+            ..., None
+        ]  # a trajectory counts until the plant leaves
         guess = draw_initial_states(system, size, draw + 1) * (1 + jitter)
-        error = observer.run(guess, data.u, data.y) - data.x
-        ahead = observer.step(data.x[:, :-1], data.u[:, :-1], data.y[:, :-1]) - data.x[:, 1:]
+        error = np.where(there, wrap(observer.run(guess, data.u, data.y) - data.x, turns), 0.0)
+        ahead = wrap(observer.step(data.x[:, :-1], data.u[:, :-1], data.y[:, :-1]) - data.x[:, 1:], turns)
+        ahead = np.where(there[:, 1:], ahead, 0.0)
         late = np.abs(error[:, data.x.shape[1] // 2 :])
         scores = (np.max(np.linalg.norm(ahead @ root, axis=-1)), np.abs(ahead).max(axis=(0, 1)), late.max(axis=(0, 1)))
         scores = [np.where(np.isnan(score), np.inf, score) for score in scores]  # a nan is the worst score, not none
@@ -156,7 +161,8 @@ def bound_statistically(
         length,
         seed,
         time.monotonic() - begin,
-        f"initial state and estimate independent, uniform over the set of initial states; usual inputs; {length:g} s; "
+        f"initial state and estimate independent, uniform over the set of initial states; "
+        f"{'usual inputs' if system.feedback is None else 'inputs by the feedback law'}; {length:g} {system.time_unit}; "
         f"{getattr(plant, 'method', 'the')} model; no noise",
         status,
     )

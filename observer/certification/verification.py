@@ -78,7 +78,7 @@ def verify_certificate(
 
 def _findings(stored: Certificate, observer: RENObserver, plant: DiscreteSystem, budget: float) -> Iterator[Finding]:
     anew = certify(observer, plant, residual=False)
-    reason = proved_sentence(stored.rate, stored.dt) if anew.holds else anew.reason
+    reason = proved_sentence(stored.rate, stored.dt, plant.system.time_unit) if anew.holds else anew.reason
     earlier = bool(stored.bounds is None and not stored.identity) or _is_earlier(stored.bounds)
     closed = _Comparison(lambda jitter: certify(_nudged(observer, jitter), plant, residual=False), budget, earlier)
     yield from closed.findings(_closed(stored), replace(_closed(anew), reason=reason))

@@ -14,8 +14,8 @@ import numpy as np
 from scipy.stats import chi2, norm
 
 from observer.estimators.gaussian import GaussianFilter
-from observer.known_plant import wrap
 from observer.state_observer import StateObserver
+from systems.angles import wrap
 from systems.base.errors import InputError
 
 LAGS = 10

@@ -7,6 +7,7 @@ import numpy as np
 from observer.known_plant import KnownPlant
 from systems.base.errors import InputError
 from systems.discretization import DiscreteSystem
+from systems.process_noise import sample_deviation
 
 NOMINAL_MOTION = 0.003  # of a state's half range per sample: what the model is trusted to, before tuning
 
@@ -42,11 +43,14 @@ class Covariances:
 
 
 def covariance_parameters(plant: DiscreteSystem) -> tuple[TuningParameter, ...]:
-    """``q_<state>``: motion the model does not explain, standard deviation per sample in parts of the half range;
+    """``q_<state>``: motion the model does not explain, standard deviation per sample in parts of the half range, the process noise
+    where it is stated;
     ``r_<output>``: standard deviation of an output in parts of its noise. P0 follows from the initial box."""
     system = plant.system
+    stated = sample_deviation(plant) / KnownPlant(plant).state_scale
+    motion = np.clip(np.where(stated > 0, stated, NOMINAL_MOTION), 1e-7, 1.0).tolist()
     return (
-        *(TuningParameter(f"q_{name}", NOMINAL_MOTION, 1e-7, 1.0) for name in system.state_names),
+        *(TuningParameter(f"q_{name}", size, 1e-7, 1.0) for name, size in zip(system.state_names, motion, strict=True)),
         *(TuningParameter(f"r_{name}", 1.0, 1e-2, 1e3) for name in system.output_names),
     )
 

@@ -17,7 +17,7 @@ import numpy as np
 from observer.estimators import compiled_particles
 from observer.estimators.gaussian import GaussianFilter, finite
 from observer.estimators.parameters import Covariances, TuningParameter, covariance_parameters, covariances
-from observer.known_plant import wrap
+from systems.angles import wrap
 from systems.base.errors import InputError
 from systems.discretization import DiscreteSystem
 

@@ -20,8 +20,9 @@ from observer.estimators import ESTIMATORS, get_estimator, make, tuning_paramete
 from observer.estimators.consistency import innovations
 from observer.estimators.gaussian import GaussianFilter
 from observer.estimators.parameters import TuningParameter
-from observer.known_plant import KnownPlant, wrap
+from observer.known_plant import KnownPlant
 from observer.state_observer import StateObserver
+from systems.angles import wrap
 from systems.base.errors import InputError
 from systems.discretization import DiscreteSystem
 from systems.trajectories import Trajectories, draw_initial_states

@@ -20,7 +20,7 @@ import numpy as np
 from observer.estimators import compiled
 from observer.estimators.gaussian import GaussianFilter, finite, solve
 from observer.estimators.parameters import Covariances, covariance_parameters, covariances
-from observer.known_plant import wrap
+from systems.angles import wrap
 from systems.discretization import DiscreteSystem
 
 LABEL = "unscented Kalman"

@@ -81,13 +81,13 @@ def design(plant: DiscreteSystem, scaling: Scaling, sensing: Sensing, horizon: i
 
 
 def best_gain(found: GainDesign, rollouts: Rollouts) -> tuple[np.ndarray, float] | None:
-    """(L, its loss) of the gains for Q times ``FACTORS`` that does best on the rollouts, with the plant's own F and h.
+    """(L, its loss) of the gains for Q times ``FACTORS`` that does best on the rollouts, with the plant's own F and h; or no gain at
+    all, which is the plant in open loop.
 
     None where no gain stays finite on them.
     """
     gains = [gain for gain in map(found.gain, FACTORS) if gain is not None and found.rate(gain) < 1]
-    if not gains:
-        return None
+    gains.append(np.zeros((len(found.a), len(found.c))))
     losses = gain_losses(np.stack(gains), rollouts)
     best = int(np.argmin(losses))
     return (gains[best], float(losses[best])) if np.isfinite(losses[best]) else None

@@ -92,8 +92,8 @@ class ReferenceObserver:
 def in_network_units(plant: DiscreteSystem, jacobians: Jacobians, rollouts: Rollouts) -> Jacobians:
     """``jacobians`` (range-scaled) with outputs in network units."""
     outputs = rollouts.scaling.input_scale[rollouts.outputs]
-    scale = np.ones(plant.ny) if jacobians.output_scale is None else jacobians.output_scale
-    return replace(jacobians, c=jacobians.c * (scale / outputs)[:, None], output_scale=outputs)
+    scale = np.ones(plant.ny) if jacobians.output_scale is None else jacobians.output_scale[: plant.ny]
+    return replace(jacobians, c=jacobians.c[:, : plant.ny] * (scale / outputs)[:, None], output_scale=outputs)
 
 
 @dataclass(frozen=True, eq=False)

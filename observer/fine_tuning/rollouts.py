@@ -182,7 +182,8 @@ def make_rollouts(
     x, u = data.x[at], data.u[at][:, :-1]
     y = data.y[at][:, :-1] if logged else plant.output(x[:, :-1], u)
     y = sensing.measured(y, rng)
-    initial = sensing.initial_estimates(plant, x[:, 0], rng)
+    initial = scaling.states(sensing.initial_estimates(plant, x[:, 0], rng))
+    initial = np.clip(initial, -1, 1)  # nobody begins outside of the region, where the equations may not hold
     v = scaling.inputs(np.concatenate([u[..., plant.system.known], y], axis=2))
     known = nominal_inputs(plant.system, u)
-    return Rollouts(scaling.states(x), v, scaling.states(initial), known, plant, scaling, skip)
+    return Rollouts(scaling.states(x), v, initial, known, plant, scaling, skip)

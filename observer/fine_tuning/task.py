@@ -19,6 +19,7 @@ from observer.fitting.result import FitResult, Progress
 from observer.fitting.solvers.loop import Limits, Monitor
 from observer.networks.ren.explicit import ExplicitREN
 from observer.state_observer import RENObserver
+from systems.angles import angles
 from systems.base.errors import InputError
 from systems.discretization import DiscreteSystem
 from systems.trajectories import Trajectories, Transitions
@@ -107,6 +108,13 @@ def check(options: TuningOptions, fitted: FitResult) -> None:
         raise InputError(
             "this observer works in observability coordinates, which fine-tuning does not support; keep it as it is, or fit again "
             "with a longer settling time, for which the plain states may suffice"
+        )
+    system = fitted.observer.system
+    turning = [system.states[k].name for k in angles(system).turning]
+    if turning:
+        raise InputError(
+            f"state '{turning[0]}' turns through, which fine-tuning does not support; keep the observer as it is, or fit again with a "
+            "longer settling time, which lets less noise through"
         )
     check_positive({name: getattr(options, name) for name in ("horizon", "rollouts", "iterations", "budget")})
     if not 0 <= options.skip < 1:

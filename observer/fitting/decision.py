@@ -24,7 +24,8 @@ from observer.scaling import Scaling
 from systems.base import memory
 from systems.detectability import MetricSearch
 from systems.discretization import DiscreteSystem
-from systems.trajectories import Trajectories, Transitions
+from systems.observability.mirrors import mirror_sentences
+from systems.trajectories import Trajectories, Transitions, within_region
 
 _PASSES = 12  # arrays of samples by neurons that a fit holds at its peak, measured
 HELD_OUT = 0.2  # of logged trajectories, for the held-out loss and for the validation by replay
@@ -50,6 +51,7 @@ def decide(plant: DiscreteSystem, data: Trajectories, options: FitOptions, seed:
     Raises :class:`InputError` for a plant, data or options that cannot be fitted, and :class:`NotDetectable` for an impossible rate.
     """
     check(options, plant, data)
+    data = within_region(plant.system, data)
     region = fitting_region(plant, data)
     options = replace(options, samples=options.samples or _sample_count(plant, options.neurons))
     needed = _PASSES * memory.arrays((options.samples or 0, options.neurons + plant.nx))
@@ -61,8 +63,9 @@ def decide(plant: DiscreteSystem, data: Trajectories, options: FitOptions, seed:
         scaling = make_scaling(plant, region, train.y)
         rate, found, warnings = choose_rate(
             plant, region, options.settling_time, options.contraction_rate, options.condition, seed, _points(plant, train),
-            visited_points(data),
+            visited_points(plant, data),
         )  # fmt: skip
+        warnings = (*warnings, *mirror_sentences(plant, region))
         if found.along_trajectories and options.transitions == "model":  # the corners cannot be fitted at this rate
             train, held_out = _draw(plant, data, region, options, seed, filled=False)
     return Decision(options, region, train, held_out, scaling, rate, found, warnings)

@@ -9,8 +9,12 @@ import numpy as np
 from observer.fitting.initial.networks import check_initial
 from observer.fitting.solvers import SOLVERS
 from observer.networks.activations import get_activation
+from systems.angles import POINTS, angles
 from systems.base.errors import InputError
 from systems.discretization import DiscreteSystem
+from systems.formulas import time_terms
+from systems.integration import sample_region
+from systems.system import System
 from systems.trajectories import Trajectories
 
 
@@ -50,9 +54,10 @@ class FitOptions:
 def check(options: FitOptions, plant: DiscreteSystem, data: Trajectories) -> None:
     """Raises :class:`InputError` for invalid options, and for a plant that cannot be fitted."""
     if plant.system.time_dependent:
+        terms = " and ".join(_time_terms(plant.system)) or "the time-dependent signal"
         raise InputError(
             f"system '{plant.system.name}' depends on t explicitly, and a time-invariant observer cannot; "
-            "name the time-dependent signal as a known input"
+            f"make {terms} a known input: name it under inputs, with its range, and write that name in the equations"
         )
     if isinstance(options.neurons, bool) or not isinstance(options.neurons, int) or options.neurons < 0:
         raise InputError(f"neurons is {options.neurons!r}; expected a whole number, 0 or more")
@@ -69,12 +74,46 @@ def check(options: FitOptions, plant: DiscreteSystem, data: Trajectories) -> Non
     get_activation(options.activation)
     check_initial(options.start)
     _check_tolerance(options.tolerance, plant.system.state_names)
-    for signal, (low, high) in zip(plant.system.states, data.reached, strict=True):
-        if signal.period and high - low >= signal.period:
+    _check_angles(plant, data)
+
+
+def _check_angles(plant: DiscreteSystem, data: Trajectories) -> None:
+    """Raises :class:`InputError` where an observer could not tell on which turn an angle is."""
+    system, known = plant.system, angles(plant.system)
+    if not known.any:
+        return
+    if known.ambiguous:
+        raise InputError(known.fault or known.ambiguous)
+    x, turning = known.states(data.x), known.turning
+    crossed = (np.abs(np.diff(x, axis=1)) > known.periods / 2).any(axis=(0, 1))
+    for k in np.flatnonzero(crossed):
+        if k not in turning:
+            if known.fault:
+                raise InputError(known.fault)
+            low = known.middles[k] - known.periods[k] / 2
             raise InputError(
-                f"state '{signal.name}' is an angle that turns through a full period: no constant metric contracts on a circle; "
-                "use its sine and cosine as states and outputs, or narrow its range below one period"
+                f"state '{system.states[k].name}' is an angle that goes more than half a turn away from the middle of its range; give it "
+                f"the range of a full turn, ({low:.6g}, {low + known.periods[k]:.6g}), or keep it nearer"
             )
+    if not len(turning):
+        return
+    box = np.concatenate([known.region(system.state_ranges), system.input_ranges])
+    points = sample_region(box[:, 0], box[:, 1], POINTS, seed=0)
+    moved = np.abs(plant.step(points[:, : plant.nx], points[:, plant.nx :]) - points[:, : plant.nx])[:, turning]
+    share = np.nanmax(moved / known.turn, axis=0, initial=0.0)
+    if (share >= 0.5).any():
+        k = int(np.argmax(share))
+        raise InputError(
+            f"state '{system.states[turning[k]].name}' turns by {share[k]:.3g} of its period in one sample within the ranges, so "
+            "measurements cannot tell how far it turned; expected less than half: take a dt below "
+            f"{0.5 * plant.dt / share[k]:.2g} s, or narrow the ranges"
+        )
+
+
+def _time_terms(system: System) -> list[str]:
+    """What in the equations depends on the time alone."""
+    names = {"t": ["t"], "x": system.state_names, "u": system.input_names, "p": tuple(system.parameters)}
+    return list(dict.fromkeys([*time_terms(system.dynamics, names), *time_terms(system.output, names)]))
 
 
 def check_positive(numbers: Mapping[str, float | None]) -> None:

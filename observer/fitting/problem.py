@@ -14,9 +14,10 @@ import numpy as np
 
 from observer.known_plant import nominal_inputs
 from observer.scaling import Scaling
+from systems.angles import angles
 from systems.base.errors import InputError
 from systems.discretization import DiscreteSystem
-from systems.integration import sample_region
+from systems.regions import holds, moved_in, region_points
 from systems.trajectories import Trajectories, Transitions
 
 #: States and inputs up to which half of the transitions fill the region; above, a box is mostly corners in which the
@@ -77,28 +78,34 @@ class Problem:
 
 
 def fitting_region(plant: DiscreteSystem, data: Trajectories) -> np.ndarray:
-    """``(nx, 2)``: the ranges, enlarged to what the trajectories reached (with 2 % of margin there)."""
-    ranges, reached = plant.system.state_ranges, data.reached
+    """``(nx, 2)``: the ranges, enlarged to what the trajectories reached (with 2 % of margin there); of an angle that turns one turn.
+
+    No margin makes a quantity negative that is positive in range and motion (a population, a level): half of the least reached is left.
+    """
+    known = angles(plant.system)
+    ranges, reached = plant.system.state_ranges, known.reached(data.x)
     margin = 0.02 * np.ptp(ranges, axis=1)
     low = np.where(reached[:, 0] < ranges[:, 0], reached[:, 0] - margin, ranges[:, 0])
     high = np.where(reached[:, 1] > ranges[:, 1], reached[:, 1] + margin, ranges[:, 1])
+    positive = (ranges[:, 0] > 0) & (reached[:, 0] > 0) & (low < ranges[:, 0])
+    low = np.where(positive, np.maximum(low, 0.5 * reached[:, 0]), low)
     for k, signal in enumerate(plant.system.states):
         if signal.limits is not None:
             low[k], high[k] = max(low[k], signal.limits[0]), min(high[k], signal.limits[1])
-    return np.stack([low, high], axis=1)
+    return known.region(np.stack([low, high], axis=1))
 
 
 def _uniform(plant: DiscreteSystem, region: np.ndarray, count: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
     box = np.concatenate([region, plant.system.input_ranges])
-    points = sample_region(box[:, 0], box[:, 1], count, seed)
+    points = region_points(plant.system, box, count, seed)
     return points[:, : plant.nx], points[:, plant.nx :]
 
 
-def visited_points(data: Trajectories, count: int = 2048) -> np.ndarray:
+def visited_points(plant: DiscreteSystem, data: Trajectories, count: int = 2048) -> np.ndarray:
     """``(m, nx + nu)``: states and inputs along the trajectories, evenly thinned to ``count``."""
     found = data.transitions()
     few = np.unique(np.linspace(0, max(0, len(found) - 1), min(count, len(found))).astype(int))
-    return np.concatenate([found.x[few], found.u[few]], axis=1)
+    return np.concatenate([angles(plant.system).states(found.x[few]), found.u[few]], axis=1)
 
 
 def model_transitions(
@@ -124,8 +131,9 @@ def model_transitions(
     from_data = min(round((1 - region_share) * count) if filled else count, len(transitions))
     chosen = np.sort(rng.choice(len(transitions), from_data, replace=False))
     x, u = _uniform(plant, region, count - from_data if filled else 0, seed)
-    x = np.concatenate([x, transitions.x[chosen]])
+    x = np.concatenate([x, angles(plant.system).states(transitions.x[chosen])])
     u = nominal_inputs(plant.system, np.concatenate([u, transitions.u[chosen]]))
+    x, u = _in_region(plant, region, x, u)
     y, x_next = plant.output(x, u), plant.step(x, u)
     finite = np.isfinite(np.concatenate([x, u, y, x_next], axis=1)).all(axis=1)
     if finite.mean() < 0.5:
@@ -135,6 +143,19 @@ def model_transitions(
             "narrow the ranges to where the equations hold, or reduce dt"
         )
     return Transitions(x[finite], u[finite], y[finite], x_next[finite])
+
+
+def _in_region(
+    plant: DiscreteSystem, region: np.ndarray, x: np.ndarray, u: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Those of x and u where the plant's constraints hold, moved onto equalities, from which a simulation drifts a little."""
+    system = plant.system
+    if system.region is None:
+        return x, u
+    box = np.concatenate([region, system.input_ranges])
+    points = moved_in(system, np.concatenate([x, u], axis=1), box, inequalities=False)
+    points = points[holds(system, points)]
+    return points[:, : plant.nx], points[:, plant.nx :]
 
 
 def logged_transitions(plant: DiscreteSystem, data: Trajectories, count: int, seed: int) -> Transitions:
@@ -147,7 +168,8 @@ def logged_transitions(plant: DiscreteSystem, data: Trajectories, count: int, se
     rng = np.random.default_rng([seed, 7])
     chosen = np.sort(rng.choice(len(found), min(count, len(found)), replace=False))
     u = nominal_inputs(plant.system, found.u[chosen])
-    return Transitions(found.x[chosen], u, found.y[chosen], found.x_next[chosen])
+    x, y, x_next = angles(plant.system).transitions(found.x[chosen], found.y[chosen], found.x_next[chosen])
+    return Transitions(x, u, y, x_next)
 
 
 def held_out_count(count: int) -> tuple[int, int]:

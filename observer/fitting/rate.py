@@ -5,7 +5,8 @@ is nearly straight on log axes, noise growing like 1/time or faster, so that it 
 
     the fastest metric at which the noise of the outputs moves no estimated state by more than 2 % of its range (one standard
     deviation; where no output states its noise, 0.5 % of its half range is taken), but no larger a condition number than is
-    needed to come within 15 % of that settling time, and no faster than four of the plant's own time constants.
+    needed to come within 15 % of that settling time, and no faster than four of the plant's own time constants. Metrics in
+    which an initial error grows beyond five ranges before it decays are left aside while there are others.
 
 2 % of range is where validation counts an error as settled. Above it the noise alone would keep an estimate from settling.
 """
@@ -25,6 +26,7 @@ from systems.detectability import (
     ResidualLowerBound,
     TradeOff,
     curve,
+    narrowings,
     residual_lower_bound,
     sample_jacobians,
     search_metric,
@@ -34,11 +36,15 @@ from systems.detectability import (
 from systems.discretization import DiscreteSystem
 from systems.integration import time_scales
 from systems.observability import UnobservableModes, unobservable_directions
+from systems.observability.mirrors import mirror_sentences
 from systems.observability.places import TRAJECTORY
 from systems.observability.unobservable import KINDS
 
 NOISE_SHARE = 0.02  # of a state's range
+STATED_SHARE = 0.015  # the same where the noise is stated, and trials with it are judged: their RMS varies
+HIGHEST_PEAK = 5.0  # ranges: without a request, slower metrics whose transient stays below are preferred
 CLOSE = 1.15  # settling times that count as equally fast
+WORTHWHILE = SETTLED ** (1 / 2000)  # what a narrower region has to reach to be proposed: 2000 samples to settle
 BLIND = 1 - 2e-4  # without a request: slower than this (20,000 samples to settle) counts as undetectable
 TRIED, TRIED_WHEN_PROVED = 6, 2  # metrics, the fastest first, in which the lower bound of a residual is sought
 WIDE_ENOUGH = 1.2  # with many states: stop searching when this much of the distance to 1 is to spare
@@ -146,7 +152,8 @@ def choose_rate(
         warnings.append(
             f"the requested rate {rate:.4g} per sample is close to the fastest possible one ({found.rate:.4g}): "
             "the residual may stay large; "
-            f"a settling time of {np.log(SETTLED) / np.log(rate_margin(found.rate)) * plant.dt:.3g} s or more leaves room"
+            f"a settling time of {np.log(SETTLED) / np.log(rate_margin(found.rate)) * plant.dt:.3g} {plant.system.time_unit} or more "
+            "leaves room"
         )
     return rate, found, tuple(warnings)
 
@@ -163,7 +170,11 @@ def _automatic(plant: DiscreteSystem, jacobians: Jacobians, table: TradeOff, war
     half = np.ones(plant.nx) if jacobians.scale is None else jacobians.scale
     share = np.max(table.noise / (2 * half), axis=1)
     useful = table.rate < (USELESS if table.rate.min() < USELESS else BLIND)
-    low = useful & (share <= NOISE_SHARE)
+    allowed = NOISE_SHARE if table.assumed else STATED_SHARE
+    low = useful & (share <= allowed)
+    assert table.peak is not None  # of a curve that was found just now
+    calm = low & (np.max(table.peak, axis=1) <= HIGHEST_PEAK)
+    low = calm if calm.any() else low
     if low.any():
         fastest = table.settling_time[low].min()
         row = int(np.flatnonzero(low & (table.settling_time <= CLOSE * fastest))[0])
@@ -173,7 +184,7 @@ def _automatic(plant: DiscreteSystem, jacobians: Jacobians, table: TradeOff, war
         assumed = "assumed" if table.assumed else "stated"
         warnings.append(
             f"noise: at every rate the {assumed} noise of the outputs moves {plant.system.state_names[worst]} by more than "
-            f"{100 * NOISE_SHARE:g} % of its range (by {100 * share[row]:.3g} % or more, one standard deviation); "
+            f"{100 * allowed:g} % of its range (by {100 * share[row]:.3g} % or more, one standard deviation); "
             "the slowest rates pass the least noise; a better sensor or one more output would help"
         )
     return max(_natural(plant), rate_margin(float(table.rate[row])))
@@ -239,9 +250,11 @@ def _refusal(
     parts = [f"{v:+.2g} {n}" for n, v in zip(names, direction, strict=True) if abs(v) > 0.05]
     where = ", ".join(f"{n}={v + 0.0:.3g}" for n, v in zip([*names, *system.input_names], place, strict=True))
     seen = fastest < BLIND
-    seconds = f"settling time {settling_time(fastest, dt):.3g} s" if seen else "that is, it does not decay"
+    seconds = (
+        f"settling time {settling_time(fastest, dt):.3g} {system.time_unit}" if seen else "that is, it does not decay"
+    )
     wanted = (
-        f"the requested rate {asked:.6g} per sample (settling time {settling_time(asked, dt):.3g} s)"
+        f"the requested rate {asked:.6g} per sample (settling time {settling_time(asked, dt):.3g} {system.time_unit})"
         if asked is not None
         else "any rate below 1"
     )
@@ -250,6 +263,11 @@ def _refusal(
         if seen
         else "measure another state, or narrow the ranges to where the outputs show this direction"
     )
+    mirrors = mirror_sentences(plant, region)
+    never += "".join(f" {text[0].upper()}{text[1:]}." for text in mirrors)
+    if not never:
+        proposals = narrowings(plant, region, jacobians, limit if asked is not None else WORTHWHILE)
+        advice = "; or ".join([*(item.text for item in proposals), advice])
     bound = _bound(plant, region, jacobians, metrics, rate, TRIED_WHEN_PROVED if never else TRIED)
     lower = ""
     if bound is not None:

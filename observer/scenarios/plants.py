@@ -1,6 +1,7 @@
 """Deviations of the plant from its model: other parameters, unknown disturbances, inputs of another kind.
 
-The motion is simulated anew from the same initial states; the observer keeps the nominal model.
+The motion is simulated anew from the same initial states; the observer keeps the nominal model. Under a feedback law the loop stays
+closed, with references and excitation of their own draw: its inputs of before would not hold another plant.
 """
 
 from collections.abc import Callable
@@ -14,7 +15,7 @@ from systems.discretization import DiscreteSystem
 from systems.graph import Graph
 from systems.signals import Signal
 from systems.system import System
-from systems.trajectories import Trajectories, draw_inputs, simulate
+from systems.trajectories import Trajectories, draw_commands, simulate
 
 
 def wrong_parameters(share: float = 0.1, name: str = "parameters", groups: int = 5) -> Scenario:
@@ -24,15 +25,16 @@ def wrong_parameters(share: float = 0.1, name: str = "parameters", groups: int =
         system = plant.system
         if not system.parameters:
             raise InputError(f"plant '{system.name}' has no parameters to change")
-        x, y = data.x.copy(), data.y.copy()
+        x, u, y = data.x.copy(), data.u.copy(), data.y.copy()
         for rows in np.array_split(np.arange(len(data)), min(groups, len(data))):
             signs = rng.choice([-1.0, 1.0], len(system.parameters))
             values = np.asarray(system.parameter_values) * (1 + share * signs)
             changed = dict(zip(system.parameters, values.tolist(), strict=True))
             other = plant.with_system(system.with_parameters(**changed))
-            part = _again(other, data.x[rows, 0], data.u[rows], truth)
-            x[rows], y[rows] = part.x, part.y
-        return replace(data, x=x, y=y)
+            drawn = data.u[rows] if system.feedback is None else _commands(plant, rows, data, rng)
+            part = _again(other, data.x[rows, 0], drawn, truth)
+            x[rows], u[rows], y[rows] = part.x, part.u, part.y
+        return replace(data, x=x, u=u, y=y)
 
     return Scenario(name, f"parameters of the plant off by {100 * share:g} %", move=move)
 
@@ -68,11 +70,12 @@ def other_input(kind: str = "prbs", instead: str = "sine") -> Scenario:
             raise InputError(f"plant '{system.name}' has no known input to change")
         known = [system.inputs[k] for k in system.known]
         kinds = {s.name: instead if (s.excitation or "steps") == kind else kind for s in known}
-        drawn = draw_inputs(system, plant.dt, len(data), len(data.t), int(rng.integers(2**31)), kinds)
-        u = data.u.copy()
-        u[..., system.known] = drawn[..., system.known]
-        moved = _again(plant, data.x[:, 0], u, truth)
-        return replace(data, x=moved.x, y=moved.y, u=u)
+        drawn = draw_commands(system, plant.dt, len(data), len(data.t), int(rng.integers(2**31)), kinds)
+        if system.feedback is None:
+            drawn, known = data.u.copy(), drawn[..., system.known]
+            drawn[..., system.known] = known
+        moved = _again(plant, data.x[:, 0], drawn, truth)
+        return replace(data, x=moved.x, y=moved.y, u=moved.u)
 
     return Scenario("other_input", "inputs of another kind than in training", move=move)
 
@@ -89,7 +92,7 @@ def _disturbed(
             k = int(system.known[0])
             u = data.u.copy()
             u[..., k] += d * 0.5 * np.ptp(system.input_ranges[k])
-            moved = _again(plant, data.x[:, 0], u, truth)
+            moved = _again(plant, data.x[:, 0], u, truth, looped=False)
         else:
             scale = 0.5 * np.ptp(system.state_ranges[-1]) * (0.1 if system.kind == "discrete" else 1.0)
             u = np.concatenate([data.u, (d * scale)[..., None]], axis=2)
@@ -99,8 +102,16 @@ def _disturbed(
     return Scenario(name, title, move=move)
 
 
-def _again(plant: DiscreteSystem, x0: np.ndarray, u: np.ndarray, truth: str) -> Trajectories:
-    return simulate(plant, duration=plant.dt * (u.shape[1] - 1), x0=x0, u=u, truth=truth)
+def _commands(plant: DiscreteSystem, rows: np.ndarray, data: Trajectories, rng: np.random.Generator) -> np.ndarray:
+    return draw_commands(plant.system, plant.dt, len(rows), len(data.t), int(rng.integers(2**31)))
+
+
+def _again(
+    plant: DiscreteSystem, x0: np.ndarray, commands: np.ndarray, truth: str, *, looped: bool = True
+) -> Trajectories:
+    """Simulated with the loop closed where there is one; without it, commands are inputs."""
+    given = {"commands" if looped else "u": commands}
+    return simulate(plant, duration=plant.dt * (commands.shape[1] - 1), x0=x0, truth=truth, **given)
 
 
 def _pushed(system: System) -> System:
@@ -113,4 +124,8 @@ def _pushed(system: System) -> System:
     output = replace(system.output, inputs=inputs)
     width = float(np.ptp(system.state_ranges[-1]))
     push = Signal("unknown_push", "", (-width, width), role="disturbance")
-    return replace(system, dynamics=dynamics, output=output, inputs=[*system.inputs, push])
+    region = system.region
+    if region is not None:
+        region = replace(region, graph=replace(region.graph, inputs=inputs))
+    more = [*system.inputs, push]
+    return replace(system, dynamics=dynamics, output=output, inputs=more, feedback=None, region=region)

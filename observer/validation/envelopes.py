@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from observer.known_plant import periods, wrap
 from observer.state_observer import StateObserver
 from observer.validation.result import Validation
+from systems.angles import periods, wrap
 from systems.discretization import DiscreteSystem
 from systems.trajectories import Trajectories
 
@@ -84,7 +84,8 @@ def _proved(certificate: "Certificate", v: Validation, plant: DiscreteSystem | N
     assert certificate.bounds is not None
     ode = v.plant_method not in (plant.method if plant is not None else "", "discrete map")
     found = envelope(certificate, v.error[:, 0], v.x.shape[1], held_input=not np.any(v.u), against_ode=ode)
-    inside = np.logical_and.accumulate(certificate.bounds.region.holds(v.x), axis=1)
+    system = None if plant is None else plant.system
+    inside = np.logical_and.accumulate(certificate.bounds.region.holds(v.x, system, v.u, v.periods), axis=1)
     before = np.concatenate([np.ones((len(v.x), 1), dtype=bool), inside[:, :-1]], axis=1)
     crossed, left = _crossed(v.error, found.bound, before), int((~inside[:, -1]).sum())
     names = tuple(found.names[k] for k in found.ultimate_source)

@@ -1,9 +1,10 @@
-"""Validation on logs, for a plant without equations: the observer is replayed over logs that the fit did not use.
+"""Validation on logs: the observer is replayed over logs that the fit did not use.
 
-Of eight logs or more some are kept for this alone; the fit holds out others, by which it chooses its best iterate. Of
-fewer, one is held out (of a single one, its end), and serves both purposes: its errors may be slightly too small,
-and the result states that. The judged logs are cut into complete stretches of equal length. Each trial is one stretch and an
-initial estimate drawn from the initial box. The logged states are taken as the true ones, with their noise.
+For a plant with equations a fifth of the logs is held out (of a single one, its end). For one without: of eight logs or more
+some are kept for this alone; the fit holds out others, by which it chooses its best iterate. Of fewer, one is held out (of a
+single one, its end), and serves both purposes: its errors may be slightly too small, and the result states that. The judged
+logs are cut into complete stretches of equal length. Each trial is one stretch and an initial estimate drawn from the initial
+box. The logged states are taken as the true ones, with their noise.
 """
 
 from dataclasses import replace
@@ -32,22 +33,26 @@ def validate_on_logs(
     *,
     spread: float = 1.0,
     window: tuple[float, float] | None = None,
+    learned: bool = True,
+    peak: float | None = None,
 ) -> Validation:
     """Replay ``observer`` over ``data``, the logs of which :func:`part` gave the fit all but what is judged here.
+
+    learned : the plant has no equations but what was learned from the logs.
 
     duration : seconds of a stretch; ten settling times, or as long as the logs have without a gap, when left out.
     trials : at most this many; stretches are used again, with other initial estimates, when there are fewer of them.
 
     Raises :class:`InputError` when a stretch is too short to see convergence in.
     """
-    _, held_out, apart = part(data, seed)
+    _, held_out, apart = part(data, seed, learned=learned)
     runs, longest = held_out_stretches(held_out)
     if duration is None and observer.contraction_rate < 1:
         duration = trial_duration(observer.contraction_rate, observer.dt)
     length = longest if duration is None else min(longest, round(duration / plant.dt) + 1)
     if length < SHORTEST:
         raise InputError(
-            f"duration is {duration:g} s, {length} samples; expected at least {SHORTEST} to see convergence"
+            f"duration is {duration:g} {plant.system.time_unit}, {length} samples; expected at least {SHORTEST} to see convergence"
         )
     cuts = [(k, first) for k, start, stop in runs for first in range(start, stop - length + 1, length)]
     rows = [cuts[i % len(cuts)] for i in range(trials)]
@@ -57,7 +62,8 @@ def validate_on_logs(
     )
     stretches = f"{len(cuts)} stretch{'es' if len(cuts) > 1 else ''}"
     if apart:
-        where = f"{stretches} of {len(held_out)} of the {len(data)} logs, which the fit did not use"
+        some = f"{len(held_out)} of the {len(data)} logs" if len(data) > 1 else "the end of the only log"
+        where = f"{stretches} of {some}, which the fit did not use"
     else:
         what = "the one held-out log" if len(data) > 1 else "the held-out end of the only log"
         where = (
@@ -79,15 +85,17 @@ def judged_apart(count: int) -> bool:
     return count >= FEWEST
 
 
-def part(data: Trajectories, seed: int) -> tuple[Trajectories, Trajectories, bool]:
+def part(data: Trajectories, seed: int, *, learned: bool = True) -> tuple[Trajectories, Trajectories, bool]:
     """(what the fit is given, what the observer is judged on, whether the two have nothing in common).
+
+    learned : by a fit that holds out by itself, as it has no equations; one that has them holds out nothing of the logs.
 
     ``fit(..., transitions="data", seed=seed)`` holds out :data:`HELD_OUT` of what it is given. Where that is a single
     log, it is the one that is judged on too.
     """
-    if not judged_apart(len(data)):
+    if learned and not judged_apart(len(data)):
         return data, data.split(HELD_OUT, seed)[1], False
-    rest, judged = data.split(HELD_OUT / 2, seed)
+    rest, judged = data.split(HELD_OUT / 2 if learned else HELD_OUT, seed)
     return replace(rest, warnings=data.warnings), judged, True
 
 

@@ -7,10 +7,11 @@ from typing import Any
 import numpy as np
 
 from observer.fine_tuning.rollouts import Sensing
-from observer.known_plant import KnownPlant, wrap
+from observer.known_plant import KnownPlant
 from observer.scenarios.scenario import Scenario
 from observer.scenarios.sensors import measured
 from observer.state_observer import StateObserver
+from systems.angles import wrap
 from systems.discretization import DiscreteSystem
 from systems.trajectories import draw_initial_states, simulate
 

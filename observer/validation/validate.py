@@ -8,12 +8,14 @@ from typing import Any
 
 import numpy as np
 
-from observer.known_plant import chosen_plant, periods, wrap
+from observer.known_plant import chosen_plant
 from observer.state_observer import RENObserver, StateObserver
-from observer.validation.result import Criterion, Validation
+from observer.validation.result import Criterion, Validation, held_errors, largest_peak
+from systems.angles import angles, periods, wrap
 from systems.base import memory
 from systems.base.errors import InputError
 from systems.discretization import DiscreteSystem
+from systems.regions import DRIFT, holds_along
 from systems.system import System
 from systems.trajectories import Trajectories, draw_initial_states, simulate
 
@@ -21,12 +23,16 @@ TOLERANCE = 0.02  # of each state's range: what counts as settled
 ESTIMATE_STARTS = ("random", "zero", "centre")
 SETTLING_TIMES_PER_TRIAL = 10.0
 PIECE = 1 << 22  # samples of states and neurons that are worked on at once
-DIVERGED = 10.0  # ranges: an error beyond them has diverged
+DIVERGED = 10.0  # ranges: an error beyond them in the window has diverged; before, it is a peak
 TRUTHS = ("reference", "model", "oracle")  # the last is what "reference" was called once
 
 
 def initial_estimates(system: System, kind: Any, trials: int, seed: int, spread: float) -> np.ndarray:
-    """``(trials, nx)`` initial estimates, as ``estimate_start`` of :func:`validate`."""
+    """``(trials, nx)`` initial estimates, as ``estimate_start`` of :func:`validate`, angles on the branches of their ranges."""
+    return angles(system).initial(_drawn(system, kind, trials, seed, spread))
+
+
+def _drawn(system: System, kind: Any, trials: int, seed: int, spread: float) -> np.ndarray:
     if isinstance(kind, str):
         if kind == "random":
             return draw_initial_states(system, trials, seed + 7919, spread)
@@ -57,6 +63,7 @@ def validate(
     x0: np.ndarray | None = None,
     window: tuple[float, float] | None = None,
     required_fraction: float = 0.99,
+    peak: float | None = None,
 ) -> Validation:
     """Run ``trials`` random trials and judge them.
 
@@ -67,15 +74,17 @@ def validate(
     spread : factor by which the initial estimates reach beyond the initial box (the plant's initial states stay in it).
     estimate_start : ``random`` (independent of the plant's initial state), ``zero``, ``centre``, or an array ``(trials, nx)``.
     truth : ``reference`` integrates the continuous plant; ``model`` steps the discretised one. Discrete plants are their own truth.
-    noise : measure with each output's stated noise. The verdict of a noisy validation is about the noisy errors.
+    noise : measure with each output's stated noise, and move the plant by the stated process noise. The verdict is then about the
+        noisy errors: a trial has converged when their RMS over the window is within 2 % of every range.
     window : seconds (from, to) over which errors are judged; the second half of the trial when left out.
+    peak : ranges that no error may exceed at any time, for the verdict; when left out the peak is stated and not judged.
 
     Raises
     ------
     InputError
         For unusable arguments.
     SimulationError
-        Where the plant itself diverges.
+        Where the plant itself leaves its ranges at once. A trial of which it leaves them later ends there.
     """
     plant = chosen_plant(observer, plant)
     system = plant.system
@@ -89,14 +98,15 @@ def validate(
     samples, wide = duration / plant.dt, 2 * (2 * system.nx + system.nu + system.ny + 1)
     memory.require(
         memory.arrays((trials, samples, wide)),
-        f"{trials} trials of {duration:g} s in samples of {plant.dt:g} s",
+        f"{trials} trials of {duration:g} {system.time_unit} in samples of {plant.dt:g} {system.time_unit}",
         "ask for fewer or shorter ones, or a larger dt",
     )
-    data = simulate(plant, trials, duration, seed, excitation, noise=noise, x0=x0, truth=truth)
+    data = simulate(plant, trials, duration, seed, excitation, noise=noise, x0=x0, truth=truth, leave=True)
     x_hat0 = initial_estimates(system, estimate_start, len(data), seed, spread)
     x_hat = estimates(observer, x_hat0, data)
     return judged(
-        observer, plant, data, x_hat, truth=truth, seed=seed, noise=noise, window=window, required_fraction=required_fraction
+        observer, plant, data, x_hat, truth=truth, seed=seed, noise=noise, window=window, required_fraction=required_fraction,
+        peak=peak,
     )  # fmt: skip
 
 
@@ -124,26 +134,47 @@ def judged(
     noise: bool,
     window: tuple[float, float] | None = None,
     required_fraction: float = 0.99,
+    peak: float | None = None,
 ) -> Validation:
-    """The verdict on estimates x_hat ``(K, N, nx)`` along complete ``data``; ``truth`` may be ``logs`` here."""
+    """The verdict on estimates x_hat ``(K, N, nx)`` along ``data`` without gaps; ``truth`` may be ``logs`` here.
+
+    A trial counts as long as its plant stays (``data.lengths``); one that leaves before the window begins is not judged.
+    """
     system, t, angles = plant.system, data.t, periods(plant.system.states)
+    unit = system.time_unit
     width = np.ptp(system.state_ranges, axis=1)
     start, stop = window if window is not None else (0.5 * t[-1], t[-1])
     chosen = (t >= start - 1e-9) & (t <= stop + 1e-9)
     if not chosen.any():
-        raise InputError(f"window is ({start:g}, {stop:g}) s and holds no sample of a trial of {t[-1]:g} s")
+        raise InputError(f"window is ({start:g}, {stop:g}) {unit} and holds no sample of a trial of {t[-1]:g} {unit}")
+    counted = data.lengths > np.argmax(chosen)
     metric = observer.metric if isinstance(observer, RENObserver) else np.diag(1 / width**2)
     root = np.linalg.cholesky(metric)
     with np.errstate(over="ignore", invalid="ignore"):
-        found = _measured(observer, system, data, x_hat, chosen, root, truth)
+        found = _measured(observer, system, data, x_hat, chosen, root, truth, noise)
         converged, settling = found["converged"], found.pop("settling")
+        share = float(converged[counted].mean()) if counted.any() else 0.0
+        within = "with an RMS error within" if _by_rms(noise, truth) else "within"
         criteria = [
             Criterion("trials that diverged", float(found["diverged"].sum()), "0", not found["diverged"].any()),
             Criterion(
-                f"share of trials within {100 * TOLERANCE:g} % of every range from {start:g} s to {stop:g} s",
-                float(converged.mean()), f"at least {required_fraction:g}", bool(converged.mean() >= required_fraction),
+                f"share of trials {within} {100 * TOLERANCE:g} % of every range from {start:g} {unit} to {stop:g} {unit}",
+                share, f"at least {required_fraction:g}", bool(share >= required_fraction),
             ),
         ]  # fmt: skip
+        if not counted.all():
+            left = float((~counted).mean())
+            criteria.append(
+                Criterion(
+                    "share of trials in which the plant left its ranges before that", left, "at most 0.5", left <= 0.5
+                )
+            )
+        if peak is not None:
+            error = held_errors(wrap(x_hat - data.x, angles), data.lengths)
+            reached = largest_peak(error, t, system.state_ranges, system.state_names, [""] * system.nx).ranges
+            criteria.append(
+                Criterion("largest error at any time, in ranges", reached, f"at most {peak:g}", reached <= peak)
+            )
         rate = 1.0
         if isinstance(observer, RENObserver):
             criteria.append(_proved_rate(observer, plant))
@@ -151,10 +182,12 @@ def judged(
         return Validation(
             t=t, x=data.x, x_hat=x_hat, u=data.u, y=data.y, state_names=system.state_names,
             units=tuple(s.unit for s in system.states), ranges=system.state_ranges, periods=angles, dt=plant.dt,
-            trial_settling=np.where(np.isinf(settling), np.nan, settling), settling_time=np.median(settling, axis=0),
+            trial_settling=np.where(np.isinf(settling), np.nan, settling),
+            settling_time=np.median(settling[counted] if counted.any() else settling, axis=0),
             window=np.array([start, stop]), decay=np.minimum(rate, 1.0) ** np.arange(len(t)), **found,
             criteria=tuple(criteria), verdict="pass" if all(c.passed for c in criteria) else "fail",
             plant_method="logged data" if truth == "logs" else data.method, seed=seed, noise=noise, warnings=data.warnings,
+            lengths=data.lengths,
         )  # fmt: skip
 
 
@@ -176,6 +209,7 @@ def estimates(observer: StateObserver, x_hat0: np.ndarray, data: Trajectories) -
 
 def _measured(
     observer: StateObserver, system: System, data: Trajectories, x_hat: np.ndarray, chosen: np.ndarray, root: np.ndarray, truth: str,
+    noise: bool,
 ) -> dict[str, Any]:  # fmt: skip
     """What is measured of estimates x_hat ``(K, N, nx)``, as fields of a :class:`Validation`, and ``settling`` ``(K, nx)``.
 
@@ -183,29 +217,40 @@ def _measured(
     """
     angles, width = periods(system.states), np.ptp(system.state_ranges, axis=1)
     squares, largest, level = np.zeros(system.nx), np.zeros(system.nx), 0.0
+    there = np.arange(len(data.t)) < data.lengths[:, None]
+    counted = there & chosen
     rows: dict[str, list[np.ndarray]] = {
         name: [] for name in ("diverged", "converged", "in_region", "settling", "error_norm")
     }
     for some in _pieces(observer, data):
         x, u, y = data.x[some], data.u[some], data.y[some]
-        error = wrap(x_hat[some] - x, angles)
+        error = held_errors(wrap(x_hat[some] - x, angles), data.lengths[some])
         relative = np.abs(error) / width
-        lost = _diverged(relative)
-        late = error[:, chosen]
+        late = np.where(counted[some][..., None], error, 0.0)
+        lost = ~np.isfinite(relative).all(axis=(1, 2)) | (np.abs(late) > DIVERGED * width).any(axis=(1, 2))
         exact = y[:, :-1] if truth == "logs" else system.measure(x[:, :-1], u[:, :-1])
         one_step = wrap(observer.step(x[:, :-1], u[:, :-1], exact) - x[:, 1:], angles)
-        level = np.maximum(level, np.max(np.linalg.norm(one_step @ root, axis=-1)))
+        off = np.linalg.norm(one_step @ root, axis=-1)
+        level = np.maximum(level, np.max(np.where(there[some][:, 1:], off, 0.0)))
         squares, largest = (
             squares + np.sum(late**2, axis=(0, 1)),
             np.maximum(largest, np.max(np.abs(late), axis=(0, 1))),
         )
-        inside = (relative[:, chosen] <= TOLERANCE).all(axis=(1, 2)) & ~lost
+        judged_by = relative[:, chosen]
+        if _by_rms(noise, truth):
+            judged_by = np.sqrt(np.mean(judged_by**2, axis=1, keepdims=True))
+        inside = (judged_by <= TOLERANCE).all(axis=(1, 2)) & ~lost
         settling, norm = settling_times(relative, data.t), np.linalg.norm(error @ root, axis=-1)
-        for values, new in zip(rows.values(), (lost, inside, _in_region(x, system), settling, norm), strict=True):
+        for values, new in zip(rows.values(), (lost, inside, _in_region(x, u, system), settling, norm), strict=True):
             values.append(new)
     return {name: np.concatenate(values) for name, values in rows.items()} | {
-        "rms_error": np.sqrt(squares / (len(data) * chosen.sum())), "max_error": largest, "residual_level": float(level),
+        "rms_error": np.sqrt(squares / max(1, counted.sum())), "max_error": largest, "residual_level": float(level),
     }  # fmt: skip
+
+
+def _by_rms(noise: bool, truth: str) -> bool:
+    """Whether a trial is judged by the RMS of its errors: single peaks of stated noise say nothing about convergence."""
+    return noise and truth != "logs"
 
 
 def settling_times(relative: np.ndarray, t: np.ndarray) -> np.ndarray:
@@ -216,16 +261,10 @@ def settling_times(relative: np.ndarray, t: np.ndarray) -> np.ndarray:
     return np.append(t, np.inf)[last + 1]
 
 
-def _diverged(relative: np.ndarray) -> np.ndarray:
-    """``(K,)``: trials that leave ten ranges, or end beyond them where they began there, or are not finite."""
-    far, finite = relative > DIVERGED, np.isfinite(relative)
-    left = (far | ~finite)[:, 1:].any(axis=(1, 2)) & ~far[:, 0].any(axis=1)
-    return np.asarray(left | ~finite.all(axis=(1, 2)) | far[:, -1].any(axis=1))
-
-
-def _in_region(x: np.ndarray, system: System) -> np.ndarray:
-    low, high = system.state_ranges.T
-    return ((x >= low) & (x <= high)).all(axis=(1, 2))
+def _in_region(x: np.ndarray, u: np.ndarray, system: System) -> np.ndarray:
+    known, lies = angles(system), holds_along(system, x, u, DRIFT).all(axis=1)
+    x, (low, high) = known.states(x), known.region(system.state_ranges).T
+    return ((x >= low) & (x <= high)).all(axis=(1, 2)) & lies
 
 
 def _proved_rate(observer: RENObserver, plant: DiscreteSystem) -> Criterion:

@@ -94,6 +94,11 @@ def _validated(run: Run) -> bool:
     return run.validation is not None
 
 
+def _headline(run: Run) -> Any:
+    """The validation whose trials are shown first: with the stated noise, where there is some."""
+    return run.validation if run.validation_noise is None else run.validation_noise
+
+
 def _worst(run: Run) -> "WorstCaseStudy":
     assert run.worst_cases is not None
     return run.worst_cases
@@ -126,8 +131,8 @@ ALL_FIGURES: tuple[FigureKind, ...] = (
     FigureKind(
         "states", "States and estimates",
         _validated,
-        lambda r: states_figure(r.validation, r.system),
-        lambda r: states_reading(r.validation),
+        lambda r: states_figure(_headline(r), r.system),
+        lambda r: states_reading(_headline(r)),
         lambda r: f"Time plots of {_names(r)} with their estimates, for a few trials, the median trial and the worst trial.",
     ),
     FigureKind(
@@ -216,7 +221,7 @@ ALL_FIGURES: tuple[FigureKind, ...] = (
     ),
     FigureKind(
         "errors_noise", "Error of each state with measurement noise",
-        lambda r: r.validation_noise is not None and any(y.noise for y in r.system.outputs),
+        lambda r: r.validation_noise is not None,
         lambda r: errors_figure(r.validation_noise, r.certificate),
         lambda r: noise_reading(r.validation_noise),
         lambda r: "Absolute estimation error of each state over time with measurement noise, on a log axis.",

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from reports.figures.errors import FLOOR, _curves
+from reports.quantities import time_unit
 from reports.selection import absolute_error, hardest_states, omitted, widths, window_mask, worst_trial
 from reports.style import BAND, COLUMN, INK, LINES, VERMILION, WIDE, label, new_figure, styled
 
@@ -41,7 +42,7 @@ def envelope_figure(validation: Any, trials: "TrialEnvelopes") -> "Figure":
                 axes, t, seen, lines, worst_trial(validation), window_mask(validation), FLOOR * width[i], 20 * width[i]
             )
             axes.set_ylabel(label(validation.state_names[i], validation.units[i], "|error of {}|"))
-        figure.supxlabel("time [s]")
+        figure.supxlabel(label("time", time_unit()))
         proved = f"{trials.kind} envelope, largest of the trials"
         limit = "its ultimate bound"
         handles = [

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from reports.quantities import time_unit
 from reports.selection import absolute_error, hardest_states, quantiles, thin, widths
 from reports.style import CYCLE, GREY, INK, WIDE, label, log_axis, new_figure, plain, styled
 
@@ -94,7 +95,7 @@ def comparison_figure(
             axes.set_xlim(float(first.t[0]), max(float(v.t[-1]) for v in validations.values()))
             log_axis(axes, max(min(extremes) / 2, 1e-9 * width), min(2 * max(extremes), 20 * width))
             axes.set_ylabel(label(name, units[i], "|error of {}|"))
-        figure.supxlabel("time [s]")
+        figure.supxlabel(label("time", time_unit()))
         texts = list(handles)
         texts = [*texts[1:], texts[0]]
         figure.legend(

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from reports.quantities import number_text
+from reports.quantities import number_text, time_unit
 from reports.style import COLUMN, INK, LINES, VERMILION, WIDE, label, new_figure, plain, styled
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ def convergence_map_figure(area: "ConvergenceMap", system: "System") -> "Figure"
         late = np.maximum(100 * area.late, 100 * FLOOR)
         settling = np.where(np.isinf(area.settling), np.nan, area.settling)
         for axes, values, text, scale in (
-            (panels[0], settling, "settles after [s]", Normalize(0, _top(settling, area.duration))),
+            (panels[0], settling, label("settles after", time_unit()), Normalize(0, _top(settling, area.duration))),
             (panels[1], late, "late error [% of range]", _log(late, LogNorm)),
         ):
             axes.grid(False)
@@ -95,7 +95,7 @@ def _curves(area: "ConvergenceMap", system: "System") -> "Figure":
     figure = new_figure(COLUMN, 3.4)
     panels = figure.subplots(2, 1, sharex=True)
     panels[0].plot(area.first, area.settling[:, 0], **LINES["median"])
-    panels[0].set_ylabel("settles after [s]")
+    panels[0].set_ylabel(label("settles after", time_unit()))
     panels[0].set_ylim(bottom=0)
     panels[1].semilogy(area.first, np.maximum(100 * area.late[:, 0], 100 * FLOOR), **LINES["median"])
     panels[1].set_ylabel("late error [% of range]")
@@ -122,7 +122,7 @@ def convergence_map_reading(area: "ConvergenceMap", system: "System") -> str:
         text += "Left: how long that takes. Right: the largest error from "
     else:
         text += "Top: how long that takes. Bottom: the largest error from "
-    text += f"{number_text(area.window)} s on. "
+    text += f"{number_text(area.window)} {time_unit()} on. "
     if never or lost:
         text += f"Grey: {never} initial states from which the error does not settle, {lost} from which the plant itself leaves all bounds."
     return text.strip()
@@ -147,7 +147,7 @@ def worst_case_figure(study: "WorstCaseStudy", system: "System") -> "Figure":
             if goal == "late":
                 axes.axvline(study.map.window, **LINES["region"])
             axes.set_title(plain(TITLES[goal], 40))
-            axes.set_xlabel(label("time", "s"))
+            axes.set_xlabel(label("time", time_unit()))
             axes.set_xlim(0, _shown(goal, worst))
         panels[0].set_ylabel("largest error [% of range]")
         handles = panels[0].get_legend_handles_labels()[0]
@@ -168,7 +168,7 @@ def worst_case_reading(study: "WorstCaseStudy") -> str:
         f"A search over {settling.trials} initial states of plant and observer, with constant inputs, looked for the error that lasts "
         f"longest and for the one that is largest late; both are shown beside the worst of {settling.trials} random ones."
     ]
-    for worst, unit, scale in ((settling, " s", 1.0), (late, " % of range", 100.0)):
+    for worst, unit, scale in ((settling, f" {time_unit()}", 1.0), (late, " % of range", 100.0)):
         what = "Settling" if worst is settling else "Late error"
         found = number_text(scale * worst.value) if np.isfinite(worst.value) else "not within the trial"
         random = number_text(scale * worst.random) if np.isfinite(worst.random) else "never"

@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from reports.quantities import time_unit
 from reports.selection import (
     absolute_error,
     hardest_states,
@@ -56,7 +57,7 @@ def errors_figure(validation: Any, certificate: Any = None) -> "Figure":
             _curves(axes, t, error[..., i], lines, worst, window, FLOOR * width[i], 20 * width[i])
             axes.set_ylabel(label(validation.state_names[i], validation.units[i], "|error of {}|"))
             roles |= lines.keys()
-        figure.supxlabel("time [s]")
+        figure.supxlabel(label("time", time_unit()))
         _legend(figure, roles, columns=3)
     return figure
 
@@ -77,7 +78,7 @@ def norm_figure(validation: Any, certificate: Any = None) -> "Figure":
         figure = new_figure(COLUMN, 3.2)
         axes = figure.subplots()
         _curves(axes, t, values, lines, worst_trial(validation), window_mask(validation), FLOOR * size, 20 * size)
-        axes.set(xlabel="time [s]", ylabel=r"$|e|_M$  [–]")
+        axes.set(xlabel=label("time", time_unit()), ylabel=r"$|e|_M$  [–]")
         _legend(figure, set(lines), columns=2 if len(lines) < 2 else 1)
     return figure
 
@@ -107,7 +108,7 @@ def map_figure(validation: Any) -> "Figure":
             shading="nearest",
             rasterized=True,
         )
-        axes.set(xlabel="time [s]", ylabel=f"state, 1 to {nx} in the order of the system")
+        axes.set(xlabel=label("time", time_unit()), ylabel=f"state, 1 to {nx} in the order of the system")
         axes.yaxis.set_major_locator(MaxNLocator(integer=True))
         figure.colorbar(image, ax=axes, label="median |error| / range  [–]", location="top", aspect=40)
     return figure

@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from reports.quantities import time_unit
 from reports.selection import (
     example_trials,
     hardest_names,
@@ -84,7 +85,7 @@ def states_figure(validation: Any, system: Any = None) -> "Figure":
             grid[row, 0].set_ylabel(label(validation.state_names[i], validation.units[i]))
             grid[row, 0].set_xlim(t[0], t[shown[-1]])
         figure.align_ylabels(grid[:, 0])
-        figure.supxlabel("time [s]")
+        figure.supxlabel(label("time", time_unit()))
         _legend(figure, [("truth", "true state"), ("estimate", "estimate"), ("region", "operating range")])
     return figure
 
@@ -100,6 +101,7 @@ def phase_figure(validation: Any, system: Any = None, examples: int = EXAMPLES) 
     with styled():
         figure = new_figure(COLUMN, 3.55)
         axes = figure.subplots()
+        axes.locator_params(axis="x", nbins=5)  # labels of four digits overlap where there are more
         truth: dict[str, Any] = LINES["truth"] | {"linewidth": 0.7, "alpha": 0.6}
         for n, k in enumerate(trials):
             colour = CYCLE[n % len(CYCLE)]
@@ -150,6 +152,7 @@ def initial_states_figure(validation: Any, system: Any = None) -> "Figure":
             limits = _initial_limits(validation, np.concatenate([x0[:, i], guess[:, i]]), i)
             boxed |= limits[0] <= low and high <= limits[1]
             axes.set(xlim=limits, ylim=limits, box_aspect=1)
+            axes.locator_params(nbins=4)
             axes.set_xlabel(label(validation.state_names[i], validation.units[i], "initial {}"))
             axes.set_ylabel(label(validation.state_names[i], validation.units[i], "initial estimate of {}"))
         region = [("region", "operating range")] if columns > 1 and boxed else []
@@ -172,11 +175,15 @@ def _legend(figure: "Figure", roles: list[tuple[str, str]], markers: list[tuple[
 def states_reading(validation: Any) -> str:
     """How to read the states and estimates."""
     end = transient_end(validation)
-    part = f" The first {end:.3g} s of {float(validation.t[-1]):.3g} s are shown." if end < validation.t[-1] else ""
+    part = (
+        f" The first {end:.3g} of {float(validation.t[-1]):.3g} {time_unit()} are shown."
+        if end < validation.t[-1]
+        else ""
+    )
     return (
         "Solid: the plant. Dashed: the estimate, from an initial estimate of its own. The two should meet and stay together. On the left, "
         "each colour is one trial. The median and the worst trial are ranked by their largest error over the window in which errors are "
-        "judged." + part + omitted(validation)
+        f"judged.{' The measurements have the stated noise.' if validation.noise else ''}" + part + omitted(validation)
     )
 
 

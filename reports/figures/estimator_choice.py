@@ -6,12 +6,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from reports.quantities import time_unit
 from reports.style import BLUE, GREY, INK, VERMILION, WIDE, new_figure, plain, styled
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-HOPELESS = 100.0  # times the smallest error: not drawn, it would flatten the rest
+HOPELESS = 100.0  # times the smallest error: not drawn, it would flatten the rest; what is proved always is
 ROOM = 0.045  # of the axes' height that a label needs
 
 
@@ -35,7 +36,7 @@ class ChoicePoint:
 def choice_figure(points: Sequence[ChoicePoint], constant_gains: Sequence[tuple[float, float]] = ()) -> "Figure":
     """Left: error against processor time. Right: error against settling time; ``constant_gains``: (settling time, error)."""
     sound = [p for p in points if np.isfinite(p.error) and p.error > 0]
-    shown = [p for p in sound if p.error <= HOPELESS * min(q.error for q in sound)]
+    shown = [p for p in sound if p.proved or p.error <= HOPELESS * min(q.error for q in sound)]
     with styled():
         figure = new_figure(WIDE, 3.6)
         left, right = figure.subplots(1, 2, sharey=True)
@@ -56,7 +57,7 @@ def choice_figure(points: Sequence[ChoicePoint], constant_gains: Sequence[tuple[
         _points(left, [(p.microseconds, p) for p in shown])
         _points(right, [(p.settling, p) for p in shown if np.isfinite(p.settling) and p.settling > 0])
         left.set_xlabel("processor time per step [µs]")
-        right.set_xlabel("settling time, slowest state [s]")
+        right.set_xlabel(f"settling time, slowest state [{time_unit()}]")
         left.set_ylabel("RMS error with noise [% of ranges]")
         left.set_title("cheap and exact: down and left")
         right.set_title("fast, low noise gain: down and left")

@@ -4,7 +4,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from reports.style import WIDE, new_figure, styled
+from reports.quantities import time_unit
+from reports.style import WIDE, label, new_figure, styled
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -42,7 +43,7 @@ def field_figure(t: np.ndarray, truth: np.ndarray, estimate: np.ndarray) -> "Fig
         axis.set_title(title, loc="left")
         axis.set_ylabel("node")
         axis.grid(False)
-    axes[-1].set_xlabel("time [s]")
+    axes[-1].set_xlabel(label("time", time_unit()))
     return figure
 
 

@@ -6,7 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from reports.style import BLUE, GREEN, GREY, VERMILION, WIDE, log_axis, new_figure, styled
+from reports.quantities import time_unit
+from reports.style import BLUE, GREEN, GREY, VERMILION, WIDE, label, log_axis, new_figure, styled
+from systems.detectability import settling_time
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -28,7 +30,7 @@ def relative(values: Any, widths: Any) -> float:
 
 def seconds_to_settle(rate: float | None, dt: float) -> float:
     """Time in which an error that shrinks by ``rate`` per sample falls to 2 %."""
-    return dt * math.log(0.02) / math.log(rate) if rate and 0 < rate < 1 else math.nan
+    return settling_time(rate, dt) if rate is not None and rate < 1 else math.nan
 
 
 def trade_off(curve: Mapping[str, Any], widths: Any, dt: float) -> tuple[list[float], list[float]]:
@@ -73,7 +75,12 @@ def fine_tuning_figure(content: Mapping[str, Any], dt: float) -> "Figure":
             time, level = seconds_to_settle(content["rates"].get(name), dt), relative(noisy["rms"][name], widths)
             style = {"color": _COLOURS[name], "marker": _MARKS[name], "linestyle": "", "markersize": 6}
             right.plot([time], [level], **style)
-        right.set(xscale="log", yscale="log", xlabel="time to 2 % [s]", ylabel="RMS error / range with noise [%]")
+        right.set(
+            xscale="log",
+            yscale="log",
+            xlabel=label("time to 2 %", time_unit()),
+            ylabel="RMS error / range with noise [%]",
+        )
         for axis in (right.xaxis, right.yaxis):
             axis.set_major_locator(LogLocator(base=10, subs=(1, 2, 5), numticks=8))
             axis.set_major_formatter(StrMethodFormatter("{x:g}"))

@@ -1,12 +1,13 @@
 """How long each state takes to settle: the share of trials against time."""
 
-import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from reports.quantities import time_unit
 from reports.selection import hardest_states, omitted
 from reports.style import COLUMN, CYCLE, LINES, label, new_figure, plain, styled
+from systems.detectability import settling_time
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -15,10 +16,10 @@ _DASHES = ("-", (0, (5, 1)), (0, (3, 1, 1, 1)), (0, (1, 1)), (0, (6, 1, 1, 1, 1,
 
 
 def certified_settling(certificate: Any, dt: float) -> float | None:
-    """ln(0.02) / ln(alpha*) dt [s]: in this time |e|_M falls to 2 % of its initial value, up to what the residual adds."""
-    if certificate is None or not certificate.holds or not 0 < certificate.rate < 1:
+    """[s]: in this time |e|_M falls to 2 % of its initial value, up to what the residual adds; a sample at least."""
+    if certificate is None or not certificate.holds or not certificate.rate < 1:
         return None
-    return math.log(0.02) / math.log(float(certificate.rate)) * float(dt)
+    return settling_time(float(certificate.rate), float(dt))
 
 
 def required_settling(fit: Any, certificate: Any, dt: float) -> float | None:
@@ -29,7 +30,7 @@ def required_settling(fit: Any, certificate: Any, dt: float) -> float | None:
     bound = getattr(getattr(fit, "observer", None), "contraction_rate", None) or getattr(
         certificate, "rate_bound", None
     )
-    return math.log(0.02) / math.log(float(bound)) * float(dt) if bound and 0 < bound < 1 else None
+    return settling_time(float(bound), float(dt)) if bound and bound < 1 else None
 
 
 def settling_figure(validation: Any, certificate: Any = None, fit: Any = None) -> "Figure":
@@ -59,8 +60,8 @@ def settling_figure(validation: Any, certificate: Any = None, fit: Any = None) -
             if time and time <= end:
                 axes.axvline(time, **LINES[role], label=text)
             elif time:
-                axes.plot([], [], **LINES[role], label=f"{text} ({time:.3g} s, beyond the axis)")
-        axes.set(xlim=(0, end), ylim=(0, 103), xlabel=label("time", "s"), ylabel="trials settled [%]")
+                axes.plot([], [], **LINES[role], label=f"{text} ({time:.3g} {time_unit()}, beyond the axis)")
+        axes.set(xlim=(0, end), ylim=(0, 103), xlabel=label("time", time_unit()), ylabel="trials settled [%]")
         handles = axes.get_legend_handles_labels()[0]
         figure.legend(handles=handles, loc="outside upper center", ncols=2)
     return figure

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from reports.figures.settling import required_settling
+from reports.quantities import time_unit
 from reports.selection import MAXIMUM_STATES
 from reports.style import COLUMN, CYCLE, LINES, label, log_axis, new_figure, plain, styled
 
@@ -53,7 +54,7 @@ def trade_off_figure(fit: Any, system: Any) -> "Figure":
         positive = share[:, largest][share[:, largest] > 0]
         if positive.size:
             log_axis(axes, positive.min() / 1.5, 1.5 * positive.max())
-        axes.set(xlabel=label("settling time", "s"), ylabel="noise in the estimate [% of range]")
+        axes.set(xlabel=label("settling time", time_unit()), ylabel="noise in the estimate [% of range]")
         figure.legend(handles=axes.get_legend_handles_labels()[0], loc="outside upper center", ncols=2)
     return figure
 

@@ -8,6 +8,7 @@ from systems.detectability.coordinates import SPEEDS, observability_coordinates
 from systems.detectability.jacobians import FULL_METRIC_UP_TO, Jacobians, output_kernels, rates, sample_jacobians
 from systems.detectability.lower_bound import ResidualLowerBound, residual_lower_bound
 from systems.detectability.metric_search import METHODS, MetricSearch, search_metric
+from systems.detectability.narrowing import Narrowing, narrowings
 from systems.detectability.noise import (
     CONDITIONS,
     SETTLED,
@@ -27,9 +28,11 @@ __all__ = [
     "USELESS",
     "Jacobians",
     "MetricSearch",
+    "Narrowing",
     "ResidualLowerBound",
     "TradeOff",
     "curve",
+    "narrowings",
     "observability_coordinates",
     "output_kernels",
     "rates",

@@ -42,7 +42,7 @@ def observability_coordinates(plant: DiscreteSystem, jacobians: Jacobians, speed
         mean = jacobians.a.mean(axis=0) - np.eye(nx)
     rows: list[np.ndarray] = []
     q = np.zeros((nx, 0))
-    current = jacobians.c.mean(axis=0)
+    current = jacobians.c[:, : plant.ny].mean(axis=0)
     for _ in range(nx):
         for row in current:
             rest = row - q @ (q.T @ row)

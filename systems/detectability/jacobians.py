@@ -7,7 +7,8 @@ import numpy as np
 
 from systems.base.errors import InputError
 from systems.discretization import DiscreteSystem
-from systems.integration import sample_region
+from systems.regions import holds, moved_in, region_points
+from systems.system import System
 
 FULL_METRIC_UP_TO = 16  # states; above, the metric is diagonal (a full one has n(n+1)/2 unknowns)
 CORNERS_UP_TO = 10  # states and inputs; above, 2^n corners are too many, and the diagonal of the box stands for them
@@ -20,6 +21,9 @@ class Jacobians:
 
     The rows of C are scaled to largest norm 1, so that gains do not depend on the units of the outputs: they are divided by
     ``output_scale`` ``(ny,)``. ``scale`` ``(nx,)``: half the width of the region (ones when left out, as is output_scale).
+
+    An equality of the plant's region is a further row of C, after those of the outputs: it is known without a sensor, and without
+    noise, where the state is. So ker C holds only what is tangent to the region (ny is then larger by their number).
     """
 
     a: np.ndarray
@@ -47,15 +51,15 @@ def sample_jacobians(
     region = system.state_ranges if region is None else region
     box = np.concatenate([region, system.input_ranges])
     if points is None:
-        points = sample_region(box[:, 0], box[:, 1], count, seed)
+        points = region_points(system, box, count, seed)
         if len(box) <= CORNERS_UP_TO:
             extremes = np.array(list(itertools.product(*box)))
         else:
             extremes = box[:, 0] + np.linspace(0, 1, 17)[:, None] * np.ptp(box, axis=1)
-        points = np.concatenate([points, extremes])
+        points = np.concatenate([points, corners_inside(system, extremes, box)])
     x, u = points[:, : system.nx], points[:, system.nx :]
     a, _ = plant.jacobian(x, u)
-    c, _ = plant.output_jacobian(x, u)
+    c = measured_slopes(plant, x, u)
     scale = 0.5 * np.ptp(region, axis=1)
     a, c = a * scale / scale[:, None], c * scale
     output_scale = np.maximum(np.nanmax(np.linalg.norm(c, axis=-1), initial=0.0, axis=tuple(range(c.ndim - 2))), 1e-300)
@@ -69,6 +73,25 @@ def sample_jacobians(
     return Jacobians(
         np.ascontiguousarray(a[finite]), np.ascontiguousarray(c[finite]), points[finite], scale, output_scale
     )
+
+
+def corners_inside(system: System, extremes: np.ndarray, box: np.ndarray) -> np.ndarray:
+    """Extreme points of a box, moved to where the constraints hold; those that do not get there are left out."""
+    if system.region is None:
+        return extremes
+    found = moved_in(system, extremes, box)
+    return found[holds(system, found)]
+
+
+def measured_slopes(plant: DiscreteSystem, x: np.ndarray, u: np.ndarray) -> np.ndarray:
+    """``(m, ny, nx)``: dh/dx, and below it the slopes of the equalities of the plant's region."""
+    system = plant.system
+    c, _ = plant.output_jacobian(x, u)
+    if system.region is None or not system.region.equalities.any():
+        return c
+    c = np.broadcast_to(c, (len(x), *c.shape[-2:]))
+    normal = system.region.slopes(x, u, system.parameter_values)[:, system.region.equalities, : system.nx]
+    return np.concatenate([c, normal], axis=1)
 
 
 def output_kernels(c: np.ndarray) -> np.ndarray:

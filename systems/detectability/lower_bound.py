@@ -14,8 +14,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from systems.base.errors import InputError
+from systems.detectability.jacobians import measured_slopes
 from systems.discretization import DiscreteSystem
-from systems.integration import sample_region
+from systems.regions import holds_along, region_points
 
 ON_FIBRE = 1e-9  # difference of two outputs that counts as none, in parts of the largest output
 NEWTON_STEPS = 6
@@ -53,7 +54,7 @@ def residual_lower_bound(
 
     Parameters
     ----------
-    metric : M ``(nx, nx)`` in physical units, positive definite; rate : alpha per sample in (0, 1).
+    metric : M ``(nx, nx)`` in physical units, positive definite; rate : alpha per sample in [0, 1).
     region : ``(nx, 2)``, where both states of a pair lie; the ranges when left out. Inputs lie in theirs; disturbances,
         which an observer does not know, are held at the middle of their range.
     pairs, iterations : how many pairs are drawn, and steps of ascent on the best 64 of them.
@@ -61,15 +62,15 @@ def residual_lower_bound(
     Zero means that no pair speaks against the rate. Raises :class:`InputError` for a metric that is not positive definite.
     """
     system = plant.system
-    region = system.state_ranges if region is None else np.asarray(region, dtype=float)
+    area = system.state_ranges if region is None else np.asarray(region, dtype=float)
     metric = np.asarray(metric, dtype=float)
     if metric.shape != (plant.nx, plant.nx) or not np.isfinite(metric).all() or np.linalg.eigvalsh(metric)[0] <= 0:
         raise InputError(
             f"metric is not a positive definite matrix ({plant.nx}, {plant.nx}); give the metric of a search or of an observer"
         )
-    if not 0 < rate < 1:
-        raise InputError(f"rate is {rate!r}; expected a contraction rate per sample between 0 and 1")
-    box = _Box(plant, region)
+    if not 0 <= rate < 1:  # 0: all is forgotten within a sample, as where every state is measured
+        raise InputError(f"rate is {rate!r}; expected a contraction rate per sample, from 0 to below 1")
+    box = _Box(plant, area)
     x, other, u = _draw(plant, box, pairs, seed)
     if not len(x):  # equal outputs mean equal states
         none = np.full((2, plant.nx), np.nan)
@@ -77,7 +78,10 @@ def residual_lower_bound(
     tried = len(x)
     gap = _gap(plant, metric, rate, x, other, u)
     best = np.argsort(gap)[-64:]
-    x, other, u, gap = _ascend(plant, box, metric, rate, x[best], other[best], u[best], gap[best], iterations)
+    # Pairs on an equality of the region stay as they were drawn: an ascent would leave it, and every pair proves its number.
+    region = system.region
+    steps = 0 if region is not None and region.equalities.any() else iterations
+    x, other, u, gap = _ascend(plant, box, metric, rate, x[best], other[best], u[best], gap[best], steps)
     k = int(np.argmax(gap))
     residual = 0.5 * max(float(gap[k]), 0.0)
     error = residual / (1 - rate)
@@ -94,11 +98,12 @@ class _Box:
         unknown = np.setdiff1d(np.arange(plant.nu), system.known)
         inputs[unknown] = inputs[unknown].mean(axis=1, keepdims=True)
         self.region, self.inputs = region, inputs
-        self.width = np.ptp(region, axis=1)
+        self.width, self.system = np.ptp(region, axis=1), system
 
-    def holds(self, x: np.ndarray) -> np.ndarray:
+    def holds(self, x: np.ndarray, u: np.ndarray) -> np.ndarray:
         slack = 1e-9 * self.width
-        return ((x >= self.region[:, 0] - slack) & (x <= self.region[:, 1] + slack)).all(axis=1)
+        inside = ((x >= self.region[:, 0] - slack) & (x <= self.region[:, 1] + slack)).all(axis=1)
+        return inside & holds_along(self.system, x, u)
 
     def clip(self, x: np.ndarray) -> np.ndarray:
         return np.clip(x, self.region[:, 0], self.region[:, 1])
@@ -119,28 +124,38 @@ def _to_fibre(
     """``other`` moved to the fibre of ``x`` by Newton steps of least length (per width), and where that worked."""
     if not len(x):
         return other, np.zeros(0, dtype=bool)
-    target = plant.output(x, u)
+    target = _seen(plant, x, u)
     size = np.maximum(1e-300, np.abs(target).max(axis=0, initial=0.0) + np.ptp(target, axis=0))
     for _ in range(NEWTON_STEPS):
-        miss = plant.output(other, u) - target
+        miss = _seen(plant, other, u) - target
         if not np.isfinite(miss).any() or np.nanmax(np.abs(miss) / size, initial=0.0) < 1e-14:
             break
-        c = np.broadcast_to(plant.output_jacobian(other, u)[0], (len(x), plant.ny, plant.nx)) * box.width
+        c = np.broadcast_to(measured_slopes(plant, other, u), (len(x), target.shape[1], plant.nx)) * box.width
         c, miss = np.nan_to_num(c), np.nan_to_num(miss)
         other = other - box.width * np.einsum("mij,mj->mi", np.linalg.pinv(c, rcond=1e-10), miss)
-    miss = np.abs(plant.output(other, u) - target) / size
-    good = np.isfinite(other).all(axis=1) & (miss < ON_FIBRE).all(axis=1) & box.holds(other)
+    miss = np.abs(_seen(plant, other, u) - target) / size
+    good = np.isfinite(other).all(axis=1) & (miss < ON_FIBRE).all(axis=1) & box.holds(other, u)
     return other, good
+
+
+def _seen(plant: DiscreteSystem, x: np.ndarray, u: np.ndarray) -> np.ndarray:
+    """Outputs, and beside them the equalities of the region, which are zero at every state that counts."""
+    y, system = plant.output(x, u), plant.system
+    if system.region is None or not system.region.equalities.any():
+        return y
+    extra = system.region.values(x, u, system.parameter_values)[:, system.region.equalities]
+    return np.concatenate([y, extra], axis=1)
 
 
 def _draw(plant: DiscreteSystem, box: _Box, count: int, seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Pairs on fibres, with steps of all sizes: from a hundredth of the region to where the line through x leaves it."""
     bounds = np.concatenate([box.region, box.inputs])
-    points = sample_region(bounds[:, 0], bounds[:, 1], count, seed)
+    points = region_points(plant.system, bounds, count, seed)
     x, u = points[:, : plant.nx], points[:, plant.nx :]
     rng = np.random.default_rng([seed, 11])
     direction = rng.standard_normal(x.shape)
-    c = np.nan_to_num(_slopes(plant, x, u)[2]) * box.width
+    c = np.nan_to_num(np.broadcast_to(measured_slopes(plant, x, u), (len(x), _seen(plant, x, u).shape[1], plant.nx)))
+    c = c * box.width
     direction -= np.einsum("mij,mjk,mk->mi", np.linalg.pinv(c, rcond=1e-10), c, direction)
     length = np.linalg.norm(direction, axis=1)
     seen = length > 1e-9
@@ -209,6 +224,7 @@ def _ascend(
         moved = np.clip(z + length[:, None] * scale * gradient / np.maximum(size, 1e-300), low, high)
         new_x, new_u = moved[:, :n], moved[:, 2 * n :]
         new_other, good = _to_fibre(plant, box, new_x, moved[:, n : 2 * n], new_u)
+        good &= box.holds(new_x, new_u)
         reached = np.where(
             good, _gap(plant, metric, rate, new_x, np.where(good[:, None], new_other, other), new_u), -np.inf
         )

@@ -4,10 +4,11 @@ The projection observer x_hat+ = f(x_hat + K (y - h(x_hat)), u), K = M^-1 C' (C 
 
     e+ = A (I - K C) e + A K n                                     to first order, A and C at the plant's state
     |e_t|_M <= alpha^t |e_0|_M + gain sup|n|,                      gain = sup |A K N|_M / (1 - alpha),  N = diag(noise)
-    P = A (I - K C) P (I - K C)' A' + A K N^2 K' A'                covariance of e under white noise n
+    P = A (I - K C) P (I - K C)' A' + A K N^2 K' A' + Q            covariance of e under white noise n, and process noise of Q
 
 ``noise`` is the square root of the diagonal of P, root mean square over the points of the region with A and C frozen there: exact
-for a linear plant, an estimate for others. One point of the curve belongs to one bound on the condition number of the metric.
+for a linear plant, an estimate for others. ``peak`` is what e+ = A (I - K C) e makes of an initial error on its way to zero, likewise.
+One point of the curve belongs to one bound on the condition number of the metric.
 """
 
 from dataclasses import dataclass
@@ -18,12 +19,14 @@ from systems.detectability.coordinates import SPEEDS, observability_coordinates
 from systems.detectability.jacobians import FULL_METRIC_UP_TO, Jacobians, sample_jacobians
 from systems.detectability.metric_search import MetricSearch, search_metric
 from systems.discretization import DiscreteSystem
+from systems.process_noise import sample_deviation
 
 CONDITIONS = (1.0, 3.0, 10.0, 30.0, 100.0, 300.0, 1000.0, 3000.0, 10000.0)
 NOMINAL_NOISE = 0.005  # of an output's half range, where no output states its noise
 SETTLED = 0.02
 USELESS = SETTLED ** (1 / 1000)  # an observer slower than 1000 samples is of no use
-POINTS = 256
+POINTS, POINTS_WHEN_WIDE = 256, 32  # up to FULL_METRIC_UP_TO states and above
+TRANSIENT = 30  # samples in which an initial error is followed to its peak
 LARGEST = 3000.0  # condition number of a metric in observability coordinates, which hold the rest
 
 
@@ -36,6 +39,8 @@ class TradeOff:
     deviation of the outputs, ``noise`` ``(k, nx)`` steady-state standard deviation per state in physical units, ``speed``
     l dt of the observability coordinates, 0 for the plain states. ``output_noise`` ``(ny,)``: the standard deviations
     used; ``assumed`` when none is stated and 0.5 % of the half range is used instead. ``chosen``: the row in use, or -1.
+    ``peak`` ``(k, nx)``: the largest error, in ranges, that an initial error within the initial ranges grows to before it decays, of
+    the same observer (None in older files).
     """
 
     condition: np.ndarray
@@ -47,6 +52,7 @@ class TradeOff:
     output_noise: np.ndarray
     assumed: bool
     chosen: int = -1
+    peak: np.ndarray | None = None
 
 
 def settling_time(rate: float, dt: float) -> float:
@@ -57,23 +63,32 @@ def settling_time(rate: float, dt: float) -> float:
 
 
 def output_noise(plant: DiscreteSystem, jacobians: Jacobians) -> tuple[np.ndarray, bool]:
-    """(standard deviation of every output ``(ny,)`` in its unit, whether it had to be assumed)."""
+    """(standard deviation of every row of C ``(ny,)`` in its unit, whether it had to be assumed); equalities have none."""
     stated = np.array([signal.noise for signal in plant.system.outputs], dtype=float)
+    exact = np.zeros(jacobians.c.shape[1] - plant.ny)
     if (stated > 0).any():
-        return stated, False
-    scale = np.ones(plant.ny) if jacobians.output_scale is None else jacobians.output_scale
-    return NOMINAL_NOISE * scale, True
+        return np.concatenate([stated, exact]), False
+    scale = np.ones(plant.ny) if jacobians.output_scale is None else jacobians.output_scale[: plant.ny]
+    return np.concatenate([NOMINAL_NOISE * scale, exact]), True
 
 
-def noise_of(found: MetricSearch, jacobians: Jacobians, noise: np.ndarray) -> tuple[float, np.ndarray]:
-    """(gain, standard deviation per state) of the projection observer of a metric; physical units where the Jacobians have them.
+def noise_of(
+    found: MetricSearch,
+    jacobians: Jacobians,
+    noise: np.ndarray,
+    initial: np.ndarray | None = None,
+    process: np.ndarray | None = None,
+) -> tuple[float, np.ndarray, np.ndarray]:
+    """(gain, standard deviation, peak per state) of the projection observer of a metric; physical units where the Jacobians have them.
 
-    ``noise`` ``(ny,)``: standard deviations of the outputs, in their units. Both are infinite where the metric does not contract.
+    ``noise`` ``(ny,)``: standard deviations of the outputs, ``initial`` ``(nx,)``: largest initial errors, in their units (half the
+    region when left out), ``process`` ``(nx,)``: what a sample of process noise adds. All are infinite where the metric does not contract.
     """
     nx = jacobians.a.shape[1]
     if not found.rate < 1:
-        return float("inf"), np.full(nx, np.inf)
-    few = np.linspace(0, len(jacobians.a) - 1, min(POINTS, len(jacobians.a))).astype(int)
+        return float("inf"), np.full(nx, np.inf), np.full(nx, np.inf)
+    most = POINTS if nx <= FULL_METRIC_UP_TO else POINTS_WHEN_WIDE
+    few = np.linspace(0, len(jacobians.a) - 1, min(most, len(jacobians.a))).astype(int)
     a, c = jacobians.a[few], jacobians.c[few]
     scale = np.ones(nx) if jacobians.scale is None else jacobians.scale
     sd = noise / (np.ones(len(noise)) if jacobians.output_scale is None else jacobians.output_scale)
@@ -85,7 +100,10 @@ def noise_of(found: MetricSearch, jacobians: Jacobians, noise: np.ndarray) -> tu
     factor = np.linalg.cholesky(metric).T
     gain = float(np.linalg.svd(factor @ through, compute_uv=False)[:, 0].max(initial=0.0)) if len(noise) else 0.0
     closed = a @ (np.eye(nx) - k @ c)
-    p = through @ np.transpose(through, (0, 2, 1))
+    peak = scale * _peak(closed, np.ones(nx) if initial is None else initial / scale)
+    p = through @ np.transpose(through, (0, 2, 1)) + np.diag(
+        (np.zeros(nx) if process is None else process / scale) ** 2
+    )
     for _ in range(40):  # doubling: P is the sum of F^j Q F^j' over 2^i terms
         added = closed @ p @ np.transpose(closed, (0, 2, 1))
         p = p + added
@@ -93,7 +111,16 @@ def noise_of(found: MetricSearch, jacobians: Jacobians, noise: np.ndarray) -> tu
         if not np.abs(added).max() > 1e-10 * np.abs(p).max():
             break
     variance = np.einsum("mii->mi", p).mean(axis=0)
-    return gain / (1 - found.rate), scale * np.sqrt(variance)
+    return gain / (1 - found.rate), scale * np.sqrt(variance), peak
+
+
+def _peak(closed: np.ndarray, initial: np.ndarray) -> np.ndarray:
+    """The largest error of each state ``(nx,)`` that the error dynamics ``(m, nx, nx)`` make of any e_0 with |e_0| <= ``initial``."""
+    power, peak = closed, np.zeros(len(initial))
+    for _ in range(TRANSIENT):
+        peak = np.maximum(peak, (np.abs(power) @ initial).max(axis=0))
+        power = power @ closed
+    return peak
 
 
 def trade_off(
@@ -154,14 +181,17 @@ def _along(
 def curve(plant: DiscreteSystem, jacobians: Jacobians, found: list[tuple[float, MetricSearch]]) -> TradeOff:
     """The columns of a trade-off from (speed, metric) pairs."""
     sd, assumed = output_noise(plant, jacobians)
-    costs = [noise_of(item, jacobians, sd) for _, item in found]
+    initial, width = (np.ptp(box, axis=1) for box in (plant.system.initial_ranges, plant.system.state_ranges))
+    process = sample_deviation(plant)
+    costs = [noise_of(item, jacobians, sd, initial, process) for _, item in found]
     return TradeOff(
         condition=np.array([item.condition for _, item in found]),
         rate=np.array([item.rate for _, item in found]),
         settling_time=np.array([settling_time(item.rate, plant.dt) for _, item in found]),
-        gain=np.array([gain for gain, _ in costs]),
-        noise=np.array([noise for _, noise in costs]).reshape(len(found), plant.nx),
+        gain=np.array([gain for gain, *_ in costs]),
+        noise=np.array([noise for _, noise, _ in costs]).reshape(len(found), plant.nx),
+        peak=np.array([peak for *_, peak in costs]).reshape(len(found), plant.nx) / width,
         speed=np.array([speed for speed, _ in found]),
-        output_noise=sd,
+        output_noise=sd[: plant.ny],
         assumed=assumed,
     )

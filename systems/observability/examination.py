@@ -88,9 +88,10 @@ def _motions(
     system = plant.system
     still = seen.points[np.array(seen.kinds) == EQUILIBRIUM][: max(1, count // 3)]
     moving = max(1, count - len(still))
-    if trajectories is not None and len(trajectories.t) >= samples:
-        rows = np.arange(moving) % len(trajectories)
-        begins = np.linspace(0, len(trajectories.t) - samples, moving).astype(int)
+    whole = np.flatnonzero(trajectories.lengths >= samples) if trajectories is not None else np.zeros(0, dtype=int)
+    if trajectories is not None and len(whole):
+        rows = whole[np.arange(moving) % len(whole)]
+        begins = (np.linspace(0, 1, moving) * (trajectories.lengths[rows] - samples)).astype(int)
         x = np.stack([trajectories.x[k, b : b + samples] for k, b in zip(rows, begins, strict=True)])
         u = np.stack([trajectories.u[k, b : b + samples] for k, b in zip(rows, begins, strict=True)])
     else:

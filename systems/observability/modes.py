@@ -1,21 +1,20 @@
 """Fast and slow modes over the region, and what they ask of the sampling time and of the integration method.
 
 Eigenvalues lambda of df/dx at points of the region: time constants 1/|lambda|, periods 2 pi/|Im lambda|, and the stiffness
-ratio |lambda|_max / |lambda|_min of one point, without integrators (|lambda| below 1e-6 of the fastest there).
+ratio |lambda|_max / |lambda|_min of one point, without integrators (|lambda| below 1e-7 of the fastest there).
 """
 
 from dataclasses import dataclass
 
 import numpy as np
 
-from systems.discretization import MAX_SUBSTEPS, DiscreteSystem
+from systems.discretization import MAX_SUBSTEPS, STABLE, DiscreteSystem
 from systems.evaluation import evaluate, jacobian
-from systems.integration import sample_region, time_scales
+from systems.integration import INTEGRATOR, time_scales
+from systems.regions import states_and_inputs
 
 STIFF = 1000.0  # ratio of fastest to slowest mode from which a plant is called stiff
-INTEGRATOR = 1e-6  # of the fastest mode
 FINE, COARSE = 500.0, 1.0  # samples per fastest time constant
-STABLE = 2.5  # |lambda| h up to which an explicit step of order four is stable, with a little to spare
 
 
 @dataclass(frozen=True)
@@ -48,9 +47,10 @@ def find_modes(
     if system.kind != "continuous":
         return None
     region = system.state_ranges if region is None else region
-    x = np.concatenate([region.mean(axis=1)[None], sample_region(region[:, 0], region[:, 1], samples, seed)])
-    box = system.input_ranges
-    u = np.concatenate([box.mean(axis=1)[None], sample_region(box[:, 0], box[:, 1], samples, seed + 1)])
+    x, u = states_and_inputs(system, region, samples, seed)
+    if system.region is None:
+        x = np.concatenate([region.mean(axis=1)[None], x])
+        u = np.concatenate([system.input_ranges.mean(axis=1)[None], u])
     slopes = evaluate(jacobian(system.dynamics, "x"), t=np.zeros(1), x=x, u=u, p=system.parameter_values)
     slopes = np.broadcast_to(slopes, (len(x), plant.nx, plant.nx))
     slopes = slopes[np.isfinite(slopes).all(axis=(1, 2))]
@@ -85,28 +85,28 @@ def find_modes(
 
 def _advice(plant: DiscreteSystem, found: Modes) -> list[str]:
     """What the modes ask of dt and method."""
-    text = []
+    text, unit = [], plant.system.time_unit
     dt, per = plant.dt, found.samples_per_fastest
     if not np.isfinite(found.fastest):
         return []
     if dt > 0.5 * found.period:
         text.append(
-            f"dt {dt:g} s is longer than half a period of the fastest oscillation ({found.period:.3g} s): sampling aliases it to "
-            f"a slower one; take dt of at most {found.period / 10:.1g} s"
+            f"dt {dt:g} {unit} is longer than half a period of the fastest oscillation ({found.period:.3g} {unit}): sampling aliases it to "
+            f"a slower one; take dt of at most {found.period / 10:.1g} {unit}"
         )
     elif per < COARSE and found.fast_decays:
         text.append(
-            f"the fastest mode ({found.fastest:.3g} s) dies away within a sample: it need not be estimated fast; "
-            f"dt of {found.fastest:.1g} s or less shows it"
+            f"the fastest mode ({found.fastest:.3g} {unit}) dies away within a sample: it need not be estimated fast; "
+            f"dt of {found.fastest:.1g} {unit} or less shows it"
         )
     elif per < COARSE:
         text.append(
-            f"dt {dt:g} s is coarser than the fastest mode ({found.fastest:.3g} s); {found.fastest / 5:.1g} s suits it"
+            f"dt {dt:g} {unit} is coarser than the fastest mode ({found.fastest:.3g} {unit}); {found.fastest / 5:.1g} {unit} suits it"
         )
     elif per > FINE:
         text.append(
-            f"dt {dt:g} s is {per:.3g} times finer than the fastest mode ({found.fastest:.3g} s): a rate per sample is then close to 1 "
-            f"and every run long; {found.fastest / 20:.1g} s would suffice"
+            f"dt {dt:g} {unit} is {per:.3g} times finer than the fastest mode ({found.fastest:.3g} {unit}): a rate per sample is then "
+            f"close to 1 and every run long; {found.fastest / 20:.1g} {unit} would suffice"
         )
     needed = dt / (STABLE * found.fastest)
     if plant.method in ("rk4", "euler") and needed > MAX_SUBSTEPS:
@@ -114,9 +114,12 @@ def _advice(plant: DiscreteSystem, found: Modes) -> list[str]:
             f"stiff: an explicit method needs about {needed:.0f} steps per sample for stability alone; use --method cvodes"
         )
     elif found.stiffness > STIFF:
-        method = "stays" if plant.method in ("rk4", "euler") else "is also"
+        explicit = plant.method in ("rk4", "euler")
+        steps = (
+            f" with {plant.substeps} substep{'s' if plant.substeps > 1 else ''}, for a larger dt use --method cvodes"
+        )
         text.append(
-            f"stiff: the slowest mode takes {found.stiffness:.3g} times as long as the fastest; {plant.method} {method} accurate at this "
-            f"dt with {plant.substeps} substep{'s' if plant.substeps > 1 else ''}, for a larger dt use --method cvodes"
+            f"stiff: the slowest mode takes {found.stiffness:.3g} times as long as the fastest; {plant.method} "
+            f"{'stays' if explicit else 'is'} accurate at this dt{steps if explicit else ''}"
         )
     return text

@@ -9,10 +9,12 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from systems.base.errors import InputError, SimulationError
+from systems.closed_loop import is_driven
 from systems.detectability import Jacobians, sample_jacobians
 from systems.discretization import DiscreteSystem
 from systems.evaluation import evaluate, jacobian
 from systems.integration import sample_region
+from systems.regions import holds, moved_in, region_points
 from systems.trajectories import Trajectories, simulate
 
 EQUILIBRIUM, TRAJECTORY, REGION = "equilibrium", "trajectory", "region"
@@ -41,7 +43,13 @@ def motions(plant: DiscreteSystem, count: int = 8, samples: int = 400, seed: int
     """A few trajectories of so many samples; None where the plant cannot be simulated from its initial states."""
     duration = samples * plant.dt
     try:
-        return simulate(plant, count, max(duration, 2 * plant.dt), seed)
+        return simulate(
+            plant,
+            count,
+            max(duration, 2 * plant.dt),
+            seed,
+            leave=is_driven(plant.system) or plant.system.region is not None,
+        )
     except SimulationError:
         return None
 
@@ -102,6 +110,7 @@ def equilibria(plant: DiscreteSystem, region: np.ndarray | None = None, seed: in
     inside = ((x >= region[:, 0] - 1e-9 * half) & (x <= region[:, 1] + 1e-9 * half)).all(axis=1)
     good = inside & (last < 1e-6) & (np.abs(excess(x, u)) <= 1e-9 * size).all(axis=1)
     points = np.concatenate([x, u], axis=1)[good]
+    points = points[holds(system, points)]
     scale = np.concatenate([half, np.where(np.ptp(box, axis=1) > 0, 0.5 * np.ptp(box, axis=1), 1.0)])
     kept: list[np.ndarray] = []
     for point in points:
@@ -129,7 +138,7 @@ def least_observable(plant: DiscreteSystem, region: np.ndarray, seed: int = 0) -
     """
     box = np.concatenate([region, plant.system.input_ranges])
     low, high = box.T
-    points = sample_region(low, high, 256, seed)
+    points = region_points(plant.system, box, 256, seed)
     rng = np.random.default_rng([seed, 4])
     best, value, reach = points[0], np.inf, 0.25 * (high - low)
     unit: np.ndarray | None = None
@@ -144,7 +153,8 @@ def least_observable(plant: DiscreteSystem, region: np.ndarray, seed: int = 0) -
         k = int(np.argmin(sizes))
         if sizes[k] < value:
             best, value = found.points[k], float(sizes[k])
-        points = np.clip(best + reach * rng.uniform(-1, 1, (TRIED, len(box))), low, high)
+        points = moved_in(plant.system, np.clip(best + reach * rng.uniform(-1, 1, (TRIED, len(box))), low, high), box)
+        points = points[holds(plant.system, points)]
         reach = reach * 0.55
     return best[None]
 
@@ -167,10 +177,12 @@ def places(
     strewn = (
         box[:, 0] + np.linspace(0, 1, few)[:, None] * np.ptp(box, axis=1)
         if wide
-        else sample_region(box[:, 0], box[:, 1], few, seed)
+        else region_points(plant.system, box, few, seed)
     )
-    groups = [(EQUILIBRIUM, equilibria(plant, region, seed)), (REGION, box.mean(axis=1)[None]), (REGION, strewn)]
+    strewn = np.concatenate([box.mean(axis=1)[None], strewn])
+    groups = [(EQUILIBRIUM, equilibria(plant, region, seed)), (REGION, strewn[holds(plant.system, strewn)])]
     if visited is not None and len(visited):
+        visited = visited[holds(plant.system, visited)]
         thin = np.unique(np.linspace(0, len(visited) - 1, min(few, len(visited))).astype(int))
         groups.append((TRAJECTORY, visited[thin]))
     if thorough and len(box) <= SMALL_SEARCH and not slow:

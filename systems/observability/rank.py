@@ -66,7 +66,7 @@ def windows(plant: DiscreteSystem, x: np.ndarray, u: np.ndarray) -> Windows:
         empty = np.zeros((0, samples, plant.nx, plant.nx)), np.zeros((0, samples, plant.ny, plant.nx))
         return Windows(x[:0], u[:0], *empty, np.ones(plant.ny))
     a, c = (array.reshape(n, samples, *array.shape[1:]) for array in (found.a, found.c))
-    return Windows(x[good], u[good], a, c, found.output_scale)
+    return Windows(x[good], u[good], a, c, found.output_scale[: plant.ny])
 
 
 @dataclass(frozen=True, eq=False)

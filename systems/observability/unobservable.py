@@ -76,8 +76,10 @@ class UnobservableModes:
             named += 1
             spoken = " and ".join(f"({direction_text(system, part)})" for part in _plane(mode))
             if value.imag > 1e-12 * abs(value):
-                spoken += f", which turn into each other in {2 * np.pi / np.angle(value) * self.dt:.3g} s"
-            parts.append(f"{spoken}, {decay_text(abs(value), self.dt)}")
+                spoken += (
+                    f", which turn into each other in {2 * np.pi / np.angle(value) * self.dt:.3g} {system.time_unit}"
+                )
+            parts.append(f"{spoken}, {decay_text(abs(value), self.dt, system.time_unit)}")
         what = "; ".join(parts)
         d = len(self.eigenvalues)
         count = f", the slowest of {d} unobservable dimensions" if d > 2 and rate is None else ""

@@ -51,11 +51,14 @@ def point_text(system: System, point: np.ndarray) -> str:
     return ", ".join(named[:3]) + ", ..., " + ", ".join(named[-3:])
 
 
-def decay_text(rate: float, dt: float) -> str:
-    """What a factor per sample means: how it decays per second and when 2 % is left."""
+def decay_text(rate: float, dt: float, unit: str = "s") -> str:
+    """What a factor per sample means: how it decays per ``unit`` of time and when 2 % is left."""
     if rate >= 1 - STILL:
         grows = rate > 1 + 1e-6
         return f"{rate:.6g} per sample: it {'grows' if grows else 'does not decay'}"
     if rate <= 0.02:
         return f"{rate:.3g} per sample: gone within a sample"
-    return f"{rate:.6g} per sample, {-np.log(rate) / dt:.3g} per second: 2 % is left after {np.log(0.02) / np.log(rate) * dt:.3g} s"
+    return (
+        f"{rate:.6g} per sample, {-np.log(rate) / dt:.3g} per {'second' if unit == 's' else unit}: 2 % is left after "
+        f"{np.log(0.02) / np.log(rate) * dt:.3g} {unit}"
+    )

@@ -4,13 +4,16 @@
 ``write_recordings`` writes the same formats. Parquet and HDF5 need the extra ``pip install ren-observer[files]``.
 """
 
-from systems.recordings.reading import OpenedLog, Recording, log_files, open_logs, parse_columns, read_recordings
+from systems.recordings.opened import OpenedLog, Recording
+from systems.recordings.reading import log_files, open_logs, parse_columns, read_recordings
+from systems.recordings.time_columns import Timing
 from systems.recordings.writing import FORMATS, write_columns, write_recordings
 
 __all__ = [
     "FORMATS",
     "OpenedLog",
     "Recording",
+    "Timing",
     "log_files",
     "open_logs",
     "parse_columns",

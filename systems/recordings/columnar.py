@@ -20,7 +20,8 @@ from systems.base import memory
 from systems.base.arrays import ArrayFile, one_line, open_arrays
 from systems.base.errors import InputError
 from systems.base.wording import shorten
-from systems.recordings.tables import EXTRA, ROWS, WIDEST, Block, LogTable, time_column
+from systems.recordings.tables import EXTRA, ROWS, WIDEST, Block, LogTable
+from systems.recordings.time_columns import ROW_TIME, TimeSource
 
 _LARGEST_UNITS = 1 << 20  # bytes
 _SMALLER = "export the log again with fewer rows, or as several files"
@@ -50,14 +51,14 @@ def _refuse(path: Path, kind: str, error: Exception) -> NoReturn:
 def _table(
     label: str,
     names: Sequence[str],
-    asked: str | None,
+    source: TimeSource,
     units: Mapping[str, str],
     rows: Mapping[str, int],
     blocks: Callable[[Sequence[str]], Iterator[dict[str, np.ndarray]]],
 ) -> LogTable:
     """A table whose columns have these ``rows``; reading one that has others than the time is refused."""
-    time = time_column(label, names, asked)
-    expected = rows[time]
+    time = source.find(label, names)
+    expected = max(rows.values(), default=0) if time == ROW_TIME else rows[time]
 
     def read(wanted: Sequence[str]) -> Iterator[Block]:
         for name in wanted:
@@ -77,7 +78,7 @@ def _table(
 # npz -----------------------------------------------------------------------------------------------------------------
 
 
-def open_npz(path: Path, time: str | None) -> list[LogTable]:
+def open_npz(path: Path, time: TimeSource) -> list[LogTable]:
     """One table, or one per row of two-dimensional arrays."""
     if not zipfile.is_zipfile(path):
         raise InputError(f"{path} is no npz file; export the log again with numpy.savez")
@@ -88,7 +89,7 @@ def open_npz(path: Path, time: str | None) -> list[LogTable]:
         _refuse(path, "npz", error)
 
 
-def _npz_tables(path: Path, file: ArrayFile, time: str | None) -> list[LogTable]:
+def _npz_tables(path: Path, file: ArrayFile, time: TimeSource) -> list[LogTable]:
     declared = dict(file.declared)
     if {"t", "x", "u", "y", "lengths"} <= set(declared) and len(declared["x"].shape) == 3:
         raise InputError(
@@ -181,7 +182,7 @@ def _npz_rows(
 # Parquet -------------------------------------------------------------------------------------------------------------
 
 
-def open_parquet(path: Path, time: str | None) -> list[LogTable]:
+def open_parquet(path: Path, time: TimeSource) -> list[LogTable]:
     """The one table of a Parquet file."""
     (parquet,) = _needed(path, "Parquet", "pyarrow.parquet")
     try:
@@ -240,7 +241,7 @@ def _plain(column: Any) -> np.ndarray:
 # HDF5 ----------------------------------------------------------------------------------------------------------------
 
 
-def open_hdf5(path: Path, time: str | None) -> list[LogTable]:
+def open_hdf5(path: Path, time: TimeSource) -> list[LogTable]:
     """The table at the root, or one per group."""
     (h5py,) = _needed(path, "HDF5", "h5py")
     try:

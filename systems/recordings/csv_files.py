@@ -1,8 +1,8 @@
-"""CSV logs: comma, semicolon or tab; a header row; a row of units under it or units in the names, as ``speed [m/s]``.
+"""CSV logs: comma, semicolon, tab or blanks; a header row; a row of units under it or units in the names, as ``speed [m/s]``.
 
 A file is read in blocks of whole lines. A clean block goes through NumPy's own reader; whatever that refuses is read cell by cell,
 which finds the row and the column of the mistake. Empty cells are missing values; a decimal comma is understood where semicolons
-separate.
+or tabs separate. Lines before the header, and lines that begin with #, are passed over.
 """
 
 import codecs
@@ -19,16 +19,18 @@ import numpy as np
 
 from systems.base.errors import InputError
 from systems.base.wording import shorten
-from systems.recordings.tables import MISSING, ROWS, Block, LogTable, is_date, number, numbers, time_column
+from systems.recordings.headers import are_units, cells_of, find_header, is_number, single_blanks
+from systems.recordings.stamps import is_stamp
+from systems.recordings.tables import ROWS, Block, LogTable, number, numbers
+from systems.recordings.time_columns import ROW_TIME, TimeSource
 
-_DELIMITERS = (",", ";", "\t")
 _WITH_UNIT = re.compile(r"(.*\S)\s*[\[(]([^\[\]()]*)[\])]\Z")
 _BINARY = "is no text; expected a CSV file saved as UTF-8"
 _CHARACTERS = 1 << 21  # of a block
 _LONGEST = 1 << 20  # characters of a line
 
 
-def open_csv(path: Path, time: str | None) -> list[LogTable]:
+def open_csv(path: Path, time: TimeSource) -> list[LogTable]:
     """The one table of a CSV file."""
     return [_Csv(path).table(time)]
 
@@ -39,20 +41,21 @@ class _Csv:
     def __init__(self, path: Path) -> None:
         self.path, self.first = path, 1
         with _opened(path) as file:
+            start, self.delimiter = find_header(iter(lambda: self._line(file), ""))
+        with _opened(path) as file:
+            for _ in range(start):
+                self._line(file)
             header = self._line(file)
-            while re.match(r"\s*(#|\n|\Z)", header):
-                if not header:
-                    raise InputError(
-                        f"{path} holds no rows; expected a header row with the names of the columns, and rows of numbers"
-                    )
-                self.first += 1
-                header = self._line(file)
+            if not header.strip():
+                raise InputError(
+                    f"{path} holds no rows; expected a header row with the names of the columns, and rows of numbers"
+                )
+            self.first += start
             self.under = self._line(file)  # units, or the first row of numbers
             self.empty = not self.under.strip() and not any(map(str.strip, self._lines(file)))
             self.alone = not any(map(str.strip, self._lines(file)))
-        self.delimiter = max(_DELIMITERS, key=header.count)
-        self.names = tuple(cell.strip() for cell in self._cells(header))
-        if not any(re.search(r"[^\W\d_]", name) for name in self.names) or _is_number(self.names[0]):
+        self.names = tuple(cell.strip() for cell in self._cells(header.lstrip("# ")))
+        if not any(re.search(r"[^\W\d_]", name) for name in self.names) or is_number(self.names[0]):
             raise InputError(
                 f"{path}, row {self.first}: {shorten(header.strip(), 40)} is no header; expected the names of the columns, such as t,x,u,y"
             )
@@ -74,11 +77,11 @@ class _Csv:
 
     def _cells(self, line: str) -> list[str]:
         try:
-            return next(csv.reader([line.rstrip("\n")], delimiter=self.delimiter), [])
+            return cells_of(line, self.delimiter)
         except csv.Error as error:
             raise InputError(f"{self.path}, row {self.first}: {error}") from None
 
-    def table(self, time: str | None) -> LogTable:
+    def table(self, time: TimeSource) -> LogTable:
         """The table, with the unit row found."""
         units: dict[str, str] = {}
         stated = [_WITH_UNIT.match(name) for name in self.names]
@@ -87,10 +90,10 @@ class _Csv:
             if match:
                 units[name] = match.group(2).strip()
         self.names = tuple(renamed)
-        column = time_column(str(self.path), self.names, time)
+        column = time.find(str(self.path), self.names)
         unit_row = None
         cells = [cell.strip() for cell in self._cells(self.under)]
-        if len(cells) == len(self.names) and _are_units(cells):
+        if len(cells) == len(self.names) and are_units(cells):
             units |= {name: cell.strip("[]() ") for name, cell in zip(self.names, cells, strict=True) if cell}
             unit_row = self.first
             self.first += 1
@@ -103,7 +106,7 @@ class _Csv:
 
     def blocks(self, wanted: Sequence[str]) -> Iterator[Block]:
         """The named columns: floats, or texts where the first cell is a date."""
-        columns = {name: self.names.index(name) for name in wanted}
+        columns = {name: self.names.index(name) for name in wanted if name != ROW_TIME}
         dated: set[str] | None = None
         line = self.first
         with _opened(self.path) as file:
@@ -114,13 +117,15 @@ class _Csv:
                     text += self._line(file)
                 if "\0" in text:
                     raise InputError(f"{self.path} {_BINARY}")
+                if self.delimiter == " ":
+                    text = single_blanks(text)
                 body = text.strip("\n")
                 if body and dated is None:
                     first = self._cells(body[: body.find("\n")] if "\n" in body else body)
                     dated = {
                         name
                         for name, k in columns.items()
-                        if k < len(first) and is_date(first[k]) and not _is_number(first[k])
+                        if k < len(first) and is_stamp(first[k]) and not is_number(first[k])
                     }
                 if '"' in text:  # a cell may hold the end of a line
                     yield from self._careful(chain(io.StringIO(text), self._lines(file)), line, columns, dated or set())
@@ -137,8 +142,8 @@ class _Csv:
     def _clean(self, text: str, line: int, columns: dict[str, int], dated: set[str]) -> Block | None:
         """The rows of a block by NumPy's reader; None where it may not be one row on each line."""
         body = text.rstrip("\n")
-        if self.delimiter == ";" and "." not in body:
-            body = body.replace(",", ".")
+        if self.delimiter != ",":
+            body = body.replace(",", ".")  # a number with both fails below
         rows = body.count("\n") + 1
         if body.count(self.delimiter) != rows * (len(self.names) - 1):
             return None
@@ -166,7 +171,7 @@ class _Csv:
         places: list[int] = []
         try:
             for cells in reader:
-                if not cells or (len(cells) == 1 and not cells[0].strip()):
+                if not cells or cells[0].lstrip().startswith("#") or (len(cells) == 1 and not cells[0].strip()):
                     continue
                 places.append(start + reader.line_num - 1)
                 self._add(cells, places[-1], columns, dated, lists)
@@ -194,7 +199,7 @@ class _Csv:
             try:
                 lists[name].append(float(cell))
             except ValueError:
-                cell = cell.replace(",", ".") if self.delimiter == ";" else cell
+                cell = cell.replace(",", ".") if self.delimiter != "," else cell
                 lists[name].append(number(cell, f"{self.path}, row {line}, column '{name}'"))
 
     def _block(self, found: dict[str, np.ndarray], dated: set[str], places: Sequence[int]) -> Block:
@@ -228,17 +233,3 @@ def _not_text(path: Path) -> str:
                 return f"{path}, row {line}: the byte {found!r} is not UTF-8; expected a CSV file saved as UTF-8"
             line += piece.endswith(b"\n")
     return f"{path} ends within a character; expected a CSV file saved as UTF-8"
-
-
-def _is_number(text: str) -> bool:
-    try:
-        float(text.replace(",", "."))
-    except ValueError:
-        return False
-    return True
-
-
-def _are_units(cells: Sequence[str]) -> bool:
-    """Words only, but for the 1 of a dimensionless signal: no number and no date."""
-    words = [cell for cell in cells if cell.casefold() not in MISSING and cell != "1"]
-    return bool(words) and not any(_is_number(cell) or is_date(cell) for cell in words)

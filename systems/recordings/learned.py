@@ -11,6 +11,7 @@ from dataclasses import replace
 import casadi as ca
 import numpy as np
 
+from systems.angles import turning_states
 from systems.base.errors import InputError
 from systems.evaluation import symbols_of, to_casadi
 from systems.system import System
@@ -26,6 +27,11 @@ def learn_system(outline: System, plain: Sequence[bool], data: Trajectories) -> 
     changes, so that nothing can be learned about it.
     """
     found = data.transitions()
+    for k in turning_states(outline):
+        raise InputError(
+            f"state '{outline.states[k].name}' turns through, which is learned from no logs; write down its equations, or narrow its range "
+            "below one period"
+        )
     unknowns = outline.nx + outline.nu + 1
     if len(found) < 2 * unknowns:
         raise InputError(
@@ -59,5 +65,6 @@ def learn_system(outline: System, plain: Sequence[bool], data: Trajectories) -> 
         dynamics=ca.densify(affine(found.x_next)),
         output=ca.vertcat(*output),
         symbols=s,
+        feedback=None,
         description=outline.description or f"Learned from {len(found)} logged transitions",
     )

@@ -8,20 +8,21 @@ from systems.base.errors import InputError
 from systems.recordings.columnar import open_hdf5, open_npz, open_parquet
 from systems.recordings.csv_files import open_csv
 from systems.recordings.tables import LogTable
+from systems.recordings.time_columns import TimeSource
 
-#: ending -> what opens it: (path, name of the time column or None) to one table for each trajectory
-READERS: dict[str, Callable[[Path, str | None], list[LogTable]]] = {
-    **dict.fromkeys((".csv", ".tsv", ".txt"), open_csv),
+#: ending -> what opens it: (path, where to find the time) to one table for each trajectory
+READERS: dict[str, Callable[[Path, TimeSource], list[LogTable]]] = {
+    **dict.fromkeys((".csv", ".tsv", ".txt", ".dat"), open_csv),
     ".npz": open_npz,
     ".parquet": open_parquet,
     **dict.fromkeys((".h5", ".hdf5"), open_hdf5),
 }
 
 
-def open_tables(path: Path, time: str | None = None) -> list[LogTable]:
+def open_tables(path: Path, time: TimeSource | None = None) -> list[LogTable]:
     """The tables of a file, by its ending. Raises :class:`InputError` for a file that is none of the four formats.
 
-    ``time`` is the name of the time column; one of ``TIME_NAMES`` when left out.
+    ``time`` says where to find the time; in a column that is called like it when left out.
     """
     path = Path(path)
     reader = READERS.get(path.suffix.lower())
@@ -33,4 +34,4 @@ def open_tables(path: Path, time: str | None = None) -> list[LogTable]:
         raise InputError(f"there is no file {path}")
     if path.stat().st_size == 0:
         raise InputError(f"{path} is empty; expected a header row with the names of the columns, and rows of numbers")
-    return reader(path, time)
+    return reader(path, time or TimeSource())

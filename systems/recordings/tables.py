@@ -6,16 +6,14 @@ of rows, so that a log may be larger than the memory.
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
 from typing import Any
 
 import numpy as np
 
 from systems.base.errors import InputError
 from systems.base.wording import nearest, shorten
+from systems.recordings.stamps import MISSING
 
-TIME_NAMES = ("t", "time", "timestamp")
-MISSING = ("", "nan", "na", "n/a", "null", "none", "-", "--")
 EXTRA = "pip install ren-observer[files]"
 ROWS = 1 << 16  # of a block
 WIDEST = 4096  # bytes of a cell; more is no number and no date
@@ -50,24 +48,6 @@ class LogTable:
         """The named columns ``(N,)`` in one piece."""
         blocks = [block.columns for block in self.blocks(names)]
         return {name: np.concatenate([block[name] for block in blocks]) if blocks else np.zeros(0) for name in names}
-
-
-def time_column(label: str, names: Sequence[str], asked: str | None) -> str:
-    """The column that holds the time: the one asked for, or one called t, time or timestamp in any case."""
-    if asked is not None:
-        return matching(label, names, asked) or _no_time(label, names, f"'{asked}'")
-    for name in TIME_NAMES:
-        found = matching(label, names, name)
-        if found is not None:
-            return found
-    return _no_time(label, names, "one of " + ", ".join(f"'{name}'" for name in TIME_NAMES))
-
-
-def _no_time(label: str, names: Sequence[str], expected: str) -> str:
-    columns = ", ".join(shorten(name, 24) for name in names[:12]) + (", ..." if len(names) > 12 else "")
-    raise InputError(
-        f"{label} has no time column; expected {expected} among its columns ({columns}), or name it with t=COLUMN"
-    )
 
 
 def matching(label: str, names: Sequence[str], wanted: str) -> str | None:
@@ -117,12 +97,3 @@ def number(value: Any, place: str) -> float:
     raise InputError(
         f"{place}: {shorten(value, 40)} is not a number; correct the cell, or leave it empty if it is missing"
     )
-
-
-def is_date(text: str) -> bool:
-    """Whether a text is an ISO date."""
-    try:
-        datetime.fromisoformat(text.strip())
-    except ValueError:
-        return False
-    return True

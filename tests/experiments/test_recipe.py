@@ -45,7 +45,7 @@ def test_any_name_survives_the_file(tmp_path, text):
         ("fit.neurons", -3, "--neurons is -3; expected 0 to 100,000"),
         ("fit.neurons", 2.5, "--neurons is 2.5; expected a valid integer"),
         ("fit.budget", "soon", "--budget is 'soon'; expected a time such as 20s, 2m or 1h"),
-        ("fit.settling_time", "0s", "--settling-time is 0.0; expected 1e-12 to 1e+12"),
+        ("fit.settling_time", "0s", "--settling-time is '0s'; expected 1e-12 to 1e+12"),
         ("fit.settling_time", "nan", "--settling-time is 'nan'; expected a time such as 20s"),
         ("dt", float("nan"), "--dt is nan; expected 1e-12 to 1e+12"),
         ("dt", -0.1, "--dt is -0.1; expected 1e-12 to 1e+12"),

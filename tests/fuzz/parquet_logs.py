@@ -20,7 +20,7 @@ def content(dice: Dice, columns: Columns) -> tuple[bytes, str]:
         name: _arrow(dice, np.asarray(values), kind == "types" and dice.chance(0.5)) for name, values in columns.items()
     }
     length = min((len(array) for array in arrays.values()), default=0)
-    fields = [(name.replace("\0", ""), array.slice(0, length)) for name, array in arrays.items()]
+    fields = [(_name(name), array.slice(0, length)) for name, array in arrays.items()]
     if kind == "twice" and fields:
         fields.append(fields[0])
     metadata = None
@@ -75,3 +75,8 @@ def _arrow(dice: Dice, values: np.ndarray, odd: bool) -> Any:
         lambda: pa.array([float("nan") if k % 2 else None for k in range(n)], pa.float64(), from_pandas=False),
             lambda: pa.array(["\x1b[31m"] * n), lambda: pa.nulls(n),
     )  # fmt: skip
+
+
+def _name(name: str) -> str:
+    """One that the format can hold: it is UTF-8, and lone surrogates are not."""
+    return name.replace("\0", "").encode(errors="replace").decode()

@@ -81,7 +81,9 @@ def watch(folder: Path, allowed: tuple[str, ...], log: int) -> None:
             elif event == "pickle.find_class" and arguments[1] in _CALLED:
                 tell("runs", (event, *arguments))
             elif (
-                event == "compile" and CANARY in str(arguments[0])[:2_000_000] and not str(arguments[1]).endswith(".py")
+                event == "compile"
+                and CANARY in str(arguments[0])[:2_000_000]
+                and not str(arguments[1]).lower().endswith(".py")
             ):
                 tell("runs", (event, str(arguments[0])[:200]))
         except (OSError, ValueError):

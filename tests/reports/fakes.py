@@ -10,6 +10,7 @@ from types import SimpleNamespace
 import numpy as np
 
 from observer import Run
+from observer.validation.result import Criterion
 from systems.signals import Parameter, Signal
 
 COMMAND = "observer run van_der_pol --out runs/vdp --seed 0"
@@ -48,10 +49,12 @@ def fake_system(nx=2, **changes):
         "outputs": (Signal("y", units[0], noise=0.01),),
         "parameters": {"mu": Parameter(1.0, "1/s", (0.8, 1.2)), "mass": Parameter(2.5, "kg")},
         "dt": 0.05,
+        "time_unit": "s",
         "kind": "continuous",
         "description": "A plant that exists only in tests.",
         "source": "Khalil, Nonlinear Systems, 3rd ed., example 1",
         "duration": 20.0,
+        "feedback": None,
         "nx": nx,
         "nu": 1,
         "ny": 1,
@@ -119,6 +122,8 @@ def fake_validation(system, trials=40, duration=12.0, seed=1, noise=False, diver
     diverged = (relative > 10).any((1, 2))
     window = (duration / 2, duration)
     late = relative[:, t >= window[0]]
+    if noise:  # judged by its RMS
+        late = np.sqrt(np.mean(late**2, axis=1, keepdims=True))
     converged = (late <= 0.02).all((1, 2))
     above = relative > 0.02
     last = np.where(above.any(1), count - 1 - np.argmax(above[:, ::-1], 1), 0)
@@ -127,9 +132,9 @@ def fake_validation(system, trials=40, duration=12.0, seed=1, noise=False, diver
     late_error = e[good][:, t >= window[0]]
     share = float(converged.mean())
     criteria = (
-        SimpleNamespace(name="converged fraction", value=share, requirement="at least 0.99", passed=share >= 0.99),
-        SimpleNamespace(name="diverged trials", value=int(diverged.sum()), requirement="0", passed=not diverged.any()),
-        SimpleNamespace(name="certificate holds", value=True, requirement="yes", passed=True),
+        Criterion(name="converged fraction", value=share, requirement="at least 0.99", passed=share >= 0.99),
+        Criterion(name="diverged trials", value=int(diverged.sum()), requirement="0", passed=not diverged.any()),
+        Criterion(name="certificate holds", value=True, requirement="yes", passed=True),
     )
     with np.errstate(all="ignore"):
         error_norm = np.sqrt(np.einsum("kni,ij,knj->kn", e, metric, e))
@@ -147,6 +152,8 @@ def fake_validation(system, trials=40, duration=12.0, seed=1, noise=False, diver
         diverged=diverged,
         converged=converged,
         in_region=np.ones(trials, bool),
+        left=np.zeros(trials, bool),
+        judged=np.ones(trials, bool),
         trial_settling=settling,
         settling_time=np.array([np.median(np.where(np.isnan(c), np.inf, c)) for c in settling.T]),
         rms_error=np.sqrt((late_error**2).mean((0, 1))) if good.any() else np.full(nx, np.nan),

@@ -11,6 +11,7 @@ from fakes import COMMAND, fake_fit, fake_plant, fake_run, fake_system, fake_val
 from observer import Run
 from reports import Curve, Number, Variant, write_comparison_report, write_report
 from reports.quantities import exact, number_text, percent
+from reports.writing import drawn
 from systems.signals import Parameter
 
 HOSTILE = "<script>alert(\"x\")</script> & 'quotes' {{ 7 * 7 }} `<b>`"
@@ -307,3 +308,12 @@ def test_importing_reports_is_light():
         "import reports, reports.style, sys; assert not {'matplotlib', 'jinja2', 'torch', 'casadi'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", program], cwd=Path(__file__).parents[2], check=True, timeout=60)
+
+
+def test_a_page_names_the_unit_of_time_of_the_plant(quick, tmp_path):
+    minutes = fake_run(2, tmp_path)
+    minutes.plant.system.time_unit = "min"
+    page, _ = drawn(minutes)
+    text = re.sub(r"<[^>]+>", "", page).replace("\u00a0", " ")
+    assert re.search(r"every [\d.]+ min\.", text) and re.search(r"settles in [\d.]+ min", text)
+    assert not re.search(r"every [\d.]+ s\.|settles in [\d.]+ s\b", text)

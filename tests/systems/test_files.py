@@ -274,7 +274,7 @@ MISTAKES = [
     ("y = {", "y = 3 #", "outputs.y is 3; expected an equation in quotes, or a table"),
     ('y = { equation = "x1", unit = "m", noise = 0.01 }', "", "outputs is empty; an observer needs"),
     (X1 + "\nx2 = { range = [-3, 3] }", "", "states is empty; expected at least one line"),
-    ("dt = 0.05", "dt = 0", "sampling.dt is 0; expected a positive number of seconds"),
+    ("dt = 0.05", "dt = 0", "sampling.dt is 0; expected a positive number, in seconds"),
     ("dt = 0.05", "dt = -0.1", "sampling.dt is -0.1; expected a positive number"),
     ("dt = 0.05", "dt = nan", "sampling.dt is nan; expected a positive number"),
     ("dt = 0.05", "dt = '1 s'", "sampling.dt is '1 s'; expected a positive number"),
@@ -404,7 +404,10 @@ def test_names_and_paths_that_lead_nowhere(tmp_path: Path) -> None:
 def test_faults_name_the_file_as_it_was_given(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "plant.toml").write_text(VAN_DER_POL.replace("dt = 0.05", "dt = 0"), encoding="utf-8")
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(InputError, match=r"\Aplant\.toml: sampling\.dt is 0; expected a positive number of seconds\Z"):
+    with pytest.raises(
+        InputError,
+        match=r"\Aplant\.toml: sampling\.dt is 0; expected a positive number, in [^:]*\Z",
+    ):
         load_system("plant.toml")
 
 

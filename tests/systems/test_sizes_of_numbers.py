@@ -102,6 +102,7 @@ def _system(**changes):
         (lambda: discretize(_system(), dt=1e-300), "system 'plant': dt is 1e-300"),
         (lambda: discretize(_system(), dt=True), "dt is True"),
         (lambda: discretize(_wide(1000)), "has 1000 states; expected at most 100"),
+        (lambda: discretize(_system(inputs=[Signal(f"u{k}", "", (-1, 1)) for k in range(1001)])), "has 1001 inputs; expected at most 1000"),
         (lambda: discretize(_system(kind="discrete", dynamics=lambda x: [1e200 * x[0]])), "next value of 'x' over the region is"),
     ],
 )  # fmt: skip

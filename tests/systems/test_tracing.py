@@ -100,7 +100,6 @@ def test_casadi_functions_inside_a_python_function():
         (lambda x: {"a": x[0]}, "dict"),
         (lambda x: [x[5], x[0]], "IndexError"),
         (lambda x: np.linalg.inv(_matrix(x)) @ x, "np.linalg.solve"),
-        (lambda x: [np.interp(x[0], [0, 1], [0, 1]), x[1]], "np.interp"),
     ],
 )
 def test_what_cannot_be_traced_is_refused_by_name(function, words):

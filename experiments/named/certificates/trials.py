@@ -81,7 +81,7 @@ def judge(
             judge(tally, observer, certificate, x0[k : k + 1], guess[k : k + 1], u[k : k + 1], held)
         return
     error = np.abs(observer.run(guess, u, y) - x)
-    inside = bounds.region.holds(x)
+    inside = bounds.region.holds(x, plant.system, u)
     box = bounds.region.box[plant.nx :]
     inside &= np.all((u >= box[:, 0]) & (u <= box[:, 1]), axis=-1)
     so_far = np.logical_and.accumulate(inside, axis=1)

@@ -34,8 +34,8 @@ def page(result: Swings) -> Page:
         f"the same calibrated equations, and begin up to {WRONG[0]:g} rad and {WRONG[1]:g} rad/s off.",
         "tables": _tables(result),
         "notes": [
-            f"The reference rates are not measured but worked out from angles, and are {floor[0]:.2g} and {floor[1]:.2g} rad/s (RMS) from "
-            "their central differences: errors of this size are of the reference as much as of an observer.",
+            f"The reference rates are not measured but worked out from the angles, and are {floor[0]:.2g} and {floor[1]:.2g} rad/s (RMS) "
+            "from their central differences: errors of this size are of the reference as much as of an observer.",
             "The REN was fitted to states that the calibrated equations give to the fitted swings, so it saw no reference rate. The "
             f"classical estimators were tuned against the reference rates of {size.tuned} fitted swings.",
             f"Residuals of the calibration are not white (deviations times {result.calibration['inflation']:.2g}): the friction is not "

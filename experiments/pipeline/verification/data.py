@@ -6,7 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
-from experiments.pipeline.logs import compared_logs, learn_from, learned_plant
+from experiments.pipeline.logs import compared_logs, learn_from, learned_plant, timing_of
+from experiments.pipeline.prepare import driven_plant
 from experiments.pipeline.recipe import Recipe
 from experiments.pipeline.verification.agreement import EPS, ROUNDINGS, compared
 from experiments.pipeline.verification.findings import ABSENT, AGREES, DIFFERS, UNEXAMINED, Finding
@@ -17,8 +18,10 @@ from observer.storage import read_json
 from systems import load_system
 from systems.base.errors import InputError
 from systems.base.records import to_plain
+from systems.closed_loop import acting, is_driven, samples_inside, stays
 from systems.integration import RTOL
-from systems.trajectories import Trajectories, draw_initial_states, draw_inputs, simulate
+from systems.process_noise import disturbed, process_noise, sample_deviation
+from systems.trajectories import Trajectories, draw_commands, draw_initial_states, simulate
 
 
 def plant_findings(run: Run, recipe: Recipe) -> Iterator[Finding]:
@@ -71,6 +74,8 @@ def _source(run: Run, recipe: Recipe) -> Iterator[Finding]:
         given = Path(recipe.system)
         names = {"source": given.name} if system.source == written.name else {}
         system = replace(system, **names, name=given.stem if system.name == written.stem else system.name)
+    if not recipe.data.learned and run.system.feedback is not None and run.system.feedback.found:
+        system = driven_plant(recipe, run.plant.with_system(system)).system
     if recipe.fine_tune.noise is not None:
         system = noisy(system, recipe.fine_tune.noise)
     yield from compared(
@@ -114,13 +119,14 @@ def data_findings(run: Run, recipe: Recipe) -> Iterator[Finding]:
         yield from motion_findings(
             part, run, data, recipe.seed, options.excitation, trajectories=options.trajectories,
             duration=options.duration or run.system.duration or 200 * run.plant.dt, truth="model", source=f"simulated, seed {recipe.seed}",
+            moved=True,
         )  # fmt: skip
         return
     if not _logs_here(run):
         yield Finding(ABSENT, part, "read from logs that are not here, so not read again")
         return
     files = _log_paths(run)
-    again = learn_from(files, run.system, run.plant.dt, options.columns, outputs=options.learned)
+    again = learn_from(files, run.system, run.plant.dt, options.columns, timing_of(options), outputs=options.learned)
     exempt = () if files == [log["file"] for log in run.logs["logs"]] else ("source", "warnings")  # they name the files
     yield from compared(part, vars_of(data), vars_of(again), what="the logs, read again", exempt=exempt)
 
@@ -132,39 +138,64 @@ def vars_of(data: Trajectories) -> dict[str, object]:
 
 def motion_findings(
     part: str, run: Run, data: Trajectories, seed: int, excitation: str | None, *, trajectories: int,
-    duration: float, truth: str, source: str = "", noise: bool = False, rows: slice | np.ndarray = slice(None),
+    duration: float, truth: str, source: str = "", noise: bool = False, moved: bool | None = None,
+    rows: slice | np.ndarray = slice(None),
 ) -> Iterator[Finding]:  # fmt: skip
     """Simulated data: initial states and inputs from the seed, and every sample from the one before it.
 
-    ``rows``: the trajectories whose samples are looked at.
+    ``rows``: the trajectories whose samples are looked at. ``moved``: by process noise; as ``noise`` when left out.
     """
     plant, system = run.plant, run.system
+    moved = bool((noise if moved is None else moved) and sample_deviation(plant).any())
     steps = round(duration / plant.dt) + 1
     if data.x.shape != (trajectories, steps, plant.nx):
         yield Finding(
             DIFFERS, part, f"holds states of shape {data.x.shape}; the recipe gives {(trajectories, steps, plant.nx)}"
         )
         return
+    lengths = samples_inside(system, data.x, data.u)
+    gone = np.arange(steps) >= lengths[:, None]
+    commands = draw_commands(system, plant.dt, trajectories, steps, seed, excitation)
     drawn = {
         "t": plant.dt * np.arange(steps),
         "x[:, 0]": draw_initial_states(system, trajectories, seed),
-        "u": draw_inputs(system, plant.dt, trajectories, steps, seed, excitation),
-        "lengths": np.full(trajectories, steps),
+        "u": np.where(gone[..., None], np.nan, acting(system, data.t, data.x, data.y, commands)),
+        "lengths": lengths,
     }
     stored = {"t": data.t, "x[:, 0]": data.x[:, 0], "u": data.u, "lengths": data.lengths}
     again = motion_again(
         plant, data, truth, rows,
-        lambda: simulate(plant, trajectories, duration, seed, excitation, truth=truth),
+        lambda: simulate(
+            plant, trajectories, duration, seed, excitation, truth=truth, leave=True, process_noise=moved
+        ),
     )  # fmt: skip
+    following = again.following
+    if moved:
+        following = disturbed(plant, following, process_noise(plant, trajectories, steps - 1, seed)[rows])
     drawn |= {"warnings": list(again.warnings), "method": again.method}
     stored |= {"warnings": list(data.warnings), "method": data.method}
     if source:
         drawn, stored = drawn | {"source": source}, stored | {"source": data.source}
         if not data.method:  # it is not stored with the data of a fit
             del drawn["method"], stored["method"]
-    yield from compared(part, stored, drawn, what="initial states and inputs of its seed")
+    near = {} if not is_driven(system) else {"u": 1e-9 * np.ptp(system.input_ranges, axis=1)}
+    yield from compared(part, stored, drawn, what="initial states and inputs of its seed", near=near)
+    following = np.array(again.following)
+    for k in np.flatnonzero(lengths[rows] < steps):
+        last = lengths[rows][k] - 1
+        if last < 0:
+            continue
+        at, moved = following[k, last], commands[rows][k, last + 1]
+        if stays(system, at, acting(system, data.t[last + 1], at, system.measure(at, moved[: plant.nu]), moved)):
+            yield Finding(
+                DIFFERS,
+                part,
+                f"a trajectory ends at t = {data.t[last]:g} {run.system.time_unit}, where the plant does not leave its ranges",
+            )
+            return
+    following[gone[rows][:, 1:]] = np.nan
     yield from compared(
-        part, {"x[:, 1:]": data.x[rows][:, 1:]}, {"x[:, 1:]": again.following}, what="every sample from the one before it by the plant",
+        part, {"x[:, 1:]": data.x[rows][:, 1:]}, {"x[:, 1:]": following}, what="every sample from the one before it by the plant",
         near={"x[:, 1:]": again.allowed},
     )  # fmt: skip
     y = system.measure(data.x, data.u, data.t)

@@ -11,6 +11,7 @@ import numpy as np
 
 from experiments.pipeline.verification.agreement import EPS, ROUNDINGS
 from systems.base.errors import SimulationError
+from systems.closed_loop import fine_method, fine_steps
 from systems.discretization import DiscreteSystem
 from systems.integration import AGREED, ATOL, FIXED, RTOL, STIFF, integrate_reference, time_scales
 from systems.trajectories import Trajectories, check_states
@@ -45,18 +46,21 @@ def motion_again(
             )
     following, allowed = next_states(plant, data.x[rows], data.u[rows], truth)
     try:
-        warnings = (*plant.system.unused, *plant.warnings, *check_states(plant.system, data.t, data.x))
+        warnings = (*plant.system.unused, *plant.warnings, *check_states(plant.system, data.t, data.x, data.lengths))
     except SimulationError as error:  # a state that was changed until it left everything
         warnings = (str(error),)
-    return Again(following, allowed, motion_method(plant, truth), warnings)
+    return Again(following, allowed, motion_method(plant, truth, len(data.t)), warnings)
 
 
-def motion_method(plant: DiscreteSystem, truth: str) -> str:
-    """The method that simulates, where nothing gets stuck."""
+def motion_method(plant: DiscreteSystem, truth: str, samples: int) -> str:
+    """The method that simulates so many samples, where nothing gets stuck."""
     if plant.system.kind == "discrete":
         return "discrete map"
     if truth == "model":
         return plant.method
+    fine = fine_steps(plant, samples) if plant.system.feedback is not None else 0
+    if fine:
+        return fine_method(fine)
     return "CVODES" if plant.dt / time_scales(plant.system)[0] > STIFF else "DOP853"
 
 
@@ -71,8 +75,11 @@ def next_states(plant: DiscreteSystem, x: np.ndarray, u: np.ndarray, truth: str)
     count = first.shape[0] * first.shape[1]
     rows = first.reshape(count, plant.nx), held.reshape(count, 1, plant.nu)
     method = "cvodes" if exact and plant.method == "cvodes" else None
-    found = [
-        integrate_reference(plant.system, rows[0][k : k + ROWS], rows[1][k : k + ROWS], plant.dt, method)[:, 1]
-        for k in range(0, len(rows[0]), ROWS)
-    ]
-    return np.concatenate(found).reshape(first.shape), ERRORS * np.sqrt(plant.nx) * (RTOL * size + ATOL * (1 + width))
+    found, there = (
+        np.full_like(rows[0], np.nan),
+        np.flatnonzero(np.isfinite(rows[0]).all(axis=1)),
+    )  # not after a trajectory's end
+    for k in range(0, len(there), ROWS):
+        some = there[k : k + ROWS]
+        found[some] = integrate_reference(plant.system, rows[0][some], rows[1][some], plant.dt, method)[:, 1]
+    return found.reshape(first.shape), ERRORS * np.sqrt(plant.nx) * (RTOL * size + ATOL * (1 + width))

@@ -7,13 +7,13 @@ from typing import Any
 
 import numpy as np
 
+from experiments.pipeline.decision import shown_by_logs
 from experiments.pipeline.recipe import Recipe
 from experiments.pipeline.validation import random_trials, study, worth
 from experiments.pipeline.verification.agreement import EPS, compared
 from experiments.pipeline.verification.data import motion_findings
 from experiments.pipeline.verification.findings import DIFFERS, UNCONFIRMED, UNEXAMINED, Finding
 from observer import runs
-from observer.known_plant import periods, wrap
 from observer.networks.ren.explicit import ExplicitREN
 from observer.runs import Run
 from observer.state_observer import RENObserver
@@ -22,7 +22,9 @@ from observer.validation.result import Validation
 from observer.validation.validate import estimates, initial_estimates, judged, trial_seconds
 from observer.validation.worst_cases import GOALS, WorstInitialStates
 from observer.validation.worst_cases.worst_case import errors_along, judge_worst, late_from
+from systems.angles import periods, wrap
 from systems.base.records import to_plain
+from systems.feedback import commands_of
 from systems.integration import RTOL
 from systems.trajectories import Trajectories
 
@@ -48,11 +50,11 @@ def estimate_rounding(observer: RENObserver, x_hat: np.ndarray, v: np.ndarray) -
 
 def trial_findings(run: Run, recipe: Recipe, *, fast: bool) -> Iterator[Finding]:
     """Both validations: what their seed draws, every sample from the one before it, the estimates, and the judgement."""
-    if recipe.data.learned:
+    assert run.observer is not None and run.validation is not None
+    if recipe.data.files and not shown_by_logs(recipe, run.plant, run.trajectories, run.observer.contraction_rate):
         yield from _on_logs(run, recipe)
         return
-    assert run.observer is not None and run.validation is not None
-    noisy = not recipe.validation.noise and any(signal.noise > 0 for signal in run.system.outputs)
+    noisy = not recipe.validation.noise and run.system.has_noise
     if noisy != (run.validation_noise is not None):
         yield Finding(
             DIFFERS,
@@ -71,8 +73,7 @@ def _random(part: str, check: Validation, run: Run, recipe: Recipe, *, noise: bo
     assert observer is not None
     trials = random_trials(options.trials, extra=part != runs.VALIDATION)
     duration = trial_seconds(run.plant, observer, options.duration)
-    lengths = np.full(len(check.x), len(check.t))
-    data = Trajectories(check.t, check.x, check.u, check.y, lengths, "", check.warnings, check.plant_method)
+    data = Trajectories(check.t, check.x, check.u, check.y, check.lengths, "", check.warnings, check.plant_method)
     rows = np.unique(np.linspace(0, trials - 1, FEW).astype(int)) if fast else slice(None)
     yield from motion_findings(
         part, run, data, seed, options.excitation, trajectories=trials, duration=duration, truth=options.truth, noise=noise, rows=rows,
@@ -87,7 +88,9 @@ def _random(part: str, check: Validation, run: Run, recipe: Recipe, *, noise: bo
     yield from compared(
         part, {"x_hat[:, 0]": check.x_hat[:, 0]}, {"x_hat[:, 0]": first}, what="initial estimates of its seed"
     )
-    yield from _judgement(part, check, data, run, truth=options.truth, seed=seed, noise=noise, window=options.window)
+    yield from _judgement(
+        part, check, data, run, truth=options.truth, seed=seed, noise=noise, window=options.window, peak=options.peak
+    )
 
 
 def _judgement(part: str, check: Validation, data: Trajectories, run: Run, **how: Any) -> Iterator[Finding]:
@@ -136,7 +139,7 @@ def _on_logs(run: Run, recipe: Recipe) -> Iterator[Finding]:
     assert check is not None and observer is not None
     again = validate_on_logs(
         observer, run.plant, run.trajectories, options.trials, options.duration, recipe.validation_seed,
-        spread=options.spread, window=options.window,
+        spread=options.spread, window=options.window, learned=recipe.data.learned, peak=options.peak,
     )  # fmt: skip
     names = ("t", "x", "u", "y")
     yield from compared(
@@ -149,7 +152,15 @@ def _on_logs(run: Run, recipe: Recipe) -> Iterator[Finding]:
         again.t, again.x, again.u, again.y, np.full(len(again.x), len(again.t)), warnings=again.warnings
     )
     yield from _judgement(
-        runs.VALIDATION, check, data, run, truth="logs", seed=recipe.validation_seed, noise=True, window=options.window
+        runs.VALIDATION,
+        check,
+        data,
+        run,
+        truth="logs",
+        seed=recipe.validation_seed,
+        noise=True,
+        window=options.window,
+        peak=options.peak,
     )
 
 
@@ -169,8 +180,8 @@ def worst_findings(run: Run, recipe: Recipe, *, fast: bool, end: float) -> Itera
     )  # fmt: skip
     bent = 0.0  # what another rounding may bend, in ranges
     for goal, case in stored.worst.items():
-        nx, nu, whole = run.plant.nx, run.plant.nu, check.x.shape[1:]
-        wanted = {"x0": (nx,), "x_hat0": (nx,), "u": (nu,), "error": whole, "random_error": whole}
+        nx, held, whole = run.plant.nx, len(commands_of(run.system)), check.x.shape[1:]
+        wanted = {"x0": (nx,), "x_hat0": (nx,), "u": (held,), "error": whole, "random_error": whole}
         shapes = {name: np.shape(getattr(case, name)) for name in wanted}
         if shapes != wanted:
             yield Finding(DIFFERS, part, f"worst.{goal} has entries of shape {shapes}; expected {wanted}")

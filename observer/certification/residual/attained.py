@@ -11,16 +11,18 @@ def climb(
     function: Callable[[np.ndarray], np.ndarray],
     points: np.ndarray,
     region: np.ndarray,
+    move: Callable[[np.ndarray], np.ndarray] = np.asarray,
     *,
     step: float = 0.1,
     rounds: int = ROUNDS,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """(points (k, d), values (k,)) no smaller than where they started, all inside ``region`` (d, 2).
+    """(points (k, d), values (k,)) no smaller than where they started, all inside ``region`` (d, 2); ``move`` brings every
+    point that is tried to where it may be.
 
     A pattern search of each point: along every axis both ways by ``step`` of the region's width, halved where nothing helps.
     Kinks do not stop it, as they would a gradient.
     """
-    points = np.clip(points, region[:, 0], region[:, 1])
+    points = move(np.clip(points, region[:, 0], region[:, 1]))
     width = region[:, 1] - region[:, 0]
     axes = np.flatnonzero(width > 0)
     values = _finite(function(points))
@@ -35,7 +37,7 @@ def climb(
         tried = np.concatenate(
             [tried, (points + last)[:, None, :]], axis=1
         )  # and on in the direction of the last success
-        tried = np.clip(tried, region[:, 0], region[:, 1])
+        tried = move(np.clip(tried, region[:, 0], region[:, 1]))
         found = _finite(function(tried.reshape(-1, len(width)))).reshape(len(points), -1)
         best = np.argmax(found, axis=1)
         rows = np.arange(len(points))
@@ -51,6 +53,7 @@ def sample(
     function: Callable[[np.ndarray], np.ndarray],
     region: np.ndarray,
     seed: int,
+    move: Callable[[np.ndarray], np.ndarray] = np.asarray,
     samples: int = SAMPLES,
     climbers: int = CLIMBERS,
     rounds: int = ROUNDS,
@@ -60,8 +63,9 @@ def sample(
     points = rng.uniform(region[:, 0], region[:, 1], (samples, len(region)))
     on_edge = rng.random(points.shape) < 0.2  # suprema love faces
     points = np.where(on_edge, region[np.arange(len(region)), rng.integers(0, 2, points.shape)], points)
+    points = move(points)
     values = _finite(function(points))
-    return climb(function, points[np.argsort(-values)[:climbers]], region, rounds=rounds)
+    return climb(function, points[np.argsort(-values)[:climbers]], region, move, rounds=rounds)
 
 
 def effort(free: int, samples: int, climbers: int, rounds: int) -> tuple[int, int]:

@@ -96,7 +96,8 @@ def bound_residual(
     threads : all cores that the process may use when left out. progress : called after each round with the result so far.
     seed : of the samples from which the search for the attained value begins.
 
-    Ctrl-C returns what is proved so far, with status "stopped". Raises :class:`Unprovable` where the plant has an operation
+    Ctrl-C returns what is proved so far, with status "stopped". Raises :class:`OutOfTimeError` where the budget ends before the cells
+    of a set ``within`` are bounded once; :class:`Unprovable` where the plant has an operation
     or a number of dimensions for which nothing can be proved; :class:`InputError` for unusable arguments.
     """
     if not (gap > 0 and math.isfinite(gap)):
@@ -106,7 +107,7 @@ def bound_residual(
     if resume is not None:
         region, metric = resume.region if region is None else region, resume.metric if metric is None else metric
     begin = time.perf_counter()
-    model = make_model(observer, plant, region, metric, threads, within)
+    model = make_model(observer, plant, region, metric, threads, within, time.monotonic() + budget)
     rounds = _rounds(model, work)
     search = _fresh(model, gap, seed, work) if resume is None else _resumed(model, gap, resume)
     spent = time.perf_counter() - begin
@@ -129,8 +130,8 @@ def _search(model: Model, gap: float, rounds: int, **state: Any) -> Search:
     size = _size(model)
     return Search(
         region=model.region, bound=model.bound, values=lambda points: size(points)[:, None],
-        climb=lambda points, _: climb(size, points, model.region, step=0.01, rounds=rounds)[0],
-        columns=1, gap=gap, batch=BATCH, gains=model.gains, climbs=CLIMBS, **state,
+        climb=lambda points, _: climb(size, points, model.region, model.exclusion.moved, step=0.01, rounds=rounds)[0],
+        columns=1, gap=gap, batch=BATCH, gains=model.gains, climbs=CLIMBS, move=model.exclusion.moved, **state,
     )  # fmt: skip
 
 
@@ -152,7 +153,7 @@ def _cost(model: Model) -> float:
 
 def _fresh(model: Model, gap: float, seed: int, work: float | None) -> Search:
     rounds = _rounds(model, work)
-    points, values = sample(_size(model), model.region, seed, rounds=rounds)
+    points, values = sample(_size(model), model.region, seed, model.exclusion.moved, rounds=rounds)
     cells = model.start(most=math.inf if work is None else 0.5 * work / model.cost())
     best = int(np.argmax(values))
     return _search(

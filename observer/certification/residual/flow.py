@@ -7,16 +7,12 @@ from itertools import pairwise
 import numpy as np
 
 from observer.certification.residual import kernels
-from observer.certification.residual.model import make_basis, program_cost, rows, usable_threads
+from observer.certification.residual.basis import make_basis
+from observer.certification.residual.model import PIECE, OutOfTimeError, program_cost, rows, usable_threads
 from observer.certification.residual.program import Program, Unprovable, compile_program
 from systems.discretization import DiscreteSystem
 
 ORDER = 2
-_PIECE = 2e8  # operations between two looks at the clock, some half a second
-
-
-class OutOfTimeError(Exception):
-    """The clock ended what has no use when it is half done."""
 
 
 def flow_cost(plant: DiscreteSystem, box: np.ndarray) -> float:
@@ -38,7 +34,7 @@ def enclose_flow(
     basis, exponents = make_basis(len(free), ORDER)
     images = np.empty((len(cells), plant.nx, 2))
     count = usable_threads(threads)
-    pieces = len(cells) * steps * program_cost(program[0], basis[1] + plant.nx, int(basis[3].sum())) / _PIECE
+    pieces = len(cells) * steps * program_cost(program[0], basis[1] + plant.nx, int(basis[3].sum())) / PIECE
     cuts = np.linspace(0, len(cells), int(np.clip(pieces, 4 * count, max(len(cells), 1))) + 1).astype(int)
 
     def run(a: int, b: int) -> None:

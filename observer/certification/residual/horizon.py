@@ -19,8 +19,9 @@ from typing import Any
 
 import numpy as np
 
+from observer.certification.contraction import samples_until
 from observer.certification.residual.attained import climb, effort, sample
-from observer.certification.residual.model import Model, make_model
+from observer.certification.residual.model import Model, OutOfWorkError, make_model
 from observer.certification.residual.search import PROBES, WORK, Search, SearchLimits
 from observer.state_observer import RENObserver
 from systems.base.errors import InputError
@@ -109,27 +110,33 @@ def bound_horizon(
     gap, budget, work, cells, until, threads, progress, seed : as for :func:`bound_residual`, for every |d_i|; |d|_M is searched to
         a gap of 1.
 
-    Raises :class:`Unprovable` and :class:`InputError` as :func:`bound_residual` does.
+    Raises :class:`Unprovable` and :class:`InputError` as :func:`bound_residual` does; :class:`OutOfWorkError` or
+    :class:`OutOfTimeError` where work or budget do not suffice to find out what is attained.
     """
-    if not 0 < rate < 1:
-        raise InputError(f"rate is {rate!r}; expected the proved contraction rate per step, between 0 and 1")
+    if not 0 <= rate < 1:
+        raise InputError(f"rate is {rate!r}; expected the proved contraction rate per step, from 0 to below 1")
     if steps is not None and (isinstance(steps, bool) or not isinstance(steps, int) or steps < 1):
         raise InputError(f"steps is {steps!r}; expected a whole number, 1 or more")
     if not gap > 0 or not budget >= 0:
         raise InputError(f"gap is {gap!r} and budget {budget!r}; expected a positive number and seconds, 0 or more")
     begin = time.perf_counter()
-    model = make_model(observer, plant, _region(plant, region, input), metric, threads, within)
+    model = make_model(
+        observer, plant, _region(plant, region, input), metric, threads, within, time.monotonic() + budget
+    )
     rate = rate * (1 + 1e-12)
     fading = model.gains  # of alpha^N |e|_M in each state; by way of the step before it can be less
-    if step_gains is not None:
+    if step_gains is not None and rate > 0:
         fading = np.minimum(fading, np.asarray(step_gains, dtype=float) * (1 + 1e-10) / rate)
     if steps is None:
+        if work is not None and _sampling(model, _LEAST, samples_until(REMAINS, rate)) > work:
+            raise OutOfWorkError
         steps = _enough(model, rate, fading, stays, seed)
 
     each = (1 + plant.nx) * model.evaluation_cost(1, 0, steps)
     rounds = _ROUNDS if work is None else int(np.clip(_SAMPLED * work / each, _LEAST, _ROUNDS))
-    sampling = (1 + plant.nx) * model.evaluation_cost(*effort(len(model.free), _SAMPLES, _CLIMBERS, rounds), steps)
-    sampling += CLIMBS * model.evaluation_cost(*effort(len(model.free), 1, 1, rounds), steps)
+    sampling = _sampling(model, rounds, steps)
+    if work is not None and sampling > work:
+        raise OutOfWorkError
 
     def values(points: np.ndarray) -> np.ndarray:
         d = _rolled(model, points, steps, stays)
@@ -139,9 +146,10 @@ def bound_horizon(
         return lambda points: values(points)[:, k]
 
     def further(points: np.ndarray, k: int) -> np.ndarray:
-        return climb(column(k), points, model.region, step=0.01, rounds=rounds)[0]
+        return climb(column(k), points, model.region, move, step=0.01, rounds=rounds)[0]
 
-    starts = [sample(column(k), model.region, seed, _SAMPLES, _CLIMBERS, rounds) for k in range(1 + plant.nx)]
+    move = model.exclusion.moved
+    starts = [sample(column(k), model.region, seed, move, _SAMPLES, _CLIMBERS, rounds) for k in range(1 + plant.nx)]
     best = np.array([points[np.argmax(found)] for points, found in starts])
     lower = np.array([max(found.max(), 0.0) for _, found in starts])
     most = math.inf if work is None else 0.5 * work / model.cost(steps)
@@ -150,7 +158,7 @@ def bound_horizon(
         region=model.region, bound=lambda cells: model.bound(cells, rate, steps, step_gains, stays), values=values, climb=further,
         columns=1 + plant.nx, gap=np.array([max(gap, ROUGH), *[gap] * plant.nx]), batch=BATCH, open=first, cells=len(first.cells),
         closed=np.zeros(plant.nx + 2), lower=lower, best=best, gains=model.gains,
-        seconds=time.perf_counter() - begin, climbs=CLIMBS,
+        seconds=time.perf_counter() - begin, climbs=CLIMBS, move=move,
     )  # fmt: skip
 
     def report(search: Search) -> None:
@@ -162,6 +170,13 @@ def bound_horizon(
     limits = limits.at_most(None if work is None else work - sampling, cost)
     found = _result(model, search, rate, steps, fading, search.run(limits, report))
     return replace(found, operations=sampling + found.cells * cost, each=cost)
+
+
+def _sampling(model: Model, rounds: int, steps: int) -> float:
+    """Operations of the search for the attained values."""
+    first, later = (effort(len(model.free), *size, rounds) for size in ((_SAMPLES, _CLIMBERS), (1, 1)))
+    first, later = (model.evaluation_cost(*each, steps) for each in (first, later))
+    return (1 + model.plant.nx) * first + CLIMBS * later
 
 
 def _region(plant: DiscreteSystem, region: Any, input: Any) -> np.ndarray:
@@ -183,7 +198,7 @@ def _region(plant: DiscreteSystem, region: Any, input: Any) -> np.ndarray:
 
 def _enough(model: Model, rate: float, fading: np.ndarray, stays: bool, seed: int) -> int:
     """N, from what is attained at random initial states."""
-    least = max(1, math.ceil(math.log(REMAINS) / math.log(rate)))
+    least = samples_until(REMAINS, rate)
     rng = np.random.default_rng([seed, 7])
     d = _rolled(model, rng.uniform(model.region[:, 0], model.region[:, 1], (_SAMPLES, len(model.region))), least, stays)
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -191,7 +206,7 @@ def _enough(model: Model, rate: float, fading: np.ndarray, stays: bool, seed: in
         remains = float(np.nanmin(FORGOTTEN * np.abs(d).max(axis=0, initial=0.0) / whole, initial=REMAINS))
     if not 0 < remains < REMAINS:
         return least
-    return min(math.ceil(math.log(remains) / math.log(rate)), math.ceil(LONGER * least))
+    return min(samples_until(remains, rate), math.ceil(LONGER * least))
 
 
 def _rolled(model: Model, points: np.ndarray, steps: int, stays: bool) -> np.ndarray:
@@ -202,9 +217,11 @@ def _rolled(model: Model, points: np.ndarray, steps: int, stays: bool) -> np.nda
     counts, box = model.counts(points), model.region[: plant.nx]
     with np.errstate(all="ignore"):
         for k in range(steps):
+            model.look_at_the_clock()
             inputs = np.concatenate([known, system.measure(x, u)], axis=1)
             if k > 0 and stays:
                 counts &= ((x >= box[:, 0]) & (x <= box[:, 1])).all(axis=1)
+                counts &= model.exclusion.points(np.concatenate([x, u], axis=1))
             x, estimate = plant.step(x, u), ren.next_state(estimate, inputs)
         return np.where(counts[:, None], estimate - x, 0.0)
 

@@ -1,16 +1,19 @@
 """What is bounded: observer and plant as the kernels take them, the region, the metric, and its evaluation in threads."""
 
 import os
+import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import cache, cached_property
-from itertools import pairwise, product
+from functools import cached_property
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
 
 from observer.certification.contraction import find_fault
 from observer.certification.residual import kernels
+from observer.certification.residual.basis import make_basis
+from observer.certification.residual.exclusion import Exclusion
 from observer.certification.residual.program import Program, Unprovable, compile_program
 from observer.networks.activations import get_activation
 from observer.state_observer import RENObserver
@@ -20,11 +23,20 @@ from systems.discretization import DiscreteSystem
 MOST_DIMENSIONS = 8  # of (x, u) that have any width: 2^8 corners per cell, and halving each of them once is 256 cells
 _PER_THREAD = 64  # cells that pay for another thread
 _LINEAR = ("STATE", "INPUT", "CONST", "SCALE", "SHIFT", "add", "sub")
+PIECE = 2e8  # operations between two looks at the clock, some half a second
 _PER_CELL = 1000.0  # operations of a cell beside those of plant and network
 _CALL, _STEP = (
     600.0,
     200,
 )  # operations that NumPy takes for a node beside one for each point; nodes that a step takes beside its graph
+
+
+class OutOfTimeError(Exception):
+    """The clock ended what has no use when it is half done."""
+
+
+class OutOfWorkError(Exception):
+    """The work that is allowed does not suffice for a result that is of use."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,7 +61,10 @@ class Cells:
 
 @dataclass(frozen=True, eq=False)
 class Model:
-    """Observer, plant, region (nx + nu, 2) and metric, checked. Made by :func:`make_model`."""
+    """Observer, plant, region (nx + nu, 2) and metric, checked. Made by :func:`make_model`.
+
+    ``end``: of ``time.monotonic()``, after which bounds of several cells end in an :class:`OutOfTimeError`.
+    """
 
     observer: RENObserver
     plant: DiscreteSystem
@@ -58,6 +73,7 @@ class Model:
     threads: int
     order: int = 0  # of the polynomials; 0: by the dimension
     within: Any = None  # the part of the region that counts: ``boxes(coarsen)`` that cover it and ``holds(x)``
+    end: float = np.inf
 
     @cached_property
     def root(self) -> np.ndarray:
@@ -80,6 +96,11 @@ class Model:
     def free(self) -> np.ndarray:
         """Dimensions of the region that have a width."""
         return np.flatnonzero(self.region[:, 1] > self.region[:, 0])
+
+    @cached_property
+    def exclusion(self) -> Exclusion:
+        """What the constraints of the plant's region exclude."""
+        return Exclusion(self.plant, self.region)
 
     @cached_property
     def _arguments(self) -> tuple[Any, ...]:
@@ -140,8 +161,21 @@ class Model:
         """Bounds over cells (n, nx + nu, 2): of the residual, or with ``steps`` of what it becomes over so many.
 
         step_gains : (nx,), |v_i+| <= step_gains_i |v|_M from one step to the next, proved; nothing is known when left out.
-        stays : zero where the plant is sure to leave the region before the last step.
+        stays : zero where the plant is sure to leave the region before the last step. Zero too where a constraint excludes the cell.
         """
+        gone = self.exclusion.cells(cells)
+        if not gone.any():
+            return self._bound(cells, rate, steps, step_gains, stays)
+        n = len(cells)
+        split = np.full(n, self.free[0] if len(self.free) else 0)
+        result = Cells(cells, np.zeros((n, 1 + self.plant.nx)), np.zeros(n), split, cells.mean(axis=2))
+        if not gone.all():
+            some = self._bound(np.ascontiguousarray(cells[~gone]), rate, steps, step_gains, stays)
+            for name in ("bounds", "lost", "split", "corners"):
+                getattr(result, name)[~gone] = getattr(some, name)
+        return result
+
+    def _bound(self, cells: np.ndarray, rate: float, steps: int, step_gains: Any, stays: bool) -> Cells:
         n, size = len(cells), len(self.region)
         result = Cells(
             cells, np.empty((n, 1 + self.plant.nx)), np.empty(n), np.empty(n, dtype=np.int64), np.empty((n, size))
@@ -155,6 +189,8 @@ class Model:
         )
 
         def run(a: int, b: int) -> None:
+            if n > 1:
+                self.look_at_the_clock()
             out = (upper[a:b], states[a:b], result.split[a:b], result.corners[a:b], result.lost[a:b])
             limits = np.array(self.region[: self.plant.nx] if stays else [[-np.inf, np.inf]] * self.plant.nx)
             kernels.compiled.bound_cells(
@@ -162,15 +198,21 @@ class Model:
             )
 
         count = max(1, min(self.threads, n // _PER_THREAD))
-        if count == 1:
+        pieces = max(4 * count if count > 1 else 1, round(min(n * self.cost(steps) / PIECE, n)))
+        if pieces == 1:
             run(0, n)
         else:
-            cuts = np.linspace(0, n, 4 * count + 1).astype(int)
-            with ThreadPoolExecutor(count) as pool:  # the compiled loops release the GIL
+            cuts = np.linspace(0, n, pieces + 1).astype(int)
+            with ThreadPoolExecutor(min(self.threads, pieces)) as pool:  # the compiled loops release the GIL
                 for job in [pool.submit(run, a, b) for a, b in pairwise(cuts)]:
                     job.result()
         result.bounds[:, 0], result.bounds[:, 1:] = upper, states
         return result
+
+    def look_at_the_clock(self) -> None:
+        """Raises :class:`OutOfTimeError` after the ``end``."""
+        if time.monotonic() > self.end:
+            raise OutOfTimeError
 
     def start(
         self,
@@ -184,6 +226,7 @@ class Model:
         """Bounds over the region as one cell, or over boxes, ``most`` at most, that cover the part of it that counts."""
         cells = self.region[None]
         while self.within is not None and coarsen <= max(self.within.shape):
+            self.look_at_the_clock()
             found = self.within.boxes(coarsen)
             if len(found) <= max(1.0, most):
                 cells = found
@@ -193,9 +236,8 @@ class Model:
 
     def counts(self, points: np.ndarray) -> np.ndarray:
         """Which of points (k, nx + nu) are in the part of the region that counts."""
-        if self.within is None:
-            return np.ones(len(points), dtype=bool)
-        return self.within.holds(points[:, : self.plant.nx])
+        inside = self.exclusion.points(points)
+        return inside if self.within is None else inside & self.within.holds(points[:, : self.plant.nx])
 
     def residual(self, points: np.ndarray) -> np.ndarray:
         """r (k, nx) at points (k, nx + nu), as plain NumPy computes it in float64."""
@@ -217,31 +259,14 @@ def program_cost(code: np.ndarray, terms: int, product: int) -> float:
     return float(2 * terms * linear.sum() + (product + 4 * terms) * products.sum() + (2 * product + 8 * terms) * others)
 
 
-@cache
-def make_basis(m: int, order: int) -> tuple[tuple[Any, ...], np.ndarray]:
-    """``basis`` of the kernels for m variables up to total degree ``order``, and the exponents (powers, m)."""
-    powers = [p for p in product(range(order + 1), repeat=m) if sum(p) <= order]
-    powers.sort(key=lambda p: (sum(p), [-e for e in p]))
-    places = {p: k for k, p in enumerate(powers)}
-    degree = np.array([sum(p) for p in powers], dtype=np.int64)
-    partners = np.array([(degree + d <= order).sum() for d in degree], dtype=np.int64)
-    product_of = np.zeros((len(powers), len(powers)), dtype=np.int64)
-    for a, p in enumerate(powers):
-        for b in range(partners[a]):
-            product_of[a, b] = places[tuple(i + j for i, j in zip(p, powers[b], strict=True))]
-    square = np.array([places[tuple(2 * (i == j) for j in range(m))] for i in range(m)], dtype=np.int64)
-    return (m, len(powers), degree, partners, product_of, square), np.array(powers, dtype=np.int64).reshape(
-        len(powers), m
-    )
-
-
 def rows(program: Program) -> tuple[np.ndarray, ...]:
     return program.code, program.a, program.b, program.c, program.outputs
 
 
 def make_model(
-    observer: RENObserver, plant: DiscreteSystem, region: Any, metric: Any, threads: int | None, within: Any = None
-) -> Model:
+    observer: RENObserver, plant: DiscreteSystem, region: Any, metric: Any, threads: int | None, within: Any = None,
+    end: float = np.inf,
+) -> Model:  # fmt: skip
     """Check what is given. Raises :class:`Unprovable` where nothing can be proved, :class:`InputError` for what is wrong."""
     system, ren = plant.system, observer.weights
     if plant.graph is None:
@@ -272,7 +297,8 @@ def make_model(
     fault = find_fault(ren, metric, observer.multipliers)
     if fault:
         raise InputError(f"no residual bound: {fault}")
-    return Model(observer, plant, region, 0.5 * (metric + metric.T), usable_threads(threads), within=within).prepare()
+    threads = usable_threads(threads)
+    return Model(observer, plant, region, 0.5 * (metric + metric.T), threads, within=within, end=end).prepare()
 
 
 def usable_threads(threads: int | None) -> int:

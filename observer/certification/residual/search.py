@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from observer.certification.residual.model import Cells
+from observer.certification.residual.model import Cells, OutOfTimeError
 
 _THINNEST = 2.0**-40  # of the region's width; a discontinuity would be halved for ever
 PROBES = 64  # corners of children that are evaluated per round
@@ -49,7 +49,7 @@ class Search:
     column -> points that are better in it. columns : how many columns of the bounds must be brought within ``gap``.
     ``closed`` (columns of the bounds + 1,): the largest of every column over closed cells, and the rounding among them.
     lower (columns,), attained at best (columns, d). gains : |v_i| <= gains_i |v|_M, for rounding in the columns of states.
-    climbs : that are left; what is news after them counts as it is.
+    climbs : that are left; what is news after them counts as it is. move : brings points to where they may be.
     """
 
     region: np.ndarray
@@ -67,6 +67,7 @@ class Search:
     cells: int = 0
     seconds: float = 0.0
     climbs: int = 1_000_000
+    move: Callable[[np.ndarray], np.ndarray] = np.asarray
 
     @property
     def upper(self) -> np.ndarray:
@@ -101,14 +102,19 @@ class Search:
                 if most < 1 or time.perf_counter() - begun >= limits.seconds:
                     status = WORK if most < 1 else CLOCK
                     break
-                self._round(most)
+                try:
+                    self._round(most)
+                except OutOfTimeError:  # in the middle of it: all stays as it was before
+                    status = CLOCK
+                    break
                 self.seconds = before + time.perf_counter() - begun
                 if progress is not None:
                     progress(self)
         except KeyboardInterrupt:
             status = STOPPED
         self.seconds = before + time.perf_counter() - begun
-        return TIGHT if (self.upper[: self.columns] <= self.threshold()).all() else status
+        upper = self.upper[: self.columns]
+        return TIGHT if (upper <= self.threshold()).all() and np.isfinite(upper).all() else status
 
     def _round(self, most: int) -> None:
         chosen = self._worst(most)
@@ -140,7 +146,7 @@ class Search:
         for column in range(self.columns):
             bounds = np.where(np.isfinite(children.bounds[:, column]), children.bounds[:, column], np.inf)
             order = np.argsort(-bounds, kind="stable")[:PROBES]
-            points = children.corners[order]
+            points = self.move(children.corners[order])
             value = self.values(points)[:, column]
             value = np.where(np.isfinite(value), value, -np.inf)
             k = int(np.argmax(value))

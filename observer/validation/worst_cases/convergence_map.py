@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from observer.state_observer import StateObserver
-from observer.validation.worst_cases.trials import Trials, held_input, late_error, settled_after
+from observer.validation.worst_cases.trials import Trials, held_commands, late_error, settled_after
 from systems.base.errors import InputError
 from systems.discretization import DiscreteSystem
 
@@ -90,7 +90,7 @@ def map_convergence(
         found = np.stack([plant.dt * settled_after(curves), late_error(curves, late)], axis=1)
         return np.where(lost, np.nan, found)
 
-    still = np.tile(held_input(plant), (len(grid), 1))
+    still = np.tile(held_commands(plant), (len(grid), 1))
     grades = some.graded(x0, np.tile(middle, (len(grid), 1)), still, grade)
     settling, last = grades.T.reshape(2, points, -1)
     second = axes[1] if len(states) == 2 else np.full(1, np.nan)

@@ -8,10 +8,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from observer.known_plant import periods, wrap
 from observer.state_observer import RENObserver, StateObserver
 from observer.validation.validate import TOLERANCE
+from systems.angles import periods, wrap
+from systems.closed_loop import driven
 from systems.discretization import DiscreteSystem
+from systems.feedback import commands_of
+from systems.regions import DRIFT, holds_along
 
 WORK = 6e8  # elementary operations that one set of trials may take where no number of them is given
 MOST, LEAST = 4000, 120  # trials
@@ -33,9 +36,9 @@ class Trials:
     def graded(
         self, x0: np.ndarray, x_hat0: np.ndarray, u: np.ndarray, grade: Callable[[np.ndarray], np.ndarray]
     ) -> np.ndarray:
-        """What ``grade`` makes of curves ``(k, N)``, for all trials from initial states ``(K, nx)`` under constant inputs ``(K, nu)``.
+        """What ``grade`` makes of curves ``(k, N)``, for all trials from initial states ``(K, nx)`` under constant commands.
 
-        A curve is max_i |e_i| / width_i, nan where the plant is lost. They are never all there at once.
+        A curve is max_i |e_i| / width_i, nan where the plant is lost, or leaves its constraints. They are never all there at once.
         """
         rows = max(1, CHUNK // (self.steps * self.plant.nx))
         cuts = [slice(k, k + rows) for k in range(0, len(x0), rows)]
@@ -44,25 +47,26 @@ class Trials:
     def _some(self, x0: np.ndarray, x_hat0: np.ndarray, u: np.ndarray) -> np.ndarray:
         held = np.broadcast_to(u[:, None], (len(u), self.steps, u.shape[1]))
         with np.errstate(all="ignore"):
-            x = self._rollout(x0, held[:, :-1])
-            y = self.plant.output(x, held)
+            x, acting = self._moved(x0, held)
+            y = self.plant.output(x, acting)
             lost = ~np.isfinite(x).all(axis=(1, 2)) | ~np.isfinite(y).all(axis=(1, 2))
             width = np.ptp(self.plant.system.state_ranges, axis=1)
             middle = self.plant.system.state_ranges.mean(axis=1)
             lost |= (np.abs(x - middle) > HOPELESS * width).any(axis=(1, 2))
-            x, y = (np.where(lost[:, None, None], 0.0, a) for a in (x, y))
-            worst = relative_error(self.observer, self.plant, x, held, y, x_hat0).max(axis=2)
+            lost |= ~holds_along(self.plant.system, x, acting, DRIFT).all(axis=1)
+            x, acting, y = (np.where(lost[:, None, None], 0.0, a) for a in (x, acting, y))
+            worst = relative_error(self.observer, self.plant, x, acting, y, x_hat0).max(axis=2)
         return np.where(lost[:, None], np.nan, worst)
 
-    def _rollout(self, x0: np.ndarray, u: np.ndarray) -> np.ndarray:
-        """The plant's states; as machine code where that pays for a whole study: it is simulated over and over."""
+    def _moved(self, x0: np.ndarray, commands: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """The plant's states and inputs; as machine code where that pays for a whole study: it is simulated over and over."""
         work = self.steps * max(self.expected, len(x0)) * len(self.plant.graph.nodes if self.plant.graph else ())
-        return self.plant.rollout(x0, u, compiled=work >= COMPILED_FROM)
+        return driven(self.plant, x0, commands, compiled=work >= COMPILED_FROM)
 
 
-def held_input(plant: DiscreteSystem) -> np.ndarray:
-    """``(nu,)``: every input at the middle of its range."""
-    return plant.system.input_ranges.mean(axis=1) if plant.nu else np.zeros(0)
+def held_commands(plant: DiscreteSystem) -> np.ndarray:
+    """Every input, and every reference of a feedback law, at the middle of its range."""
+    return np.array([np.mean(signal.range) for signal in commands_of(plant.system)])  # type: ignore[arg-type]
 
 
 def relative_error(

@@ -3,10 +3,11 @@
     z = (x0, x_hat0, u) in a box,     maximise   settling: the last time at which some |e_i| exceeds 2 % of width_i
                                       or         late: max over the window of max_i |e_i| / width_i
 
-x0 in the initial box, x_hat0 in that box enlarged by ``spread``, u a constant of every known input (disturbances at the middle of
-their range). Random trials seldom come near the corners of such a box; here a few evolution strategies begin at the best of many
-random points and learn the directions in which it gets worse. The search runs on the discretised plant; the initial states that
-are reported, and the worst of as many random draws, are measured again on the true plant. A search proves nothing: there may be worse.
+x0 in the initial box, x_hat0 in that box enlarged by ``spread``, u a constant of every known input and of every reference of a
+feedback law (disturbances at the middle of their range). Random trials seldom come near the corners of such a box; here a few
+evolution strategies begin at the best of many random points and learn the directions in which it gets worse. The search runs on the
+discretised plant; the initial states that are reported, and the worst of as many random draws, are measured again on the true
+plant. A search proves nothing: there may be worse.
 """
 
 from dataclasses import dataclass
@@ -14,19 +15,22 @@ from typing import Any
 
 import numpy as np
 
-from observer.known_plant import periods, wrap
 from observer.state_observer import StateObserver
+from observer.validation.result import held_errors
 from observer.validation.worst_cases.search import maximise
 from observer.validation.worst_cases.trials import (
     HOPELESS,
     Trials,
-    held_input,
+    held_commands,
     late_error,
     settled_after,
     settling_grade,
 )
+from systems.angles import periods, wrap
 from systems.base.errors import InputError, SimulationError
 from systems.discretization import DiscreteSystem
+from systems.feedback import commands_of
+from systems.regions import moved_in
 from systems.trajectories import simulate
 
 GOALS = ("settling", "late")
@@ -36,8 +40,8 @@ GOALS = ("settling", "late")
 class WorstInitialStates:
     """Initial states and what they do on the true plant, beside the worst of equally many random ones.
 
-    x0, x_hat0 ``(nx,)``, u ``(nu,)`` constant; ``value`` and ``random``: seconds until all states are settled (infinite where that is
-    not before the end), or the largest late error in ranges; ``state``: index of the state that decides. t ``(N,)``, error and
+    x0, x_hat0 ``(nx,)``, u ``(nu + references,)`` constant; ``value`` and ``random``: seconds until all states are settled (infinite where
+    that is not before the end), or the largest late error in ranges; ``state``: index of the state that decides. t ``(N,)``, error and
     random_error ``(N, nx)``: of the found initial states and of the random ones. ``trials`` of the search, and as many random ones.
     """
 
@@ -75,15 +79,23 @@ class WorstInitialStates:
 
 
 def search_box(plant: DiscreteSystem, spread: float) -> tuple[np.ndarray, np.ndarray]:
-    """(low, high) ``(2 nx + known inputs,)`` of x0, x_hat0 and the known inputs."""
+    """(low, high) of x0, x_hat0, the known inputs and the references of a feedback law."""
     system = plant.system
     limits = np.array([s.limits or (-np.inf, np.inf) for s in system.states])
     box = system.initial_ranges
     middle, half = box.mean(axis=1), 0.5 * np.ptp(box, axis=1)
     wide = np.stack([middle - spread * half, middle + spread * half], axis=1)
     boxes = [np.clip(b, limits[:, :1], limits[:, 1:]) for b in (box, wide)]
-    low, high = np.concatenate([*boxes, system.input_ranges[system.known].reshape(-1, 2)]).T
+    held = [signal.range for signal in commands_of(system) if signal.role == "known"]
+    low, high = np.concatenate([*boxes, np.array(held, dtype=float).reshape(-1, 2)]).T
     return low, high
+
+
+def held_range(plant: DiscreteSystem) -> np.ndarray:
+    """``(nu, 2)``: ranges of the known inputs, disturbances at the middle of theirs."""
+    box = np.stack([plant.system.input_ranges.mean(axis=1)] * 2, axis=1)
+    box[plant.system.known] = plant.system.input_ranges[plant.system.known]
+    return box
 
 
 def worst_initial_states(
@@ -112,21 +124,31 @@ def worst_initial_states(
     SimulationError
         Where the plant leaves all bounds from every random initial state.
     """
-    steps = round(duration / plant.dt) + 1
+    steps, unit = round(duration / plant.dt) + 1, plant.system.time_unit
     if steps < 4:
-        raise InputError(f"duration is {duration:g} s; expected at least three samples (dt = {plant.dt:g} s)")
+        raise InputError(f"duration is {duration:g} {unit}; expected at least three samples (dt = {plant.dt:g} {unit})")
     if isinstance(trials, bool) or not isinstance(trials, int) or trials < 20:
         raise InputError(f"trials is {trials!r}; expected a whole number, 20 or more")
     late = late_from(duration, window, plant.dt)
     if not 0 <= late < steps:
-        raise InputError(f"window begins at {window} s; expected a time within the trial of {duration:g} s")
+        raise InputError(f"window begins at {window}; expected a time within the trial of {duration:g}")
     some, (low, high) = Trials(observer, plant, steps, late, 3 * trials), search_box(plant, spread)
+    box, inputs = np.stack([low, high], axis=1), held_range(plant)
+    initial = np.concatenate([box[: plant.nx], inputs])
+    guessed = np.concatenate([box[plant.nx : 2 * plant.nx], inputs])
+
+    known = [k for k, signal in enumerate(commands_of(plant.system)) if signal.role == "known"]
 
     def parts(z: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         values, nx = low + z * (high - low), plant.nx
-        u = np.tile(held_input(plant), (len(z), 1))
-        u[:, plant.system.known] = values[:, 2 * nx :]
-        return values[:, :nx], values[:, nx : 2 * nx], u
+        u = np.tile(held_commands(plant), (len(z), 1))
+        u[:, known] = values[:, 2 * nx :]
+        if plant.system.region is None:
+            return values[:, :nx], values[:, nx : 2 * nx], u
+        inputs, references = np.split(u, [plant.nu], axis=1)
+        starts = moved_in(plant.system, np.concatenate([values[:, :nx], inputs], axis=1), initial)
+        guesses = moved_in(plant.system, np.concatenate([values[:, nx : 2 * nx], starts[:, nx:]], axis=1), guessed)
+        return starts[:, :nx], guesses[:, :nx], np.concatenate([starts[:, nx:], references], axis=1)
 
     def grade(curves: np.ndarray, goal: str) -> np.ndarray:
         lost = np.asarray(np.isnan(curves).any(axis=1))
@@ -162,11 +184,12 @@ def _measured(some: Trials, goal: str, initial: tuple[np.ndarray, ...], count: i
 def errors_along(
     observer: StateObserver, plant: DiscreteSystem, x0: np.ndarray, x_hat0: np.ndarray, u: np.ndarray, samples: int, truth: str
 ) -> np.ndarray:  # fmt: skip
-    """x_hat - x ``(K, N, nx)`` from initial states ``(K, nx)`` of the true plant under constant inputs ``(K, nu)``."""
+    """x_hat - x ``(K, N, nx)`` from initial states ``(K, nx)`` of the true plant under constant commands."""
     held = np.broadcast_to(u[:, None], (len(u), samples, u.shape[1])).copy()
-    data = simulate(plant, duration=(samples - 1) * plant.dt, x0=x0, u=held, truth=truth)
+    data = simulate(plant, duration=(samples - 1) * plant.dt, x0=x0, commands=held, truth=truth)
     with np.errstate(all="ignore"):
-        return wrap(observer.run(x_hat0, data.u, data.y) - data.x, periods(plant.system.states))
+        error = wrap(observer.run(x_hat0, data.u, data.y) - data.x, periods(plant.system.states))
+    return held_errors(error, data.lengths)
 
 
 def judge_worst(

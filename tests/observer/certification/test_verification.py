@@ -248,7 +248,7 @@ def test_numbers_are_distinguished():
 def test_what_the_work_does_not_suffice_for_is_left_out_and_said(made):
     observer, plant, _ = made
     stored = certify(observer, plant, work=0.002)
-    assert stored.bounds.omitted == {"settled": "work", "settled_unforced": "work"}
+    assert stored.bounds.omitted == {"settled": "work", "settled_unforced": "work", "horizon": "work"}
     assert "No settled set: the work given (--work) does not suffice." in stored.bounds.reason
     assert {f.answer for f in verify_certificate(stored, observer, plant)} == {AGREES}
     forged = replace(stored, bounds=replace(stored.bounds, omitted={}))

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from observer import Validation, fit, validate
-from observer.known_plant import wrap
 from observer.scaling import Scaling
 from observer.state_observer import RENObserver
 from systems import InputError, discretize, simulate
+from systems.angles import wrap
 
 
 @pytest.fixture(scope="module")

@@ -151,6 +151,22 @@ def flow_cells(plant, free, basis, exponents, cells, steps, images):
             images[n, i, 1] = high if known else np.inf
 
 
+def enclose_cells(program, nx, free, basis, cells, ranges):
+    """``ranges`` (n, rows, 2): where the rows of a program lie over each cell (n, nx + nu, 2); not finite where nothing is known."""
+    nu, end = cells.shape[1] - nx, basis[1]
+    reg, scratch = np.zeros((program[0].shape[0], end + 2)), np.zeros((5, end))
+    x, u = np.zeros((nx, end)), np.zeros((nu, end))
+    for n in range(cells.shape[0]):
+        initial_forms(cells[n], free, x, u)
+        run_program(program[0], program[1], program[2], program[3], x, u, reg, basis, end, scratch)
+        for i in range(ranges.shape[1]):
+            row = reg[program[4][i]]
+            low, high, _ = form_range(row, basis, end, row[end])
+            known = low <= high  # not for nan
+            ranges[n, i, 0] = low if known else -np.inf
+            ranges[n, i, 1] = high if known else np.inf
+
+
 def initial_forms(cell, free, x, u):
     """Forms of states and inputs over the cell (nx + nu, 2)."""
     nx = x.shape[0]
