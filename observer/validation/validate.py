@@ -138,10 +138,14 @@ def judged(
     window: tuple[float, float] | None = None,
     required_fraction: float = 0.99,
     peak: float | None = None,
+    by_rms: bool | None = None,
 ) -> Validation:
     """The verdict on estimates x_hat ``(K, N, nx)`` along ``data`` without gaps; ``truth`` may be one of :data:`LOGGED` here.
 
     Along logs without states (``equations``) the prediction of y is judged and not the states, which nobody measured.
+
+    ``by_rms``: judge the RMS of the errors over the window; those with stated noise when left out, as single peaks of noise say
+    nothing about convergence.
 
     A trial counts as long as its plant stays (``data.lengths``); one that leaves before the window begins is not judged.
     """
@@ -156,10 +160,11 @@ def judged(
     metric = observer.metric if isinstance(observer, RENObserver) else np.diag(1 / width**2)
     root = np.linalg.cholesky(metric)
     with np.errstate(over="ignore", invalid="ignore"):
-        found = _measured(observer, system, data, x_hat, chosen, root, truth, noise)
+        by_rms = noise and truth not in LOGGED if by_rms is None else by_rms
+        found = _measured(observer, system, data, x_hat, chosen, root, truth, by_rms)
         converged, settling = found["converged"], found.pop("settling")
         share = float(converged[counted].mean()) if counted.any() else 0.0
-        within = "with an RMS error within" if _by_rms(noise, truth) else "within"
+        within = "with an RMS error within" if by_rms else "within"
         criteria = [
             Criterion("trials that diverged", float(found["diverged"].sum()), "0", not found["diverged"].any()),
             Criterion(
@@ -234,7 +239,7 @@ def estimates(observer: StateObserver, x_hat0: np.ndarray, data: Trajectories) -
 
 def _measured(
     observer: StateObserver, system: System, data: Trajectories, x_hat: np.ndarray, chosen: np.ndarray, root: np.ndarray, truth: str,
-    noise: bool,
+    by_rms: bool,
 ) -> dict[str, Any]:  # fmt: skip
     """What is measured of estimates x_hat ``(K, N, nx)``, as fields of a :class:`Validation`, and ``settling`` ``(K, nx)``.
 
@@ -262,7 +267,7 @@ def _measured(
             np.maximum(largest, np.max(np.abs(late), axis=(0, 1))),
         )
         judged_by = relative[:, chosen]
-        if _by_rms(noise, truth):
+        if by_rms:
             judged_by = np.sqrt(np.mean(judged_by**2, axis=1, keepdims=True))
         inside = (judged_by <= TOLERANCE).all(axis=(1, 2)) & ~lost
         settling, norm = settling_times(relative, data.t), np.linalg.norm(error @ root, axis=-1)
@@ -271,11 +276,6 @@ def _measured(
     return {name: np.concatenate(values) for name, values in rows.items()} | {
         "rms_error": np.sqrt(squares / max(1, counted.sum())), "max_error": largest, "residual_level": float(level),
     }  # fmt: skip
-
-
-def _by_rms(noise: bool, truth: str) -> bool:
-    """Whether a trial is judged by the RMS of its errors: single peaks of stated noise say nothing about convergence."""
-    return noise and truth not in LOGGED
 
 
 def settling_times(relative: np.ndarray, t: np.ndarray) -> np.ndarray:
