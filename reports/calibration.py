@@ -33,7 +33,8 @@ def sentence(result: Calibration) -> str:
     if result.status == "interrupted":
         return "The search was stopped; these are the values of the best start that was finished."
     if result.status != "converged":
-        return f"The search did not converge ({result.message}); more iterations, or narrower ranges, may help."
+        said = f"The search did not converge ({result.message}); more iterations, or narrower ranges, may help."
+        return " ".join([said, *(f"{text[0].upper()}{text[1:]}." for text in result.directions)])
     poor = [f"{item.name} ({item.remark})" for item in result.estimates if item.remark]
     if poor:
         return "Not every parameter is known from these logs: " + "; ".join([*poor, *result.directions]) + "."
@@ -168,8 +169,7 @@ def _held_out(result: Calibration) -> ChartFigure:
             ), "s", signal.unit, levels=((f"begins at {s.t[h.begin[k]]:.3g} s", 0.0),)))  # fmt: skip
     return ChartFigure(
         "held_out", "Held-out logs", "Errors of predictions of y. The first quarter determined the initial state; from there on free-run "
-        "uses "
-        "the inputs only, one-step also every earlier measurement.", tuple(charts),
+        "uses the inputs only, one-step also every earlier measurement.", tuple(charts),
     )  # fmt: skip
 
 

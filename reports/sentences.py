@@ -9,6 +9,7 @@ import numpy as np
 
 from observer.runs import Run
 from observer.validation.result import deciding, largest_peak, overall_verdict
+from observer.validation.validate import LOGGED
 from reports.certificates import assumed_sentences, proved, proved_sentences, sampled_sentences
 from reports.figures.settling import certified_settling
 from reports.quantities import MISSING, NBSP, Number, number_text, percent, time_unit
@@ -57,6 +58,8 @@ def verdict(run: Run) -> Verdict:
     criteria = tuple(c for c in criteria if not ("certificate" in c.name and c.name.endswith(", with noise")))
     last = checks[-1]
     reached = f"{int(np.sum(last.converged))} of {last.trials} trials converged{' with the stated noise' if last.noise else ''}"
+    if last.plant_method == LOGGED["equations"]:
+        reached = f"On logs without states {_predicted(last)}"
     if overall_verdict(run.validation, run.validation_noise, run.certificate) == "pass":
         return Verdict("pass", "Pass", f"{reached}. All criteria are met.", criteria)
     names = "; ".join(
@@ -64,6 +67,12 @@ def verdict(run: Run) -> Verdict:
     )
     said = [f"{reached}.", f"Not met: {names}." if names else "", *next_steps(run)]
     return Verdict("fail", "Fail", " ".join(text for text in said if text), criteria)
+
+
+def _predicted(check: Any) -> str:
+    """How well y of logs without states is predicted."""
+    found = next((c.value for c in check.criteria if c.name.startswith("RMS error of predicted y")), None)
+    return f"y was predicted to {number_text(found, 3)} deviations of its noise"
 
 
 def next_steps(run: Run) -> list[str]:
@@ -108,7 +117,14 @@ def summary(run: Run) -> str:
     parts += feedback_sentences(run)
     if v is None:
         return " ".join([*parts, "It has not been validated yet."])
-    logged = v.plant_method == "logged data"
+    if v.plant_method == LOGGED["equations"]:
+        parts.append(
+            f"The logs hold no states, and states were not compared with anything: in {v.trials} replays of logs held out of the fit, from "
+            f"wrong initial estimates, {_predicted(v)}. Errors of states below are differences from the motion of the equations that "
+            "explains the outputs of the log best."
+        )
+        return " ".join(parts)
+    logged = v.plant_method == LOGGED["logs"]
     against = "on logs held out of the fit" if logged else f"against the plant, simulated by {v.plant_method}"
     trials = f"In {v.trials} trials of {number_text(float(v.t[-1]) - float(v.t[0]))}{NBSP}{time_unit()} {against},"
     converged = int(np.sum(v.converged))

@@ -31,6 +31,10 @@ from systems.system import System
 SHORTEST = 20  # samples of half of the trajectories, below which a plant that leaves is refused
 
 
+#: how the ``source`` of logs begins whose states were not measured but are those of the equations
+BY_EQUATIONS = "states by the equations"
+
+
 @dataclass(frozen=True)
 class Transitions:
     """Pairs (k, k+1): x ``(m, nx)``, u ``(m, nu)``, y ``(m, ny)`` at k, and x_next ``(m, nx)`` at k+1."""
@@ -80,6 +84,11 @@ class Trajectories:
     def reached(self) -> np.ndarray:
         """``(nx, 2)``: the smallest box that holds every state."""
         return np.stack([np.nanmin(self.x, axis=(0, 1)), np.nanmax(self.x, axis=(0, 1))], axis=1)
+
+    @property
+    def by_equations(self) -> bool:
+        """Whether the states are those of the equations along logs that hold none: nothing to compare estimates with."""
+        return self.source.startswith(BY_EQUATIONS)
 
     def transitions(self) -> Transitions:
         """All pairs of neighbouring samples without missing values; never a pair across two trajectories."""
@@ -462,6 +471,4 @@ def _ended(system: System, motion: DrivenMotion, dt: float) -> tuple[DrivenMotio
     gone = (np.arange(steps) >= lengths[:, None])[..., None]
     if not gone.any():
         return motion, lengths
-    return DrivenMotion(
-        *(np.where(gone, np.nan, a) for a in (motion.x, motion.u, motion.y)), motion.method, motion.warning
-    ), lengths
+    return replace(motion, **{name: np.where(gone, np.nan, getattr(motion, name)) for name in ("x", "u", "y")}), lengths

@@ -32,6 +32,7 @@ def calibrated(
     """
     if recipe.data.files is None:
         raise InputError("--data is missing; expected logs of inputs and outputs, as in --data 'logs/*.csv'")
+    system = systems.load_system(recipe.system)
     source, folder = Path(recipe.system), out.with_suffix("")
     kind = ".toml" if source.suffix.lower() == ".toml" and source.is_file() else ".py"
     if out.suffix.lower() != kind:
@@ -44,7 +45,6 @@ def calibrated(
     check_files([out], reads=[source, *log_files(recipe.data.files)], force=force)
     if not out.absolute().parent.is_dir():
         raise InputError(f"{out}: there is no folder {out.parent}; create it first")
-    system = systems.load_system(recipe.system)
     names = asked["parameters"].replace(" ", "").split(",") if asked.get("parameters") else None
     free = free_parameters(system, names)
     plant = systems.discretize(system, dt=recipe.dt, method=recipe.method, substeps=recipe.substeps)

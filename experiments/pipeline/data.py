@@ -18,9 +18,8 @@ def simulate_step(run: Run, job: Job) -> Run:
     if options.files:
         logs = log_record(options.files, run.path)  # before they are read: one that changes meanwhile differs later
         with job.console.step("read", f"logs {options.files}, dt {plant.dt:g} {unit}"):
-            data = learn_from(
-                options.files, run.system, plant.dt, options.columns, timing_of(options), outputs=options.learned
-            )
+            equations = None if options.learned else plant
+            data = learn_from(options.files, run.system, plant.dt, options.columns, timing_of(options), plant=equations)
         logs["trajectories"] = len(data)
     else:
         length = f" of {options.duration:g} {unit}" if options.duration else ""

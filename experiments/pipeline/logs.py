@@ -17,7 +17,7 @@ from systems.trajectories import Trajectories
 
 if TYPE_CHECKING:
     from experiments.pipeline.recipe import Recipe
-    from systems import System
+    from systems import DiscreteSystem, System
 
 
 def learned_plant(recipe: "Recipe", console: Console, files: list[str] | None = None) -> "System | None":
@@ -43,7 +43,6 @@ def learned_plant(recipe: "Recipe", console: Console, files: list[str] | None = 
             recipe.dt or system.dt,
             recipe.data.columns,
             timing_of(recipe.data),
-            outputs=True,
         )
         learned, judged, _ = part(data, recipe.seed)
         held_out_stretches(judged)  # refused now rather than after the fit
@@ -97,17 +96,27 @@ def learn_from(
     columns: str | None = None,
     timing: Timing | None = None,
     *,
-    outputs: bool = False,
+    plant: "DiscreteSystem | None" = None,
 ) -> Trajectories:
-    """Logged states and inputs as training data. Outputs without a column are worked out from the plant's equations.
+    """Logged states and inputs as training data, and outputs, which must be logged too where there is no ``plant`` with equations.
 
-    Raises InputError for a log without all states (and, with ``outputs``, all outputs), or when no two neighbouring
+    Of a ``plant``, outputs without a column are worked out from its equations; where the logs lack states and hold all outputs, states
+    are those of the motion of the equations that explains the outputs best.
+
+    Raises InputError for a log without all states (and, without equations, all outputs), or when no two neighbouring
     samples are complete.
     """
-    required = ("states", "inputs", "outputs") if outputs else ("states", "inputs")
+    required = ("inputs",) if plant is not None else ("states", "inputs", "outputs")
     mapping = parse_columns(columns) if columns else None
     data = read_recordings(files, system, dt, columns=mapping, required=required, timing=timing)
-    unlogged = np.isnan(data.y).all(axis=(0, 1)) & (not outputs)
+    if plant is not None and np.isnan(data.x).all(axis=1).any():
+        if np.isnan(data.y).all(axis=1).any():  # nothing to estimate them from: says which column is missing
+            read_recordings(files, system, dt, columns=mapping, required=("states", "inputs"), timing=timing)
+        else:
+            from observer.calibration.states import estimated_states
+
+            data = estimated_states(plant, data)
+    unlogged = np.isnan(data.y).all(axis=(0, 1)) & (plant is not None)
     if unlogged.any():
         data = replace(data, y=np.where(unlogged, system.measure(data.x, data.u), data.y))
     missing = _missing(data, system)

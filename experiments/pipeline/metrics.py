@@ -12,6 +12,7 @@ from observer.runs import Run
 from observer.storage import FORMAT_VERSION, package_version
 from observer.validation.on_logs import judged_apart
 from observer.validation.result import deciding, overall_verdict
+from observer.validation.validate import LOGGED
 from systems.base.errors import InputError
 from systems.base.records import to_plain
 from systems.feedback import commands_of
@@ -200,10 +201,11 @@ def table(run: Run) -> Iterator[tuple[str, str, str, str]]:
             yield f"{len(rows)} states", f"the {SHOWN_STATES} hardest follow", "", ""
             rows = [rows[k] for k in hardest]
         noisy = " with noise" if last.noise else ""
+        what = "difference from the equations' motion" if check.plant_method == LOGGED["equations"] else f"error{noisy}"
         for signal, time, rms in rows:
             unit = f" {signal.unit}" if signal.unit else ""
             time_text = f"{time:.3g} {run.system.time_unit}" if np.isfinite(time) else "never"
-            yield f"{signal.name}", f"settles in {time_text}", f"RMS error{noisy} {rms:.3g}{unit}", ""
+            yield f"{signal.name}", f"settles in {time_text}", f"RMS {what} {rms:.3g}{unit}", ""
 
 
 def number(value: float) -> str:

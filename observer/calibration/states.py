@@ -11,7 +11,7 @@ from observer.calibration.stretches import stretches_of
 from observer.known_plant import KnownPlant
 from systems.base.errors import InputError
 from systems.discretization import DiscreteSystem
-from systems.trajectories import Trajectories
+from systems.trajectories import BY_EQUATIONS, Trajectories
 
 ITERATIONS = 100
 MISFIT = 3.0  # times the stated noise: residuals that say that the parameters are not right
@@ -51,4 +51,4 @@ def estimated_states(plant: DiscreteSystem, data: Trajectories) -> Trajectories:
                 f"along the logs, output '{signal.name}' is off the equations by {size:.3g} (RMS), {size / signal.noise:.3g} times the "
                 "stated noise; `observer calibrate` finds better parameters"
             )
-    return replace(data, x=x, warnings=(*data.warnings, *said))
+    return replace(data, x=x, source=f"{BY_EQUATIONS}, {data.source}", warnings=(*data.warnings, *said))

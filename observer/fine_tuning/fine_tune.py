@@ -116,8 +116,8 @@ def fine_tune(
             name: task.rollouts[1].loss(each.scaling.inverse().fold(each.weights))
             for name, each in (("simulation_loss", observer), ("simulation_loss_before", fitted.observer))
         }
-        warnings = (KEPT,) if observer is fitted.observer else ()
-        warnings += _better_gain(task, losses["simulation_loss"])
+        warnings = _better_gain(task, losses["simulation_loss"])
+        warnings += (KEPT,) if observer is fitted.observer else ()
     one_step_loss, one_step_rms = one_step_errors(observer, task.transitions[1])
     return replace(
         fitted, observer=observer, status=attempt.status, message=attempt.status.sentence, solver=NAME,

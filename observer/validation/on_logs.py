@@ -70,14 +70,18 @@ def validate_on_logs(
             f"{stretches} of {what}, by which the fit also chose its best iterate, so that the errors may be slightly too "
             f"small (with {FEWEST} logs or more, separate logs are used)"
         )
-    warnings = (
-        f"validated on {where}; {trials} initial estimates in all; the logged states are taken as the true ones",
-    )
+    truth, states = "logs", "the logged states are taken as the true ones"
+    if data.by_equations:
+        truth, states = (
+            "equations",
+            "the logs hold no states, so y is judged by its prediction, and states are not compared with anything",
+        )
+    warnings = (f"validated on {where}; {trials} initial estimates in all; {states}",)
     t = plant.dt * np.arange(length)
     trial_data = Trajectories(t, x, u, y, np.full(trials, length), data.source, warnings)
     x_hat0 = draw_initial_states(plant.system, trials, seed + 7919, spread)
     x_hat = estimates(observer, x_hat0, trial_data)
-    return judged(observer, plant, trial_data, x_hat, truth="logs", seed=seed, noise=True, window=window)
+    return judged(observer, plant, trial_data, x_hat, truth=truth, seed=seed, noise=True, window=window)
 
 
 def judged_apart(count: int) -> bool:

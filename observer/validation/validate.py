@@ -23,6 +23,9 @@ TOLERANCE = 0.02  # of each state's range: what counts as settled
 ESTIMATE_STARTS = ("random", "zero", "centre")
 SETTLING_TIMES_PER_TRIAL = 10.0
 PIECE = 1 << 22  # samples of states and neurons that are worked on at once
+#: truths that are logs -> what their states are: measured, or those of the equations along logs without states
+LOGGED = {"logs": "logged data", "equations": "motion of the equations along the logs"}
+PREDICTION = 3.0  # deviations of the noise: a fast observer, which follows the noise, predicts y to about two
 DIVERGED = 10.0  # ranges: an error beyond them in the window has diverged; before, it is a peak
 TRUTHS = ("reference", "model", "oracle")  # the last is what "reference" was called once
 
@@ -136,7 +139,9 @@ def judged(
     required_fraction: float = 0.99,
     peak: float | None = None,
 ) -> Validation:
-    """The verdict on estimates x_hat ``(K, N, nx)`` along ``data`` without gaps; ``truth`` may be ``logs`` here.
+    """The verdict on estimates x_hat ``(K, N, nx)`` along ``data`` without gaps; ``truth`` may be one of :data:`LOGGED` here.
+
+    Along logs without states (``equations``) the prediction of y is judged and not the states, which nobody measured.
 
     A trial counts as long as its plant stays (``data.lengths``); one that leaves before the window begins is not judged.
     """
@@ -162,6 +167,8 @@ def judged(
                 share, f"at least {required_fraction:g}", bool(share >= required_fraction),
             ),
         ]  # fmt: skip
+        if truth == "equations":
+            criteria[-1] = _predicted(system, data, x_hat, chosen, f"from {start:g} {unit} to {stop:g} {unit}")
         if not counted.all():
             left = float((~counted).mean())
             criteria.append(
@@ -186,9 +193,27 @@ def judged(
             settling_time=np.median(settling[counted] if counted.any() else settling, axis=0),
             window=np.array([start, stop]), decay=np.minimum(rate, 1.0) ** np.arange(len(t)), **found,
             criteria=tuple(criteria), verdict="pass" if all(c.passed for c in criteria) else "fail",
-            plant_method="logged data" if truth == "logs" else data.method, seed=seed, noise=noise, warnings=data.warnings,
+            plant_method=LOGGED.get(truth, data.method), seed=seed, noise=noise, warnings=data.warnings,
             lengths=data.lengths,
         )  # fmt: skip
+
+
+def _predicted(system: System, data: Trajectories, x_hat: np.ndarray, chosen: np.ndarray, when: str) -> Criterion:
+    """How far y is from its prediction h(x_hat, u), in deviations of the noise: of the worst output.
+
+    Where no noise is stated, that of y about the equations takes its place.
+    """
+    angles = periods(system.outputs)
+    rms = []
+    for x in (x_hat, data.x):
+        error = wrap(data.y[:, chosen] - system.measure(x[:, chosen], data.u[:, chosen], data.t[chosen]), angles)
+        rms.append(np.sqrt(np.nanmean(error**2, axis=(0, 1))))
+    stated = np.array([signal.noise for signal in system.outputs])
+    ratio = float(np.max(rms[0] / np.maximum(np.where(stated > 0, stated, rms[1]), 1e-300)))
+    return Criterion(
+        f"RMS error of predicted y {when}, over its noise", ratio,
+        f"at most {PREDICTION:g}", ratio <= PREDICTION,
+    )  # fmt: skip
 
 
 def _pieces(observer: StateObserver, data: Trajectories) -> list[slice]:
@@ -228,7 +253,7 @@ def _measured(
         relative = np.abs(error) / width
         late = np.where(counted[some][..., None], error, 0.0)
         lost = ~np.isfinite(relative).all(axis=(1, 2)) | (np.abs(late) > DIVERGED * width).any(axis=(1, 2))
-        exact = y[:, :-1] if truth == "logs" else system.measure(x[:, :-1], u[:, :-1])
+        exact = y[:, :-1] if truth in LOGGED else system.measure(x[:, :-1], u[:, :-1])
         one_step = wrap(observer.step(x[:, :-1], u[:, :-1], exact) - x[:, 1:], angles)
         off = np.linalg.norm(one_step @ root, axis=-1)
         level = np.maximum(level, np.max(np.where(there[some][:, 1:], off, 0.0)))
@@ -250,7 +275,7 @@ def _measured(
 
 def _by_rms(noise: bool, truth: str) -> bool:
     """Whether a trial is judged by the RMS of its errors: single peaks of stated noise say nothing about convergence."""
-    return noise and truth != "logs"
+    return noise and truth not in LOGGED
 
 
 def settling_times(relative: np.ndarray, t: np.ndarray) -> np.ndarray:

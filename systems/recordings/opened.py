@@ -6,7 +6,7 @@ from itertools import chain
 
 import numpy as np
 
-from systems.angles import Branches, angles, periods
+from systems.angles import Branches, angles
 from systems.base.errors import InputError
 from systems.recordings.clock import Clock, Span, shown
 from systems.recordings.resampling import resample, rows_of_their_own
@@ -69,6 +69,8 @@ class OpenedLog:
         alone = rows_of_their_own(*begun, held, self.dt, self.max_gap)
         del begun
         ranges, branches = _Ranges(self.label, system), Branches(system)
+        places = {key: column for column, key in enumerate(where)}
+        pairs = {k: (places["sines", k], places["cosines", k]) for group, k in where if group == "sines"}
         done = 0
         for t, values in resample(
             later, self.samples, self.dt, self._span.bridge, held,
@@ -76,15 +78,15 @@ class OpenedLog:
             [None if item is None else item[1] for item in alone],
         ):  # fmt: skip
             parts = {group: np.full((len(t), len(getattr(system, group))), np.nan) for group in GROUPS}
-            parts |= {part: np.full((len(t), system.ny), np.nan) for part in PARTS}
             for column, (group, k) in enumerate(where):
-                parts[group][:, k] = values[:, column]
+                if group in GROUPS:
+                    parts[group][:, k] = values[:, column]
+            for k, (s, c) in pairs.items():
+                turn = (system.outputs[k].period or np.nan) / (2 * np.pi)
+                parts["outputs"][:, k] = turn * np.arctan2(values[:, s], values[:, c])
             for group, k, signal in signals_of(system):
                 if (group, k) not in where and signal.role == "disturbance" and signal.range is not None:
                     parts[group][:, k] = 0.5 * (signal.range[0] + signal.range[1])
-            turn = periods(system.outputs) / (2 * np.pi)
-            told = turn * np.arctan2(parts["sines"], parts["cosines"])
-            parts["outputs"] = np.where(np.isnan(parts["outputs"]), told, parts["outputs"])
             parts["states"], parts["outputs"] = branches.states(parts["states"]), branches.outputs(parts["outputs"])
             ranges.add(parts["states"])
             done += len(t)

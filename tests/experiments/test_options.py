@@ -13,14 +13,15 @@ ARGUMENTS = {
     "experiment": ["nowhere", "--out", "new"], "fine-tune": ["nowhere", "--out", "new"],
     "compare": ["nowhere.toml", "--out", "new"], "estimate": ["nowhere", "log.csv", "-o", "new.csv"],
     "export": ["nowhere", "-o", "new"], "list": [], "new": ["new.toml"],
+    "calibrate": ["nowhere.toml", "--data", "log.csv", "-o", "new.toml"],
 }  # fmt: skip
 SENSELESS = ["nan", "inf", "-inf", "-1", "1e300", "1e400", "", "x", f"{10**30}", "9" * 5000, "1;2", "\x1b[2J"]
 TOO_SMALL = ["0", "1e-300"]
 #: Options whose value 0, or next to 0, means something.
-FROM_ZERO = {"--seed", "--neurons", "--noise", "--bias", "--dropout"}
+FROM_ZERO = {"--held-out", "--seed", "--neurons", "--noise", "--bias", "--dropout"}
 #: Texts that are not read as numbers.
 TEXTS = {"--method", "--excitation", "--data", "--columns", "--activation", "--solver", "--map", "--estimators", "--scenarios",
-         "--rows", "--seeds", "--initial-estimate", "--format"}  # fmt: skip
+         "--rows", "--seeds", "--parameters", "--initial-estimate", "--format"}  # fmt: skip
 COMMAND = typer.main.get_command(app)
 
 

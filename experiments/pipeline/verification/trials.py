@@ -19,7 +19,7 @@ from observer.runs import Run
 from observer.state_observer import RENObserver
 from observer.validation.on_logs import validate_on_logs
 from observer.validation.result import Validation
-from observer.validation.validate import estimates, initial_estimates, judged, trial_seconds
+from observer.validation.validate import LOGGED, estimates, initial_estimates, judged, trial_seconds
 from observer.validation.worst_cases import GOALS, WorstInitialStates
 from observer.validation.worst_cases.worst_case import errors_along, judge_worst, late_from
 from systems.angles import periods, wrap
@@ -112,7 +112,7 @@ def _judgement(part: str, check: Validation, data: Trajectories, run: Run, **how
     anew = judged(observer, run.plant, data, check.x_hat, **how)
     names = [item.name for item in fields(Validation) if item.name not in ("t", "x", "x_hat", "u", "y")]
     stored, again = ({name: _plain(getattr(each, name)) for name in names} for each in (check, anew))
-    made = {} if how["truth"] == "logs" else {"warnings": _plain(check.warnings)}  # compared with the motion
+    made = {} if how["truth"] in LOGGED else {"warnings": _plain(check.warnings)}  # compared with the motion
     yield from compared(
         part, stored, again | made, what="errors, settling times, criteria and verdict", near=_of_differences(run, check.x),
         roundings=1e4 * np.linalg.cond(observer.metric),
@@ -156,7 +156,7 @@ def _on_logs(run: Run, recipe: Recipe) -> Iterator[Finding]:
         check,
         data,
         run,
-        truth="logs",
+        truth="equations" if run.trajectories.by_equations else "logs",
         seed=recipe.validation_seed,
         noise=True,
         window=options.window,
