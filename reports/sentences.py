@@ -1,6 +1,7 @@
 """What the results mean, in plain sentences: the verdict, what is proved and what is not, and the key numbers."""
 
 import math
+import re
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -15,6 +16,7 @@ from reports.quantities import MISSING, NBSP, Number, number_text, percent, time
 from reports.selection import widths
 
 ENDED_WELL = ("converged", "linear")
+_NUMBERS = re.compile(r"-?[0-9][0-9.e+-]*")
 
 
 @dataclass(frozen=True)
@@ -311,7 +313,10 @@ def warnings(run: Run) -> list[str]:
     ]
     if fit is not None and _cut_short(run):
         said.insert(0, f"The fit ended with the status “{plain_status(fit)}”. {fit.message}")
-    return list(dict.fromkeys(said))
+    once: dict[str, str] = {}
+    for text in said:  # of data and trials, which differ in their numbers only
+        once.setdefault(_NUMBERS.sub("#", text), text)
+    return list(once.values())
 
 
 def _cut_short(run: Run) -> bool:

@@ -14,7 +14,7 @@ from functools import cached_property
 
 import numpy as np
 
-from systems.integration import sample_region
+from systems.regions import sample_region
 from systems.signals import Signal
 from systems.system import System
 
@@ -38,11 +38,15 @@ def wrap(difference: np.ndarray, periods: np.ndarray) -> np.ndarray:
 
 def near(values: np.ndarray, to: np.ndarray, periods: np.ndarray) -> np.ndarray:
     """Values ``(..., n)`` shifted by whole periods to within half a period of ``to``, and exactly as they are where they are there."""
-    if not np.isfinite(periods).any():
+    which = np.flatnonzero(np.isfinite(periods))
+    if not len(which):
         return values
-    safe = np.where(np.isfinite(periods), periods, 1.0)
-    turns = np.where(np.isfinite(periods), np.round((to - values) / safe), 0.0)
-    return values + safe * np.where(np.isfinite(turns), turns, 0.0)
+    shape = np.broadcast_shapes(np.shape(values), np.shape(to))
+    result, to = np.array(np.broadcast_to(values, shape)), np.broadcast_to(to, shape)
+    for k in which:
+        turns = np.round((to[..., k] - result[..., k]) / periods[k])
+        result[..., k] += periods[k] * np.where(np.isfinite(turns), turns, 0.0)
+    return result
 
 
 def unwrapped(values: np.ndarray, first: np.ndarray, periods: np.ndarray) -> np.ndarray:

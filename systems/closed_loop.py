@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from systems.base.errors import SimulationError
+from systems.base.errors import RunawayError
 from systems.discretization import DiscreteSystem
 from systems.feedback import applied, looped
 from systems.fixed_steps import runge_kutta
@@ -23,7 +23,7 @@ LONG, FINE, FINEST = (
     2000,
     3e-10,
     64,
-)  # samples, from which on fixed steps that agree so well with the reference integrator replace it
+)  # samples, from which on fixed steps replace the reference integrator; how well they agree
 LEFT = 1.0  # ranges from its middle: where a motion has left a range for good, which is then doubled
 
 
@@ -40,11 +40,14 @@ class DrivenMotion:
 
 
 def ends_of(system: System) -> np.ndarray:
-    """``(nx, 2)``: where a motion has left: the doubled ranges, enlarged to hold the initial states; an angle never leaves."""
+    """``(nx, 2)``: where a motion has left: the doubled ranges, enlarged to hold the initial states, within the limits; an angle never
+    leaves."""
     middle, width = system.state_ranges.mean(axis=1), np.ptp(system.state_ranges, axis=1)
     initial, slack = system.initial_ranges, 0.1 * width
     low = np.minimum(middle - LEFT * width, initial[:, 0] - slack)
     high = np.maximum(middle + LEFT * width, initial[:, 1] + slack)
+    limits = np.array([signal.limits or (-np.inf, np.inf) for signal in system.states])
+    low, high = np.maximum(low, limits[:, 0] - 1e-9 * width), np.minimum(high, limits[:, 1] + 1e-9 * width)
     turns = np.array([signal.period is not None for signal in system.states])
     return np.stack([np.where(turns, -np.inf, low), np.where(turns, np.inf, high)], axis=1)
 
@@ -172,7 +175,7 @@ def _reference_step(system: System, x: np.ndarray, u: np.ndarray, dt: float, t: 
     try:
         found = reference_motion(system, x, u[:, None], dt, None, t)
         return found.x[:, 1], found.method, found.warning
-    except SimulationError:
+    except RunawayError:
         if len(x) == 1:
             return np.full_like(x, np.nan), "", ""
     parts = [_reference_step(system, x[k : k + 1], u[k : k + 1], dt, t) for k in range(len(x))]

@@ -19,6 +19,7 @@ from systems.base.atomic_files import atomic_path
 from systems.base.errors import InputError
 from systems.base.output_places import check_files
 from systems.base.wording import nearest, shorten
+from systems.sine_cosine import with_angles
 from systems.system import System
 from systems.toml_files import outline_from_toml, system_from_toml
 
@@ -55,8 +56,8 @@ def load_system(name_or_path: str | os.PathLike[str]) -> System:
     path = Path(text)
     content = _read(path, list(ALL_SYSTEMS))
     if path.suffix.lower() == ".py":
-        return _from_python(content, path)
-    return system_from_toml(content, str(path), name=path.stem, source=path.name)
+        return with_angles(_from_python(content, path))
+    return with_angles(system_from_toml(content, str(path), name=path.stem, source=path.name))
 
 
 def load_outline(name_or_path: str) -> tuple[System, tuple[bool, ...]] | None:

@@ -183,7 +183,7 @@ def _with_law(system: System, law: _Law, reach: float) -> System:
     at, ways = np.concatenate([law.x, law.u]), np.concatenate([law.directions, law.slopes])
     references = []
     for k in range(ways.shape[1]):
-        with np.errstate(divide="ignore"):
+        with np.errstate(divide="ignore", invalid="ignore"):
             ends = np.where(ways[:, k] != 0, (box - at[:, None]).T / ways[:, k], np.inf)
         far = reach * np.abs(ends).min(axis=0).min()
         if far > 1e-6:

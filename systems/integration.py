@@ -16,7 +16,7 @@ import casadi as ca
 import numpy as np
 from scipy.integrate import solve_ivp
 
-from systems.base.errors import SimulationError
+from systems.base.errors import RunawayError, SimulationError
 from systems.evaluation import evaluate, jacobian, symbols_of, to_casadi
 from systems.fixed_steps import fixed_steps
 from systems.regions import sample_region as sample_region
@@ -146,7 +146,8 @@ def reference_motion(
             if np.isfinite(x).all()
             else "let it grow without bound"
         )
-        raise SimulationError(
+        kind = SimulationError if np.isfinite(x).all() else RunawayError
+        raise kind(
             f"{place}, and steps of fixed lengths {how}; narrow the ranges to where the equations hold, or take a smaller dt"
         )
     warning = (
@@ -273,13 +274,13 @@ def _place(system: System, stuck: _Stuck, x0: np.ndarray, u: np.ndarray, dt: flo
     far, speed = np.abs(x - middle) / width, np.abs(slope(x)) * dt / width
     trial, state = largest(far)
     if not far[trial, state] <= FAR:
-        raise SimulationError(
+        raise RunawayError(
             f"state '{system.state_names[state]}' grows without bound near t = {t:.4g} {system.time_unit} from the initial state "
             f"{_named(system, x0[trial])}; choose initial states or inputs from which the plant stays finite"
         )
     trial, state = largest(speed)
     if not speed[trial, state] <= RUNAWAY:
-        raise SimulationError(
+        raise RunawayError(
             f"the derivative of '{system.state_names[state]}' is {slope(x)[trial, state]:.3g} near t = {t:.3g} {system.time_unit} at "
             f"{_named(system, x[trial])}, and no integrator gets past; narrow the ranges to where the equations hold, or take a smaller dt"
         )

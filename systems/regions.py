@@ -15,7 +15,7 @@ from systems.system import System
 
 TOLERANCE = 1e-5  # of a constraint's size: what counts as holding
 _NEWTON, _DOUBLINGS, _BATCHES = 40, 8, 100  # steps; how often more is drawn before what is outside is moved in
-_PROBES = 32
+_PROBES, _MOST = 32, 1 << 16
 DRIFT = 1e-3  # what counts as holding along a simulated motion, whose every step has an error
 
 
@@ -126,6 +126,8 @@ def region_points(system: System, box: np.ndarray, count: int, seed: int) -> np.
     if system.region is None:
         return points
     for k in range(_DOUBLINGS + 1):
+        if k and count << k > _MOST:
+            break
         points = sample_region(box[:, 0], box[:, 1], count << k, seed) if k else points
         found = moved_in(system, points, box, inequalities=False)
         found = found[holds(system, found)]

@@ -23,6 +23,7 @@ SMALLEST, LARGEST = 1e-75, 1e75
 SIZE = f"zero or from {SMALLEST:g} to {LARGEST:g} in size"
 NARROWEST = 1e-9  # width of an interval over its larger end: a millionth of it is still above the rounding
 LONGEST_NAME = 100
+MOST_TURNS = 1e6  # that a range may hold
 
 
 def check_number(
@@ -116,6 +117,10 @@ class Signal:
     process_noise : float
         Standard deviation per square root of a second of what moves the state beside its equation. States only.
 
+    pair : (str, str), optional
+        The columns of a log that hold the sine and the cosine of this angle, where none holds the angle itself
+        (:mod:`systems.sine_cosine`). Outputs only.
+
     Raises
     ------
     InputError
@@ -132,6 +137,7 @@ class Signal:
     noise: float = 0.0
     excitation: str | None = None
     process_noise: float = 0.0
+    pair: tuple[str, str] | None = None
 
     def __post_init__(self) -> None:
         check_name("signal", self.name)
@@ -140,12 +146,18 @@ class Signal:
         for what in ("range", "initial", "limits"):
             if getattr(self, what) is not None:
                 object.__setattr__(self, what, _interval(owner, what, getattr(self, what)))
+        if self.pair is not None:
+            object.__setattr__(self, "pair", tuple(check_name("signal", name) for name in self.pair))
         for what, zero in (("noise", True), ("process_noise", True), ("period", False)):
             expected = (
                 "a finite number, zero or positive" if zero else "the period of the angle, for instance 6.283185307"
             )
             if getattr(self, what) is not None:
                 check_number(owner, what, getattr(self, what), expected, least=0.0, zero=zero)
+        if self.period and self.range and self.range[1] - self.range[0] > MOST_TURNS * self.period:
+            raise InputError(
+                f"{owner}: the range {self.range} holds more than {MOST_TURNS:g} turns of the period {self.period:g}; correct one of them"
+            )
         if self.role not in ROLES:
             raise InputError(f"{owner}: role is {self.role!r}; expected one of {', '.join(ROLES)}")
         if self.excitation is not None and self.excitation not in EXCITATIONS:
@@ -158,7 +170,7 @@ class Signal:
 
     def to_data(self) -> dict[str, Any]:
         """JSON-able, with which it is made again; what came later is left out at its default, so that old fingerprints hold."""
-        return {name: value for name, value in asdict(self).items() if name != "process_noise" or value}
+        return {name: value for name, value in asdict(self).items() if name not in ("process_noise", "pair") or value}
 
     @property
     def label(self) -> str:

@@ -159,7 +159,7 @@ def _region(
     rows = [
         comparison
         for name, texts in tables.region.items()
-        for text in ([texts] if isinstance(texts, str) else texts)
+        for text in texts
         for comparison in read_comparisons(text, known, f"{file}: region.{name}")
     ]
     return Conditions(rows, list(tables.states), list(tables.inputs), definitions, lookups) if rows else None

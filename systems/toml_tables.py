@@ -24,6 +24,16 @@ def _interval(value: Any) -> tuple[float, float]:
     return float(value[0]), float(value[1])
 
 
+def _conditions(value: Any) -> list[str]:
+    texts = value if isinstance(value, list) else [value]
+    if not all(isinstance(text, str) for text in texts):
+        expected = 'a condition in quotes, such as "abs(x1) <= 0.1", or a list of them'
+        raise PydanticCustomError(
+            "text", "is {value}; expected {expected}", {"value": _show(value), "expected": expected}
+        )
+    return texts
+
+
 def _text(value: str) -> str:
     if not value.strip():
         raise PydanticCustomError("text", "is an empty text; expected a name")
@@ -114,7 +124,7 @@ class SystemTables(_Table):
     difference: dict[str, str] | None = None
     linear: _Linear | None = None
     outputs: dict[str, Annotated[_Output, _short("equation", (str,))]]
-    region: dict[str, str | list[str]] = {}
+    region: dict[str, Annotated[list[str], BeforeValidator(_conditions)]] = {}
     feedback: dict[str, str | Number] | None = None
     references: dict[str, _Reference] = {}
     sampling: _Sampling | None = None
@@ -145,7 +155,6 @@ _EXPECTED_ENTRY = {
     "outputs": 'an equation in quotes, or a table such as { equation = "x1", unit = "m" }',
     "tables": "a table such as { x = [0, 0.5, 1], y = [3.0, 3.6, 4.2] }",
     **dict.fromkeys(("dynamics", "difference", "definitions", "feedback"), EXPECTED["equation"]),
-    "region": 'a condition in quotes, such as "abs(x1) <= 0.1", or a list of them',
 }
 _EXPECTED_TABLE = {
     "states": "a table [states] with a line such as x1 = { range = [-1, 1] } for each state",

@@ -15,7 +15,7 @@ import numpy as np
 from systems.angles import angles
 from systems.base.arrays import check_shapes, one_line, read_arrays
 from systems.base.atomic_files import write_arrays
-from systems.base.errors import InputError, SimulationError
+from systems.base.errors import InputError, RunawayError, SimulationError
 from systems.base.memory import arrays, require
 from systems.closed_loop import DrivenMotion, driven, is_driven, samples_inside, stepwise
 from systems.discretization import DiscreteSystem
@@ -445,7 +445,7 @@ def _motion(
             return DrivenMotion(found.x, commands, system.measure(found.x, commands, t), found.method, found.warning)
         x = plant.rollout(x0, commands[:, :-1])
         return DrivenMotion(x, commands, system.measure(x, commands, t), name)
-    except SimulationError:
+    except RunawayError:
         if not leave:
             raise
         return stepwise(plant, x0, commands, None, truth)
@@ -471,6 +471,4 @@ def _ended(system: System, motion: DrivenMotion, dt: float) -> tuple[DrivenMotio
     gone = (np.arange(steps) >= lengths[:, None])[..., None]
     if not gone.any():
         return motion, lengths
-    return DrivenMotion(
-        *(np.where(gone, np.nan, a) for a in (motion.x, motion.u, motion.y)), motion.method, motion.warning
-    ), lengths
+    return replace(motion, **{name: np.where(gone, np.nan, getattr(motion, name)) for name in ("x", "u", "y")}), lengths

@@ -71,6 +71,7 @@ def examine(recipe: Recipe, console: Console) -> dict[str, Any]:
             ],
             "parameters": {name: parameter.value for name, parameter in system.parameters.items()},
             "time_unit": system.time_unit,
+            "region": [] if system.region is None else system.region.sentences,
             "dt": plant.dt,
             "method": plant.method,
             "substeps": plant.substeps,

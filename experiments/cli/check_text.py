@@ -13,6 +13,8 @@ def lines(findings: dict[str, Any]) -> list[str]:
     text += _signals(findings["signals"])
     for name, value in findings["parameters"].items():
         text.append(f"  parameter {name} = {value:g}")
+    if findings["region"]:
+        text.append(f"region: the part of these ranges where {' and '.join(findings['region'])}")
     unit = findings["time_unit"]
     error = max(findings["discretization_error"].values())
     steps = f"{findings['substeps']} substep{'s' if findings['substeps'] > 1 else ''}"

@@ -4,6 +4,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PlainValidator
 
+from systems.base.errors import InputError
+
 #: Beyond these a number is a slip, or drowns in the rounding of float64; a time of a plant is in its unit.
 SMALLEST, LARGEST = 1e-12, 1e12
 
@@ -97,16 +99,22 @@ def _mapping(text: str) -> str:
 
 
 def _sample_time(value: Any) -> str:
-    from systems.recordings import Timing
+    from systems.time_units import duration
 
-    Timing(sample_time=value)
+    try:
+        _range(duration(str(value), "s", ""))
+    except InputError:
+        raise ValueError("expected a time such as 0.05, 50ms or 2min") from None
     return str(value)
 
 
 def _time_unit(text: str) -> str:
-    from systems.time_units import checked_unit
+    from systems.time_units import SECONDS, known_unit
 
-    return checked_unit(text, "time_unit")
+    unit = known_unit(text)
+    if unit is None:
+        raise ValueError(f"expected one of {', '.join(SECONDS)}")
+    return unit
 
 
 Columns = Annotated[str, AfterValidator(_mapping)]

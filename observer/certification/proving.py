@@ -62,6 +62,10 @@ class Prover:
         """Of the budget."""
         return max(0.0, self.budget - (time.monotonic() - self.began))
 
+    def _seconds(self, share: float) -> float:
+        """For a search that gets this share of the work: more of the clock, as most leave some of theirs."""
+        return min(2 * share * self.budget, self.seconds_left)
+
     @property
     def weights(self) -> ExplicitREN:
         """The explicit weights, in NumPy float64."""
@@ -120,7 +124,7 @@ class Prover:
         """Arguments of a search."""
         limits: dict[str, Any] = {
             "work": share * self.work,
-            "budget": min(share * self.budget, self.seconds_left),
+            "budget": self._seconds(share),
             "gap": gap,
             "seed": self.seed,
         }
@@ -176,7 +180,7 @@ class Prover:
         if given is None if self.earlier else not self.wanted(name):
             return None
         cells = int(np.clip(_CELLS * self.work / FULL_WORK, _FEWEST, _MOST)) if not self.earlier else 0
-        limits = {"work": share * self.work, "budget": min(share * self.budget, self.seconds_left)}
+        limits = {"work": share * self.work, "budget": self._seconds(share)}
 
         def search() -> Settled | None:
             if self.earlier:

@@ -19,6 +19,7 @@ from observer.known_plant import nominal_inputs
 from observer.scaling import Scaling
 from observer.state_observer import StateObserver
 from systems.discretization import DiscreteSystem
+from systems.process_noise import sample_deviation
 
 LEAST_NOISE = 1e-6  # of half an output's range: below it R would be singular
 SLOWEST = 0.9999
@@ -75,7 +76,11 @@ def design(plant: DiscreteSystem, scaling: Scaling, sensing: Sensing, horizon: i
     unknown = np.setdiff1d(np.arange(system.nu), system.known)
     disturbance = b[:, unknown] * np.ptp(system.input_ranges[unknown], axis=1)
     # A uniform quantity of width w has the variance w^2 / 12.
-    q = np.diag(error**2 / 3 / horizon + 1e-12) + disturbance @ disturbance.T / 12
+    q = (
+        np.diag(error**2 / 3 / horizon + 1e-12)
+        + disturbance @ disturbance.T / 12
+        + np.diag((sample_deviation(plant) / s) ** 2)
+    )
     noise = np.maximum(np.hypot(sensing.noise, sensing.bias) / outputs, LEAST_NOISE)
     return GainDesign(a, c, q, np.diag(noise**2))
 

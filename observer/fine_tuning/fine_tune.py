@@ -18,7 +18,7 @@ from typing import Any
 
 from threadpoolctl import threadpool_limits
 
-from observer.fine_tuning.constant_gain import slower_rate
+from observer.fine_tuning.constant_gain import gain_losses, slower_rate
 from observer.fine_tuning.descent import Anchor, Descent, Tuning
 from observer.fine_tuning.reference_observer import EVALUATIONS, ProvedObserver
 from observer.fine_tuning.reproduction import find_reference, reproduce
@@ -39,6 +39,7 @@ FAR = 3.0  # times the reference observer's loss: where the network stays above 
 SLOW = 300  # samples in which a proved error halves at least: a slower observer accumulates the residual of its model
 LASTING = 1 / 6  # of the horizon: how long an error lasts at most, in what a residual is counted as
 ITERATIONS = 120
+NOTABLE = 0.81  # of the loss of the network: a constant gain that stays below errs notably less
 NAME = "fine_tune"  # the solver of the result
 KEPT = "fine-tuning did not improve on the fitted observer in held-out simulations; it was kept"
 
@@ -115,14 +116,30 @@ def fine_tune(
             name: task.rollouts[1].loss(each.scaling.inverse().fold(each.weights))
             for name, each in (("simulation_loss", observer), ("simulation_loss_before", fitted.observer))
         }
+        warnings = _better_gain(task, losses["simulation_loss"])
+        warnings += (KEPT,) if observer is fitted.observer else ()
     one_step_loss, one_step_rms = one_step_errors(observer, task.transitions[1])
     return replace(
         fitted, observer=observer, status=attempt.status, message=attempt.status.sentence, solver=NAME,
         history=attempt.monitor.history, one_step_loss=one_step_loss, one_step_rms=one_step_rms,
         seconds=attempt.monitor.seconds, iterations=attempt.state.point.iteration, seed=seed,
         options=fitted.options | _stored_options(task, options, attempt, observer) | losses,
-        warnings=(KEPT,) if observer is fitted.observer else (),
+        warnings=warnings,
     )  # fmt: skip
+
+
+def _better_gain(task: TuningTask, loss: float) -> tuple[str, ...]:
+    """A warning where the best constant gain, which runs the plant's equations, errs less on the held-out rollouts."""
+    if task.gain is None:
+        return ()
+    known = float(gain_losses(task.gain[0][None], task.rollouts[1])[0])
+    if not known < NOTABLE * loss:
+        return ()
+    what = "a constant gain" if task.gain[0].any() else "the plant's equations in open loop"
+    return (
+        f"{what} with the equations of the plant errs {(loss / known) ** 0.5:.3g} times less in held-out simulations than the tuned "
+        "network; fit one with more neurons and tune it again, or use that observer where the equations can run",
+    )
 
 
 @dataclass(frozen=True, eq=False)

@@ -145,6 +145,7 @@ def best_reference(
                 judged(ReferenceObserver.constant(gain))
                 if small and projection is not None:
                     judged(ReferenceObserver.constant(projection, found.a @ (gain - projection)))
+        judged(ReferenceObserver.constant(np.zeros((len(found.a), len(found.c)))))  # the plant in open loop
         if small and losses and evaluations:
             _improve(*min(losses, key=_first), judged, evaluations)
     except _Stopped:

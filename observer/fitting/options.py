@@ -13,7 +13,7 @@ from systems.angles import POINTS, angles
 from systems.base.errors import InputError
 from systems.discretization import DiscreteSystem
 from systems.formulas import time_terms
-from systems.integration import sample_region
+from systems.regions import sample_region
 from systems.system import System
 from systems.trajectories import Trajectories
 

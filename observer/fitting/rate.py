@@ -23,6 +23,7 @@ from systems.detectability import (
     USELESS,
     Jacobians,
     MetricSearch,
+    Narrowing,
     ResidualLowerBound,
     TradeOff,
     curve,
@@ -148,6 +149,10 @@ def choose_rate(
         warnings.append(
             f"unobservable: {unseen.text(plant.system)}; it decays fast enough for the rate in use, but no observer is faster there"
         )
+    if asked is None and rate > WORTHWHILE and unseen is None:
+        proposals = narrowings(plant, region, jacobians, WORTHWHILE)
+        if proposals:
+            warnings.append(f"slow: hardly anything contracts near {_place(plant, found.where)}; {_or(proposals)}")
     if rate_margin(found.rate) > rate * (1 + 1e-6) and plant.nx <= FULL_METRIC_UP_TO:
         warnings.append(
             f"the requested rate {rate:.4g} per sample is close to the fastest possible one ({found.rate:.4g}): "
@@ -224,6 +229,15 @@ def _bound(
     return kindest if kindest is not None and kindest.residual > 0 else None
 
 
+def _place(plant: DiscreteSystem, point: np.ndarray) -> str:
+    names = (*plant.system.state_names, *plant.system.input_names)
+    return ", ".join(f"{n}={v + 0.0:.3g}" for n, v in zip(names, point, strict=True))
+
+
+def _or(proposals: tuple[Narrowing, ...]) -> str:
+    return "; or ".join(item.text for item in proposals)
+
+
 def _refusal(
     plant: DiscreteSystem,
     region: np.ndarray,
@@ -248,7 +262,7 @@ def _refusal(
         direction, place = unseen.direction, unseen.point
         never = f" No gain of any observer changes that: {unseen.text(system, limit)}."
     parts = [f"{v:+.2g} {n}" for n, v in zip(names, direction, strict=True) if abs(v) > 0.05]
-    where = ", ".join(f"{n}={v + 0.0:.3g}" for n, v in zip([*names, *system.input_names], place, strict=True))
+    where = _place(plant, place)
     seen = fastest < BLIND
     seconds = (
         f"settling time {settling_time(fastest, dt):.3g} {system.time_unit}" if seen else "that is, it does not decay"
@@ -267,7 +281,7 @@ def _refusal(
     never += "".join(f" {text[0].upper()}{text[1:]}." for text in mirrors)
     if not never:
         proposals = narrowings(plant, region, jacobians, limit if asked is not None else WORTHWHILE)
-        advice = "; or ".join([*(item.text for item in proposals), advice])
+        advice = f"{_or(proposals)}; or {advice}" if proposals else advice
     bound = _bound(plant, region, jacobians, metrics, rate, TRIED_WHEN_PROVED if never else TRIED)
     lower = ""
     if bound is not None:

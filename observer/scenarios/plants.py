@@ -110,8 +110,10 @@ def _again(
     plant: DiscreteSystem, x0: np.ndarray, commands: np.ndarray, truth: str, *, looped: bool = True
 ) -> Trajectories:
     """Simulated with the loop closed where there is one; without it, commands are inputs."""
-    given = {"commands" if looped else "u": commands}
-    return simulate(plant, duration=plant.dt * (commands.shape[1] - 1), x0=x0, truth=truth, **given)
+    duration = plant.dt * (commands.shape[1] - 1)
+    if looped:
+        return simulate(plant, duration=duration, x0=x0, truth=truth, commands=commands)
+    return simulate(plant, duration=duration, x0=x0, truth=truth, u=commands)
 
 
 def _pushed(system: System) -> System:

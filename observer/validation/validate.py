@@ -287,9 +287,9 @@ def settling_times(relative: np.ndarray, t: np.ndarray) -> np.ndarray:
 
 
 def _in_region(x: np.ndarray, u: np.ndarray, system: System) -> np.ndarray:
-    known, lies = angles(system), holds_along(system, x, u, DRIFT).all(axis=1)
+    known = angles(system)
     x, (low, high) = known.states(x), known.region(system.state_ranges).T
-    return ((x >= low) & (x <= high)).all(axis=(1, 2)) & lies
+    return ((x >= low) & (x <= high)).all(axis=(1, 2)) & holds_along(system, x, u, DRIFT).all(axis=1)
 
 
 def _proved_rate(observer: RENObserver, plant: DiscreteSystem) -> Criterion:

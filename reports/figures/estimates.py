@@ -33,8 +33,9 @@ def unwrapped(validation: Any, system: Any = None) -> np.ndarray:
 
 
 def _limits(validation: Any, values: np.ndarray, i: int, generous: float) -> tuple[float, float]:
-    """Axis limits of state i: what is drawn, but at most ``generous`` ranges beyond the range (a trial may diverge)."""
+    """Axis limits of state i: what is drawn, but at most ``generous`` ranges beyond the range (a trial may diverge, but no angle)."""
     low, high = np.asarray(validation.ranges, dtype=float)[i]
+    generous = np.inf if np.isfinite(np.asarray(validation.periods, dtype=float)[i]) else generous
     width = high - low
     finite = values[np.isfinite(values)]
     if finite.size:

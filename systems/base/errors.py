@@ -11,6 +11,10 @@ class SimulationError(InputError, ArithmeticError):
     """A simulation became non-finite, broke a limit of a signal, or left ten times its range."""
 
 
+class RunawayError(SimulationError):
+    """A motion grows without bound, or so fast that no integrator follows it: the plant itself, not the integrator."""
+
+
 class NotDetectable(ValueError):
     """The plant is well formed, but no observer of the requested kind exists at the requested rate (exit code 1).
 

@@ -15,7 +15,7 @@ from systems.discretization import DiscreteSystem
 from systems.regions import holds, moved_in
 
 TENTHS = tuple(range(9, 0, -1))
-POINTS, SIGNALS, CONDITION = 400, 8, 300.0
+POINTS, SIGNALS, CONDITION = 128, 8, 300.0
 NAMED = 2  # proposals
 
 
@@ -31,7 +31,7 @@ class Narrowing:
     def text(self) -> str:
         """As a person is told it, with the conditions that say so to the program."""
         parts = [f"{n} to [{low:.3g}, {high:.3g}]" for n, (low, high) in zip(self.signals, self.ranges, strict=True)]
-        return f"narrow {' and '.join(parts)} (region = {self.conditions}), then {self.rate:.4g} per sample is possible"
+        return f"narrow {' and '.join(parts)} ([region] constraints = {self.conditions}), where {self.rate:.4g} per sample is possible"
 
     @property
     def conditions(self) -> str:
@@ -53,7 +53,7 @@ def narrowings(plant: DiscreteSystem, region: np.ndarray, jacobians: Jacobians, 
     wide = np.flatnonzero(np.ptp(box, axis=1) > 0)
     if plant.nx > FULL_METRIC_UP_TO or len(wide) > SIGNALS:
         return ()
-    few = np.unique(np.concatenate([np.linspace(0, len(jacobians.points) - 1, POINTS).astype(int)]))
+    few = np.unique(np.linspace(0, len(jacobians.points) - 1, POINTS).astype(int))
     corners = np.arange(max(0, len(jacobians.points) - 2 ** min(len(box), 8)), len(jacobians.points))
     points = jacobians.points[np.union1d(few, corners)]
     names = (*system.state_names, *system.input_names)

@@ -38,7 +38,8 @@ def mirror_sentences(plant: DiscreteSystem, region: np.ndarray) -> tuple[str, ..
     sentences = []
     for names in mirrored_states(plant):
         rows = [system.state_names.index(name) for name in names]
-        point, image = list(names), [f"-{name}" for name in names]
+        point = [system.state_names[k] for k in sorted(system.output.used("x"))]
+        image = [f"-{name}" if name in names else name for name in point]
         x, _ = states_and_inputs(system, region, _POINTS, 4)
         turned = x.copy()
         turned[:, rows] *= -1
@@ -47,7 +48,7 @@ def mirror_sentences(plant: DiscreteSystem, region: np.ndarray) -> tuple[str, ..
         side = f"{names[0]} > 0"
         if both:
             sentences.append(
-                f'{what}, and both are in the region; if the plant is on one side, say so: region = ["{side}"]'
+                f'{what}, and both are in the region; if the plant is on one side, say so: [region] constraints = ["{side}"]'
             )
         else:
             sentences.append(

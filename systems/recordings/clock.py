@@ -181,7 +181,8 @@ def measure(table: LogTable, axis: Axis, max_gap: int, timing: Timing) -> Span:
         raise InputError(
             f"{table.label}, column '{table.time}': all {rows} rows have the same time; give --sample-time instead"
         )
-    spacing = float(np.median(moved))
+    spacing = float(np.median(moved, overwrite_input=True))
+    del moved
     scale, warnings = 1 / SECONDS[axis.unit], ()
     if table.time == ROW_TIME:
         scale = 1.0
@@ -189,7 +190,7 @@ def measure(table: LogTable, axis: Axis, max_gap: int, timing: Timing) -> Span:
         scale, warnings = unit_of(table, axis, timing.unit, clock.first, spacing, end, rows, whole, clock.row)
     spacing, end, longest = spacing * scale, end * scale, longest * scale
     bridge, dt, unit = longest_bridge(spacing, axis.dt, max_gap), axis.dt, axis.unit
-    missing = float(found[found * scale > bridge].sum()) * scale
+    missing = float(found[found > bridge / scale].sum()) * scale
     if missing / dt > max(FEW, MOST_MISSING * (end - missing) / dt):
         raise InputError(
             f"{place} is {longest:.6g} {unit} after the row before it, which makes {longest / dt:.3g} samples of dt = {dt:g} {unit} "

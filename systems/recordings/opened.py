@@ -16,6 +16,7 @@ from systems.signals import Signal
 from systems.system import System
 
 GROUPS = ("states", "inputs", "outputs")
+PARTS = ("sines", "cosines")  # of outputs that are told by both: see :attr:`Signal.pair`
 BEGINNING = 500  # rows that tell which sensors have rows of their own
 
 
@@ -68,14 +69,21 @@ class OpenedLog:
         alone = rows_of_their_own(*begun, held, self.dt, self.max_gap)
         del begun
         ranges, branches = _Ranges(self.label, system), Branches(system)
+        places = {key: column for column, key in enumerate(where)}
+        pairs = {k: (places["sines", k], places["cosines", k]) for group, k in where if group == "sines"}
         done = 0
         for t, values in resample(
-            later, self.samples, self.dt, self._span.bridge, held, [getattr(system, group)[k].period for group, k in where],
+            later, self.samples, self.dt, self._span.bridge, held,
+            [None if group in PARTS else getattr(system, group)[k].period for group, k in where],
             [None if item is None else item[1] for item in alone],
         ):  # fmt: skip
             parts = {group: np.full((len(t), len(getattr(system, group))), np.nan) for group in GROUPS}
             for column, (group, k) in enumerate(where):
-                parts[group][:, k] = values[:, column]
+                if group in GROUPS:
+                    parts[group][:, k] = values[:, column]
+            for k, (s, c) in pairs.items():
+                turn = (system.outputs[k].period or np.nan) / (2 * np.pi)
+                parts["outputs"][:, k] = turn * np.arctan2(values[:, s], values[:, c])
             for group, k, signal in signals_of(system):
                 if (group, k) not in where and signal.role == "disturbance" and signal.range is not None:
                     parts[group][:, k] = 0.5 * (signal.range[0] + signal.range[1])
@@ -126,7 +134,8 @@ class _Rows:
             values = np.empty((len(block.columns[table.time]), len(self.where)))
             for k, ((group, index), column) in enumerate(self.where.items()):
                 values[:, k] = numbers(block.columns[column], table.label, column, block.row)
-                _not_absurd(table, column, getattr(self.system, group)[index], values[:, k], block.row)
+                if group not in PARTS:
+                    _not_absurd(table, column, getattr(self.system, group)[index], values[:, k], block.row)
             self.measured += np.isfinite(values).sum(axis=0)
             stamps = np.concatenate([kept, clock.counts(block) * self.scale])
             values = np.concatenate([kept_values, values])
@@ -164,7 +173,7 @@ class _Rows:
         outputs = {
             column: int(count)
             for ((group, _), column), count in zip(self.where.items(), self.measured, strict=True)
-            if group == "outputs"
+            if group in ("outputs", *PARTS)
         }
         if outputs and not any(outputs.values()):
             raise InputError(

@@ -12,7 +12,7 @@ from systems.base import memory
 from systems.base.errors import InputError
 from systems.base.wording import nearest, shorten
 from systems.recordings.clock import measure
-from systems.recordings.opened import GROUPS, OpenedLog, signals_of
+from systems.recordings.opened import GROUPS, PARTS, OpenedLog, signals_of
 from systems.recordings.opening import open_tables
 from systems.recordings.stamp_units import Axis
 from systems.recordings.tables import LogTable, matching, missing_column
@@ -147,6 +147,7 @@ def _checked(columns: Mapping[str, str], system: System) -> dict[str, str]:
     """The mapping with the time under ``t``; a signal that the system does not have is refused."""
     known = {signal.name for _, _, signal in signals_of(system)}
     known |= {f"{group}.{signal.name}" for group, _, signal in signals_of(system)}
+    known |= {name for signal in system.outputs for name in signal.pair or ()}
     result = {}
     for name, column in columns.items():
         key = "t" if name in TIME_NAMES and name not in known else name
@@ -173,6 +174,12 @@ def _opened(
         if column is not None:
             _compare_units(table, column, signal)
             where[group, k] = column
+        elif signal.pair is not None:
+            for name, part in zip(signal.pair, PARTS, strict=True):
+                column = _column(table, group, Signal(name), mapping, others)
+                if column is None:
+                    raise missing_column(table, group[:-1], name)
+                where[part, k] = column
         elif group in required and signal.role != "disturbance":
             raise missing_column(table, group[:-1], signal.name)
     if table.time == ROW_TIME and timing.sample_time is not None:
@@ -183,7 +190,7 @@ def _opened(
         step = duration(timing.sample_time, system.time_unit, "sample_time")
         table = numbered(table, next(iter(where.values())), step)
     span = measure(table, Axis(system.time_unit, dt, system.duration), max_gap, timing)
-    logged = frozenset(f"{group}.{getattr(system, group)[k].name}" for group, k in where)
+    logged = frozenset(f"{group}.{getattr(system, group)[k].name}" for group, k in where if group in GROUPS)
     return OpenedLog(table.label, span.samples, span.first, logged, table, span, where, system, dt, max_gap, timing)
 
 

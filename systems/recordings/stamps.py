@@ -12,9 +12,11 @@ _MONTHS = {name: k // 2 + 1 for k, name in enumerate(
     "jan jan feb feb mar mär apr apr may mai jun jun jul jul aug aug sep sep oct okt nov nov dec dez".split()
 )}  # fmt: skip
 _CLOCK = re.compile(
-    r"(?:(\d+)\s*days?,?\s+)?(\d+):(\d{1,2})(?::(\d{1,2}))?(?:[.,](\d+))?\s*(?:([ap])\.?m\.?)?", re.IGNORECASE
+    r"(?:(\d+)\s*days?,?\s+)?(\d+):(\d{1,2})(?::(\d{1,2}))?(?:(?:[.,]|:(?=\d{3}))(\d+))?\s*(?:([ap])\.?m\.?)?",
+    re.IGNORECASE,
 )
 _DATE = re.compile(r"(\d{1,4})([./-])(\d{1,2}|[^\W\d_]{3,9})\.?\2(\d{1,4})(?:(?:\s*[T,]\s*|\s+)(\S.*))?", re.IGNORECASE)
+_ZONE = re.compile(r"\s+(UTC|GMT|Z|[+-]\d\d:?\d\d)\Z")  # behind a blank, where ISO has none
 _DAY = 86400.0
 
 
@@ -40,7 +42,7 @@ class StampReader:
     def seconds(self, text: str) -> float:
         """Raises ValueError or TypeError for what is no time, or no time like the ones before it."""
         try:
-            return self._since(datetime.fromisoformat(text))
+            return self._since(datetime.fromisoformat(_ZONE.sub(_zone, text)))
         except ValueError:
             pass
         clock = _CLOCK.fullmatch(text)
@@ -116,6 +118,10 @@ class StampReader:
                 _, day, month, of = self._open  # they were read as day and month
                 self._origin += datetime(of, day, month) - datetime(of, month, day)
         return datetime(year, a, b) if order == "mdy" else datetime(year, b, a)
+
+
+def _zone(match: re.Match[str]) -> str:
+    return match.group(1) if match.group(1)[0] in "+-" else "Z"
 
 
 def _year(text: str) -> int:

@@ -15,6 +15,7 @@ from experiments.pipeline.recipe import Recipe
 from systems.base.errors import InputError, NotDetectable
 
 FIELD = Path(__file__).parents[3] / "shared" / "field"
+EXAMPLES = Path(__file__).parents[2] / "examples"
 
 
 class _Begun(Exception):
@@ -71,8 +72,9 @@ REFUSED = {
     "an output of nothing": (("-x + u", "0*x"), "output 'y' is constant (0) over the region"),
     "time in the dynamics": (("-x + cos(1.2*t)",), "depends on t explicitly"),
     "time in the output": (("-x + u", "x + 0.1*sin(t)"), "depends on t explicitly"),
-    "a full turn": (("-x + u", "x", "range = [-4, 4], period = 6.283"), "turns through a full period"),
-    "a tiny period": (("-x + u", "x", "range = [-1, 1], period = 1e-30"), "turns through a full period"),
+    "a full turn": (("-x + u", "x", "range = [-4, 4], period = 6.283"), "not the same after a turn"),
+    "a turn that nothing measures": (("u", "sin(x)", "range = [-4, 4], period = 6.283185307179586"), "turns through a full period"),
+    "a tiny period": (("-x + u", "x", "range = [-1, 1], period = 1e-30"), "more than 1e+06 turns"),
     "an unstable plant": (("5*x + u",), "ten times its range"),
     "escape": (("x^2 + u", "x", "range = [-1, 1]", "u = { range = [-1, 1] }", "dt = 0.05\nduration = 20"), "'x' is not finite"),
     "an output that breaks": (("-x + u", "log(x)"), "output 'y' is not finite"),
@@ -103,7 +105,7 @@ def test_of_plants_of_the_library(both, name):
 
 @pytest.mark.skipif(not FIELD.is_dir(), reason="the shared plants are not there")
 @pytest.mark.parametrize(
-    "name", ["clock.toml", "spin.toml", "maglev.toml", "unstable.toml", "boost.toml", "full_state_map.toml"]
+    "name", ["vehicle.toml", "spin.toml", "maglev.toml", "unstable.toml", "boost.toml", "full_state_map.toml"]
 )
 def test_of_plants_of_strangers(both, name):
     found = both(FIELD / name)
@@ -122,3 +124,26 @@ NUMBERS = st.sampled_from([-2.0, -0.5, 0.0, 0.3, 1.0])
 def test_of_any_small_plant(both, tmp_path, a, b, nonlinear, output):
     found = both(_file(tmp_path, f"{a}*x + {b}*{nonlinear} + u", output))
     assert found.check == found.run
+
+
+def _at_hand():
+    """Every plant of the library, of the examples and of strangers."""
+    from systems import ALL_SYSTEMS
+
+    examples = sorted(EXAMPLES.glob("own_ode.py"))
+    strangers = [*FIELD.glob("*.toml"), *FIELD.glob("*.py"), *(FIELD / "certify").glob("*.toml")]
+    return [*ALL_SYSTEMS, *map(str, examples), *map(str, sorted(strangers))]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("plant", _at_hand(), ids=lambda plant: Path(plant).name)
+def test_of_every_plant_at_hand(both, plant):
+    found = both(plant)
+    assert found.check == found.run
+
+
+@pytest.mark.skipif(not FIELD.is_dir(), reason="the shared plants are not there")
+def test_the_clock_is_refused_with_the_way_out(both):
+    found = both(FIELD / "clock.toml")
+    assert found.check == found.run
+    assert "make cos(1.2*t) a known input" in found.check[1]

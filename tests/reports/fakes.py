@@ -148,6 +148,7 @@ def fake_validation(system, trials=40, duration=12.0, seed=1, noise=False, diver
         state_names=tuple(s.name for s in system.states),
         units=tuple(s.unit for s in system.states),
         ranges=ranges,
+        periods=np.array([s.period or np.nan for s in system.states]),
         dt=dt,
         diverged=diverged,
         converged=converged,

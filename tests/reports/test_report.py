@@ -317,3 +317,16 @@ def test_a_page_names_the_unit_of_time_of_the_plant(quick, tmp_path):
     text = re.sub(r"<[^>]+>", "", page).replace("\u00a0", " ")
     assert re.search(r"every [\d.]+ min\.", text) and re.search(r"settles in [\d.]+ min", text)
     assert not re.search(r"every [\d.]+ s\.|settles in [\d.]+ s\b", text)
+
+
+def test_a_warning_of_data_and_trials_is_said_once_and_others_are_not_lost(tmp_path):
+    from reports.sentences import warnings
+
+    run = fake_run(2, tmp_path, trials=2, duration=0.5)
+    texts = [
+        f"state '{name}' is outside its range (0, 8) in {share} % of the samples"
+        for name in "ab"
+        for share in (76, 77.2)
+    ]
+    run.fit.warnings, run.validation.warnings = (texts[0], texts[2]), (texts[1], texts[3], "another")
+    assert [text for text in warnings(run) if text in [*texts, "another"]] == [texts[0], texts[2], "another"]

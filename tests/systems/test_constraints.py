@@ -87,6 +87,14 @@ def test_what_is_no_condition_is_said(text, words):
     assert words in str(error.value)
 
 
+@pytest.mark.parametrize("entry", ["3", '["q < 1", 2]', "{ b = 1 }"])
+def test_an_entry_is_a_text_or_texts(entry):
+    with pytest.raises(
+        InputError, match=r"spring\.toml: region\.why is .*; expected a condition in quotes, such as \"abs"
+    ):
+        system_from_toml(DRIVEN_SPRING + f"[region]\nwhy = {entry}\n", "spring.toml")
+
+
 def test_a_function_returns_comparisons(power):
     assert power.region.equal == (False, False)
     found = System(**CIRCLE, region=lambda x: [(x[0] > -0.5) & (x[0] < 0.5), x[0] ** 2 + x[1] ** 2 == 1])

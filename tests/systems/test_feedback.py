@@ -238,3 +238,14 @@ def test_a_long_motion_takes_fine_steps_in_place_of_the_reference_integrator(car
     assert steps in (1, 2, 4, 8) and fine.method == f"RK4 in {steps} steps per sample, within 3e-10 of DOP853"
     np.testing.assert_allclose(fine.x, slow.x, atol=1e-8)
     assert closed_loop.fine_steps(plant, 49) == 0
+
+
+def test_a_broken_limit_ends_a_trajectory_and_is_an_error_only_where_none_may_end():
+    system = System(
+        name="tank", states=[Signal("h", "m", (0.1, 1.0), initial=(0.2, 0.9), limits=(0.0, 1.1))], outputs=[Signal("y")],
+        inputs=[Signal("q", "", (0, 1), excitation="constant")], dynamics=lambda x, u: [0.1 * u[0] - 0.05], output=lambda x: [x[0]], dt=0.1,
+    )  # fmt: skip
+    with pytest.raises(SimulationError, match="breaks its limits"):
+        simulate(discretize(system), 20, duration=20.0)
+    data = simulate(discretize(system), 20, duration=20.0, leave=True)
+    assert (data.lengths < 201).any() and np.nanmax(data.x) <= 1.1 and np.nanmin(data.x) >= 0.0

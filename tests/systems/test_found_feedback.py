@@ -113,3 +113,10 @@ def test_an_integrator_that_no_input_moves_does_not_stop_the_search():
     found = with_found_feedback(plant("loaded", states, [("u", (-8, 8))], f))
     data = simulate(found, 40, seed=2)
     assert (data.lengths == len(data.t)).all() and np.abs(data.x[:, :, 0]).max() < 1.2
+
+
+def test_a_lander_that_uses_up_its_mass_has_a_law_too():
+    f = lambda x, u: [x[1], u[0] / x[2] - 9.81, -u[0] / 3000]  # noqa: E731
+    states = [("h", (0, 100), None), ("v", (-20, 20), None), ("m", (500, 1000), None)]
+    found = with_found_feedback(plant("lander", states, [("T", (0, 16000))], f, dt=0.1)).system  # no exact equilibrium
+    assert found.feedback is not None

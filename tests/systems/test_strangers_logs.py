@@ -120,6 +120,9 @@ WRITTEN = {
     "afternoon": ([f"{date:%m/%d/%Y %I:%M:%S.%f %p}" for date in DATES], {"head": "Date,u,pos,tacho"}),
     "month by name": ([f"{date.day}-{'Mar' if date.month == 3 else 'Apr'}-2024 {date:%H:%M:%S.%f}" for date in DATES], {}),
     "zones": ([date.replace(tzinfo=timezone(timedelta(hours=2))).isoformat() for date in DATES], {}),
+    "a zone behind a blank": ([f"{date:%Y-%m-%d %H:%M:%S.%f} UTC" for date in DATES], {}),
+    "milliseconds behind a colon": ([f"{date:%H:%M:%S}:{date.microsecond // 1000:03d}" for date in DATES], {}),
+    "slashes from the year on": ([f"{date:%Y/%m/%d %H:%M:%S.%f}" for date in DATES], {}),
     "semicolons, commas, a mark, old line ends": (
         [f"{date:%d.%m.%y %H:%M:%S},{date.microsecond // 1000:03d}" for date in DATES],
         {"head": "Datum;u;pos;tacho", "sign": ";", "comma": True, "above": "\ufeff", "ending": "\r\n"}),

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from systems import InputError, Signal, System, read_recordings
+from systems.angles import angles
 from systems.base import memory
 from systems.recordings import FORMATS, columnar, csv_files, open_logs, resampling, sinks, write_columns
 from systems.recordings.resampling import resample, samples_of
@@ -160,6 +161,7 @@ def test_the_memory_does_not_grow_with_the_log(tmp_path, monkeypatch, ending):
     columns = {"t": stamps, **dict.fromkeys(["x", "a", "u", "y"], np.zeros(rows))}  # 1.2 MB
     write_columns(tmp_path / f"log{ending}", [columns], {})
     (log,) = open_logs(tmp_path / f"log{ending}", SYSTEM)  # what is imported for it is there now
+    angles(SYSTEM)  # as what is worked out once
     tracemalloc.start()
     try:
         (log,) = open_logs(tmp_path / f"log{ending}", SYSTEM)

@@ -177,7 +177,7 @@ def motion_findings(
             plant, trajectories, duration, seed, excitation, truth=truth, leave=True, process_noise=moved
         ),
     )  # fmt: skip
-    following = again.following
+    following = np.array(again.following)
     if moved:
         following = disturbed(plant, following, process_noise(plant, trajectories, steps - 1, seed)[rows])
     drawn |= {"warnings": list(again.warnings), "method": again.method}
@@ -188,13 +188,12 @@ def motion_findings(
             del drawn["method"], stored["method"]
     near = {} if not is_driven(system) else {"u": 1e-9 * np.ptp(system.input_ranges, axis=1)}
     yield from compared(part, stored, drawn, what="initial states and inputs of its seed", near=near)
-    following = np.array(again.following)
     for k in np.flatnonzero(lengths[rows] < steps):
         last = lengths[rows][k] - 1
         if last < 0:
             continue
-        at, moved = following[k, last], commands[rows][k, last + 1]
-        if stays(system, at, acting(system, data.t[last + 1], at, system.measure(at, moved[: plant.nu]), moved)):
+        at, command = following[k, last], commands[rows][k, last + 1]
+        if stays(system, at, acting(system, data.t[last + 1], at, system.measure(at, command[: plant.nu]), command)):
             yield Finding(
                 DIFFERS,
                 part,

@@ -49,17 +49,20 @@ def motion_again(
         warnings = (*plant.system.unused, *plant.warnings, *check_states(plant.system, data.t, data.x, data.lengths))
     except SimulationError as error:  # a state that was changed until it left everything
         warnings = (str(error),)
-    return Again(following, allowed, motion_method(plant, truth, len(data.t)), warnings)
+    return Again(following, allowed, motion_method(plant, truth, len(data.t), data.method), warnings)
 
 
-def motion_method(plant: DiscreteSystem, truth: str, samples: int) -> str:
-    """The method that simulates so many samples, where nothing gets stuck."""
+def motion_method(plant: DiscreteSystem, truth: str, samples: int, stated: str = "") -> str:
+    """The method that simulates so many samples, where nothing gets stuck.
+
+    A motion that is simulated sample by sample (under a law, with process noise, until it leaves) may have taken fine steps: ``stated``.
+    """
     if plant.system.kind == "discrete":
         return "discrete map"
     if truth == "model":
         return plant.method
-    fine = fine_steps(plant, samples) if plant.system.feedback is not None else 0
-    if fine:
+    fine = fine_steps(plant, samples)
+    if fine and (plant.system.feedback is not None or stated == fine_method(fine)):
         return fine_method(fine)
     return "CVODES" if plant.dt / time_scales(plant.system)[0] > STIFF else "DOP853"
 

@@ -1,6 +1,7 @@
 """Cells in which no state and input satisfies the constraints of the plant's region: nothing has to be proved of them."""
 
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 
@@ -8,6 +9,7 @@ from observer.certification.residual import kernels
 from observer.certification.residual.basis import make_basis
 from observer.certification.residual.program import Program, Unprovable, compile_program
 from systems.discretization import DiscreteSystem
+from systems.graph import Graph
 from systems.regions import TOLERANCE, holds, moved_in, sizes
 from systems.system import System
 
@@ -40,6 +42,22 @@ class Exclusion:
             arrays = (program.code, program.a, program.b, program.c, program.outputs)
             found.append((arrays, equal, TOLERANCE * float(size)))
         return found
+
+    def equalities(self, width: int) -> tuple[Any, ...]:
+        """Program, slacks and registers, of forms with ``width`` columns, of all equalities for ``remove_equalities``."""
+        region, rows = self.system.region, []
+        if region is not None:
+            programs = [p for p, equal, _ in self._programs if equal]
+            rows = [k for k in np.flatnonzero(region.equalities)] if len(programs) == region.equalities.sum() else []
+        if region is None or not rows:
+            none, nothing = np.zeros(0, dtype=np.int64), np.zeros(0)
+            return none, none, none, nothing, none, nothing, np.zeros((0, width + 2))
+        outputs = tuple(region.graph.outputs[k] for k in rows)
+        graph = Graph(region.graph.inputs, region.graph.nodes, outputs, (len(rows),))
+        program = compile_program(graph, self.system.parameter_values, f"the region of '{self.system.name}'")
+        slack = TOLERANCE * sizes(self.system)[rows]
+        arrays = (program.code, program.a, program.b, program.c, program.outputs)
+        return *arrays, slack, np.zeros((len(program.code), width + 2))
 
     def cells(self, cells: np.ndarray) -> np.ndarray:
         """``(n,)``: whether every point of each cell ``(n, nx + nu, 2)`` breaks some constraint."""

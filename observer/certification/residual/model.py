@@ -192,9 +192,10 @@ class Model:
             if n > 1:
                 self.look_at_the_clock()
             out = (upper[a:b], states[a:b], result.split[a:b], result.corners[a:b], result.lost[a:b])
+            equal = self.exclusion.equalities(tables[3][1])
             limits = np.array(self.region[: self.plant.nx] if stays else [[-np.inf, np.inf]] * self.plant.nx)
             kernels.compiled.bound_cells(
-                *self._arguments, each, tables, rate, steps, limits, cells[a:b], widths, self.inflate, *out
+                *self._arguments, equal, each, tables, rate, steps, limits, cells[a:b], widths, self.inflate, *out
             )
 
         count = max(1, min(self.threads, n // _PER_THREAD))

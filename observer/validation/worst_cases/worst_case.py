@@ -131,7 +131,8 @@ def worst_initial_states(
         raise InputError(f"trials is {trials!r}; expected a whole number, 20 or more")
     late = late_from(duration, window, plant.dt)
     if not 0 <= late < steps:
-        raise InputError(f"window begins at {window}; expected a time within the trial of {duration:g}")
+        unit = plant.system.time_unit
+        raise InputError(f"window begins at {window:g} {unit}; expected a time within the trial of {duration:g} {unit}")
     some, (low, high) = Trials(observer, plant, steps, late, 3 * trials), search_box(plant, spread)
     box, inputs = np.stack([low, high], axis=1), held_range(plant)
     initial = np.concatenate([box[: plant.nx], inputs])

@@ -129,7 +129,7 @@ def test_bad_arguments(arguments, words, oscillator, oscillator_data):
         fit(oscillator, oscillator_data, **arguments)
 
 
-def test_time_dependence_and_full_turns_are_refused():
+def test_time_dependence_and_turns_that_nothing_measures_are_refused():
     timed = System(
         name="timed", states=[Signal("x", "", (-1, 1))], outputs=[Signal("y")],
         dynamics=lambda t, x: [-x[0] + np.sin(t)], output=lambda x: [x[0]], dt=0.1,
@@ -139,10 +139,10 @@ def test_time_dependence_and_full_turns_are_refused():
         fit(plant, simulate(plant, 2))
     turning = System(
         name="wheel", states=[Signal("angle", "rad", (-4.0, 4.0), period=2 * np.pi), Signal("w", "rad/s", (1.0, 2.0))],
-        outputs=[Signal("y")], dynamics=lambda x: [x[1], 0 * x[1]], output=lambda x: [x[0]], dt=0.1, duration=5.0,
+        outputs=[Signal("y")], dynamics=lambda x: [x[1], 0 * x[1]], output=lambda x: [np.sin(x[0])], dt=0.1, duration=5.0,
     )  # fmt: skip
     plant = discretize(turning)
-    with pytest.raises(InputError, match="sine and cosine"):
+    with pytest.raises(InputError, match="no output measures it as an angle"):
         fit(plant, simulate(plant, 5))
 
 

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from observer.certification.residual.kernels.equalities import remove_equalities
 from observer.certification.residual.kernels.forms import clear, form_range
 from observer.certification.residual.kernels.horizon import copy_rows, has_left, join, left_in_states, put_in
 from observer.certification.residual.kernels.norms import noise_norm, polynomial_norm, substituted_norm
@@ -10,7 +11,7 @@ from observer.certification.residual.kernels.steps import advance, run_program
 
 
 def bound_cells(
-    net, plant, output, known, root, gains, step_gains, tables, rate, steps, limits, cells, widths, inflate,
+    net, plant, output, known, root, gains, equal, step_gains, tables, rate, steps, limits, cells, widths, inflate,
     upper, states, split, corners, lost,
 ):  # fmt: skip
     """Bounds of |d|_M (``upper``, (n,)) and |d_i| (``states``, (n, nx)) over each cell (n, nx + nu, 2).
@@ -23,6 +24,8 @@ def bound_cells(
     difference of forms before Q is put in, and e meets only what is left. Two estimates under the same measurements
     approach at ``rate``: what is no polynomial goes into nu_k+1 = rate nu_k + |rest|_M, and in each state into
     ``step_gains``_i nu_k + |rest_i|, where that is less than ``gains``_i nu_k+1.
+
+    equal: equalities of the plant's region; a residual of one step counts where they hold.
 
     A cell from which every trajectory has left ``limits`` (nx, 2) before the last step has the bound zero: nothing is said of it.
 
@@ -48,6 +51,7 @@ def bound_cells(
         gone = False
         if steps == 0:
             advance(net, plant, output, x, x, u, known, work, full)
+            remove_equalities(equal, gap, x, u, last, full, work[8])
             ball, lost_all = noise_norm(work, root, nt, last, span, m, share, column)
             copy_rows(drift, gap, nt)
         else:

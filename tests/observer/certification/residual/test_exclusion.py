@@ -76,3 +76,15 @@ def test_settled_sets_lie_inside():
     x = np.array([[0.5, 0.0]])
     assert found is not None and not found.holds(x).any() and found.count <= all_.count
     assert found.holds(np.zeros((1, 2))).all()
+
+
+def test_on_an_equality_what_is_across_it_is_taken_out(fitted):
+    """A bound over a curve is tight, although the residual beside it is far larger than its slack: cells need not be as thin."""
+    plant = _spring("q^2 + 2*w^2 + 0.1*sin(5*q) = 0.3")
+    found = bound_residual(fitted, plant, gap=0.1, work=3e8, budget=1e6, threads=1)
+    points = region_points(plant.system, found.region, 4000, 5)
+    x, u = points[:, :2], points[:, 2:]
+    r = fitted.step(x, u, plant.output(x, u)) - plant.step(x, u)
+    size = np.sqrt(np.einsum("ki,ij,kj->k", r, found.metric, r))
+    assert 0.9 * found.lower < size.max() <= found.upper
+    assert found.status == "tight" and found.upper <= 1.1 * found.lower + 4e-5
