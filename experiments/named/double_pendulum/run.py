@@ -30,7 +30,7 @@ class PendulumSize(Size):
     neurons: int = 20
     iterations: int = 60
     evaluations: int = 40
-    tuned: int = 8
+    tuned: int = 6
     samples: int = 400
     estimates: int = 5
     classical: tuple[str, ...] = CLASSICAL
@@ -140,9 +140,11 @@ def _ours(
 
 
 def _some(fitted: Trajectories, size: PendulumSize) -> Trajectories:
-    """The beginnings of the fitted swings on which every observer is tuned or chosen, against their reference rates."""
+    """The beginnings of the last fitted swings, on which every observer is tuned or chosen, against their reference rates.
+
+    The swings decay: those just before the held-out ones are the most like them."""
     n = min(size.samples, int(fitted.lengths.min()))
-    rows = np.unique(np.linspace(0, len(fitted) - 1, size.tuned).astype(int))
+    rows = np.arange(max(0, len(fitted) - size.tuned), len(fitted))
     return Trajectories(fitted.t[:n], fitted.x[rows, :n], fitted.u[rows, :n], fitted.y[rows, :n], np.full(len(rows), n))
 
 
