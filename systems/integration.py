@@ -73,7 +73,7 @@ def nothing_left(system: System, dt: float, most: float) -> bool:
     or one that is faster does not die away, so that whatever follows it takes that many turns."""
     values = _modes(system)
     fast = np.abs(values) * dt > most
-    lasting = fast & (values.real > -0.1 * np.abs(values))
+    lasting = fast & (np.real(values) > -0.1 * np.abs(values))
     return bool(len(values) and np.median(fast.all(axis=1) | lasting.any(axis=1)) > 0.5)
 
 

@@ -179,14 +179,16 @@ class Prover:
         given = None if self.stated is None else getattr(self.stated, name)
         if given is None if self.earlier else not self.wanted(name):
             return None
-        cells = int(np.clip(_CELLS * self.work / FULL_WORK, _FEWEST, _MOST)) if not self.earlier else 0
-        limits = {"work": share * self.work, "budget": self._seconds(share)}
+        limits: dict[str, Any]
+        if given is not None and self.earlier:
+            samples, shape = given.samples, tuple(given.shape)
+            limits = {"stride": given.stride, "shape": shape, "budget": self.budget}
+        else:
+            cells = int(np.clip(_CELLS * self.work / FULL_WORK, _FEWEST, _MOST))
+            limits = {"most": most, "cells": cells, "work": share * self.work, "budget": self._seconds(share)}
 
         def search() -> Settled | None:
-            if self.earlier:
-                shape = tuple(given.shape)
-                return settled_set(self.plant, box, given.samples, stride=given.stride, shape=shape, budget=self.budget)
-            return settled_set(self.plant, box, samples, most=most, cells=cells, **limits)
+            return settled_set(self.plant, box, samples, **limits)
 
         try:
             return self._in_time(name, search)
