@@ -164,13 +164,16 @@ class Branches:
 
 
 def _continued(values: np.ndarray, last: np.ndarray, periods: np.ndarray, turning: np.ndarray) -> np.ndarray:
-    """Values ``(n, size)`` near ``last``, which moves along where they turn."""
-    values = near(values, last, np.where(turning, np.nan, periods))
-    for k in np.flatnonzero(turning):
-        there = np.isfinite(values[:, k])
-        values[there, k] = unwrapped(values[there, k, None], last[k, None], periods[k])[:, 0]
-        if there.any():
-            last[k] = values[there, k][-1]
+    """Values ``(n, size)`` near ``last``, which moves along where they turn; changed in place."""
+    for k in np.flatnonzero(np.isfinite(periods)):
+        column = values[:, k, None]
+        if turning[k]:
+            there = np.isfinite(values[:, k])
+            column = unwrapped(values[there, k, None], last[k, None], periods[k])
+            values[there, k] = column[:, 0]
+            last[k] = column[-1, 0] if len(column) else last[k]
+        else:
+            values[:, k] = near(column, last[k, None], periods[k, None])[:, 0]
     return values
 
 

@@ -43,13 +43,15 @@ def examine(recipe: Recipe, console: Console) -> dict[str, Any]:
         system, fit = plant.system, recipe.fit
         asked = requested_rate(fit.settling_time, fit.contraction_rate, fit.condition, plant.dt)
         data = simulated_data(recipe, plant)
-        seen = examine_observability(plant, data, region=fitting_region(plant, data), seed=recipe.seed)
+        region = fitting_region(plant, data)
         try:
             decision = decide_fit(recipe, plant, data)
+            region = decision.region
             chosen, found, notes = decision.rate, decision.search, decision.warnings
             table = found.trade_off
         except NotDetectable as error:
             refused, table = error, error.trade_off
+        seen = examine_observability(plant, data, region=region, seed=recipe.seed)
     among = tuple(text for text in notes if text.startswith("unobservable: "))  # they are findings of their own
     for text in (*system.unused, *plant.warnings, *(text for text in notes if text not in among)):
         console.warn(text)

@@ -14,7 +14,7 @@ import numpy as np
 from observer.calibration.filtering import filtered, likeliest_motion
 from observer.calibration.identifiability import Z95, Spread, spread_of
 from observer.calibration.prediction import GUESS_MOTION, MOTIONS, Prediction, predict
-from observer.calibration.shooting import Shooting, Solution
+from observer.calibration.shooting import Shooting, ShootingSolution
 from observer.calibration.stretches import SHORTEST, Stretch, stretches_of
 from observer.calibration.whiteness import Whiteness, whiteness
 from systems.base.errors import InputError
@@ -263,7 +263,7 @@ class _Search:
     ) -> None:  # fmt: skip
         self.problem, self.free, self.limit = problem, free, iterations
         self.progress, self.begun = progress, begun
-        self.best: Solution | None = None
+        self.best: ShootingSolution | None = None
         self.ends: list[tuple[float, bool]] = []
         self.iterations = 0
         self.values = int(problem.there.sum())
@@ -286,7 +286,7 @@ class _Search:
                 if abs(found.cost - before.cost) <= SAME * max(before.cost, 1.0):
                     return
 
-    def once(self, p: np.ndarray, z: np.ndarray, deviation: np.ndarray, stage: str) -> Solution:
+    def once(self, p: np.ndarray, z: np.ndarray, deviation: np.ndarray, stage: str) -> ShootingSolution:
         """One run of the solver."""
 
         def report(k: int, cost: float) -> None:
@@ -330,7 +330,7 @@ def _starts(problem: Shooting, system: System, free: Sequence[str], count: int, 
     return [np.clip(own, *inner), *drawn]
 
 
-def _noise(problem: Shooting, found: Solution, free: Sequence[str], spread: np.ndarray) -> np.ndarray:
+def _noise(problem: Shooting, found: ShootingSolution, free: Sequence[str], spread: np.ndarray) -> np.ndarray:
     """Deviation of the residuals ``(ny,)``, with the degrees of freedom that the unknowns take."""
     _, errors = problem.along(found.p, found.z)
     count = np.isfinite(errors).sum(axis=0)
@@ -340,7 +340,7 @@ def _noise(problem: Shooting, found: Solution, free: Sequence[str], spread: np.n
 
 
 def _estimates(
-    problem: Shooting, system: System, free: Sequence[str], found: Solution, spread: Spread, inflation: float
+    problem: Shooting, system: System, free: Sequence[str], found: ShootingSolution, spread: Spread, inflation: float
 ) -> tuple[Estimate, ...]:
     deviations = np.sqrt(np.maximum(np.diag(spread.covariance), 0)) * problem.p_half * inflation
     result = []

@@ -17,7 +17,7 @@ REACH = 3.0  # half ranges that an estimate is kept within, unless it is an angl
 
 
 @dataclass(frozen=True, eq=False)
-class Filtered:
+class FilteredLogs:
     """Of each stretch the predicted states ``(N, nx)`` and one-step errors of the outputs ``(N, ny)``; minus the mean log likelihood."""
 
     states: tuple[np.ndarray, ...]
@@ -27,7 +27,7 @@ class Filtered:
 
 def filtered(
     problem: Shooting, p: np.ndarray, deviation: np.ndarray, motion: float, x0: np.ndarray | None = None
-) -> Filtered:
+) -> FilteredLogs:
     """``motion``: of a half range per sample, what the equations do not explain. ``x0`` ``(S, nx)``: known initial states."""
     system, stretches = problem.system, problem.stretches
     longest = max(map(len, stretches))
@@ -53,7 +53,7 @@ def filtered(
     errors = np.where(there, errors, np.nan)
     rows = [slice(k * longest, k * longest + len(s)) for k, s in enumerate(stretches)]
     whole = bool(np.isfinite(loss[real[:, 0]]).all())
-    return Filtered(
+    return FilteredLogs(
         tuple(x[r] for r in rows),
         tuple(errors[r] for r in rows),
         float(loss[real[:, 0]].mean()) if whole else float("inf"),

@@ -31,7 +31,7 @@ Report = Callable[[int, float], None]
 
 
 @dataclass(frozen=True, eq=False)
-class Solution:
+class ShootingSolution:
     """Parameters ``(K,)`` and states at the beginning of each piece ``(P, nx)``, in physical units; half the sum of
     squares; how it ended."""
 
@@ -240,7 +240,7 @@ class Shooting:
     def solve(
         self, p: np.ndarray, z: np.ndarray, deviation: np.ndarray, *, iterations: int, report: Report | None = None,
         about: np.ndarray | None = None,
-    ) -> Solution:  # fmt: skip
+    ) -> ShootingSolution:  # fmt: skip
         """From parameters ``(K,)`` and states ``(P, nx)``; ``deviation`` ``(ny,)`` of the outputs.
 
         ``about``: the parameters that undetermined ones stay near. A KeyboardInterrupt in ``report`` ends the solver, and is raised.
@@ -267,7 +267,7 @@ class Shooting:
         if not good:
             v = start
         z = v[: z.size].reshape(-1, self.system.nx) * self.x_half + self.x_middle
-        return Solution(
+        return ShootingSolution(
             np.clip(self.p_middle + self.p_half * v[z.size :], *self.p_range.T), z, float(found["f"]) if good else np.inf,
             float(np.max(np.abs(found["g"].full()), initial=0.0)) if good else np.inf, int(stats["iter_count"]),
             good and bool(stats["success"]), str(stats["return_status"]),

@@ -22,6 +22,7 @@ from observer.fitting.problem import (
 from observer.fitting.rate import choose_rate
 from observer.scaling import Scaling
 from systems.base import memory
+from systems.base.errors import NotDetectable
 from systems.detectability import MetricSearch
 from systems.discretization import DiscreteSystem
 from systems.observability.mirrors import mirror_sentences
@@ -48,10 +49,47 @@ class Decision:
 def decide(plant: DiscreteSystem, data: Trajectories, options: FitOptions, seed: int = 0) -> Decision:
     """How a fit of ``plant`` to ``data`` with these options begins.
 
+    Where motions leave the ranges and no observer contracts out there (a table is flat beyond its points), the fit is for the ranges
+    alone, and a warning says so.
+
     Raises :class:`InputError` for a plant, data or options that cannot be fitted, and :class:`NotDetectable` for an impossible rate.
     """
     check(options, plant, data)
     data = within_region(plant.system, data)
+    try:
+        return _decided(plant, data, options, seed)
+    except NotDetectable as error:
+        inside = _inside(plant, data) if options.transitions == "model" else None
+        if inside is None:
+            raise
+        try:
+            found = _decided(plant, inside, options, seed)
+        except NotDetectable:
+            raise error from None
+        left = int((inside.lengths < data.lengths).sum())
+        names, place = (*plant.system.state_names, *plant.system.input_names), error.where
+        where = ", ".join(f"{name}={value + 0.0:.3g}" for name, value in zip(names, place, strict=True))
+        text = (
+            f"{left} of {len(data)} trajectories leave the ranges, and out there, near {where}, no observer contracts; the observer is "
+            "for the ranges, and the data end where they are left"
+        )
+        return replace(found, warnings=(text, *found.warnings))
+
+
+def _inside(plant: DiscreteSystem, data: Trajectories) -> Trajectories | None:
+    """``data`` up to where each trajectory leaves the ranges; None where none does, or nothing would be left."""
+    plain = np.array([signal.period is None for signal in plant.system.states])
+    low, high = plant.system.state_ranges.T
+    outside = ((data.x < low) | (data.x > high)) & plain
+    stays = np.logical_and.accumulate(~outside.any(axis=2), axis=1)
+    if stays.all() or not stays[:, 1:].any():
+        return None
+    x, u, y = (np.where(stays[:, :, None], part, np.nan) for part in (data.x, data.u, data.y))
+    return replace(data, x=x, u=u, y=y, lengths=np.minimum(data.lengths, stays.sum(axis=1)))
+
+
+def _decided(plant: DiscreteSystem, data: Trajectories, options: FitOptions, seed: int) -> Decision:
+    """The decision over the region that the data reach."""
     region = fitting_region(plant, data)
     options = replace(options, samples=options.samples or _sample_count(plant, options.neurons))
     needed = _PASSES * memory.arrays((options.samples or 0, options.neurons + plant.nx))

@@ -86,7 +86,7 @@ def _check_angles(plant: DiscreteSystem, data: Trajectories) -> None:
         raise InputError(known.fault or known.ambiguous)
     x, turning = known.states(data.x), known.turning
     crossed = (np.abs(np.diff(x, axis=1)) > known.periods / 2).any(axis=(0, 1))
-    for k in np.flatnonzero(crossed):
+    for k in np.flatnonzero(crossed).tolist():
         if k not in turning:
             if known.fault:
                 raise InputError(known.fault)

@@ -234,6 +234,22 @@ def _place(plant: DiscreteSystem, point: np.ndarray) -> str:
     return ", ".join(f"{n}={v + 0.0:.3g}" for n, v in zip(names, point, strict=True))
 
 
+def _stay(plant: DiscreteSystem, point: np.ndarray) -> str:
+    """The way out where a point lies beyond the stated ranges, to which the region was enlarged as motions leave them."""
+    states, slack = plant.system.states, 1e-9 * np.ptp(plant.system.state_ranges, axis=1)
+    left = [
+        s for s, v, wide in zip(states, point, slack, strict=False)
+        if s.range and s.period is None and not s.range[0] - wide <= v <= s.range[1] + wide
+    ]  # fmt: skip
+    if not left:
+        return ""
+    rows = ", ".join(f'"{s.range[0]:g} <= {s.name} <= {s.range[1]:g}"' for s in left if s.range)
+    return (
+        f"that is beyond the range of {' and '.join(s.name for s in left)}, which motions leave: let them end there "
+        f"([region] constraints = [{rows}]); or "
+    )
+
+
 def _or(proposals: tuple[Narrowing, ...]) -> str:
     return "; or ".join(item.text for item in proposals)
 
@@ -277,6 +293,7 @@ def _refusal(
         if seen
         else "measure another state, or narrow the ranges to where the outputs show this direction"
     )
+    advice = _stay(plant, place) + advice
     mirrors = mirror_sentences(plant, region)
     never += "".join(f" {text[0].upper()}{text[1:]}." for text in mirrors)
     if not never:

@@ -1,6 +1,7 @@
 """A whole run of a plant with a region: everything in it, and all of it derived again by ``verify``."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -9,9 +10,13 @@ import reports
 from experiments.cli.app import app
 from experiments.pipeline.verify import verify
 from observer import load_run
+from systems import discretize
+from systems.files import load_system
+from systems.observability.mirrors import mirror_sentences
 from systems.regions import DRIFT, holds_along
 from tests.plants import HARDENING_SPRING
 
+FIELD = Path(__file__).parents[3] / "shared" / "field"
 REGION = '[region]\nenergy = "q^2 + w^2 <= 0.6"\npower = ["u*w <= 0.1"]\n'
 SMALL = ("--trajectories 6 --duration 3 --neurons 2 --iterations 3 --trials 6 --worst-trials 20 --noise").split()
 
@@ -52,3 +57,23 @@ def test_it_is_derived_again(run):
     found = verify(run, fast=True)
     assert found.differs == found.absent == [], found
     assert "trajectories.npz: initial states and inputs of its seed" in found.agrees
+
+
+@pytest.mark.skipif(not FIELD.is_dir(), reason="the shared plants are not there")
+def test_the_ambiguity_of_two_ranges_is_named():
+    plant = discretize(load_system(FIELD / "two_ranges.toml"))
+    (text,) = mirror_sentences(plant, plant.system.state_ranges)
+    assert text.startswith("ambiguous: r1, r2 are the same at (x, y) and at (x, -y)")
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not FIELD.is_dir(), reason="the shared plants are not there")
+@pytest.mark.parametrize(("name", "condition"), [("two_ranges.toml", "y > 0"), ("vehicle.toml", "abs(beta) <= 0.1")])
+def test_plants_of_strangers_pass_with_their_region(observer, tmp_path, name, condition):
+    file = tmp_path / name
+    file.write_text((FIELD / name).read_text() + f'[region]\nconstraints = ["{condition}"]\n')
+    found = observer(
+        "run", file, "--out", tmp_path / "run", "--neurons", 6, "--iterations", 20, "--trials", 20, "--quiet"
+    )
+    assert found.code == 0, found.err
+    assert load_run(tmp_path / "run").validation.verdict == "pass"

@@ -38,8 +38,19 @@ def test_a_refusal_says_it_and_the_way_out_is_one():
         NotDetectable, match=r"narrow b to \[-[0-9.]+, [0-9.]+\] \(\[region\] constraints = \[\"abs\(b\) <="
     ):
         choose_rate(_saturating(), np.array([[-2.0, 2.0], [-2.0, 2.0]]))
-    rate, _, _ = choose_rate(_saturating(["abs(b) <= 0.8"]), np.array([[-2.0, 2.0], [-2.0, 2.0]]))
-    assert rate < 0.999
+
+
+def test_beyond_the_ranges_the_way_out_is_to_stay_inside():
+    """A cell whose voltage is flat beyond soc = 1: motions leave the range of soc, and the enlarged region is refused."""
+    common = dict(
+        name="cell", states=[Signal("soc", "", (0.1, 0.9))], inputs=[Signal("i", "A", (-5, 5))], outputs=[Signal("v", "V")],
+        dynamics=lambda u: [-u[0] / 900], output=lambda x: [np.clip(x[0], 0, 1)], dt=1.0,
+    )  # fmt: skip
+    reached = np.array([[-0.3, 1.3]])
+    with pytest.raises(NotDetectable, match=r'which motions leave: .*\[region\] constraints = \["0.1 <= soc <= 0.9"\]'):
+        choose_rate(discretize(System(**common)), reached)
+    followed = discretize(System(**common, region="0.1 <= soc <= 0.9"))
+    assert choose_rate(followed, reached)[0] < 0.1
 
 
 def _beacons(y, region=None):

@@ -36,8 +36,9 @@ def page(result: Swings) -> Page:
         "notes": [
             f"The reference rates are not measured but worked out from the angles, and are {floor[0]:.2g} and {floor[1]:.2g} rad/s (RMS) "
             "from their central differences: errors of this size are of the reference as much as of an observer.",
-            "The REN was fitted to states that the calibrated equations give to the fitted swings, so it saw no reference rate. The "
-            f"classical estimators were tuned against the reference rates of {size.tuned} fitted swings.",
+            "The RENs were fitted to states that the calibrated equations give to the fitted swings. Of the one with neurons and the "
+            f"linear one, that with the smaller error against the reference rates of the last {size.tuned} fitted swings is "
+            f"judged ({result.fit['neurons']} neurons); the classical estimators were tuned on the same swings.",
             f"Residuals of the calibration are not white (deviations times {result.calibration['inflation']:.2g}): the friction is not "
             "explained to the last milliradian.",
         ],

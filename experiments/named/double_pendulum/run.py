@@ -13,6 +13,7 @@ from experiments.runner import Parts, Size
 from systems.discretization import DiscreteSystem
 from systems.trajectories import Trajectories
 
+OURS = "REN"
 CLASSICAL = ("extended_kalman", "unscented_kalman", "moving_horizon")
 SETTLED = 1.0  # s after which errors are judged
 WRONG = (0.5, 4.0)  # rad and rad/s: the first estimates are off by up to so much
@@ -29,7 +30,7 @@ class PendulumSize(Size):
     neurons: int = 20
     iterations: int = 60
     evaluations: int = 40
-    tuned: int = 8
+    tuned: int = 6
     samples: int = 400
     estimates: int = 5
     classical: tuple[str, ...] = CLASSICAL
@@ -52,8 +53,9 @@ class Swings:
     @property
     def ratios(self) -> tuple[float, float]:
         """Of the rates: RMS of the REN over that of the best classical estimator, state by state."""
-        ours = self.replays["REN"]["rms"][2:]
-        best = [min(self.replays[name]["rms"][k] for name in self.replays if name != "REN") for k in (2, 3)]
+        ours = self.replays[OURS]["rms"][2:]
+        others = [item["rms"] for name, item in self.replays.items() if not name.startswith(OURS)]
+        best = [min(rms[k] for rms in others) for k in (2, 3)]
         return ours[0] / best[0], ours[1] / best[1]
 
 
@@ -70,11 +72,11 @@ def measure(size: PendulumSize, seed: int, parts: Parts, data: Path | None = Non
     system = plant.system.with_parameters(**values)
     system = system.with_outputs(**{name: {"noise": level} for name, level in found["noise"].items()})
     plant = replace(plant, system=system)
-    key = own | {"found": found["parameters"], "noise": found["noise"], "estimates": size.estimates}
-    ours = parts.keep("observer", key | {"neurons": size.neurons, "iterations": size.iterations},
-                      _ours, plant, fitted, held_out, size, seed, parts.say)  # fmt: skip
-    replays = {"REN": ours["replay"]}
     tuning = {"evaluations": size.evaluations, "tuned": size.tuned, "samples": size.samples}
+    key = own | {"found": found["parameters"], "noise": found["noise"], "estimates": size.estimates}
+    ours = parts.keep("observer", key | tuning | {"neurons": size.neurons, "iterations": size.iterations},
+                      _ours, plant, fitted, held_out, size, seed, parts.say)  # fmt: skip
+    replays = ours["replays"]
     for kind in size.classical:
         item = parts.keep(kind, key | tuning, _classical, kind, plant, fitted, held_out, size, seed)
         replays[item["label"]] = item["replay"]
@@ -114,20 +116,36 @@ def _calibrated(
 def _ours(
     plant: DiscreteSystem, fitted: Trajectories, held_out: Trajectories, size: PendulumSize, seed: int, say: Callable[[str], None]
 ) -> dict[str, Any]:  # fmt: skip
-    """The REN on the calibrated equations, over the states that they give to the swings that were fitted."""
+    """RENs on the calibrated equations, over the states that they give to the fitted swings: with neurons and linear, the better first."""
     from observer import certify, fit
     from observer.calibration.states import estimated_states
+    from observer.estimators.tuning import error_loss, initial_estimates
 
     data = estimated_states(plant, replace(fitted, x=np.full_like(fitted.x, np.nan)))
-    found = fit(plant, data, neurons=size.neurons, iterations=size.iterations, seed=seed)
-    proof = certify(found.observer, work=0.05, seed=seed)
-    say(f"REN: {found.status}, certified rate {proof.rate:.4f} per sample")
-    region = [[float(low), float(high)] for low, high in data.reached]
+    some, found = _some(fitted, size), []
+    for neurons in dict.fromkeys((size.neurons, 0)):
+        ren = fit(plant, data, neurons=neurons, iterations=size.iterations, seed=seed).observer
+        loss = error_loss(plant, some.x, ren.run(initial_estimates(plant, len(some), seed), some.u, some.y))
+        say(f"REN of {neurons} neurons: loss on fitted swings {loss:.4g}")
+        found.append((loss, neurons, ren))
+    found.sort(key=lambda item: item[:2])
+    chosen = found[0][2]
+    proof = certify(chosen, work=0.05, seed=seed)
+    names = [OURS, *(f"{OURS} of {neurons} neurons" for _, neurons, _ in found[1:])]
     return {
-        "replay": _replayed(found.observer, held_out, size, seed),
-        "fit": {"status": str(found.status), "rate": proof.rate, "holds": proof.holds,
-                "rate_per_second": proof.rate_per_second, "region": region},
+        "replays": {name: _replayed(ren, held_out, size, seed) for name, (_, _, ren) in zip(names, found, strict=True)},
+        "fit": {"neurons": found[0][1], "losses": {str(neurons): loss for loss, neurons, _ in found}, "rate": proof.rate,
+                "holds": proof.holds, "rate_per_second": proof.rate_per_second, "region": data.reached.tolist()},
     }  # fmt: skip
+
+
+def _some(fitted: Trajectories, size: PendulumSize) -> Trajectories:
+    """The beginnings of the last fitted swings, on which every observer is tuned or chosen, against their reference rates.
+
+    The swings decay: those just before the held-out ones are the most like them."""
+    n = min(size.samples, int(fitted.lengths.min()))
+    rows = np.arange(max(0, len(fitted) - size.tuned), len(fitted))
+    return Trajectories(fitted.t[:n], fitted.x[rows, :n], fitted.u[rows, :n], fitted.y[rows, :n], np.full(len(rows), n))
 
 
 def _classical(
@@ -137,10 +155,7 @@ def _classical(
     from observer.estimators import label
     from observer.estimators.tuning import tune_each
 
-    n = min(size.samples, int(fitted.lengths.min()))
-    rows = np.unique(np.linspace(0, len(fitted) - 1, size.tuned).astype(int))
-    some = Trajectories(fitted.t[:n], fitted.x[rows, :n], fitted.u[rows, :n], fitted.y[rows, :n], np.full(len(rows), n))
-    _, found = next(iter(tune_each(plant, some, (kind,), evaluations=size.evaluations, seed=seed)))
+    _, found = next(iter(tune_each(plant, _some(fitted, size), (kind,), evaluations=size.evaluations, seed=seed)))
     if isinstance(found, Exception):
         raise found
     return {

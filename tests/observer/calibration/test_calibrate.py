@@ -167,7 +167,7 @@ def test_what_cannot_be_calibrated_is_refused():
         calibrate(discretize(fixed), data)
     with pytest.raises(InputError, match="'k' is no parameter of 'lag'"):
         free_parameters(system, ["k"])
-    unused = replace(system, parameters={**system.parameters, "q": Parameter(1.0, "", (0, 2))})
+    unused = _lag(GAIN[0], GAIN[1] | {"q": (1.0, (0, 2))})
     with pytest.raises(InputError, match="'q' is used by no equation"):
         free_parameters(unused)
     with pytest.raises(InputError, match="no log has 5 measured samples"):
