@@ -35,6 +35,9 @@ LONG_STEP, LARGEST_GRAPH = (
 )  # operations: a loop over substeps is compiled sooner; a compiler takes minutes for more
 COARSEST = 100.0  # time constants of the plant per sample
 STABLE = 2.5  # |lambda| h up to which an explicit step of order four is stable, with a little to spare
+STIFF = (
+    30.0  # slow time constants over the fastest: from here on explicit steps are the wrong ones, not only too coarse
+)
 USELESS = 0.1  # of a range: a step that is off by more describes another plant
 STANDSTILL = 1e-9  # of a range: a motion in one sample that is lost in rounding
 
@@ -303,7 +306,7 @@ def discretize(
             graph = _stepped(system, dt, method, count)
     error = np.zeros(system.nx) if graph is None else _measured_error(system, graph, dt, end, x, u)
     steps = dt / (STABLE * fastest)
-    if method in _STEPPERS and steps > count and not np.max(error) <= USELESS:
+    if method in _STEPPERS and steps > count and typical > STIFF * fastest and not np.max(error) <= USELESS:
         raise InputError(
             f"'{system.name}' is stiff: its slow modes take {typical:.3g} s, its fastest {fastest:.2g} s, so that {method} needs about "
             f"{steps:.0f} steps for a sample of {dt:g} s and would take {count}; take --method cvodes (or exact, if it is linear)"

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 import casadi as ca
@@ -123,7 +124,7 @@ def from_casadi(function: ca.Function, *, matrix: bool = False) -> Graph:
             nodes.append(node)
         return seen[node]
 
-    arguments = [[add("input", name, k) for k in range(size)] for name, size in inputs]
+    arguments = [[partial(add, "input", name, k) for k in range(size)] for name, size in inputs]
     (outputs,) = _instructions(function, arguments, add)
     # CasADi counts column by column; a graph lists its elements row by row.
     order = [r + c * rows for r in range(rows) for c in range(columns)]
@@ -144,8 +145,11 @@ def _expanded(function: ca.Function) -> ca.Function:
         ) from error
 
 
-def _instructions(function: ca.Function, arguments: list[list[int]], add: Callable[..., int]) -> list[dict[int, int]]:
-    """The nodes of each output of an SX function, by element; ``arguments`` are those of its inputs, ``add`` makes a node."""
+def _instructions(
+    function: ca.Function, arguments: list[list[Callable[[], int]]], add: Callable[..., int]
+) -> list[dict[int, int]]:
+    """The nodes of each output of an SX function, by element; ``arguments`` give those of its inputs where they are used, so that
+    a graph holds no others; ``add`` makes a node."""
     work: dict[int, int] = {}
     outputs: list[dict[int, int]] = [{} for _ in range(function.n_out())]
     for k in range(function.n_instructions()):
@@ -157,7 +161,7 @@ def _instructions(function: ca.Function, arguments: list[list[int]], add: Callab
                 raise InputError(f"the equations contain the constant {value}; every constant must be finite")
             work[target[0]] = add("const", value)
         elif code == ca.OP_INPUT:
-            work[target[0]] = arguments[source[0]][source[1]]
+            work[target[0]] = arguments[source[0]][source[1]]()
         elif code == ca.OP_OUTPUT:
             outputs[target[0]][target[1]] = work[source[0]]
         elif code == ca.OP_ASSIGN:
@@ -189,7 +193,7 @@ def _called(function: ca.Function, values: list[int], add: Callable[..., int]) -
         )
     inner, arguments, start = _expanded(inner or function), [], 0
     for k in range(inner.n_in()):
-        arguments.append(values[start : start + inner.nnz_in(k)])
+        arguments.append([partial(int, value) for value in values[start : start + inner.nnz_in(k)]])
         start += inner.nnz_in(k)
     found = _instructions(inner, arguments, add)
     return [found[k][place] for k in range(inner.n_out()) for place in range(inner.nnz_out(k))]

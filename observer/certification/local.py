@@ -59,7 +59,9 @@ class LocalResidual:
         result = np.full(eta.shape, self.proof.before.upper)
         turning = self.angles.turning  # a set that reaches around a turn is in no block
         around = ((ends[0] < 0) | (ends[1] > self.shape))[..., turning].any(axis=-1)
-        for place in zip(*np.nonzero(~around), strict=True):
+        for place in np.ndindex(eta.shape):
+            if around[place]:
+                continue
             block = tuple(slice(a, b + 1) for a, b in zip(low[place], high[place], strict=True))
             if math.prod(s.stop - s.start for s in block) <= _MOST:
                 result[place] = self.bounds[block].max()

@@ -75,10 +75,8 @@ REFUSED = {
     "a full turn": (("-x + u", "x", "range = [-4, 4], period = 6.283"), "not the same after a turn"),
     "a turn that nothing measures": (("u", "sin(x)", "range = [-4, 4], period = 6.283185307179586"), "turns through a full period"),
     "a tiny period": (("-x + u", "x", "range = [-1, 1], period = 1e-30"), "more than 1e+06 turns"),
-    "an unstable plant": (("5*x + u",), "ten times its range"),
-    "escape": (("x^2 + u", "x", "range = [-1, 1]", "u = { range = [-1, 1] }", "dt = 0.05\nduration = 20"), "'x' is not finite"),
+    "a plant that its input cannot hold": (("5*x + u", "x", "range = [-1, 1]", "u = { range = [-0.2, 0.2] }"), "whatever drives them"),
     "an output that breaks": (("-x + u", "log(x)"), "output 'y' is not finite"),
-    "trials that run away": (("0.1*x", "x", "range = [-1, 1]", "u = { range = [-1, 1] }", "dt = 0.1"), "trials of"),
 }  # fmt: skip
 
 
@@ -91,7 +89,7 @@ def test_check_refuses_what_a_run_refuses(both, tmp_path, case):
     assert words in found.check[1] and found.check[0] != "begins"
 
 
-@pytest.mark.parametrize("equation", ["-x + u", "u", "0*x", "-sign(x) + 0.3*u", "-x - x^3"])
+@pytest.mark.parametrize("equation", ["-x + u", "u", "0*x", "-sign(x) + 0.3*u", "-x - x^3", "x^2 + u", "0.1*x"])
 def test_check_accepts_what_a_run_accepts(both, tmp_path, equation):
     found = both(_file(tmp_path, equation, inputs="u = { range = [-0.2, 0.2] }"))
     assert found.check == found.run == ("begins", "")

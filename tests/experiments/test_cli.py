@@ -93,7 +93,7 @@ def test_check_says_which_state_cannot_be_seen(observer, tmp_path):
         (["box", "--activation", "gelu"], "slope"),
         (["box", "--solver", "magic"], "magic"),
         (["box", "--budget", "soon"], "--budget is 'soon'"),
-        (["box", "--settling-time", "-1"], "--settling-time is -1.0"),
+        (["box", "--settling-time", "-1"], "--settling-time is '-1'"),
         (["box", "--excitation", "noise"], "--excitation is 'noise'"),
         (["box", "--seed", "-1"], "--seed is -1"),
         (["box", "--duration", "1e-9"], "at least one sample"),

@@ -132,7 +132,8 @@ def test_what_a_person_wrote_is_escaped(quick, tmp_path):
     plant = fake_plant(system)
     plant.warnings = (HOSTILE,)
     validation = fake_validation(system, trials=3, duration=1.0)
-    validation.criteria[0].name = validation.criteria[0].requirement = HOSTILE
+    hostile = replace(validation.criteria[0], name=HOSTILE, requirement=HOSTILE)
+    validation.criteria = (hostile, *validation.criteria[1:])
     fit = fake_fit(system, plant, message=HOSTILE, options={HOSTILE: HOSTILE}, warnings=(HOSTILE,), status="budget")
     metrics = {"network": {"kind": HOSTILE}, HOSTILE: [HOSTILE, float("nan")]}
     run = Run(tmp_path, plant, fit, validation=validation, metrics=metrics)

@@ -11,7 +11,7 @@ from observer.certification.accuracy import residual
 from observer.certification.contraction import contraction_rate, input_gain
 from observer.certification.running import open_loop_growth, running_envelope
 from observer.networks.ren.explicit import ExplicitREN
-from observer.state_observer import RENObserver
+from observer.state_observer import RENObserver, StateObserver
 from systems import Signal, System, discretize
 from systems.base.errors import InputError
 
@@ -54,8 +54,8 @@ class _Stepped:
         vars(self).update(vars(parts))
 
     step = RENObserver.step
-    init = RENObserver.init
-    estimate = RENObserver.estimate
+    init = StateObserver.init
+    estimate = StateObserver.estimate
     system = RENObserver.system
 
 

@@ -268,7 +268,7 @@ def test_the_error_of_a_reference_by_fixed_steps_is_part_of_the_model_error():
     text = '[states]\nx = { range = [-1, 1] }\n[dynamics]\nx = "-sign(x)"\n[outputs]\ny = "x"\n[sampling]\ndt = 0.05\nduration = 2'
     plant = discretize(system_from_toml(text, "sliding.toml"))
     d, own = accuracy._discretisation(plant, given_region(plant, [[-1.0, 1.0]]), 0)
-    x, u = accuracy._points(given_region(plant, [[-1.0, 1.0]]), 1, len(d), 6)
+    x, u = accuracy._points(plant, given_region(plant, [[-1.0, 1.0]]), len(d), 6)
     exact = np.sign(x) * np.maximum(np.abs(x) - 0.05, 0.0)
     assert own > 0 and np.abs(plant.step(x, u) - exact).max() <= np.abs(d).max() + 2 * own
     M = np.array([[4.0]])
