@@ -70,7 +70,9 @@ def calibrated(name: str, seed: int, *, stated: bool = True) -> Calibration:
     plant, u = discretize(noisy.with_parameters(**case.truth)), None
     if case.hold:
         steps = round(case.seconds / plant.dt) + 1
-        levels = np.random.default_rng(seed).uniform(*system.input_ranges[0], (LOGS, -(-steps // case.hold)))
+        levels = np.random.default_rng(seed).uniform(
+            *map(float, system.input_ranges[0]), size=(LOGS, -(-steps // case.hold))
+        )
         u = np.repeat(levels, case.hold, axis=1)[:, :steps, None]
     data = simulate(plant, LOGS, case.seconds, seed=seed, noise=True, u=u)
     silent = noisy.with_outputs(**{s.name: {"noise": 0.0} for s in system.outputs})

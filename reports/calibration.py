@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 
@@ -121,7 +122,8 @@ def figures(result: Calibration) -> Iterator[ChartFigure]:
     chosen = sorted(np.argsort([-len(s) for s in result.stretches], kind="stable")[:SHOWN].tolist())
     fits, rest = [], []
     for k in chosen:
-        s, e = result.stretches[k], result.residuals[k]
+        s = cast("Stretch", result.stretches[k])
+        e = result.residuals[k]
         for i, signal in enumerate(outputs):
             some, where = _thin(s), f", log {s.log + 1}" if len(result.stretches) > 1 else ""
             fits.append(Chart(f"{signal.name}{where}", "time", signal.name, (

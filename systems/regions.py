@@ -63,7 +63,7 @@ def holds(system: System, points: Any, tolerance: float = TOLERANCE) -> np.ndarr
     points = np.asarray(points, dtype=float)
     if system.region is None:
         return np.ones(points.shape[:-1], dtype=bool)
-    return (excess(system, points) <= tolerance).all(axis=-1)
+    return np.asarray((excess(system, points) <= tolerance).all(axis=-1))
 
 
 def holds_along(system: System, x: Any, u: Any, tolerance: float = TOLERANCE) -> np.ndarray:
@@ -80,8 +80,8 @@ def admits(system: System, x: Any, tolerance: float = TOLERANCE) -> np.ndarray:
         return np.ones(x.shape[:-1], dtype=bool)
     tried = usual_inputs(system)[None]
     if system.region.of_inputs.any():
-        tried = np.concatenate([tried, sample_region(*system.input_ranges.T, _PROBES, 0)])
-    return holds_along(system, x[..., None, :], tried, tolerance).any(axis=-1)
+        tried = np.concatenate([tried, sample_region(system.input_ranges[:, 0], system.input_ranges[:, 1], _PROBES, 0)])
+    return np.asarray(holds_along(system, x[..., None, :], tried, tolerance).any(axis=-1))
 
 
 def usual_inputs(system: System) -> np.ndarray:
@@ -147,7 +147,8 @@ def states_and_inputs(system: System, region: np.ndarray, count: int, seed: int)
     if system.region is not None:
         points = region_points(system, np.concatenate([region, system.input_ranges]), count, seed)
         return points[:, : system.nx], points[:, system.nx :]
-    return sample_region(*region.T, count, seed), sample_region(*system.input_ranges.T, count, seed + 1)
+    low, high = system.input_ranges.T
+    return sample_region(region[:, 0], region[:, 1], count, seed), sample_region(low, high, count, seed + 1)
 
 
 def initial_states(system: System, box: np.ndarray, count: int, rng: np.random.Generator) -> np.ndarray:

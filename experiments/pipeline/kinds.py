@@ -21,11 +21,15 @@ def between(low: float, high: float) -> AfterValidator:
     return AfterValidator(check)
 
 
+def _in_range(number: float) -> None:
+    if not SMALLEST <= number <= LARGEST:
+        raise ValueError(f"expected {_printed(SMALLEST)} to {_printed(LARGEST)}")
+
+
 def _printed(number: float) -> str:
     return f"{number:,}" if isinstance(number, int) else f"{number:.12g}"
 
 
-_range = between(SMALLEST, LARGEST).func
 Positive = Annotated[float, between(SMALLEST, LARGEST)]
 Share = Annotated[float, between(1e-9, 1e3)]
 Deviation = Annotated[float, between(0, LARGEST)]
@@ -77,7 +81,7 @@ def _settling(value: Any) -> Any:
         stated = isinstance(value, Stated) or (isinstance(value, str) and value.strip()[-1:].isalpha())
     except (ValueError, TypeError):
         raise ValueError("expected a time such as 20s, 2m or 1h, or auto") from None
-    _range(number)
+    _in_range(number)
     return Stated(number) if stated else number
 
 
@@ -102,7 +106,7 @@ def _sample_time(value: Any) -> str:
     from systems.time_units import duration
 
     try:
-        _range(duration(str(value), "s", ""))
+        _in_range(duration(str(value), "s", ""))
     except InputError:
         raise ValueError("expected a time such as 0.05, 50ms or 2min") from None
     return str(value)

@@ -78,7 +78,7 @@ def _plain_basis(directions: Sequence[np.ndarray]) -> list[np.ndarray]:
 
 def _sentence(names: Sequence[str], direction: np.ndarray, p: np.ndarray, half: np.ndarray) -> str:
     part = np.flatnonzero(np.abs(direction) > PART * np.abs(direction).max())
-    chosen = [names[k] for k in part]
+    chosen = [names[int(k)] for k in part]
     if len(part) == 1:
         return f"the logs say nothing about {chosen[0]} within its range"
     if len(part) == 2:

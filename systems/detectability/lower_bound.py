@@ -79,8 +79,8 @@ def residual_lower_bound(
     gap = _gap(plant, metric, rate, x, other, u)
     best = np.argsort(gap)[-64:]
     # Pairs on an equality of the region stay as they were drawn: an ascent would leave it, and every pair proves its number.
-    region = system.region
-    steps = 0 if region is not None and region.equalities.any() else iterations
+    constraints = system.region
+    steps = 0 if constraints is not None and constraints.equalities.any() else iterations
     x, other, u, gap = _ascend(plant, box, metric, rate, x[best], other[best], u[best], gap[best], steps)
     k = int(np.argmax(gap))
     residual = 0.5 * max(float(gap[k]), 0.0)

@@ -63,7 +63,7 @@ class StampReader:
     def _since(self, moment: datetime) -> float:
         if self._origin is None:
             self._origin, self.naive = moment, moment.tzinfo is None
-        if isinstance(self._origin, float):
+        if not isinstance(self._origin, datetime):
             raise ValueError("a date among clock times")
         self.moment = moment
         return (moment - self._origin).total_seconds()
