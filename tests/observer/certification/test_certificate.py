@@ -25,6 +25,7 @@ def observer_and_plant(nv=5, rate=0.8, seed=0, **changes):
     """A stand-in observer of a plant with two states, one known input, one disturbance and one output."""
     states = (Signal("position", "m", (-2.0, 2.0)), Signal("velocity", "m/s", (0.0, 1.0)))
     system = SimpleNamespace(
+        time_unit="s",
         name="cart",
         states=states,
         state_names=("position", "velocity"),
