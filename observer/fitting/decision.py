@@ -19,7 +19,7 @@ from observer.fitting.problem import (
     model_transitions,
     visited_points,
 )
-from observer.fitting.rate import choose_rate
+from observer.fitting.rate import choose_rate, range_constraints
 from observer.scaling import Scaling
 from systems.base import memory
 from systems.base.errors import NotDetectable
@@ -71,7 +71,8 @@ def decide(plant: DiscreteSystem, data: Trajectories, options: FitOptions, seed:
         where = ", ".join(f"{name}={value + 0.0:.3g}" for name, value in zip(names, place, strict=True))
         text = (
             f"{left} of {len(data)} trajectories leave the ranges, and out there, near {where}, no observer contracts; the observer is "
-            "for the ranges, and the data end where they are left"
+            "for the ranges, and the data end where they are left. Trials go on out there, where nothing is promised: with "
+            f"{range_constraints(plant, place)[1]} they end there too"
         )
         return replace(found, warnings=(text, *found.warnings))
 

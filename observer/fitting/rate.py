@@ -234,19 +234,24 @@ def _place(plant: DiscreteSystem, point: np.ndarray) -> str:
     return ", ".join(f"{n}={v + 0.0:.3g}" for n, v in zip(names, point, strict=True))
 
 
-def _stay(plant: DiscreteSystem, point: np.ndarray) -> str:
-    """The way out where a point lies beyond the stated ranges, to which the region was enlarged as motions leave them."""
+def range_constraints(plant: DiscreteSystem, point: np.ndarray) -> tuple[str, str]:
+    """(the states of which ``point`` is beyond the stated range, the [region] that ends motions there); empty where there are none."""
     states, slack = plant.system.states, 1e-9 * np.ptp(plant.system.state_ranges, axis=1)
     left = [
         s for s, v, wide in zip(states, point, slack, strict=False)
         if s.range and s.period is None and not s.range[0] - wide <= v <= s.range[1] + wide
     ]  # fmt: skip
-    if not left:
-        return ""
     rows = ", ".join(f'"{s.range[0]:g} <= {s.name} <= {s.range[1]:g}"' for s in left if s.range)
+    return " and ".join(s.name for s in left), f"[region] constraints = [{rows}]"
+
+
+def _stay(plant: DiscreteSystem, point: np.ndarray) -> str:
+    """The way out where a point lies beyond the stated ranges, to which the region was enlarged as motions leave them."""
+    names, constraints = range_constraints(plant, point)
     return (
-        f"that is beyond the range of {' and '.join(s.name for s in left)}, which motions leave: let them end there "
-        f"([region] constraints = [{rows}]); or "
+        f"that is beyond the range of {names}, which motions leave: let them end there ({constraints}); or "
+        if names
+        else ""
     )
 
 
