@@ -130,8 +130,7 @@ def _derive(prover: Prover, empty: Bounds, refined: bool, jitter: float = 0.0) -
     return replace(
         empty,
         kind="proved",
-        reason=f"|r|_M is at most {quoted[0].residual.upper:.4g} for all x in X and u in U (branch and bound, "
-        f"{quoted[0].residual.cells} cells).{_left_out(prover.omitted)}",
+        reason=f"{_bound_text(quoted[0])} (branch and bound, {quoted[0].residual.cells} cells).{_left_out(prover.omitted)}",
         omitted=dict(prover.omitted),
         proofs=tuple(proofs),
         unforced=tuple(unforced),
@@ -145,6 +144,12 @@ def _derive(prover: Prover, empty: Bounds, refined: bool, jitter: float = 0.0) -
         structural_error=np.full(plant.nx, np.nan) if low is None else low.state_error,
         seconds=time.monotonic() - begin,
     )
+
+
+def _bound_text(proof: Proof) -> str:
+    if math.isinf(proof.residual.upper):
+        return "no finite bound of |r|_M for all x in X and u in U was found"
+    return f"|r|_M is at most {proof.residual.upper:.4g} for all x in X and u in U"
 
 
 def _left_out(omitted: dict[str, str]) -> str:
