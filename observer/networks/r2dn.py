@@ -26,6 +26,7 @@ from observer.networks.ren.explicit import ExplicitREN
 from observer.networks.ren.initial_values import polar_scale
 from observer.networks.ren.supply import contraction_block, inner_from_block, inner_shapes
 from systems.base.errors import InputError
+from systems.base.wording import shorten
 
 _HALVINGS = 80
 MATRICES: tuple[str, ...] = ("A", "B1", "B2", "C1", "C2", "D12", "D21", "D22", "bx", "bv", "by")
@@ -290,7 +291,7 @@ def load_published(direct: dict[str, Any], **options: Any) -> R2DN:
             own[name] = np.asarray(value)
     if not inner or not {"B1", "B2", "C2"} <= own.keys():
         raise InputError(
-            f"got {', '.join(sorted(direct))}; expected the parameters of an R2DN, network.layers_0.XY too"
+            f"got {shorten(', '.join(sorted(direct)), 200)}; expected the parameters of an R2DN, network.layers_0.XY too"
         )
     hidden = [inner[f"inner_b{k}"].shape[0] for k in range(sum(name.startswith("inner_b") for name in inner) - 1)]
     sizes = (own["B2"].shape[1], own["B1"].shape[0], own["B1"].shape[1], own["C2"].shape[0])

@@ -118,6 +118,8 @@ def open_arrays(path: Path | str) -> Iterator[ArrayFile]:
     what cannot be opened.
     """
     path = Path(path)
+    if path.exists() and not path.is_file():  # to open a pipe is to wait for its writer
+        raise InputError("it is no file")
     with path.open("rb") as file:
         with _refusing():
             archive = zipfile.ZipFile(file)

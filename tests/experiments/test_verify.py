@@ -112,6 +112,16 @@ def test_the_answers_are_told_apart(two, run, capsys):
     assert "--budget is 'soon'; expected a time such as 20s" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("content", ["", "\n\n\n", None])
+def test_a_source_that_gives_no_plant_differs(run, content):
+    """``None``: a link to a folder in its place."""
+    source = run / "source.toml"
+    source.unlink()
+    source.symlink_to("/") if content is None else source.write_text(content)
+    found = verify(run, fast=True)
+    assert any(text.startswith("source.toml: ") and "no " in text for text in found.differs), found
+
+
 def test_parts_of_two_runs_in_every_mixture_are_refused(two, tmp_path):
     """Also when whoever mixed them wrote the metrics last, with the hashes of all that lay there."""
     mixed, number = tmp_path / "mixed", 0

@@ -1,11 +1,20 @@
 """Simulation: one time axis, inputs within their ranges, limits and ranges watched."""
 
+import os
+
 import numpy as np
 import pytest
 
 from systems import InputError, Signal, SimulationError, System, Trajectories, discretize, simulate
 from systems.excitations import excite
 from systems.signals import EXCITATIONS
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes here")
+def test_a_pipe_in_place_of_a_file_is_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "data.npz")
+    with pytest.raises(InputError, match="no file"):
+        Trajectories.load(tmp_path / "data.npz")
 
 
 def test_rows_belong_together(plants):

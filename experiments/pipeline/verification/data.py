@@ -1,5 +1,6 @@
 """The plant and the data of a run: its source, its discretisation, and its trajectories from recipe and seed or from its logs."""
 
+import os
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -58,6 +59,9 @@ def _source(run: Run, recipe: Recipe) -> Iterator[Finding]:
             "a program, which is never run here; what the numbers rest on was compared",
         )
         return
+    if os.path.lexists(written) and not written.is_file():
+        yield Finding(DIFFERS, written.name, "no file, which a copy of the plant's file is")
+        return
     if recipe.data.learned:
         if not written.is_file() or not _logs_here(run):
             yield Finding(ABSENT, runs.SYSTEM, "learned from logs that are not here, so it was not learned again")
@@ -68,7 +72,10 @@ def _source(run: Run, recipe: Recipe) -> Iterator[Finding]:
         try:
             system = load_system(str(written) if written.is_file() else recipe.system)
         except InputError as error:
-            yield Finding(ABSENT, runs.SYSTEM, f"its source is not here, so it was not read again ({error})")
+            if written.is_file():
+                yield Finding(DIFFERS, written.name, f"it gives no plant: {error}")
+            else:
+                yield Finding(ABSENT, runs.SYSTEM, f"its source is not here, so it was not read again ({error})")
             return
     if written.is_file():  # the copy stands for the file, whose name it does not have
         given = Path(recipe.system)
