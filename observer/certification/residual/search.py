@@ -72,8 +72,8 @@ class Search:
     @property
     def upper(self) -> np.ndarray:
         """(columns of the bounds,), what is proved now."""
-        bounds = np.where(np.isnan(self.open.bounds), np.inf, self.open.bounds)
-        return np.maximum(self.closed[:-1], bounds.max(axis=0, initial=0.0))
+        bounds = np.maximum(self.closed[:-1], self.open.bounds.max(axis=0, initial=0.0))
+        return np.where(np.isnan(bounds), np.inf, bounds)  # nan is no bound
 
     @property
     def rounding(self) -> float:
