@@ -19,11 +19,8 @@ from systems.process_noise import disturbed
 from systems.regions import DRIFT, holds_along, states_and_inputs, tightened
 from systems.system import System
 
-LONG, FINE, FINEST = (
-    2000,
-    3e-10,
-    64,
-)  # samples, from which on fixed steps replace the reference integrator; how well they agree
+LONG = 2000  # samples, from which on fixed steps replace the reference integrator
+FINE, FINEST = 3e-10, 64  # of a range: how well they agree with it; at most so many in a sample
 LEFT = 1.0  # ranges from its middle: where a motion has left a range for good, which is then doubled
 
 

@@ -26,10 +26,8 @@ from systems.trajectories import draw_commands, draw_initial_states, simulate
 OUTSIDE = 0.15  # share of the samples beyond the ranges, from which on a law is looked for
 ENOUGH = 0.95  # share inside, which a law is to reach
 TRIED, LONGEST = 12, 1500  # trajectories and samples of a trial
-INITIAL, REACH = (
-    (1.0, 0.5, 0.25),
-    (0.6, 0.3, 0.1, 0.03),
-)  # shares: of the initial box, of the way to the ends of the ranges
+INITIAL = (1.0, 0.5, 0.25)  # shares of the initial box
+REACH = (0.6, 0.3, 0.1, 0.03)  # shares of the way to the ends of the ranges
 WEIGHTS = (100.0, 1.0, 0.01, 1e-4)  # of the inputs beside the states, in parts of their half ranges
 DISCOUNTS = (1.0, 1 - 1e-5, 1 - 1e-3)  # below 1: modes that no input moves and that do not decay are allowed
 DIGITS, TINY = 4, 1e-6  # of gains, and the share below which one is none: the same on every machine
@@ -56,7 +54,7 @@ def open_loop_share(plant: DiscreteSystem, duration: float | None = None, seed: 
         data = simulate(plant, TRIED, length, seed, leave=True)
     except SimulationError:
         return 1.0
-    return 1 - _share(plant.system, data.x)
+    return 1 - float(inside(_ranges(plant.system), data.x).mean())  # what came after the end of a trajectory is outside
 
 
 def with_found_feedback(plant: DiscreteSystem, duration: float | None = None, seed: int = 0) -> DiscreteSystem:
@@ -210,11 +208,11 @@ def _smaller(system: System, x: np.ndarray, spread: float) -> System:
     return replace(system, states=states)
 
 
-def _share(system: System, x: np.ndarray) -> float:
-    """Share of the samples of x ``(K, N, nx)`` inside the ranges; what came after the end of a trajectory is outside."""
+def _ranges(system: System) -> np.ndarray:
+    """``(nx, 2)``: the ranges of the states; an angle is never out of its own."""
     box = system.state_ranges.copy()
     box[[signal.period is not None for signal in system.states]] = -np.inf, np.inf
-    return float(inside(box, x).mean())
+    return box
 
 
 def _tried(plant: DiscreteSystem, systems: list[System], laws: list[_Law], steps: int, seed: int) -> list[float]:
@@ -227,9 +225,7 @@ def _tried(plant: DiscreteSystem, systems: list[System], laws: list[_Law], steps
     gains, ways, slopes = (np.stack([getattr(law, name) for law in laws]) for name in ("gain", "directions", "slopes"))
     at, level = (np.stack([getattr(law, name) for law in laws])[:, None] for name in ("x", "u"))
     drawn = np.stack(commands)
-    count, alive = np.zeros(len(systems)), np.ones(x.shape[:2], dtype=bool)
-    box = first.state_ranges.copy()
-    box[[signal.period is not None for signal in first.states]] = -np.inf, np.inf
+    count, alive, box = np.zeros(len(systems)), np.ones(x.shape[:2], dtype=bool), _ranges(first)
     for k in range(steps):
         alive &= np.stack([inside(end, values) for end, values in zip(ends, x, strict=True)])
         if not alive.any():

@@ -11,6 +11,7 @@ Entries of ``[region]`` are conditions, or lists of them, under any names: ``con
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from pydantic import BaseModel
@@ -26,6 +27,15 @@ from systems.lookup import LookupTable
 from systems.signals import Parameter, Signal, check_name
 from systems.system import System
 from systems.toml_tables import EXPECTED, SystemTables, read_tables
+
+
+@dataclass(frozen=True)
+class _Scope:
+    """What equations may refer to: the names, and what definitions and tables among them are."""
+
+    known: Mapping[str, str | None]
+    definitions: Mapping[str, Equation] = field(default_factory=dict)
+    lookups: Mapping[str, LookupTable] = field(default_factory=dict)
 
 
 def system_from_toml(text: str, file: str, name: str = "system", source: str = "") -> System:
@@ -81,11 +91,10 @@ def _build(tables: SystemTables, file: str, name: str, source: str, kind: str, e
         file,
         tables.name or name,
         source,
+        _Scope(known, definitions, lookups),
         dynamics=_function(derivatives, definitions, *names, lookups),
         output=_function(measured, definitions, *names, lookups),
         kind="discrete" if kind == "difference" else "continuous",
-        region=_region(tables, known, definitions, lookups, file),
-        feedback=_feedback(tables, known, definitions, lookups, file),
     )
 
 
@@ -116,20 +125,20 @@ def _linear(tables: SystemTables, file: str, name: str, source: str) -> System:
         file,
         tables.name or name,
         source,
+        _Scope(_known(tables)),
         dynamics=dynamics,
         output=output,
         kind="discrete" if discrete else "continuous",
-        region=_region(tables, _known(tables), {}, {}, file),
-        feedback=_feedback(tables, _known(tables), {}, {}, file),
     )
 
 
-def _system(tables: SystemTables, file: str, name: str, source: str, **equations: Any) -> System:
+def _system(tables: SystemTables, file: str, name: str, source: str, scope: _Scope, **equations: Any) -> System:
     sampling = tables.sampling
     parameters = {key: _parameter(f"{file}: parameters.{key}", entry) for key, entry in tables.parameters.items()}
     states, inputs, outputs = (
         _signals(getattr(tables, what), f"{file}: {what}") for what in ("states", "inputs", "outputs")
     )
+    region, feedback = _region(tables, scope, file), _feedback(tables, scope, file)
     try:
         return System(
             name=name,
@@ -142,36 +151,28 @@ def _system(tables: SystemTables, file: str, name: str, source: str, **equations
             dt=sampling.dt if sampling else None,
             duration=sampling.duration if sampling else None,
             time_unit=sampling.unit if sampling else "",
+            region=region,
+            feedback=feedback,
             **equations,
         )
     except InputError as error:
         raise InputError(f"{file}: {error}") from error
 
 
-def _region(
-    tables: SystemTables,
-    known: Mapping[str, str | None],
-    definitions: Mapping[str, Equation],
-    lookups: Mapping[str, LookupTable],
-    file: str,
-) -> Conditions | None:
+def _region(tables: SystemTables, scope: _Scope, file: str) -> Conditions | None:
     """The conditions of [region]; None where there are none."""
     rows = [
         comparison
         for name, texts in tables.region.items()
         for text in texts
-        for comparison in read_comparisons(text, known, f"{file}: region.{name}")
+        for comparison in read_comparisons(text, scope.known, f"{file}: region.{name}")
     ]
-    return Conditions(rows, list(tables.states), list(tables.inputs), definitions, lookups) if rows else None
+    return (
+        Conditions(rows, list(tables.states), list(tables.inputs), scope.definitions, scope.lookups) if rows else None
+    )
 
 
-def _feedback(
-    tables: SystemTables,
-    known: Mapping[str, str | None],
-    definitions: Mapping[str, Equation],
-    lookups: Mapping[str, LookupTable],
-    file: str,
-) -> Feedback | None:
+def _feedback(tables: SystemTables, scope: _Scope, file: str) -> Feedback | None:
     """The law of [feedback] with its [references]; ``excitation`` there is the share of the usual one that is added."""
     if tables.feedback is None:
         if tables.references:
@@ -183,7 +184,7 @@ def _feedback(
     share = law.pop("excitation", EXCITATION) if "excitation" not in tables.inputs else EXCITATION
     if isinstance(share, str):
         raise InputError(f"{file}: feedback.excitation is {share!r}; expected a share from 0 to 1")
-    names = {**known, **dict.fromkeys([*tables.references, *tables.outputs])}
+    names = {**scope.known, **dict.fromkeys([*tables.references, *tables.outputs])}
     equations = [parse(str(text), names, f"{file}: feedback.{name}") for name, text in law.items()]
     signals = (list(tables.states), list(tables.inputs), list(tables.outputs), list(tables.references))
 
@@ -195,9 +196,9 @@ def _feedback(
             **dict(zip(signals[0], x, strict=True)),
             **dict(zip(signals[1], u, strict=True)),
             **p,
-            **lookups,
+            **scope.lookups,
         }
-        for name, equation in definitions.items():
+        for name, equation in scope.definitions.items():
             values[name] = equation.evaluate(values)
         return [equation.evaluate(values) for equation in equations]
 

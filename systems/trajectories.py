@@ -347,7 +347,8 @@ def simulate(
     commands : ndarray (K, N, nu + references), optional
         What is drawn otherwise: inputs, and references of the plant's feedback law, which drives the inputs that it names.
     leave : bool
-        A trajectory that leaves the doubled ranges ends there, with nan beyond, and is no error; under feedback it always does.
+        A trajectory that leaves the doubled ranges ends there, with nan beyond, and is no error; under feedback and with process
+        noise it always does.
 
     Returns
     -------

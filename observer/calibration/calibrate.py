@@ -203,6 +203,7 @@ def calibrate(
     interrupted = False
     try:
         search.run(_starts(problem, system, free, starts, seed), deviation)
+        search.reweight(stated, spread, deviation)
     except KeyboardInterrupt:
         if search.best is None:
             raise
@@ -213,37 +214,18 @@ def calibrate(
             "the equations give no finite motion along the logs from any start; check the equations, the units of the logs and the ranges"
         )
     noise = _noise(problem, best, free, spread)
-    for _ in range(MOST_WEIGHTINGS):
-        weights = np.where(stated > 0, stated, noise)
-        if interrupted or np.max(np.maximum(weights / deviation, deviation / weights)) < REWEIGHT:
-            break
-        deviation = weights
-        try:
-            best = search.once(best.p, best.z, deviation, "weights")
-        except KeyboardInterrupt:
-            interrupted = True
-            break
-        noise = _noise(problem, best, free, spread)
     found = spread_of(problem, best.p, best.z, noise)
     x, errors = problem.along(best.p, best.z)
     residuals = problem.by_stretch(errors)
     white = tuple(whiteness([e[:, k] for e in residuals]) for k in range(system.ny))
     inflation = max(w.inflation for w in white)
     calibrated = system.with_parameters(**dict(zip(free, map(float, best.p), strict=True)))
-    states, motion, judged, sensor = problem.by_stretch(x), 0.0, None, noise
-    if not interrupted:
-        first = np.stack([s[0] for s in states])
-        for _ in range(
-            2
-        ):  # residuals that are not white are larger than the noise of the sensor: one step ahead shows that
-            motion = likeliest_motion(problem, best.p, sensor, first, MOTIONS)
-            one = np.concatenate(filtered(problem, best.p, sensor, motion, first).errors)
-            sensor = np.minimum(noise, np.sqrt(np.nanmean(one**2, axis=0)))
+    states = problem.by_stretch(x)
+    motion, sensor = (0.0, noise) if interrupted else _sensor(problem, best.p, noise, np.stack([s[0] for s in states]))
     levels = dict(zip(system.output_names, sensor, strict=True))
     unstated = [signal.name for signal in system.outputs if not signal.noise]
     calibrated = calibrated.with_outputs(**{name: {"noise": float(f"{levels[name]:.4g}")} for name in unstated})
-    if rest and not interrupted:
-        judged = predict(replace(plant, system=calibrated), rest, motion)
+    judged = predict(replace(plant, system=calibrated), rest, motion) if rest and not interrupted else None
     status = (
         "interrupted" if interrupted else "converged" if best.converged and best.gap < CLOSED else "iteration_limit"
     )
@@ -285,6 +267,17 @@ class _Search:
             if before is not None and closed and found.converged and before.converged:
                 if abs(found.cost - before.cost) <= SAME * max(before.cost, 1.0):
                     return
+
+    def reweight(self, stated: np.ndarray, spread: np.ndarray, deviation: np.ndarray) -> None:
+        """Once more, with the noise that the residuals show where none is stated, until it no longer changes."""
+        for _ in range(MOST_WEIGHTINGS):
+            if self.best is None:
+                return
+            weights = np.where(stated > 0, stated, _noise(self.problem, self.best, self.free, spread))
+            if np.max(np.maximum(weights / deviation, deviation / weights)) < REWEIGHT:
+                return
+            deviation = weights
+            self.best = self.once(self.best.p, self.best.z, deviation, "weights")
 
     def once(self, p: np.ndarray, z: np.ndarray, deviation: np.ndarray, stage: str) -> ShootingSolution:
         """One run of the solver."""
@@ -337,6 +330,19 @@ def _noise(problem: Shooting, found: ShootingSolution, free: Sequence[str], spre
     unknowns = len(free) + problem.system.nx * len(problem.first)
     left = max(1.0 - unknowns / count.sum(), 0.1)
     return np.maximum(np.sqrt(np.nansum(errors**2, axis=0) / (count * left)), LEAST_NOISE * spread)
+
+
+def _sensor(problem: Shooting, p: np.ndarray, noise: np.ndarray, first: np.ndarray) -> tuple[float, np.ndarray]:
+    """(what the equations do not explain, noise of the sensors ``(ny,)``), from initial states ``(S, nx)``.
+
+    Residuals that are not white are larger than the noise of the sensor: the errors one step ahead show that.
+    """
+    motion, sensor = 0.0, noise
+    for _ in range(2):
+        motion = likeliest_motion(problem, p, sensor, first, MOTIONS)
+        one = np.concatenate(filtered(problem, p, sensor, motion, first).errors)
+        sensor = np.minimum(noise, np.sqrt(np.nanmean(one**2, axis=0)))
+    return motion, sensor
 
 
 def _estimates(

@@ -13,8 +13,9 @@ from experiments.pipeline.console import Console
 from experiments.pipeline.prepare import run_in
 from experiments.pipeline.recipe import Recipe
 from systems.base.errors import InputError, NotDetectable
+from tests.conftest import SHARED
 
-FIELD = Path(__file__).parents[3] / "shared" / "field"
+FIELD = SHARED / "field"
 EXAMPLES = Path(__file__).parents[2] / "examples"
 
 

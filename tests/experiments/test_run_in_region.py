@@ -1,7 +1,6 @@
 """A whole run of a plant with a region: everything in it, and all of it derived again by ``verify``."""
 
 import json
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,9 +13,10 @@ from systems import discretize
 from systems.files import load_system
 from systems.observability.mirrors import mirror_sentences
 from systems.regions import DRIFT, holds_along
+from tests.conftest import SHARED
 from tests.plants import HARDENING_SPRING
 
-FIELD = Path(__file__).parents[3] / "shared" / "field"
+FIELD = SHARED / "field"
 REGION = '[region]\nenergy = "q^2 + w^2 <= 0.6"\npower = ["u*w <= 0.1"]\n'
 SMALL = ("--trajectories 6 --duration 3 --neurons 2 --iterations 3 --trials 6 --worst-trials 20 --noise").split()
 
