@@ -29,15 +29,11 @@ from systems.time_units import WORDS
 
 TARGET_ERROR, WARN_ERROR, MAX_SUBSTEPS = 1e-6, 1e-3, 64
 MOST_STATES, MOST_SIGNALS = 100, 1_000
-LONG_STEP, LARGEST_GRAPH = (
-    1_000,
-    20_000,
-)  # operations: a loop over substeps is compiled sooner; a compiler takes minutes for more
+LONG_STEP = 1_000  # operations, from which on a loop over substeps is compiled sooner
+LARGEST_GRAPH = 20_000  # operations; a compiler takes minutes for more
 COARSEST = 100.0  # time constants of the plant per sample
 STABLE = 2.5  # |lambda| h up to which an explicit step of order four is stable, with a little to spare
-STIFF = (
-    30.0  # slow time constants over the fastest: from here on explicit steps are the wrong ones, not only too coarse
-)
+STIFF = 30.0  # slow over fastest time constants: from here on explicit steps are the wrong ones, not only too coarse
 USELESS = 0.1  # of a range: a step that is off by more describes another plant
 STANDSTILL = 1e-9  # of a range: a motion in one sample that is lost in rounding
 

@@ -41,7 +41,7 @@ class Criterion:
 
 
 def deciding(validation: "Validation | None", noisy: "Validation | None") -> "list[Validation]":
-    """Those by which an observer is judged: without noise, and with the noise that the plant states, whose numbers come first."""
+    """Those by which an observer is judged: without noise, then with the noise that the plant states; the last gives the headline."""
     return [check for check in (validation, noisy) if check is not None]
 
 

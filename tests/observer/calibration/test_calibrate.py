@@ -36,6 +36,25 @@ def test_parameters_are_found_within_three_deviations(name):
     np.testing.assert_allclose(found.noise, CASES[name].noise, rtol=0.2)
 
 
+def test_noise_that_is_not_stated_weighs_the_outputs_as_stated_noise_does():
+    """One sensor is a hundred times as noisy as the other: taken for equals, they would give another value."""
+    dynamics, _ = GAIN
+
+    def made(noises):
+        return System(
+            name="lag", states=[Signal("x", "", (-3, 3)), Signal("z", "", (-3, 3))], inputs=[Signal("u", "", (-1, 1))],
+            outputs=[Signal(f"y{k}", "", noise=noise) for k, noise in enumerate(noises)], dynamics=dynamics,
+            output=lambda x: [x[0], x[0]], dt=0.1, parameters={"a": Parameter(1.0, "", (0.5, 3.0))},
+        )  # fmt: skip
+
+    stated, silent = made((0.002, 0.2)), made((0.0, 0.0))
+    data = _logs(stated, {"a": 1.5})
+    known, found = (
+        calibrate(discretize(system), data, starts=1, held_out=0).estimates[0] for system in (stated, silent)
+    )
+    assert abs(found.value - known.value) < 0.1 * known.deviation and found.deviation < 1.2 * known.deviation
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("name", CASES)
 def test_intervals_cover(name):
