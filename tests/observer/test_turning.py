@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from observer import certify, fit, validate
+from observer.certification.local import LocalResidual
 from observer.certification.running import running_envelope
 from observer.estimators import ESTIMATORS, make
 from observer.storage import load_observer, save_observer
@@ -140,6 +141,23 @@ def test_the_running_set_holds_the_plant_on_its_branch(fitted, proof, motion):
     assert now.half_widths[:, 0].max() < 20
     gone = now.step(motion.u[:, 100], np.full((12, 1), np.nan))
     assert np.isinf(gone.eta).all() == (now.half_widths[:, 0] > angles(observer.system).margin[0]).all()
+
+
+def test_a_local_bound_holds_across_the_seam_of_the_turn(fitted, proof, rng):
+    observer, plant = fitted.observer, fitted.observer.plant
+    local = LocalResidual(observer, plant, proof.bounds, cells=400)
+    M, gain = local.proof.contraction.metric, local.proof.contraction.state_gain
+    x_hat = np.stack([rng.uniform(-130, -80, 200) + TURN * rng.integers(0, 2, 200), rng.uniform(-3, 7, 200)], axis=1)
+    eta = rng.uniform(5, 60, 200) / gain[0]
+    v = rng.normal(size=(200, 300, 2))
+    v *= (eta[:, None] / np.sqrt(np.einsum("abi,ij,abj->ab", v, M, v)))[..., None] * rng.random((200, 300, 1))
+    x = x_hat[:, None] + v
+    u = rng.uniform(0, 5, (200, 300, 1))
+    r = observer.step(x, u, plant.output(x, u)) - plant.step(x, u)
+    size = np.sqrt(np.einsum("abi,ij,abj->ab", r, M, r))
+    there = (x[..., 1] >= local.box[1, 0]) & (x[..., 1] <= local.box[1, 1])
+    assert (np.where(there, size, 0.0).max(axis=1) <= local(x_hat, eta) * (1 + 1e-9)).all()
+    assert local(np.array([80.0, 2.0]), 1e-3 / gain[0]) < local.proof.before.upper
 
 
 def test_a_stored_observer_turns_as_before(fitted, motion, tmp_path):

@@ -74,6 +74,7 @@ def test_motions_stay_under_the_law_that_is_found(make):
     found = with_found_feedback(open_loop)
     feedback = found.system.feedback
     assert feedback is not None and "by itself the plant leaves its ranges" in feedback.found
+    assert feedback.excitation > 0  # beside what the references move: data in closed loop alone would be poor
     data = simulate(found, 40, seed=5)  # another seed
     low, high = found.system.state_ranges.T
     assert ((data.x >= low) & (data.x <= high)).all(axis=2).mean() > 0.9

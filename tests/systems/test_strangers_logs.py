@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from systems import InputError, Signal, System, Timing, load_system, read_recordings
+from systems.toml_files import system_from_toml
 from tests.conftest import SHARED
 
 DT = 0.05
@@ -95,6 +96,22 @@ def test_no_time_is_refused_with_both_ways_out(field):
 def test_a_temperature_is_not_the_time(field):
     data = read_recordings(field / "logs" / "tank_T.csv", load_system(field / "tank_T.toml"))
     assert list(data.lengths) == [300] and data.x[0, 1, 0] == 30.15
+
+
+def test_a_signal_is_never_the_time(tmp_path):
+    """``T`` looks like a time; it is a state, so another column is the time, or there is none."""
+    plant = system_from_toml(
+        '[states]\nT = { range = [10, 90] }\n[dynamics]\nT = "20 - T"\n[outputs]\ny = "T"\n[sampling]\ndt = 1',
+        "tank.toml",
+    )
+    rows = [(20.0 + k, 20.0 + k, float(k)) for k in range(8)]
+    text = "T,y,Elapsed_s\n" + "".join(f"{a},{b},{t}\n" for a, b, t in rows)
+    (tmp_path / "log.csv").write_text(text)
+    data = read_recordings(tmp_path / "log.csv", plant)
+    np.testing.assert_array_equal(data.x[0, :, 0], [a for a, *_ in rows])
+    (tmp_path / "log.csv").write_text("\n".join(line.rsplit(",", 1)[0] for line in text.splitlines()) + "\n")
+    with pytest.raises(InputError, match="no time column"):
+        read_recordings(tmp_path / "log.csv", plant)
 
 
 def test_milliseconds_that_also_make_a_slow_log_are_refused(field):
