@@ -99,7 +99,7 @@ def next_steps(run: Run) -> list[str]:
             "Noise alone keeps the error above 2 % of a range: ask for a longer `--settling-time`, tune the gain with "
             "`observer fine-tune RUN`, or measure with a better sensor or one output more."
         )
-    return [f"Next: {steps[0]}", *steps[1:]] if steps else []
+    return [f"Next: {steps[0][0].lower()}{steps[0][1:]}", *steps[1:]] if steps else []
 
 
 def summary(run: Run) -> str:

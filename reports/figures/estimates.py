@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from reports.quantities import time_unit
+from reports.quantities import number_text, time_unit
 from reports.selection import (
     example_trials,
     hardest_names,
@@ -177,7 +177,7 @@ def states_reading(validation: Any) -> str:
     """How to read the states and estimates."""
     end = transient_end(validation)
     part = (
-        f" The first {end:.3g} of {float(validation.t[-1]):.3g} {time_unit()} are shown."
+        f" The first {number_text(end, 3)} of {number_text(float(validation.t[-1]), 3)} {time_unit()} are shown."
         if end < validation.t[-1]
         else ""
     )
